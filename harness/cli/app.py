@@ -1,0 +1,139 @@
+"""The command ``harness``: its groups, loaded only when one is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from harness.errors import ExitCode, HarnessError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness.workspace import Workspace
+
+__all__ = ["main"]
+
+_COMMANDS = {
+    # name: (module of harness.cli, summary)
+    "run": ("run", "Run a campaign, or go on with one."),
+    "plan": ("run", "Show a campaign's cases and expected time; touches no device."),
+    "report": ("report", "Render one HTML file from a run."),
+    "results": ("results", "List and show stored runs, launches and logs."),
+    "devices": ("devices", "List, add, probe and trust devices; start and stop emulated boards."),
+    "models": ("models", "List, build and show models."),
+    "doctor": ("doctor", "Check what is present, what is missing, and how to mend it."),
+}
+
+_EPILOG = """\b
+Examples:
+  harness doctor                        what is missing here, and how to mend it
+  harness devices up qemu-arm64         start the emulated ARM board
+  harness plan campaigns/demo.yaml      what would run, and for how long
+  harness run campaigns/demo.yaml       measure
+  harness report -o demo.html           render the newest run
+
+\b
+Shell completion (bash; zsh and fish likewise):
+  eval "$(_HARNESS_COMPLETE=bash_source harness)"
+
+\b
+Exit codes: 0 fine · 1 regression or failed expectation · 2 usage or
+specification error · 3 the lab failed (device, link, toolchain) · 4 results
+invalid or not comparable · 130 interrupted, resumable
+"""
+
+
+class _LazyGroup(click.Group):
+    """Lists commands without importing them, so that ``--help`` answers at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"harness.cli.{_COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in _COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in _COMMANDS:
+            from harness.yamlfile import nearest  # noqa: PLC0415 - only needed to fail
+
+            ctx.fail(f"no command '{args[0]}'; {nearest(args[0], _COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=_LazyGroup,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "--workspace",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="The workspace; by default the one around the current folder.",
+)
+@click.version_option(package_name="edge-harness", prog_name="harness")
+@click.pass_context
+def harness(ctx: click.Context, workspace: Path | None) -> None:
+    """Measure models on edge devices: latency, first load and memory, CPU against NPU."""
+
+    def find() -> Workspace:
+        from harness.workspace import Workspace  # noqa: PLC0415 - ``--help`` does without
+
+        return Workspace.find(workspace)
+
+    ctx.obj = find
+
+
+def workspace_of(ctx: click.Context) -> Workspace:
+    """Return the workspace that a command is to work in.
+
+    Raises
+    ------
+    SpecificationError
+        There is none.
+    """
+    find: Callable[[], Workspace] = ctx.obj
+    return find()
+
+
+def main() -> NoReturn:
+    """Run the command line; a user's mistake ends in a message, never in a traceback."""
+    try:
+        code = harness.main(standalone_mode=False)
+    except HarnessError as error:
+        _complain(error)
+        code = error.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = ExitCode.SPECIFICATION
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        code = ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        code = ExitCode.FINE
+    sys.exit(int(code or 0))
+
+
+def _complain(error: HarnessError) -> None:
+    click.secho("error: ", fg="red", bold=True, nl=False, err=True)
+    click.echo(error.message, err=True)
+    if error.hint:
+        click.secho("  try: ", fg="cyan", nl=False, err=True)
+        click.echo(error.hint, err=True)

@@ -1,0 +1,1 @@
+"""Devices: the inventory, what probing tells of them, and the emulated boards."""

@@ -1,0 +1,131 @@
+"""The inventory: ``devices/*.yaml``, one file a device."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from harness.errors import SpecificationError
+from harness.workspace import Name
+from harness.yamlfile import Spec, load, nearest
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from harness.workspace import Workspace
+
+__all__ = ["ABI", "Device", "DeviceSpec", "EngineSpec", "load_device", "load_devices"]
+
+ABI = Literal["arm64-linux", "armv7hf-linux", "x86_64-linux", "android-arm64", "android-armv7"]
+
+
+class EngineSpec(Spec):
+    """How an engine is started on a device.
+
+    Attributes
+    ----------
+    python
+        The interpreter that has the engine; the default suits an emulated board.
+    environment
+        Instead: a toolchain environment of the harness, on this machine only.
+    """
+
+    python: str | None = None
+    environment: Name | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.python is None) == (self.environment is None):
+            raise ValueError("give either 'python' or 'environment'")
+        return self
+
+
+class DeviceSpec(Spec):
+    """The content of a device's file.
+
+    Attributes
+    ----------
+    address
+        ``user@host[:port]`` or an alias from ``~/.ssh/config``, for ``ssh``.
+    identity_file
+        A private key; without one the agent and the usual files are tried.
+    board
+        The recipe of an emulated board that this device is, instead of an address.
+    host
+        Devices with the same host share processors; by default a device has its own.
+    workdir
+        A folder on the device for pushed files and launches.
+    """
+
+    description: str = ""
+    transport: Literal["ssh", "local"]
+    address: (
+        Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9._-]+@)?[A-Za-z0-9.:\[\]_-]+$")]
+        | None
+    ) = None
+    identity_file: str | None = None
+    board: Name | None = None
+    abi: ABI
+    soc: str | None = None
+    host: Name | None = None
+    workdir: Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9._/-]*$")] = "/tmp/edge-harness"
+    engines: dict[Name, EngineSpec] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if self.transport == "ssh" and (self.address is None) == (self.board is None):
+            raise ValueError("an ssh device needs either 'address' or 'board'")
+        if self.transport == "local" and (self.address or self.board):
+            raise ValueError("a local device has neither 'address' nor 'board'")
+        if self.transport != "local" and any(e.environment for e in self.engines.values()):
+            raise ValueError("'environment' is for local devices: give 'python'")
+        return self
+
+
+class Device(Spec):
+    """A device of the inventory: its name, which is its file's, and the file's content."""
+
+    name: Name
+    spec: DeviceSpec
+
+    @property
+    def host(self) -> str:
+        """What its processors are shared under; emulated boards run on this machine."""
+        shares_this_machine = self.spec.transport == "local" or self.emulated
+        return self.spec.host or ("this-machine" if shares_this_machine else self.name)
+
+    @property
+    def emulated(self) -> bool:
+        """Whether it is emulated: its latency says nothing of any hardware."""
+        return self.spec.board is not None
+
+
+def load_devices(workspace: Workspace) -> dict[str, Device]:
+    """Return the inventory by name.
+
+    Raises
+    ------
+    SpecificationError
+        A file of it is wrong.
+    """
+    paths = sorted(workspace.devices.glob("*.yaml"))
+    return {path.stem: Device(name=path.stem, spec=load(path, DeviceSpec)) for path in paths}
+
+
+def load_device(workspace: Workspace, name: str) -> Device:
+    """Return one device.
+
+    Raises
+    ------
+    SpecificationError
+        There is none of that name, or its file is wrong.
+    """
+    path = workspace.devices / f"{name}.yaml"
+    known = {path.stem for path in workspace.devices.glob("*.yaml")}
+    if name not in known:
+        raise SpecificationError(
+            f"unknown device '{name}' (no {path})",
+            hint=nearest(name, known) or "add one: harness devices add ssh://user@host",
+        )
+    return Device(name=name, spec=load(path, DeviceSpec))

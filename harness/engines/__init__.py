@@ -1,0 +1,25 @@
+"""The host side of each inference engine."""
+
+from harness.engines.base import Engine
+from harness.engines.onnxruntime import ONNXRUNTIME
+from harness.engines.paddle_inference import PADDLE_INFERENCE
+from harness.engines.paddle_lite import PADDLE_LITE
+from harness.errors import SpecificationError
+from harness.yamlfile import nearest
+
+__all__ = ["ENGINES", "Engine", "get"]
+
+ENGINES = {engine.name: engine for engine in (PADDLE_LITE, PADDLE_INFERENCE, ONNXRUNTIME)}
+
+
+def get(name: str) -> Engine:
+    """Return an engine by name.
+
+    Raises
+    ------
+    SpecificationError
+        There is none of that name.
+    """
+    if name not in ENGINES:
+        raise SpecificationError(f"unknown engine '{name}'", hint=nearest(name, ENGINES))
+    return ENGINES[name]

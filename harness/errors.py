@@ -1,0 +1,83 @@
+"""The exception tree's root, and the exit codes.
+
+Every error a user can cause or meet derives from :class:`HarnessError`: its message says what
+is wrong and where, its hint what to do. The command line prints both and no traceback.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "ExitCode",
+    "HarnessError",
+    "LabError",
+    "ResultsError",
+    "SpecificationError",
+    "worst",
+]
+
+
+class ExitCode(IntEnum):
+    """What a command returns to the shell."""
+
+    FINE = 0
+    REGRESSION = 1
+    SPECIFICATION = 2
+    LAB = 3
+    INVALID = 4
+    INTERRUPTED = 130
+
+
+_PRECEDENCE = (
+    ExitCode.INTERRUPTED,
+    ExitCode.SPECIFICATION,
+    ExitCode.LAB,
+    ExitCode.REGRESSION,
+    ExitCode.INVALID,
+)
+
+
+def worst(codes: Iterable[ExitCode]) -> ExitCode:
+    """Return the code that stands for several: the first of them in order of precedence."""
+    seen = set(codes)
+    return next((code for code in _PRECEDENCE if code in seen), ExitCode.FINE)
+
+
+class HarnessError(Exception):
+    """Something went wrong that a user can understand.
+
+    Parameters
+    ----------
+    message
+        One line: what is wrong, and where.
+    hint
+        One line: what to do about it.
+    """
+
+    exit_code: ClassVar[ExitCode] = ExitCode.LAB
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class SpecificationError(HarnessError):
+    """A file, a name or an argument is wrong: nothing was started."""
+
+    exit_code = ExitCode.SPECIFICATION
+
+
+class LabError(HarnessError):
+    """The lab failed: a device, a link or a toolchain."""
+
+
+class ResultsError(HarnessError):
+    """Results are invalid, or cannot be compared."""
+
+    exit_code = ExitCode.INVALID

