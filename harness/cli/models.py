@@ -1,0 +1,253 @@
+"""``harness models``: what can be measured, and what is built of it."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.cli.app import workspace_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from click.shell_completion import CompletionItem
+
+    from harness.models.build import Artifact
+    from harness.models.manifest import Model
+    from harness.results.contract import InputSpec
+
+__all__ = ["models"]
+
+ID_LENGTH = 12
+
+
+def complete_model(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Offer the names of the workspace's models."""
+    from click.shell_completion import CompletionItem
+
+    from harness.workspace import Workspace
+
+    del ctx, param
+    names = sorted(path.stem for path in Workspace.find().models.glob("*.yaml"))
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group(
+    epilog="""\b
+Examples:
+  harness models list
+  harness models build                                  everything, of all models
+  harness models build ppocr_v4_cls --format nb --target arm
+  harness models show ppocr_v4_cls
+"""
+)
+def models() -> None:
+    """List, build and show models."""
+
+
+@models.command(name="list")
+@_json
+@click.pass_context
+def list_models(ctx: click.Context, *, as_json: bool) -> None:
+    """List the workspace's models and what is built of each."""
+    from rich.table import Table
+
+    from harness.cli.terminal import console
+    from harness.models.manifest import load_models
+
+    found = load_models(workspace_of(ctx)).values()
+    if as_json:
+        click.echo(json.dumps([_model_as_json(model) for model in found], indent=2))
+        return
+    table = Table("Model", "Title", "Licence", "Inputs", "Built", box=None, pad_edge=False)
+    for model in found:
+        table.add_row(
+            model.name,
+            model.manifest.title,
+            model.manifest.licence,
+            "\n".join(map(_input_label, model.manifest.inputs)),
+            "\n".join(_label(artifact) for artifact in _built(model)) or "nothing yet",
+        )
+    console().print(table)
+
+
+@models.command(
+    epilog="""\b
+Examples:
+  harness models build
+  harness models build mobilenet_v1_025_96 --format onnx
+"""
+)
+@click.argument("names", metavar="[MODEL]...", nargs=-1, shell_complete=complete_model)
+@click.option(
+    "--format",
+    "artifact_format",
+    type=click.Choice(["pdmodel", "onnx", "nb", "reference"]),
+    help="Only this format.",
+)
+@click.option("--target", type=click.Choice(["x86", "arm"]), help="Only .nb files for this target.")
+@_json
+@click.pass_context
+def build(
+    ctx: click.Context,
+    names: tuple[str, ...],
+    artifact_format: str | None,
+    target: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Build artifacts: without options everything, of all models.
+
+    What is built already, of the same inputs with the same tools, is left as it is. The first
+    build makes the toolchain environments.
+    """
+    from rich.table import Table
+
+    from harness.cli.terminal import console, steps
+    from harness.models.build import TARGETS, find
+    from harness.models.build import build as build_artifact
+    from harness.models.manifest import load_model, load_models
+
+    if target and artifact_format not in (None, "nb"):
+        raise click.UsageError(f"--target is for .nb files, not for {artifact_format}")
+    workspace = workspace_of(ctx)
+    chosen = [load_model(workspace, name) for name in names] or load_models(workspace).values()
+    wanted = [
+        (kind, place)
+        for kind, places in TARGETS.items()
+        for place in places
+        if artifact_format in (None, kind) and target in (None, place)
+    ]
+    built: list[tuple[str, Artifact, bool, float]] = []
+    with steps() as shown:
+        for model in chosen:
+            for kind, place in wanted:
+                cached = find(model, kind, place) is not None
+                began = time.monotonic()
+                artifact = build_artifact(model, kind, place, progress=shown.update)
+                built.append((model.name, artifact, cached, time.monotonic() - began))
+    if as_json:
+        rows = [
+            {"model": name, "cached": cached, "seconds": seconds, **_artifact_as_json(artifact)}
+            for name, artifact, cached, seconds in built
+        ]
+        click.echo(json.dumps(rows, indent=2))
+        return
+    table = Table("Model", "Artifact", "Id", "Size", "Time", "", box=None, pad_edge=False)
+    for name, artifact, cached, seconds in built:
+        table.add_row(
+            name,
+            _label(artifact),
+            artifact.record.id[:ID_LENGTH],
+            _size(artifact.record.size_bytes),
+            f"{seconds:.1f} s",
+            "was there" if cached else "built",
+        )
+    console().print(table)
+
+
+@models.command(
+    epilog="""\b
+Example:
+  harness models show ppocr_v4_cls --json
+"""
+)
+@click.argument("name", metavar="MODEL", shell_complete=complete_model)
+@_json
+@click.pass_context
+def show(ctx: click.Context, name: str, *, as_json: bool) -> None:
+    """Show one model, its artifacts, how they were made, and what kernels its .nb files hold."""
+    from harness.cli.terminal import console
+    from harness.models.manifest import load_model
+
+    model = load_model(workspace_of(ctx), name)
+    if as_json:
+        click.echo(json.dumps(_model_as_json(model), indent=2))
+        return
+    manifest = model.manifest
+    lines = [
+        f"{model.name}: {manifest.title}",
+        f"source   {manifest.source.label}",
+        f"licence  {manifest.licence}",
+        *(f"input    {_input_label(spec)}" for spec in manifest.inputs),
+        f"checked  outputs for seeds {', '.join(map(str, manifest.check_seeds))}",
+    ]
+    artifacts = list(_built(model))
+    for artifact in artifacts:
+        record = artifact.record
+        made = record.provenance
+        tools = ", ".join(f"{tool} {version}" for tool, version in made["tools"].items())
+        lines += [
+            "",
+            f"{_label(artifact)}  {record.id[:ID_LENGTH]}  {_size(record.size_bytes)}",
+            f"  made     {made['started']} by stage {made['stage']} in {made['seconds']:.1f} s",
+            f"  tools    {tools}",
+            f"  lies in  {artifact.folder}",
+        ]
+        kernels = _kernels(artifact)
+        if kernels:
+            counts = ", ".join(f"{count} {kind}" for kind, count in kernels["kernels"].items())
+            lines.append(f"  kernels  {counts} (opt {kernels['opt_version']})")
+    if not artifacts:
+        lines += ["", f"nothing is built yet: harness models build {model.name}"]
+    out = console()
+    for line in lines:
+        out.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _built(model: Model) -> Iterator[Artifact]:
+    from harness.models.build import TARGETS, find
+
+    for artifact_format, targets in TARGETS.items():
+        for target in targets:
+            if artifact := find(model, artifact_format, target):
+                yield artifact
+
+
+def _kernels(artifact: Artifact) -> dict[str, Any]:
+    """Return what a ``.nb`` file says of its kernels; nothing for other formats."""
+    from harness.models import nb
+
+    if artifact.record.format != "nb":
+        return {}
+    info = nb.inspect(artifact.path("model"))
+    kernels = {
+        f"{target}/{precision}": n for (target, precision), n in sorted(info.kernels.items())
+    }
+    return {"opt_version": info.opt_version, "kernels": kernels, "subgraphs": info.subgraphs}
+
+
+def _model_as_json(model: Model) -> dict[str, Any]:
+    artifacts = [_artifact_as_json(artifact) for artifact in _built(model)]
+    return {"name": model.name, **model.manifest.model_dump(mode="json"), "artifacts": artifacts}
+
+
+def _artifact_as_json(artifact: Artifact) -> dict[str, Any]:
+    return {
+        "artifact": _label(artifact),
+        **artifact.record.model_dump(mode="json"),
+        "folder": str(artifact.folder),
+        **_kernels(artifact),
+    }
+
+
+def _label(artifact: Artifact) -> str:
+    target = artifact.record.target
+    return artifact.record.format if target == "any" else f"{artifact.record.format} {target}"
+
+
+def _input_label(spec: InputSpec) -> str:
+    shape = "\N{MULTIPLICATION SIGN}".join(map(str, spec.shape))
+    return f"{spec.name} {shape} {spec.dtype} in [{spec.low:g}, {spec.high:g})"
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:.1f} MB" if size_bytes >= 1e6 else f"{size_bytes / 1e3:.0f} kB"

@@ -1,0 +1,90 @@
+"""Foreign tools: run to their end, and where they fail, the line that says why."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+from harness.errors import LabError
+from harness.workspace import cache_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+__all__ = ["ToolchainError", "run"]
+
+CAUSE_LIMIT = 300
+# The first of these that is found is what a person would look for in the log: an engine's failed
+# check, an uncaught C++ exception, then a tool's own words. Otherwise the last line is shown.
+_CAUSES = (
+    re.compile(r"^.*Check failed.*$", re.MULTILINE),
+    re.compile(r"^\s*what\(\):.*$", re.MULTILINE),
+    re.compile(r"^\s*error: .*$", re.MULTILINE | re.IGNORECASE),
+)
+# uv lists an error's reasons below it, the deepest last.
+_UV_REASON = re.compile(r"^\s+cause: (.*)$", re.MULTILINE)
+_UNWANTED = {"PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__"}
+
+
+class ToolchainError(LabError):
+    """A foreign tool failed: uv, opt, a converter."""
+
+
+def run(command: Sequence[str], *, name: str, folder: Path) -> None:
+    """Run a tool, without output; an interruption ends it.
+
+    Parameters
+    ----------
+    command
+        The program and its arguments.
+    name
+        Of the step, for the message and for the log, which stays where the tool failed.
+    folder
+        The tool's current folder.
+
+    Raises
+    ------
+    ToolchainError
+        It could not be started, ended with another code than 0, or was ended by a signal.
+    """
+    log = cache_dir() / "logs" / f"{name.replace(' ', '-')}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    environment = {key: value for key, value in os.environ.items() if key not in _UNWANTED}
+    with log.open("w", encoding="utf-8") as output:
+        output.write(f"$ {shlex.join(command)}\n\n")
+        output.flush()
+        try:
+            code = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=folder,
+                env=environment,
+                check=False,
+            ).returncode
+        except OSError as error:
+            raise ToolchainError(f"{name}: cannot start {command[0]}: {error.strerror}") from error
+    if code:
+        ended = f"ended by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        said = cause(log.read_text(encoding="utf-8", errors="replace").partition("\n\n")[2])
+        raise ToolchainError(
+            f"{name} failed: {said or 'it said nothing'} ({ended})",
+            hint=f"the whole log is in {log}",
+        )
+    log.unlink()
+
+
+def cause(output: str) -> str:
+    """Return the line of a tool's output that says why it failed; empty if it said nothing."""
+    for pattern in _CAUSES:
+        if found := pattern.search(output):
+            reasons = _UV_REASON.findall(output, found.end())
+            return ": ".join([found.group().strip(), *reasons[-1:]])[:CAUSE_LIMIT]
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    return lines[-1][:CAUSE_LIMIT] if lines else ""

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.devices.inventory import DeviceSpec
+from harness.engines import get
+from harness.errors import SpecificationError
+
+DATA = Path(__file__).parent.parent / "data" / "nb"
+ENGINE = get("paddle-lite")
+
+
+def device(abi):
+    return DeviceSpec(transport="ssh", address="board", abi=abi)
+
+
+def refuse(abi, name):
+    return ENGINE.refuse(device(abi), {"model": DATA / f"{name}.nb"})
+
+
+@pytest.mark.parametrize(
+    ("abi", "target"),
+    [("x86_64-linux", "x86"), ("arm64-linux", "arm"), ("armv7hf-linux", "arm")],
+)
+def test_a_device_runs_the_nb_file_of_its_processor(abi, target):
+    assert ENGINE.target(device(abi)) == target
+    assert refuse(abi, f"linear-{target}") is None
+
+
+@pytest.mark.parametrize(
+    ("abi", "name", "found"),
+    [
+        ("x86_64-linux", "linear-arm", "arm"),
+        ("arm64-linux", "linear-x86", "x86"),
+        ("arm64-linux", "linear-opencl", "opencl"),
+        ("arm64-linux", "linear-nnadapter", "arm and nnadapter"),
+    ],
+)
+def test_an_nb_file_of_another_processor_is_refused_with_the_reason(abi, name, found):
+    reason = refuse(abi, name)
+    assert f"kernels are for {found}, " in reason
+    assert f"runs those for {ENGINE.target(device(abi))}" in reason
+
+
+def test_what_is_no_nb_file_is_an_error(tmp_path):
+    path = tmp_path / "model.nb"
+    path.write_text("hello")
+    with pytest.raises(SpecificationError, match=r"no \.nb file"):
+        ENGINE.refuse(device("arm64-linux"), {"model": path})

