@@ -1,0 +1,118 @@
+"""The output check: whether a launch computed what the model computes."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from harness.results.schema import OutputCheck
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+__all__ = ["check"]
+
+MIN_INPUTS: Final = 3
+
+
+def check(
+    outputs: Mapping[int, Sequence[NDArray[Any]]],
+    reference: Mapping[int, Sequence[NDArray[Any]]],
+    tolerance: float,
+) -> OutputCheck:
+    r"""Compare outputs with the model's reference outputs.
+
+    A network answers much the same to any input, one with random weights above all; compared as
+    they are, the outputs of a runner that ignores its inputs pass. So the mean :math:`m` of the
+    reference over the inputs is taken from both, and what remains is compared: for each input
+    and each output
+
+    .. math:: \frac{\|y - r\|}{\|r - m\|} \leq \textit{tolerance}
+
+    with Euclidean norms. The cosine of :math:`y - m` and :math:`r - m` is then at least
+    :math:`\sqrt{1 - \textit{tolerance}^2}`; it is for people, who know it better.
+
+    References that are too much alike would let something wrong pass, and are refused: any two
+    must be further apart than :math:`2\,\textit{tolerance}\,\max\|r - m\|`. By the triangle
+    inequality nothing then passes that gives one answer for two inputs, or swaps two, be it off
+    by the tolerance besides.
+
+    Parameters
+    ----------
+    outputs, reference
+        Seed to the output tensors, in the model's order.
+    tolerance
+        The largest relative error that passes, above 0 and below 1.
+    """
+
+    def failed(reason: str) -> OutputCheck:
+        return OutputCheck(passed=False, reason=reason, tolerance=tolerance)
+
+    fault = _mismatch(outputs, reference)
+    if fault:
+        return failed(fault)
+    errors: dict[tuple[int, int], float] = {}
+    cosines: list[float] = []
+    seeds = sorted(reference)
+    for index in range(len(reference[seeds[0]])):
+        r = np.stack([reference[seed][index].ravel().astype(np.float64) for seed in seeds])
+        y = np.stack([outputs[seed][index].ravel().astype(np.float64) for seed in seeds])
+        mean = r.mean(axis=0)
+        spread = np.linalg.norm(r - mean, axis=1)
+        rounding = np.finfo(np.float32).eps * np.linalg.norm(r, axis=1).max()
+        apart = min(float(np.linalg.norm(a - b)) for a, b in combinations(r, 2))
+        if spread.min() <= rounding or apart <= 2 * tolerance * spread.max():
+            return failed(
+                f"output {index} of the reference hardly varies between the inputs: "
+                "it cannot tell a right answer from a wrong one"
+            )
+        for seed, error in zip(seeds, np.linalg.norm(y - r, axis=1) / spread, strict=True):
+            errors[index, seed] = float(error)
+        lengths = np.maximum(np.linalg.norm(y - mean, axis=1) * spread, np.finfo(np.float64).tiny)
+        cosines += (((y - mean) * (r - mean)).sum(axis=1) / lengths).tolist()
+    worst = max(errors, key=errors.__getitem__)
+    passed = errors[worst] <= tolerance
+    return OutputCheck(
+        passed=passed,
+        reason=""
+        if passed
+        else f"relative error {errors[worst]:.3g} of output {worst[0]} for seed {worst[1]} "
+        f"is above the tolerance of {tolerance:g}",
+        relative_error=errors[worst],
+        cosine=min(cosines),
+        tolerance=tolerance,
+    )
+
+
+def _mismatch(
+    outputs: Mapping[int, Sequence[NDArray[Any]]], reference: Mapping[int, Sequence[NDArray[Any]]]
+) -> str:
+    """Say what makes the two incomparable, or nothing."""
+    if len(reference) < MIN_INPUTS:
+        return f"the reference has {len(reference)} inputs; at least {MIN_INPUTS} are needed"
+    if set(outputs) != set(reference):
+        return f"outputs for the seeds {sorted(outputs)} instead of {sorted(reference)}"
+    for seed, expected in sorted(reference.items()):
+        got = outputs[seed]
+        if not expected or len(got) != len(expected):
+            return f"{len(got)} outputs for seed {seed} instead of {len(expected)}"
+        for index, (y, r) in enumerate(zip(got, expected, strict=True)):
+            fault = _tensor_mismatch(y, r)
+            if fault:
+                return f"output {index} for seed {seed} {fault}"
+    return ""
+
+
+def _tensor_mismatch(y: NDArray[Any], r: NDArray[Any]) -> str:
+    if y.shape != r.shape or y.dtype != r.dtype:
+        return f"is {y.dtype}{list(y.shape)} instead of {r.dtype}{list(r.shape)}"
+    if not np.isfinite(r).all():
+        return "has NaN or infinite values in the reference"
+    if not np.isfinite(y).all():
+        return "has NaN or infinite values"
+    return ""

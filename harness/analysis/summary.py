@@ -1,0 +1,192 @@
+"""What launches say together: a case's estimate, its first load, the spread of its samples."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from scipy.special import stdtrit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from harness.results.schema import FirstLoad
+
+__all__ = [
+    "Estimate",
+    "Range",
+    "estimate",
+    "first_load",
+    "launch_figure",
+    "percentiles",
+    "sample_spread",
+]
+
+PERCENTILES: Final = (50, 90, 95, 99)
+ERROR: Final = 0.01  # of the rule of enough samples
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A case's figure over its launches.
+
+    Attributes
+    ----------
+    center
+        The geometric mean of the launch figures, in their unit.
+    low, high
+        Its confidence interval; none where there was one launch. The upper end may be infinite.
+    n
+        How many launches.
+    spread
+        The geometric coefficient of variation between launches (0.02 is 2 %); none where there
+        was one.
+    """
+
+    center: float
+    low: float | None
+    high: float | None
+    n: int
+    spread: float | None
+
+
+@dataclass(frozen=True)
+class Range:
+    """The median and the extremes of a few values, for what is too few or too skewed for more."""
+
+    median: float
+    low: float
+    high: float
+    n: int
+
+
+def launch_figure(samples_ns: Sequence[int]) -> float:
+    """Return a launch's figure: the median of its samples, in nanoseconds.
+
+    Raises
+    ------
+    ValueError
+        There are no samples.
+    """
+    return float(median(samples_ns))
+
+
+def estimate(figures: Sequence[float], confidence: float = 0.95) -> Estimate:
+    r"""Estimate a case from its launch figures.
+
+    The launch is the unit: samples of one launch agree with each other better than launches do
+    [1]_. With :math:`l_i` the logarithms of the :math:`n` figures, :math:`\bar l` their mean and
+    :math:`s` their standard deviation, the centre is :math:`e^{\bar l}`, the interval
+    :math:`e^{\bar l \pm t s / \sqrt n}` with Student's :math:`t` of :math:`n - 1` degrees of
+    freedom, and the spread :math:`\sqrt{e^{s^2} - 1}` [2]_. At few launches the interval is
+    right for near-normal logarithms, not for bimodal or strongly skewed ones.
+
+    Parameters
+    ----------
+    figures
+        One a launch, positive, of any one unit.
+    confidence
+        Of the interval, above 0 and below 1.
+
+    Raises
+    ------
+    ValueError
+        No figures, a figure that is not positive and finite, or no such confidence.
+
+    References
+    ----------
+    .. [1] T. Kalibera, R. Jones, "Rigorous benchmarking in reasonable time", ISMM 2013,
+       doi:10.1145/2464157.2464160.
+    .. [2] T. B. L. Kirkwood, "Geometric means and measures of dispersion", Biometrics 35 (1979),
+       908-909.
+    """
+    if not figures or not all(0 < figure < math.inf for figure in figures):
+        raise ValueError("launch figures must be positive and finite, and at least one")
+    if not 0 < confidence < 1:
+        raise ValueError(f"no confidence of {confidence}")
+    logarithms = np.log(figures)
+    n, mean = len(figures), float(logarithms.mean())
+    if n == 1:
+        return Estimate(center=float(figures[0]), low=None, high=None, n=1, spread=None)
+    deviation = float(logarithms.std(ddof=1))
+    half = float(stdtrit(n - 1, (1 + confidence) / 2)) * deviation / math.sqrt(n)
+    with np.errstate(over="ignore"):  # launches that say nothing: the interval has no end
+        low, center, high = np.exp([mean - half, mean, mean + half]).tolist()
+        spread = float(np.sqrt(np.expm1(deviation**2)))
+    return Estimate(center, low, high, n, spread)
+
+
+def sample_spread(samples_ns: Sequence[int]) -> float:
+    """Return the spread within a launch: the interquartile range over the median.
+
+    It says how noisy the device was during the launch, and nothing of the case's interval.
+
+    Raises
+    ------
+    ValueError
+        There are no samples.
+    """
+    if not samples_ns:
+        raise ValueError("no samples")
+    low, middle, high = np.percentile(samples_ns, (25, 50, 75))
+    return float((high - low) / middle) if middle else 0.0
+
+
+def percentiles(samples_ns: Sequence[int]) -> dict[int, float]:
+    """Return those of the percentiles 50, 90, 95 and 99 that there are enough samples for.
+
+    Enough is MLPerf LoadGen's early-stopping rule [1]_: with 99 % confidence at least two samples
+    lie above the percentile, which takes 11, 64, 130 and 662 samples.
+
+    References
+    ----------
+    .. [1] V. J. Reddi et al., "MLPerf Inference Benchmark", ISCA 2020,
+       doi:10.1109/ISCA45697.2020.00045; LoadGen's ``early_stopping.cc``.
+    """
+    n = len(samples_ns)
+    warranted = [p for p in PERCENTILES if n > 1 and _at_most_one_above(n, p / 100) <= ERROR]
+    return {p: float(np.percentile(samples_ns, p)) for p in warranted}
+
+
+def _at_most_one_above(n: int, p: float) -> float:
+    """Return the probability that at most one of ``n`` samples is above the quantile ``p``."""
+    return p**n + n * (1 - p) * p ** (n - 1)
+
+
+def first_load(loads: Iterable[FirstLoad]) -> dict[str, dict[str, Range]]:
+    """Summarise first loads by part over launches, in milliseconds.
+
+    Medians and extremes: the parts of a first load are few and skewed.
+
+    Returns
+    -------
+    dict
+        The page cache's state (``cold``, ``warm``, ``unknown``), which must not be mixed, to
+        part (``process``, ``import``, ``read``, ``init``, ``first``, ``total``) to range. The
+        process's start is absent where no launch knew it, and launches that did not know it are
+        left out of the total where another did.
+    """
+    by_state: dict[str, list[FirstLoad]] = {}
+    for load in loads:
+        by_state.setdefault(load.page_cache, []).append(load)
+    return {state: _parts(group) for state, group in sorted(by_state.items())}
+
+
+def _parts(loads: Sequence[FirstLoad]) -> dict[str, Range]:
+    complete = [load for load in loads if load.process_ms is not None]
+    values = {
+        "process": [load.process_ms for load in loads if load.process_ms is not None],
+        "import": [load.import_ms for load in loads],
+        "read": [load.read_ms for load in loads],
+        "init": [load.init_ms for load in loads],
+        "first": [load.first_ms for load in loads],
+        "total": [load.total_ms for load in complete or loads],
+    }
+    return {
+        part: Range(median(of_part), min(of_part), max(of_part), len(of_part))
+        for part, of_part in values.items()
+        if of_part
+    }
