@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from harness.errors import SpecificationError
-from harness.workspace import Name
+from harness.workspace import Name, cache_dir
 from harness.yamlfile import Spec, load, nearest
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ class DeviceSpec(Spec):
     host
         Devices with the same host share processors; by default a device has its own.
     workdir
-        A folder on the device for pushed files and launches.
+        A folder on the device for pushed files and launches; by default ``/tmp/edge-harness``,
+        and on this machine a folder in the user's cache.
     """
 
     description: str = ""
@@ -69,7 +70,7 @@ class DeviceSpec(Spec):
     abi: ABI
     soc: str | None = None
     host: Name | None = None
-    workdir: Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9._/-]*$")] = "/tmp/edge-harness"
+    workdir: Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9._/-]*$")] | None = None
     engines: dict[Name, EngineSpec] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -94,6 +95,12 @@ class Device(Spec):
         """What its processors are shared under; emulated boards run on this machine."""
         shares_this_machine = self.spec.transport == "local" or self.emulated
         return self.spec.host or ("this-machine" if shares_this_machine else self.name)
+
+    @property
+    def workdir(self) -> str:
+        """The folder on the device for pushed files and launches."""
+        local = str(cache_dir() / "work") if self.spec.transport == "local" else None
+        return self.spec.workdir or local or "/tmp/edge-harness"  # noqa: S108 - the device's
 
     @property
     def emulated(self) -> bool:

@@ -1,0 +1,170 @@
+"""Debian packages of another architecture, through an apt of their own.
+
+The private apt keeps its lists and packages in one folder and needs no root. It trusts Debian's
+archive keys alone, and nothing unsigned.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.devices.emulated.tools import run_tool
+from harness.errors import LabError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from harness.devices.emulated.recipe import ImageSpec
+
+__all__ = ["Apt", "Deb", "unpack"]
+
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+
+# A host of one of these releases has a mirror that has the earlier ones too.
+LATER = ("trixie", "forky", "sid")
+
+# What a private apt takes over from the host's configuration: how to reach the network.
+NETWORK_OPTIONS = re.compile(r"^Acquire::(https?|ftp|socks5h|Retries)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Deb:
+    """A package as the archive has it.
+
+    Attributes
+    ----------
+    file
+        ``name_version_architecture.deb``.
+    size
+        In bytes.
+    digest
+        As the signed package list states it, for example ``SHA256:…``.
+    """
+
+    file: str
+    size: int
+    digest: str
+
+
+class Apt:
+    """A private apt for the suite and architecture of an image.
+
+    Parameters
+    ----------
+    folder
+        Where it keeps everything; made if it does not exist.
+    image
+        Names suite, architecture and, where the host's is not right, the mirror.
+
+    Raises
+    ------
+    LabError
+        Debian's archive keys are not on this host, or its mirror cannot be told.
+    """
+
+    def __init__(self, folder: Path, image: ImageSpec) -> None:
+        if not KEYRING.is_file():
+            raise LabError(
+                f"no archive keys to check Debian's packages with ({KEYRING})",
+                hint="sudo apt-get install -y debian-archive-keyring",
+            )
+        for part in ("lists/partial", "cache/archives/partial", "sources.d", "conf.d"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+        (folder / "status").touch()
+        mirror = image.mirror or _host_mirror(image.suite)
+        (folder / "sources.list").write_text(
+            f"deb [signed-by={KEYRING}] {mirror} {image.suite} main\n"
+        )
+        options = {
+            "APT::Architecture": image.architecture,
+            "APT::Architectures": image.architecture,
+            "APT::Sandbox::User": "root",  # the sandbox user may not write to a user's cache
+            "APT::Update::Error-Mode": "any",
+            "Acquire::Languages": "none",
+            "Dir::Cache": folder / "cache",
+            "Dir::Etc::main": "/dev/null",
+            "Dir::Etc::parts": folder / "conf.d",
+            "Dir::Etc::sourcelist": folder / "sources.list",
+            "Dir::Etc::sourceparts": folder / "sources.d",
+            "Dir::State::lists": folder / "lists",
+            "Dir::State::status": folder / "status",
+        }
+        network = [
+            line
+            for line in run_tool("apt-config", "dump").splitlines()
+            if NETWORK_OPTIONS.match(line)
+        ]
+        self._configuration = folder / "apt.conf"
+        self._configuration.write_text(
+            "\n".join([*(f'{key} "{value}";' for key, value in options.items()), *network]) + "\n"
+        )
+
+    def update(self) -> None:
+        """Fetch the package lists and check their signature.
+
+        Raises
+        ------
+        LabError
+            They cannot be fetched, or are not signed with one of Debian's archive keys.
+        """
+        self._run("apt-get", "update")
+
+    def newest(self, package: str) -> str:
+        """Return the package that a metapackage stands for: the first that it depends on."""
+        for line in self._run("apt-cache", "depends", "--important", package):
+            if found := re.match(r"\s+Depends: (\S+)$", line):
+                return found[1]
+        raise LabError(f"the package {package} depends on nothing: it is no metapackage")
+
+    def find(self, packages: Iterable[str]) -> list[Deb]:
+        """Return what the archive has of packages.
+
+        Raises
+        ------
+        LabError
+            It does not have one of them.
+        """
+        lines = self._run("apt-get", "download", "--print-uris", *packages)
+        # 'URI' FILE SIZE DIGEST
+        fields = [line.split() for line in lines if line.startswith("'")]
+        return [Deb(file=f[1], size=int(f[2]), digest=f[3]) for f in fields]
+
+    def download(self, packages: Iterable[str], folder: Path) -> None:
+        """Fetch packages into a folder and check their digests."""
+        self._run("apt-get", "download", *packages, cwd=folder)
+
+    def _run(self, *argv: str, cwd: Path | None = None) -> list[str]:
+        text = run_tool(*argv, cwd=cwd, environment={"APT_CONFIG": str(self._configuration)})
+        return text.splitlines()
+
+
+def unpack(deb: Path, folder: Path, *members: str) -> None:
+    """Unpack a package.
+
+    Parameters
+    ----------
+    members
+        Paths within the package, such as ``./boot``; without them everything.
+    """
+    archive = folder.parent / "data.tar"
+    with archive.open("wb") as stream:
+        run_tool("dpkg-deb", "--fsys-tarfile", deb, stdout=stream)
+    # The links of a merged /usr stay links where a package has folders of that name.
+    run_tool("tar", "-xpf", archive, "--keep-directory-symlink", "-C", folder, *members)
+    archive.unlink()
+
+
+def _host_mirror(suite: str) -> str:
+    """Return where this host's own packages of Debian come from."""
+    # 'URI' FILE SIZE
+    source = re.compile(rf"'(\S+)/dists/(?:{suite}|{'|'.join(LATER)})/main/binary-")
+    for line in run_tool("apt-get", "update", "--print-uris").splitlines():
+        if found := source.match(line):
+            return found[1]
+    raise LabError(
+        f"this host's apt has no source of Debian {suite}: the board's packages have no mirror",
+        hint="name one that you trust as 'mirror:' under 'image:' in the board's recipe",
+    )

@@ -1,0 +1,105 @@
+"""Images of emulated boards: their identity, and builds that fail."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from http.server import HTTPServer, SimpleHTTPRequestHandler
+
+import pytest
+
+from harness.devices.emulated import image, packages
+from harness.devices.emulated.recipe import load_board
+from harness.errors import LabError, SpecificationError
+from harness.workspace import cache_dir
+
+
+@pytest.fixture
+def spec(lab):
+    return load_board(lab, "qemu-arm64").image
+
+
+@pytest.fixture
+def requirements(lab, spec):
+    return lab.boards / spec.requirements
+
+
+@pytest.fixture
+def empty_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return cache_dir() / "boards"
+
+
+@pytest.fixture
+def fake_apt(tmp_path, monkeypatch):
+    """Put a double of apt-get before the real one, and Debian's keys where there are none."""
+
+    def make(script: str) -> None:
+        folder = tmp_path / "bin"
+        folder.mkdir()
+        (folder / "apt-get").write_text(f"#!/bin/sh\n{script}\n")
+        (folder / "apt-get").chmod(0o755)
+        monkeypatch.setenv("PATH", str(folder), prepend=":")
+        (tmp_path / "keyring").touch()
+        monkeypatch.setattr(packages, "KEYRING", tmp_path / "keyring")
+
+    return make
+
+
+def test_the_hash_follows_what_is_in_the_image(spec, requirements):
+    before = image.recipe_hash(spec, requirements)
+    added = spec.model_copy(update={"packages": [*spec.packages, "strace"]})
+    elsewhere = spec.model_copy(update={"mirror": "http://mirror.example/debian"})
+    assert image.recipe_hash(added, requirements) != before
+    assert image.recipe_hash(elsewhere, requirements) == before
+    requirements.write_text(requirements.read_text() + "# changed\n")
+    assert image.recipe_hash(spec, requirements) != before
+
+
+def test_missing_requirements_are_named(spec, requirements):
+    requirements.unlink()
+    with pytest.raises(SpecificationError, match=r"qemu-arm64\.requirements\.txt: No such file"):
+        image.build("qemu-arm64", spec, requirements, print)
+
+
+def test_a_host_without_a_debian_source_needs_a_mirror(spec, requirements, empty_cache, fake_apt):
+    fake_apt(
+        "echo \"'http://archive.example/ubuntu/dists/noble/main/binary-amd64/Packages.xz' x 0\""
+    )
+    with pytest.raises(LabError, match="no source of Debian bookworm") as caught:
+        image.build("qemu-arm64", spec, requirements, print)
+    assert "mirror:" in caught.value.hint
+
+
+def test_a_failed_build_leaves_nothing_and_says_why(spec, requirements, empty_cache, fake_apt):
+    (empty_cache / ".building" / "left-by-a-killed-build").mkdir(parents=True)
+    fake_apt("echo 'E: the network is down' >&2; exit 100")
+    with pytest.raises(LabError, match=r"(?s)apt-get failed.*E: the network is down"):
+        image.build("qemu-arm64", spec, requirements, print)
+    assert [path.name for path in empty_cache.iterdir()] == [".lock"]
+
+
+def test_no_archive_keys_no_packages(spec, requirements, empty_cache, monkeypatch, tmp_path):
+    monkeypatch.setattr(packages, "KEYRING", tmp_path / "none.gpg")
+    with pytest.raises(LabError, match="no archive keys") as caught:
+        image.build("qemu-arm64", spec, requirements, print)
+    assert caught.value.hint == "sudo apt-get install -y debian-archive-keyring"
+
+
+@pytest.mark.e2e
+def test_an_unsigned_archive_is_refused(tmp_path, spec):
+    archive = tmp_path / "archive"
+    folder = archive / "dists" / spec.suite
+    (folder / "main/binary-arm64").mkdir(parents=True)
+    (folder / "main/binary-arm64/Packages").touch()
+    (folder / "Release").write_text(f"Suite: {spec.suite}\nCodename: {spec.suite}\n")
+    handler = partial(SimpleHTTPRequestHandler, directory=archive)
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            mirror = f"http://127.0.0.1:{server.server_port}"
+            unsigned = spec.model_copy(update={"mirror": mirror})
+            with pytest.raises(LabError, match="is not signed"):
+                packages.Apt(tmp_path / "apt", unsigned).update()
+        finally:
+            server.shutdown()
