@@ -42,7 +42,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return f"valid: {', '.join(names)}" if names else None
 
 
-def load(path: Path, model: type[ModelT]) -> ModelT:
+def load(path: Path, model: type[ModelT], *, context: object = None) -> ModelT:
     """Read one YAML file.
 
     Parameters
@@ -51,6 +51,8 @@ def load(path: Path, model: type[ModelT]) -> ModelT:
         The file; at most 1 MiB.
     model
         What it has to be.
+    context
+        What the model's validators need to know beside the file.
 
     Raises
     ------
@@ -77,7 +79,7 @@ def load(path: Path, model: type[ModelT]) -> ModelT:
     if not isinstance(document, dict):
         raise SpecificationError(f"{path}:1: a mapping of keys to values is expected here")
     try:
-        return model.model_validate(document)
+        return model.model_validate(document, context=context)
     except ValidationError as error:
         faults = [_describe(path, document, model, fault) for fault in error.errors()]
         raise SpecificationError("\n".join(faults)) from error
@@ -125,20 +127,18 @@ def _keys(model: type[BaseModel], location: Sequence[int | str]) -> set[str]:
     """Return the keys that are valid at a location of a model."""
     found: list[Any] = [model]
     for part in location:
-        following: list[Any] = []
-        for candidate in found:
-            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-                if isinstance(part, str) and part in candidate.model_fields:
-                    following += _leaves(candidate.model_fields[part].annotation)
-            else:
-                following += _leaves(candidate)
-        found = following or found
-    return {
-        key
-        for candidate in found
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel)
-        for key in candidate.model_fields
-    }
+        fields = [
+            candidate.model_fields[part].annotation
+            for candidate in found
+            if _is_model(candidate) and part in candidate.model_fields
+        ]
+        # A part that is no field is a mapping's key or a list's index: its values stay.
+        found = [leaf for field in fields for leaf in _leaves(field)] or found
+    return {key for candidate in found if _is_model(candidate) for key in candidate.model_fields}
+
+
+def _is_model(annotation: object) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def _leaves(annotation: Any) -> list[Any]:  # noqa: ANN401 - annotations have no common type

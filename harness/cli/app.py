@@ -56,6 +56,7 @@ class _LazyGroup(click.Group):
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
         if cmd_name not in _COMMANDS:
             return None
         module = importlib.import_module(f"harness.cli.{_COMMANDS[cmd_name][0]}")
@@ -71,7 +72,7 @@ class _LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in _COMMANDS:
-            from harness.yamlfile import nearest  # noqa: PLC0415 - only needed to fail
+            from harness.yamlfile import nearest
 
             ctx.fail(f"no command '{args[0]}'; {nearest(args[0], _COMMANDS)}")
         return super().resolve_command(ctx, args)
@@ -93,7 +94,7 @@ def harness(ctx: click.Context, workspace: Path | None) -> None:
     """Measure models on edge devices: latency, first load and memory, CPU against NPU."""
 
     def find() -> Workspace:
-        from harness.workspace import Workspace  # noqa: PLC0415 - ``--help`` does without
+        from harness.workspace import Workspace
 
         return Workspace.find(workspace)
 

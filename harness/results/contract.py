@@ -263,8 +263,9 @@ _ORDER = {
     "memory": 5,
     "outputs": 6,
     "done": 7,
+    "error": 7,
 }
-_REPEATED = {"samples", "outputs", "environment"}
+_REPEATED = {"samples", "outputs"}
 
 
 class EventsError(ValueError):
@@ -303,12 +304,12 @@ def parse_events(content: bytes) -> list[Event]:
             raise EventsError(
                 f"events.jsonl:{number}: {where}: {fault['msg']}, in {shown!r}"
             ) from None
-        if event.event != "environment":
-            rank = _ORDER.get(event.event, stage)
+        if events and isinstance(events[-1], Done | Failure):
+            raise EventsError(f"events.jsonl:{number}: '{event.event}' after the end")
+        rank = _ORDER.get(event.event)
+        if rank is not None:
             if rank < stage or (rank == stage and event.event not in _REPEATED):
                 raise EventsError(f"events.jsonl:{number}: '{event.event}' out of order")
-            if events and isinstance(events[-1], Done | Failure):
-                raise EventsError(f"events.jsonl:{number}: '{event.event}' after the end")
             stage = rank
         events.append(event)
     return events

@@ -1,0 +1,296 @@
+"""Execution: the launches of a run, one at a time per host, each stored as it ends."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
+from datetime import UTC, datetime
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from harness.analysis import outputs
+from harness.campaign.judge import judge
+from harness.campaign.launch import Launcher
+from harness.campaign.plan import order
+from harness.devices.store import DeviceStore
+from harness.hashing import sha256_of
+from harness.results.schema import Category, Launch, OutputCheck, Status
+from harness.transport.base import (
+    CommandTimeoutError,
+    TransferError,
+    TransportError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from harness.campaign.launch import Ended
+    from harness.campaign.plan import Slot
+    from harness.campaign.prepare import Prepared
+    from harness.devices.inventory import Device
+    from harness.results import contract
+    from harness.results.schema import Run
+    from harness.results.store import Store
+    from harness.transport.base import Transport
+
+__all__ = ["Execution", "Observer"]
+
+# A case whose first launches fail in a row is given up: the next one would fail likewise.
+FAILURES_IN_A_ROW = 2
+
+
+class Observer(Protocol):
+    """What is told of an execution's progress, from the hosts' threads."""
+
+    def begins(self, host: str, case: str, launches_left: int) -> None:
+        """Tell that a launch begins."""
+
+    def ended(self, host: str, launch: Launch) -> None:
+        """Tell that a launch has ended and is stored."""
+
+    def gave_up(self, host: str, case: str) -> None:
+        """Tell that the rest of a case's launches is left out."""
+
+
+class Execution:
+    """One run's launches.
+
+    Parameters
+    ----------
+    run
+        With the launches that it already has: they are not made again, unless they failed.
+    prepared
+        Case id to what its launches need.
+    transports
+        Device name to a transport; they stay open.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        prepared: Mapping[str, Prepared],
+        devices: Mapping[str, Device],
+        transports: Mapping[str, Transport],
+        store: Store,
+        observer: Observer,
+    ) -> None:
+        self._run = run
+        self._prepared = prepared
+        self._store = store
+        self._observer = observer
+        self._stop = threading.Event()
+        self._active: dict[str, tuple[Launcher, str]] = {}
+        self._devices = {
+            name: _OnDevice(devices[name], transport) for name, transport in transports.items()
+        }
+        self._plan = order(run.cases, devices, run.seed)
+        self._history = {
+            (launch.case_id, launch.slot): launch
+            for launch in sorted(run.launches, key=lambda launch: launch.attempt)
+        }
+        self._invalid = Counter(
+            launch.case_id for launch in run.launches if launch.status is Status.INVALID
+        )
+        self._failing: Counter[str] = Counter()
+
+    def pending(self) -> dict[str, list[Slot]]:
+        """Return each host's launches that are still to be made."""
+        return {
+            host: [slot for slot in slots if self._is_pending(slot)]
+            for host, slots in self._plan.items()
+        }
+
+    def measure(self) -> None:
+        """Make the pending launches.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            The user's; runners on devices are ended first, and what is stored stays.
+        """
+        pending = self.pending()
+        with ThreadPoolExecutor(max(1, len(pending)), thread_name_prefix="host") as pool:
+            workers = [pool.submit(self._host, host, slots) for host, slots in pending.items()]
+            try:
+                wait(workers, return_when="FIRST_EXCEPTION")
+            finally:
+                # Also where one host's worker met an error of ours: the others end cleanly.
+                self._stop.set()
+                self._end_active()
+            for worker in workers:
+                worker.result()
+
+    def _is_pending(self, slot: Slot) -> bool:
+        last = self._history.get((slot.case_id, slot.slot))
+        if last is None or last.status is Status.FAILED:
+            return True
+        return last.status is Status.INVALID and self._may_redo(slot.case_id)
+
+    def _may_redo(self, case_id: str) -> bool:
+        return self._invalid[case_id] <= self._run.protocol.redo_budget
+
+    def _end_active(self) -> None:
+        for launcher, launch in list(self._active.values()):
+            with suppress(TransportError):
+                launcher.forget([launch])
+
+    def _host(self, host: str, slots: list[Slot]) -> None:
+        for index, slot in enumerate(slots):
+            if self._stop.is_set():
+                return
+            if self._failing[slot.case_id] < FAILURES_IN_A_ROW:
+                label = self._prepared[slot.case_id].case.label
+                self._observer.begins(host, label, len(slots) - index)
+                self._fill(host, slot)
+                if self._failing[slot.case_id] == FAILURES_IN_A_ROW:
+                    self._observer.gave_up(host, label)
+
+    def _fill(self, host: str, slot: Slot) -> None:
+        """Make a slot's launch, and make it again while it is invalid and the budget lasts."""
+        last = self._history.get((slot.case_id, slot.slot))
+        attempt = 0 if last is None else last.attempt + 1
+        while not self._stop.is_set():
+            prepared = self._prepared[slot.case_id]
+            device = self._devices[prepared.case.device]
+            launch_id = f"{self._run.id}-{slot.case_id}-{slot.slot}-{attempt}"
+            self._active[host] = (device.launcher, launch_id)
+            try:
+                launch = self._launch(launch_id, slot, attempt)
+            finally:
+                del self._active[host]
+            if self._stop.is_set():
+                return  # the launch was ended by us: it is neither a result nor a failure
+            self._store.add(self._run.id, launch)
+            self._observer.ended(host, launch)
+            with suppress(TransportError):
+                device.launcher.forget([launch_id])
+            if launch.status is Status.FAILED:
+                self._failing[slot.case_id] += 1
+                return
+            self._failing[slot.case_id] = 0
+            if launch.status is Status.OK:
+                return
+            self._invalid[slot.case_id] += 1
+            if not self._may_redo(slot.case_id):
+                return
+            attempt += 1
+
+    def _launch(self, launch_id: str, slot: Slot, attempt: int) -> Launch:
+        prepared = self._prepared[slot.case_id]
+        device = self._devices[prepared.case.device]
+        job = prepared.job(launch_id, self._run.protocol)
+        begun = datetime.now(UTC)
+        clock = time.monotonic()
+        category: Category | None = None
+        fields: dict[str, Any] = {}
+        ended: Ended | None = None
+        check: OutputCheck | None = None
+        try:
+            links, command = device.deploy(prepared)
+            ended = device.launcher.run(job, links, command)
+            verdict = judge(ended, time_limit=job.time_limit, check_seeds=job.check_seeds)
+            status, category, reason = verdict.status, verdict.category, verdict.reason
+            fields = verdict.fields
+            if status is Status.OK:
+                check = device.check(launch_id, prepared, verdict.outputs)
+                if not check.passed:
+                    status, reason = Status.INVALID, f"wrong outputs: {check.reason}"
+        except TransportError as error:
+            device.forget_deployed()
+            status, category, reason = Status.FAILED, _category(error), error.message
+        return Launch(
+            id=launch_id,
+            case_id=slot.case_id,
+            slot=slot.slot,
+            attempt=attempt,
+            position=slot.position,
+            started=begun,
+            status=status,
+            category=category,
+            reason=reason,
+            outputs=check,
+            wall_s=None if ended and ended.collected else time.monotonic() - clock,
+            log=ended.log if ended else "",
+            **fields,
+        )
+
+
+def _category(error: TransportError) -> Category:
+    match error:
+        case TransferError():
+            return Category.DEPLOY
+        case CommandTimeoutError():
+            return Category.TIMEOUT
+        case _:
+            return Category.CONNECTION
+
+
+class _OnDevice:
+    """A device as an execution uses it: what is deployed on it, and which outputs were checked."""
+
+    def __init__(self, device: Device, transport: Transport) -> None:
+        self.launcher = Launcher(transport, device.workdir)
+        self._transport = transport
+        self._store = DeviceStore(transport, device.workdir)
+        self._deployed: dict[str, tuple[dict[str, str], list[str]]] = {}
+        self._checked: dict[tuple[str, ...], OutputCheck] = {}
+
+    def deploy(self, prepared: Prepared) -> tuple[dict[str, str], list[str]]:
+        """Push what is missing; return the links of a launch's folder, and its command."""
+        case_id = prepared.case.id
+        if case_id not in self._deployed:
+            runner = files("harness.runner.python").joinpath("edge_runner.py")
+            with as_file(runner) as runner_path:
+                artifact = prepared.artifact
+                hashes = {name: artifact.record.files[name] for name in artifact.roles.values()}
+                runner_hash = sha256_of(runner_path)
+                paths = self._store.ensure(
+                    {digest: artifact.folder / name for name, digest in hashes.items()}
+                    | {runner_hash: runner_path}
+                )
+            links = {name: paths[digest] for name, digest in hashes.items()}
+            links["edge_runner.py"] = paths[runner_hash]
+            command = [prepared.interpreter, "-B", "edge_runner.py", "job.json"]
+            self._deployed[case_id] = links, command
+        return self._deployed[case_id]
+
+    def forget_deployed(self) -> None:
+        """Look again what is there: a device that was lost may have been restarted."""
+        self._deployed.clear()
+
+    def check(
+        self, launch_id: str, prepared: Prepared, claimed: list[contract.Outputs]
+    ) -> OutputCheck:
+        """Check a launch's outputs; ones with digests that were checked before are not pulled."""
+        digests = (prepared.artifact.record.id, *(output.sha256 for output in claimed))
+        if digests in self._checked:
+            return self._checked[digests].model_copy(update={"full": False})
+        folder = self.launcher.folder(launch_id)
+        found: dict[int, list[NDArray[Any]]] = {}
+        with tempfile.TemporaryDirectory(prefix="edge-harness-") as scratch:
+            for output in sorted(claimed, key=lambda output: (output.seed, output.index)):
+                local = Path(scratch) / "output"
+                dtype = np.dtype(output.dtype).newbyteorder("<")
+                size = int(np.prod(output.shape, dtype=object)) * dtype.itemsize
+                self._transport.pull(f"{folder}/{output.file}", local, limit=max(size, 1))
+                content = local.read_bytes()
+                if len(content) != size or sha256_of(local) != output.sha256:
+                    raise TransferError(
+                        f"{output.file}: what was pulled is not what the runner announced"
+                    )
+                found.setdefault(output.seed, []).append(
+                    np.frombuffer(content, dtype).reshape(output.shape)
+                )
+        tolerance = prepared.model.manifest.tolerance["fp32"]
+        check = outputs.check(found, prepared.reference, tolerance)
+        self._checked[digests] = check
+        return check

@@ -1,0 +1,123 @@
+"""Pure judgement: what a launch's events and end make of it."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from harness.analysis.summary import launch_figure
+from harness.results import contract
+from harness.results.contract import EventsError, parse_events
+from harness.results.schema import Category, FirstLoad, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.campaign.launch import Ended
+    from harness.results.contract import Event, Outputs
+
+__all__ = ["Verdict", "judge"]
+
+SIGNAL_BASE = 128
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a launch, before its outputs are checked.
+
+    Attributes
+    ----------
+    fields
+        What its events fill of a :class:`harness.results.schema.Launch`.
+    outputs
+        The outputs that it claims to have written.
+    """
+
+    status: Status
+    category: Category | None = None
+    reason: str = ""
+    fields: dict[str, Any] = field(default_factory=dict)
+    outputs: list[Outputs] = field(default_factory=list)
+
+
+def judge(ended: Ended, *, time_limit: float, check_seeds: Sequence[int]) -> Verdict:
+    """Judge a launch by what it left; whatever events there are is kept, also of a failed one."""
+    try:
+        events = parse_events(ended.events)
+    except EventsError as error:
+        return Verdict(Status.FAILED, Category.RUNNER, f"the runner broke the contract: {error}")
+    fields = _fields(events)
+    outputs = [event for event in events if isinstance(event, contract.Outputs)]
+    category, reason = _fault(ended, events, time_limit)
+    if category is None and {event.seed for event in outputs} != set(check_seeds):
+        category, reason = Category.RUNNER, "the runner did not return the outputs it was asked for"
+    if category is None and not fields.get("figure_ns"):
+        category, reason = Category.RUNNER, "the runner finished without samples of any length"
+    status = Status.OK if category is None else Status.FAILED
+    return Verdict(status, category, reason, fields, outputs)
+
+
+def _fault(ended: Ended, events: Sequence[Event], time_limit: float) -> tuple[Category | None, str]:
+    stage = next(
+        (event.event for event in reversed(events) if event.event != "environment"), "start"
+    )
+    if ended.status == 0 and stage == "done":
+        return None, ""
+    if events and isinstance(events[-1], contract.Failure):
+        failure = events[-1]
+        category = Category.ENGINE if failure.kind.startswith("Engine") else Category.RUNNER
+        return category, f"{failure.kind}: {failure.message}"
+    if ended.status != 0 and ended.seconds >= time_limit:
+        return Category.TIMEOUT, f"ended at its time limit of {time_limit:g} s, after '{stage}'"
+    category = Category.RUNNER if stage == "start" else Category.ENGINE
+    if ended.status > SIGNAL_BASE:
+        return category, f"crashed with {_signal_name(ended.status - SIGNAL_BASE)} after '{stage}'"
+    if ended.status == 0:
+        return Category.RUNNER, f"exited with 0 after '{stage}', without having finished"
+    return category, f"exited with {ended.status} after '{stage}'{_last_line(ended.log)}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _last_line(log: str) -> str:
+    lines = log.strip().splitlines()
+    return f": {lines[-1][:200]}" if lines else ""
+
+
+def _fields(events: Sequence[Event]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    parts: dict[str, Any] = {}
+    samples: list[int] = []
+    environment: list[contract.Environment] = []
+    for event in events:
+        match event:
+            case contract.Hello():
+                found["engine_version"] = event.engine_version
+                found["runner"] = f"{event.runner} {event.runner_version}"
+                found["build"] = event.build
+                parts |= {"process_ms": event.process_ms, "import_ms": event.import_ms}
+            case contract.Loaded():
+                parts |= event.model_dump(include={"read_ms", "init_ms", "page_cache"})
+            # A runner that skips a part breaks no rule of the parser, but has no first load.
+            case contract.First() if {"import_ms", "read_ms"} <= parts.keys():
+                found["first_load"] = FirstLoad(**parts, first_ms=event.ms)
+            case contract.Warmup():
+                found |= {"warmup_ns": event.ns, "warmup_reason": event.reason}
+            case contract.Samples():
+                samples += event.ns
+            case contract.Memory():
+                found["vmhwm_bytes"] = event.vmhwm_bytes
+            case contract.Environment():
+                environment.append(event)
+            case _:
+                pass
+    found["environment"] = environment
+    if samples:
+        found |= {"samples_ns": samples, "figure_ns": launch_figure(samples)}
+    return found

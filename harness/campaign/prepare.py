@@ -1,0 +1,137 @@
+"""From a campaign's cases to what can be launched: artifacts built, interpreters found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from harness import engines
+from harness.models import build, environments
+from harness.models.toolchain import ToolchainError
+from harness.results.contract import Job
+from harness.results.schema import CaseRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from numpy.typing import NDArray
+
+    from harness.devices.inventory import Device, EngineSpec
+    from harness.models.build import Artifact
+    from harness.models.manifest import Model
+    from harness.results.schema import ArtifactRecord, Case, Protocol
+
+__all__ = ["Prepared", "prepare"]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A case with all that its launches need on this side.
+
+    Attributes
+    ----------
+    interpreter
+        The device's Python that has the engine.
+    reference
+        Check seed to the model's reference outputs.
+    """
+
+    case: Case
+    model: Model
+    artifact: Artifact
+    interpreter: str
+    reference: Mapping[int, list[NDArray[Any]]]
+
+    def job(self, launch: str, protocol: Protocol) -> Job:
+        """Return the job of one launch."""
+        manifest = self.model.manifest
+        return Job(
+            launch=launch,
+            engine=self.case.engine,
+            backend=self.case.backend,
+            files=dict(self.artifact.roles),
+            inputs=manifest.inputs,
+            check_seeds=manifest.check_seeds,
+            threads=self.case.threads,
+            affinity=list(self.case.cpus) if self.case.cpus is not None else None,
+            warmup=protocol.warmup,
+            sampling=protocol.sampling,
+            time_limit=protocol.time_limit,
+            page_cache=protocol.page_cache,
+        )
+
+
+def prepare(
+    cases: Iterable[tuple[Case, int]],
+    devices: Mapping[str, Device],
+    models: Mapping[str, Model],
+    progress: Callable[[str], None],
+) -> tuple[list[CaseRecord], dict[str, Prepared]]:
+    """Build what cases need and refuse those that must not run.
+
+    Returns
+    -------
+    records
+        Every case, with its artifact or the reason for its refusal.
+    prepared
+        Case id to what its launches need, for the cases that were not refused.
+
+    Raises
+    ------
+    ToolchainError
+        No case could be prepared, and an environment or an artifact could not be made.
+    """
+    records: list[CaseRecord] = []
+    prepared: dict[str, Prepared] = {}
+    errors: list[ToolchainError] = []
+    for case, launches in cases:
+        record = CaseRecord(case=case, launches=launches)
+        device, model = devices[case.device], models[case.model]
+        try:
+            ready = _prepare(case, device, model, progress)
+        except _RefusedError as refusal:
+            record = record.model_copy(
+                update={"artifact": refusal.artifact, "refused": str(refusal)}
+            )
+        except ToolchainError as error:
+            errors.append(error)
+            record = record.model_copy(update={"refused": f"not built: {error.message}"})
+        else:
+            record = record.model_copy(update={"artifact": ready.artifact.record})
+            prepared[case.id] = ready
+        records.append(record)
+    if errors and not prepared:
+        raise errors[0]
+    return records, prepared
+
+
+class _RefusedError(Exception):
+    """A case must not run; its artifact may have been built."""
+
+    def __init__(self, reason: str, artifact: ArtifactRecord | None = None) -> None:
+        super().__init__(reason)
+        self.artifact = artifact
+
+
+def _prepare(case: Case, device: Device, model: Model, progress: Callable[[str], None]) -> Prepared:
+    spec = device.spec.engines.get(case.engine)
+    if spec is None:
+        raise _RefusedError(f"{device.name} has no engine '{case.engine}' in its file")
+    engine = engines.get(case.engine)
+    artifact = build.build(model, engine.format, engine.target(device.spec), progress=progress)
+    paths = {role: artifact.path(role) for role in artifact.roles}
+    if refused := engine.refuse(device.spec, paths):
+        raise _RefusedError(refused, artifact.record)
+    return Prepared(
+        case=case,
+        model=model,
+        artifact=artifact,
+        interpreter=_interpreter(spec, progress),
+        reference=build.reference(model, progress=progress),
+    )
+
+
+def _interpreter(spec: EngineSpec, progress: Callable[[str], None]) -> str:
+    if spec.environment is not None:
+        return str(environments.python(spec.environment, progress))
+    return str(spec.python)

@@ -1,0 +1,338 @@
+"""A run's beginning and resumption: devices reached, artifacts built, the run recorded."""
+
+from __future__ import annotations
+
+import fnmatch
+import secrets
+import shutil
+import subprocess
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from harness import __version__
+from harness.campaign.execute import Execution
+from harness.campaign.launch import Launcher
+from harness.campaign.prepare import prepare
+from harness.campaign.spec import load_campaign
+from harness.devices.connect import connect
+from harness.devices.inventory import load_device
+from harness.devices.probe import probe
+from harness.errors import LabError, ResultsError, SpecificationError
+from harness.models.manifest import load_model
+from harness.results.schema import CaseRecord, DeviceRecord, ModelRecord, Run
+from harness.workspace import cache_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from harness.campaign.execute import Observer
+    from harness.campaign.prepare import Prepared
+    from harness.campaign.spec import Campaign
+    from harness.devices.inventory import Device
+    from harness.devices.probe import Facts
+    from harness.models.manifest import Model
+    from harness.results.schema import Case
+    from harness.results.store import Store
+    from harness.transport.base import Transport
+    from harness.workspace import Workspace
+
+__all__ = ["Lab", "Session", "begin", "resume", "select"]
+
+
+def select(campaign: Campaign, only: Sequence[str]) -> list[tuple[Case, int]]:
+    """Return a campaign's cases and their numbers of launches.
+
+    Parameters
+    ----------
+    only
+        Shell patterns; a case is kept if each of them fits its model, device or engine.
+
+    Raises
+    ------
+    SpecificationError
+        No case is left.
+    """
+    cases = [
+        (case, launches)
+        for case, launches in campaign.cases()
+        if all(
+            any(
+                fnmatch.fnmatchcase(name, pattern)
+                for name in (case.model, case.device, case.engine)
+            )
+            for pattern in only
+        )
+    ]
+    if not cases:
+        names = {
+            name for case, _ in campaign.cases() for name in (case.model, case.device, case.engine)
+        }
+        raise SpecificationError(
+            f"no case fits --only {' --only '.join(only)}",
+            hint=f"patterns are matched against: {', '.join(sorted(names))}",
+        )
+    return cases
+
+
+@dataclass(frozen=True)
+class Lab:
+    """What a set of cases names in a workspace: its devices and models."""
+
+    devices: dict[str, Device]
+    models: dict[str, Model]
+
+    @classmethod
+    def of(cls, workspace: Workspace, cases: Sequence[tuple[Case, int]]) -> Lab:
+        """Load what the cases name.
+
+        Raises
+        ------
+        SpecificationError
+            A file of a device or a model is wrong, or there is none.
+        """
+        devices = sorted({case.device for case, _ in cases})
+        models = sorted({case.model for case, _ in cases})
+        return cls(
+            devices={name: load_device(workspace, name) for name in devices},
+            models={name: load_model(workspace, name) for name in models},
+        )
+
+
+@dataclass(frozen=True)
+class Session:
+    """A run that is ready to be measured.
+
+    Attributes
+    ----------
+    warnings
+        What the user should know before: devices that cannot be reached.
+    """
+
+    run: Run
+    execution_of: Callable[[Observer], Execution]
+    warnings: list[str]
+
+
+@contextmanager
+def begin(
+    workspace: Workspace,
+    path: Path,
+    store: Store,
+    *,
+    only: Sequence[str] = (),
+    seed: int | None = None,
+    progress: Callable[[str], None],
+) -> Iterator[Session]:
+    """Begin a new run of a campaign; on leaving, its connections are closed.
+
+    Raises
+    ------
+    SpecificationError
+        The campaign, or what it names, is wrong; or a device's host key is not trusted.
+    LabError
+        No device can be reached, another run is measuring there, or an environment or artifact
+        cannot be made.
+    """
+    campaign = load_campaign(workspace, path)
+    cases = select(campaign, only)
+    lab = Lab.of(workspace, cases)
+    started = datetime.now(UTC)
+    with ExitStack() as stack:
+        bench = _reach(workspace, lab, stack, run_id=None, progress=progress)
+        records, prepared = _prepare(cases, lab, bench, progress)
+        run = Run(
+            id=f"{path.stem}-{started:%Y%m%d-%H%M%S}",
+            campaign=path.stem,
+            description=campaign.description,
+            specification=path.read_text(encoding="utf-8"),
+            seed=secrets.randbelow(1 << 31) if seed is None else seed,
+            started=started,
+            harness_version=__version__,
+            revision=_revision(workspace),
+            protocol=campaign.protocol,
+            devices=bench.records,
+            models=[_model_record(model) for model in lab.models.values()],
+            cases=records,
+        )
+        store.create(run)
+        yield _session(run, prepared, lab, bench, store)
+
+
+@contextmanager
+def resume(
+    workspace: Workspace, run_id: str, store: Store, *, progress: Callable[[str], None]
+) -> Iterator[Session]:
+    """Go on with a run: what it has is kept, what failed or is missing is measured.
+
+    Raises
+    ------
+    ResultsError
+        An artifact is not the one that the run began with.
+    SpecificationError, LabError
+        As for :func:`begin`.
+    """
+    run = store.load(run_id)
+    cases = [(record.case, record.launches) for record in run.cases]
+    lab = Lab.of(workspace, cases)
+    with ExitStack() as stack:
+        bench = _reach(workspace, lab, stack, run_id=run_id, progress=progress)
+        records, prepared = _prepare(cases, lab, bench, progress)
+        for before, now in zip(run.cases, records, strict=True):
+            if before.artifact and now.artifact and before.artifact.id != now.artifact.id:
+                raise ResultsError(
+                    f"{now.case.label}: its artifact is not the one that run {run_id} began with",
+                    hint="the model, a build stage or a tool has changed: start a new run",
+                )
+        known = {record.name: record for record in bench.records if record.facts}
+        run = run.model_copy(
+            update={
+                "cases": records,
+                "devices": [known.get(record.name, record) for record in run.devices],
+                "finished": None,
+            }
+        )
+        store.update(run)
+        yield _session(run, prepared, lab, bench, store)
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """The devices of a run: those that can be reached, and why others cannot."""
+
+    transports: dict[str, Transport]
+    records: list[DeviceRecord]
+    unreachable: dict[str, str]
+
+
+def _reach(
+    workspace: Workspace,
+    lab: Lab,
+    stack: ExitStack,
+    *,
+    run_id: str | None,
+    progress: Callable[[str], None],
+) -> _Bench:
+    for host in sorted({device.host for device in lab.devices.values()}):
+        _hold(stack, workspace, host)
+    bench = _Bench({}, [], {})
+    errors: list[LabError] = []
+    for name, device in lab.devices.items():
+        progress(f"reaching {name}")
+        facts = {}
+        try:
+            transport = stack.enter_context(connect(workspace, device))
+            pythons = {engine.python for engine in device.spec.engines.values() if engine.python}
+            probed = probe(transport, sorted(pythons))
+            _refuse_stranger(device, probed)
+            facts = probed.model_dump(mode="json", exclude_none=True)
+            _refuse_company(transport, device, run_id)
+            bench.transports[name] = transport
+        except SpecificationError:
+            raise
+        except LabError as error:
+            errors.append(error)
+            bench.unreachable[name] = error.message
+        bench.records.append(
+            DeviceRecord(
+                name=name,
+                description=device.spec.description,
+                transport=device.spec.transport,
+                host=device.host,
+                emulated=device.emulated,
+                facts=facts,
+            )
+        )
+    if errors and not bench.transports:
+        raise errors[0]
+    return bench
+
+
+def _hold(stack: ExitStack, workspace: Workspace, host: str) -> None:
+    """Keep other controllers of this user off a host while we measure on it."""
+    # This machine is one host for all workspaces; the name of another is the workspace's own.
+    folder = (cache_dir() if host == "this-machine" else workspace.state) / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / f"{host}.lock", blocking=False)
+    try:
+        stack.enter_context(lock)
+    except Timeout:
+        raise LabError(
+            f"another run is measuring on host '{host}'",
+            hint="wait for it: two at once would spoil both",
+        ) from None
+
+
+def _refuse_stranger(device: Device, facts: Facts) -> None:
+    """Refuse a device that is not what its file says: it would get artifacts for another ABI."""
+    if facts.abi is not None and facts.abi != device.spec.abi:
+        raise SpecificationError(
+            f"{device.name}: its file says '{device.spec.abi}', and it is '{facts.abi}'",
+            hint=f"correct 'abi' in devices/{device.name}.yaml, or its address",
+        )
+
+
+def _refuse_company(transport: Transport, device: Device, run_id: str | None) -> None:
+    launcher = Launcher(transport, device.workdir)
+    living = launcher.living()
+    ours = [launch for launch in living if run_id and launch.startswith(f"{run_id}-")]
+    launcher.stop(ours)
+    if foreign := sorted(set(living) - set(ours)):
+        raise LabError(
+            f"{device.name}: a launch of another run is under way there ({foreign[0][:80]})",
+            hint="wait until it ends (its time limit is enforced there), "
+            "or go on with that run: harness run --resume",
+        )
+
+
+def _prepare(
+    cases: Sequence[tuple[Case, int]],
+    lab: Lab,
+    bench: _Bench,
+    progress: Callable[[str], None],
+) -> tuple[list[CaseRecord], dict[str, Prepared]]:
+    records, prepared = prepare(cases, lab.devices, lab.models, progress)
+    for index, record in enumerate(records):
+        if record.case.device in bench.unreachable:
+            reason = f"not reached: {bench.unreachable[record.case.device]}"
+            records[index] = record.model_copy(update={"refused": reason})
+    return records, prepared
+
+
+def _session(
+    run: Run, prepared: dict[str, Prepared], lab: Lab, bench: _Bench, store: Store
+) -> Session:
+    def execution_of(observer: Observer) -> Execution:
+        return Execution(run, prepared, lab.devices, bench.transports, store, observer)
+
+    warnings = [f"{name}: {reason}" for name, reason in bench.unreachable.items()]
+    return Session(run, execution_of, warnings)
+
+
+def _model_record(model: Model) -> ModelRecord:
+    manifest = model.manifest
+    return ModelRecord(
+        name=model.name,
+        title=manifest.title,
+        source=manifest.source.label,
+        licence=manifest.licence,
+        inputs=manifest.inputs,
+    )
+
+
+def _revision(workspace: Workspace) -> str | None:
+    """Return the workspace's git commit, with a plus sign where files differ from it."""
+    if shutil.which("git") is None:
+        return None
+    described = subprocess.run(
+        ["git", "describe", "--always", "--abbrev=12", "--dirty=+"],
+        cwd=workspace.root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return described.stdout.strip() or None

@@ -1,0 +1,104 @@
+"""Campaign files: ``campaigns/*.yaml``."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from harness.engines import ENGINES
+from harness.errors import SpecificationError
+from harness.results.schema import Case, Protocol
+from harness.workspace import Name
+from harness.yamlfile import Spec, load, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from harness.workspace import Workspace
+
+__all__ = ["Block", "Campaign", "load_campaign"]
+
+Launches = Annotated[int, Field(ge=1, le=1000)]
+Cpu = Annotated[int, Field(ge=0, le=4095)]
+CpuSet = Annotated[list[Cpu], Field(min_length=1)]
+
+
+class Block(Spec):
+    """A part of the matrix: every combination of its axes is a case.
+
+    Attributes
+    ----------
+    cpus
+        Sets of processors that the runner is bound to; none means that it is not bound.
+    launches
+        Per case; without it the campaign's.
+    """
+
+    models: Annotated[list[Name], Field(min_length=1)]
+    devices: Annotated[list[Name], Field(min_length=1)]
+    engines: Annotated[list[Name], Field(min_length=1)]
+    threads: Annotated[list[Annotated[int, Field(ge=1, le=256)]], Field(min_length=1)] = Field(
+        default=[1]
+    )
+    cpus: Annotated[list[CpuSet | None], Field(min_length=1)] = Field(default=[None])
+    launches: Launches | None = None
+
+    @field_validator("models", "devices", "engines")
+    @classmethod
+    def _known(cls, names: list[str], info: ValidationInfo) -> list[str]:
+        known = (info.context or {}).get(info.field_name)
+        for name in names:
+            if known is not None and name not in known:
+                singular = str(info.field_name).removesuffix("s")
+                raise ValueError(f"unknown {singular} '{name}'; {nearest(name, known)}")
+        return names
+
+
+class Campaign(Spec):
+    """The content of a campaign's file."""
+
+    description: str = ""
+    matrix: Annotated[list[Block], Field(min_length=1)]
+    launches: Launches = 5
+    protocol: Protocol = Protocol()
+
+    def cases(self) -> Iterator[tuple[Case, int]]:
+        """Yield each case once, with its number of launches; a later block wins."""
+        found: dict[Case, int] = {}
+        for block in self.matrix:
+            axes = (block.models, block.devices, block.engines, block.threads, block.cpus)
+            for model, device, engine, threads, cpus in product(*axes):
+                case = Case(
+                    model=model,
+                    device=device,
+                    engine=engine,
+                    threads=threads,
+                    cpus=None if cpus is None else tuple(sorted(set(cpus))),
+                )
+                found[case] = block.launches or self.launches
+        yield from found.items()
+
+
+def load_campaign(workspace: Workspace, path: Path) -> Campaign:
+    """Read a campaign's file.
+
+    Raises
+    ------
+    SpecificationError
+        It does not exist or is wrong, or names a model, device or engine that there is not.
+    """
+    if not path.is_file():
+        known = [str(found) for found in workspace.campaigns.glob("*.yaml")]
+        raise SpecificationError(
+            f"no campaign file {path}",
+            hint=nearest(str(path), known) or f"write one into {workspace.campaigns}",
+        )
+    context = {
+        "models": {found.stem for found in workspace.models.glob("*.yaml")},
+        "devices": {found.stem for found in workspace.devices.glob("*.yaml")},
+        "engines": set(ENGINES),
+    }
+    return load(path, Campaign, context=context)

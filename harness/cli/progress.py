@@ -1,0 +1,95 @@
+"""Progress on the terminal: launches as they are made."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from harness.analysis.cases import NS_PER_MS
+from harness.cli.terminal import stderr
+from harness.results.schema import Status
+from harness.text import milliseconds, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+    from typing import Self
+
+    from rich.progress import TaskID
+
+    from harness.results.schema import Launch, Run
+
+__all__ = ["LiveProgress"]
+
+
+_MARKS = {
+    Status.OK: "[green]ok[/]",
+    Status.FAILED: "[red]failed[/]",
+    Status.INVALID: "[yellow]invalid[/]",
+}
+
+
+class LiveProgress:
+    """A bar for each host, and a line for each launch that ends; told from several threads."""
+
+    def __init__(self, run: Run) -> None:
+        self._labels = {record.case.id: record.case.label for record in run.cases}
+        self._console = stderr()
+        self._lock = threading.Lock()
+        self._tasks: dict[str, TaskID] = {}
+        self._progress = Progress(
+            TextColumn("{task.fields[host]}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}", markup=False),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+
+    def plan(self, launches: Mapping[str, int]) -> None:
+        """Show how many launches each host has before it."""
+        for host, total in launches.items():
+            self._tasks[host] = self._progress.add_task("", total=total, host=host)
+
+    def begins(self, host: str, case: str, launches_left: int) -> None:
+        """Show which case a host is busy with."""
+        del launches_left
+        self._progress.update(self._tasks[host], description=case)
+
+    def ended(self, host: str, launch: Launch) -> None:
+        """Count a launch and print its line."""
+        label = self._labels[launch.case_id]
+        figure = milliseconds(launch.figure_ns / NS_PER_MS) if launch.figure_ns else ""
+        with self._lock:
+            self._progress.advance(self._tasks[host])
+            self._console.print(
+                f"{_MARKS[launch.status]} {label} [dim]#{launch.slot + 1}[/] {figure}",
+                highlight=False,
+            )
+            if launch.reason:
+                self._console.print(f"   {visible(launch.reason)}", markup=False, highlight=False)
+
+    def gave_up(self, host: str, case: str) -> None:
+        """Say that a case's other launches are left out."""
+        del host
+        with self._lock:
+            self._console.print(
+                f"   {case}: given up after two failures in a row; --resume tries again",
+                markup=False,
+                highlight=False,
+            )
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._progress.stop()

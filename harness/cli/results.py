@@ -1,0 +1,168 @@
+"""``harness results``: what is stored."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.cli.app import workspace_of
+from harness.errors import SpecificationError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from harness.results.schema import Launch, Run
+    from harness.results.store import Store
+
+__all__ = ["load_run", "results", "run_as_json"]
+
+
+def open_store(ctx: click.Context) -> Store:
+    """Return the workspace's results database."""
+    from harness.results.store import Store
+
+    return Store(workspace_of(ctx).database)
+
+
+def load_run(store: Store, run_id: str | None) -> Run:
+    """Return a run, by default the newest.
+
+    Raises
+    ------
+    SpecificationError
+        There is none.
+    """
+    found = run_id or store.latest()
+    if found is None:
+        raise SpecificationError(
+            "nothing was measured in this workspace yet", hint="harness run campaigns/demo.yaml"
+        )
+    return store.load(found)
+
+
+def complete_run(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Offer the ids of the stored runs."""
+    from click.shell_completion import CompletionItem
+
+    from harness.results.store import Store
+    from harness.workspace import Workspace
+
+    del ctx, param
+    with closing(Store(Workspace.find().database)) as store:
+        ids = [summary.id for summary in store.summaries()]
+    return [CompletionItem(run_id) for run_id in ids if run_id.startswith(incomplete)]
+
+
+_run = click.argument("run_id", metavar="[RUN]", required=False, shell_complete=complete_run)
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group(
+    epilog="""\b
+Examples:
+  harness results list
+  harness results show                      the newest run
+  harness results show RUN --json > run.json
+  harness results logs RUN --failed         why launches failed
+"""
+)
+def results() -> None:
+    """List and show stored runs, launches and logs."""
+
+
+@results.command(name="list")
+@_json
+@click.pass_context
+def list_runs(ctx: click.Context, *, as_json: bool) -> None:
+    """List the stored runs, the newest first."""
+    from rich.table import Table
+
+    from harness.cli.terminal import console
+
+    with closing(open_store(ctx)) as store:
+        summaries = list(store.summaries())
+    if as_json:
+        rows = [
+            {
+                "id": summary.id,
+                "campaign": summary.campaign,
+                "started": summary.started.isoformat(),
+                "finished": summary.finished.isoformat() if summary.finished else None,
+                "planned": summary.planned,
+                "launches": {status.value: n for status, n in summary.launches.items()},
+            }
+            for summary in summaries
+        ]
+        click.echo(json.dumps(rows, indent=2))
+        return
+    table = Table("Run", "Started", "State", "Launches", box=None, pad_edge=False)
+    for summary in summaries:
+        made = ", ".join(f"{n} {status}" for status, n in sorted(summary.launches.items()))
+        table.add_row(
+            summary.id,
+            f"{summary.started.astimezone():%Y-%m-%d %H:%M}",
+            "finished" if summary.finished else "[yellow]interrupted, or running[/]",
+            f"{made or 'none'} of {summary.planned} planned",
+        )
+    console().print(table)
+
+
+@results.command()
+@_run
+@_json
+@click.pass_context
+def show(ctx: click.Context, run_id: str | None, *, as_json: bool) -> None:
+    """Show what a run found, by default the newest; --json holds every sample."""
+    with closing(open_store(ctx)) as store:
+        run = load_run(store, run_id)
+    if as_json:
+        click.echo(json.dumps(run_as_json(run), indent=2))
+        return
+    from harness.cli.tables import print_cases
+
+    print_cases(run)
+
+
+@results.command()
+@_run
+@click.option("--failed", is_flag=True, help="Only launches that failed or are invalid.")
+@click.pass_context
+def logs(ctx: click.Context, run_id: str | None, *, failed: bool) -> None:
+    """Show what the runners printed, by default in the newest run."""
+    from harness.results.schema import Status
+    from harness.text import visible
+
+    with closing(open_store(ctx)) as store:
+        run = load_run(store, run_id)
+    labels = {record.case.id: record.case.label for record in run.cases}
+    shown = [launch for launch in run.launches if not failed or launch.status is not Status.OK]
+    if not shown:
+        click.echo("no launch to show", err=True)
+    for launch in shown:
+        head = f"== {labels[launch.case_id]} #{launch.slot + 1}, attempt {launch.attempt + 1}: "
+        click.secho(visible(head + _outcome(launch)), bold=True)
+        click.echo(visible(launch.log).rstrip() or "(it printed nothing)")
+
+
+def _outcome(launch: Launch) -> str:
+    where = f" ({launch.category})" if launch.category else ""
+    return f"{launch.status}{where}" + (f": {launch.reason}" if launch.reason else "")
+
+
+def run_as_json(run: Run) -> dict[str, Any]:
+    """Return a run as JSON, with each case's summary beside its launches."""
+    from harness.analysis.cases import case_results
+
+    content = run.model_dump(mode="json")
+    for row, result in zip(content["cases"], case_results(run), strict=True):
+        row["id"] = result.record.case.id
+        row["state"] = result.state.value
+        row["reason"] = result.reason
+        row["latency_ms"] = asdict(result.latency_ms) if result.latency_ms else None
+    return content

@@ -1,0 +1,264 @@
+"""``harness run`` and ``harness plan``."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli.app import workspace_of
+from harness.cli.terminal import console, humane_seconds, stderr
+from harness.errors import ExitCode, SpecificationError, worst
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+    from click.shell_completion import CompletionItem
+
+    from harness.campaign.session import Session
+    from harness.results.schema import Run
+    from harness.results.store import Store
+
+NEWEST = "newest"
+
+
+def _complete_campaign(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem
+
+    del ctx, param
+    return [
+        CompletionItem(str(path))
+        for path in sorted(Path().glob("campaigns/*.yaml"))
+        if str(path).startswith(incomplete)
+    ]
+
+
+_campaign = click.argument(
+    "campaign", type=click.Path(path_type=Path), required=False, shell_complete=_complete_campaign
+)
+_only = click.option(
+    "--only",
+    multiple=True,
+    metavar="PATTERN",
+    help="Only cases whose model, device or engine fits; given several times, all must fit.",
+)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  harness plan campaigns/demo.yaml
+  harness plan campaigns/demo.yaml --only local --only 'onnx*'
+"""
+)
+@_campaign
+@_only
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_json: bool) -> None:
+    """Show a campaign's cases and expected time; touches no device.
+
+    Times come from the launches of earlier runs; without any they are guessed.
+    """
+    from harness import engines
+    from harness.campaign.plan import expect
+    from harness.campaign.session import Lab, select
+    from harness.campaign.spec import load_campaign
+    from harness.models import build
+    from harness.results.schema import CaseRecord
+    from harness.results.store import Store
+
+    workspace = workspace_of(ctx)
+    path = _required(campaign)
+    cases = select(load_campaign(workspace, path), only)
+    lab = Lab.of(workspace, cases)
+    rows = []
+    for case, launches in cases:
+        device, engine = lab.devices[case.device], engines.get(case.engine)
+        artifact = build.find(lab.models[case.model], engine.format, engine.target(device.spec))
+        missing = case.engine not in device.spec.engines
+        rows.append(
+            CaseRecord(
+                case=case,
+                launches=launches,
+                artifact=artifact.record if artifact else None,
+                refused=f"{device.name} has no engine '{case.engine}'" if missing else None,
+            )
+        )
+    with closing(Store(workspace.database)) as store:
+        expected = expect(rows, lab.devices, store)
+    if as_json:
+        content = {
+            "cases": [
+                {
+                    "id": row.case.id,
+                    **row.case.model_dump(mode="json"),
+                    "launches": row.launches,
+                    "artifact": row.artifact.id if row.artifact else None,
+                    "refused": row.refused,
+                }
+                for row in rows
+            ],
+            "expected_seconds": expected.seconds,
+            "guessed_cases": expected.guessed,
+        }
+        click.echo(json.dumps(content, indent=2))
+        return
+    from rich.table import Table
+
+    table = Table("Model", "Device", "Engine", "Threads", "Launches", "Artifact", box=None)
+    for row in rows:
+        case = row.case
+        name = case.device + (" (emulated)" if lab.devices[case.device].emulated else "")
+        built = "built" if row.artifact else "will be built"
+        table.add_row(
+            case.model,
+            name,
+            f"{case.engine}/{case.backend}",
+            str(case.threads),
+            str(row.launches),
+            f"refused: {row.refused}" if row.refused else built,
+        )
+    console().print(table)
+    launches = sum(row.launches for row in rows if row.refused is None)
+    guessed = f", {expected.guessed} of {len(rows)} cases guessed" if expected.guessed else ""
+    click.echo(
+        f"\n{len(rows)} cases, {launches} launches, about {humane_seconds(expected.seconds)}"
+        f"{guessed}; building and booting come on top"
+    )
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  harness run campaigns/demo.yaml
+  harness run campaigns/demo.yaml --only qemu-arm64
+  harness run --resume                        go on with the newest interrupted run
+  harness run --resume demo-20260102-030405   go on with this one, failed launches again
+"""
+)
+@_campaign
+@_only
+@click.option(
+    "--resume",
+    "resumed",
+    is_flag=False,
+    flag_value=NEWEST,
+    metavar="[RUN]",
+    help="Go on with a run; by default with the newest that was interrupted.",
+)
+@click.option("--seed", type=click.IntRange(0, (1 << 31) - 1), help="Of the launches' order.")
+@click.option("--json", "as_json", is_flag=True, help="Print the run's id and cases as JSON.")
+@click.pass_context
+def run(
+    ctx: click.Context,
+    campaign: Path | None,
+    only: Sequence[str],
+    resumed: str | None,
+    seed: int | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Run a campaign: build, push, measure, and store each launch as it ends.
+
+    Ctrl-C ends the runners on the devices, keeps what is stored, and exits with 130;
+    --resume goes on from there.
+    """
+    from harness.campaign.session import begin, resume
+    from harness.results.store import Store
+
+    workspace = workspace_of(ctx)
+    with closing(Store(workspace.database)) as store:
+        opened: Callable[[Callable[[str], None]], AbstractContextManager[Session]]
+        if resumed is None:
+            path = _required(campaign)
+
+            def opened(progress: Callable[[str], None]) -> AbstractContextManager[Session]:
+                return begin(workspace, path, store, only=only, seed=seed, progress=progress)
+        else:
+            if only or seed is not None:
+                raise SpecificationError(
+                    "--resume goes on with a run as it was planned",
+                    hint="leave --only and --seed out",
+                )
+            run_id = _resumable(store, resumed, campaign)
+
+            def opened(progress: Callable[[str], None]) -> AbstractContextManager[Session]:
+                return resume(workspace, run_id, store, progress=progress)
+
+        finished = _measure(opened, store)
+        if as_json:
+            from harness.cli.results import run_as_json
+
+            click.echo(json.dumps(run_as_json(finished), indent=2))
+        else:
+            from harness.cli.tables import print_cases
+
+            print_cases(finished)
+    stderr().print(f"run [bold]{finished.id}[/]; a report of it: harness report {finished.id}")
+    ctx.exit(int(_exit_code(finished)))
+
+
+def _required(campaign: Path | None) -> Path:
+    if campaign is None:
+        raise SpecificationError("no campaign file given", hint="harness run campaigns/demo.yaml")
+    return campaign
+
+
+def _resumable(store: Store, resumed: str, campaign: Path | None) -> str:
+    if resumed != NEWEST and Path(resumed).suffix != ".yaml":
+        return resumed
+    path = campaign if resumed == NEWEST else Path(resumed)
+    name = path.stem if path else None
+    found = store.latest(campaign=name, unfinished=True)
+    if found is None:
+        raise SpecificationError(
+            "no run was interrupted" + (f" of campaign '{name}'" if name else ""),
+            hint="harness results list shows all; --resume RUN makes a run's failed launches again",
+        )
+    return found
+
+
+def _measure(
+    opened: Callable[[Callable[[str], None]], AbstractContextManager[Session]], store: Store
+) -> Run:
+    """Show progress while a run is prepared and measured; return it as it was stored."""
+    from datetime import UTC, datetime
+
+    from harness.cli.progress import LiveProgress
+    from harness.cli.terminal import steps
+
+    with steps() as status, opened(status.update) as session:
+        status.stop()
+        for warning in session.warnings:
+            stderr().print(f"[yellow]warning:[/] {warning}", markup=True, highlight=False)
+        run = session.run
+        with LiveProgress(run) as progress:
+            execution = session.execution_of(progress)
+            progress.plan({host: len(slots) for host, slots in execution.pending().items()})
+            execution.measure()
+        store.update(run.model_copy(update={"finished": datetime.now(UTC)}))
+    return store.load(run.id)
+
+
+def _exit_code(run: Run) -> ExitCode:
+    return worst(_codes(run))
+
+
+def _codes(run: Run) -> Iterator[ExitCode]:
+    from harness.analysis.cases import State, case_results
+
+    for result in case_results(run):
+        match result.state:
+            case State.REFUSED | State.FAILED | State.MISSING:
+                yield ExitCode.LAB
+            case State.INVALID | State.WRONG:
+                yield ExitCode.INVALID
+            case State.MEASURED:
+                pass

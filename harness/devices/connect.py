@@ -1,0 +1,56 @@
+"""From a device of the inventory to a transport."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.devices.emulated.board import Board
+from harness.errors import SpecificationError
+from harness.transport.host_keys import HostKeys
+from harness.transport.local import LocalTransport
+from harness.transport.ssh import SshTransport
+from harness.transport.target import SshTarget
+
+if TYPE_CHECKING:
+    from harness.devices.inventory import Device
+    from harness.transport.base import Transport
+    from harness.workspace import Workspace
+
+__all__ = ["connect", "ssh_target"]
+
+
+def connect(workspace: Workspace, device: Device) -> Transport:
+    """Return the transport to a device; it connects on first use.
+
+    Raises
+    ------
+    LabError
+        It is an emulated board, and that is not running.
+    SpecificationError
+        Its address or the user's SSH configuration is wrong.
+    """
+    if device.spec.transport == "local":
+        return LocalTransport()
+    if device.spec.board:
+        endpoint = Board(workspace, device.spec.board).endpoint()
+        return SshTransport(endpoint.target, endpoint.host_keys)
+    return SshTransport(ssh_target(device), HostKeys(workspace.known_hosts))
+
+
+def ssh_target(device: Device) -> SshTarget:
+    """Return where a device's SSH server is.
+
+    Raises
+    ------
+    SpecificationError
+        It has no address, or that or the user's SSH configuration is wrong.
+    """
+    if device.spec.address is None:
+        raise SpecificationError(f"{device.name} has no SSH address")
+    identity = device.spec.identity_file
+    return SshTarget.resolve(
+        device.spec.address,
+        name=device.name,
+        identity_file=Path(identity) if identity else None,
+    )

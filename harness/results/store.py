@@ -1,0 +1,229 @@
+"""The results database: SQLite, written as each launch ends.
+
+The database holds whole records as JSON beside the few columns that are searched. A launch is
+committed to disk before the next one begins, and its identity (run, case, slot, attempt) is
+unique: a run that is killed at any point goes on with no result lost or doubled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ForeignKey, UniqueConstraint, create_engine, event, func, select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from harness.errors import ResultsError, SpecificationError
+from harness.results.schema import SCHEMA_VERSION, Launch, Run, Status
+from harness.yamlfile import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+    from datetime import datetime
+    from pathlib import Path
+
+    from sqlalchemy.engine.interfaces import DBAPIConnection
+
+__all__ = ["RunSummary", "Store"]
+
+BUSY_TIMEOUT_S = 30
+
+
+class _Base(DeclarativeBase):
+    pass
+
+
+class _RunRow(_Base):
+    __tablename__ = "runs"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    campaign: Mapped[str]
+    started: Mapped[str]
+    finished: Mapped[str | None]
+    record: Mapped[str]
+
+
+class _LaunchRow(_Base):
+    __tablename__ = "launches"
+    __table_args__ = (UniqueConstraint("run_id", "case_id", "slot", "attempt"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"), index=True)
+    case_id: Mapped[str]
+    slot: Mapped[int]
+    attempt: Mapped[int]
+    status: Mapped[str]
+    wall_s: Mapped[float | None]
+    record: Mapped[str]
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A run in one line: how many launches it planned, and how they ended so far."""
+
+    id: str
+    campaign: str
+    started: datetime
+    finished: datetime | None
+    planned: int
+    launches: dict[Status, int]
+
+
+class Store:
+    """A results database, made where there is none.
+
+    Raises
+    ------
+    ResultsError
+        The file is no database of ours, or of a newer version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._engine = create_engine(
+            f"sqlite:///{path}",
+            connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
+        )
+        event.listen(self._engine, "connect", _configure)
+        try:
+            with self._engine.begin() as connection:
+                found = connection.execute(text("PRAGMA user_version")).scalar_one()
+                if found <= SCHEMA_VERSION:
+                    _Base.metadata.create_all(connection)
+                    connection.execute(text(f"PRAGMA user_version = {SCHEMA_VERSION:d}"))
+        except DBAPIError as error:
+            self.close()
+            raise ResultsError(
+                f"{path}: {error.orig}", hint="move the file away; a new one is made"
+            ) from error
+        if found > SCHEMA_VERSION:
+            self.close()
+            raise ResultsError(
+                f"{path}: schema version {found}, newer than this harness knows ({SCHEMA_VERSION})",
+                hint="upgrade edge-harness, or use another workspace",
+            )
+
+    def close(self) -> None:
+        """Close the database."""
+        self._engine.dispose()
+
+    def create(self, run: Run) -> None:
+        """Store a new run, before its first launch."""
+        with self._session() as session, session.begin():
+            session.add(_RunRow(**_run_columns(run)))
+
+    def update(self, run: Run) -> None:
+        """Store what changed of a run: its end, or its devices' facts. Launches stay."""
+        with self._session() as session, session.begin():
+            session.merge(_RunRow(**_run_columns(run)))
+
+    def add(self, run_id: str, launch: Launch) -> None:
+        """Store a launch; when this returns, it is on disk."""
+        with self._session() as session, session.begin():
+            session.add(
+                _LaunchRow(
+                    id=launch.id,
+                    run_id=run_id,
+                    case_id=launch.case_id,
+                    slot=launch.slot,
+                    attempt=launch.attempt,
+                    status=launch.status.value,
+                    wall_s=launch.wall_s,
+                    record=launch.model_dump_json(),
+                )
+            )
+
+    def load(self, run_id: str) -> Run:
+        """Return a run with all its launches.
+
+        Raises
+        ------
+        SpecificationError
+            There is no run of that id.
+        """
+        with self._session() as session:
+            row = session.get(_RunRow, run_id)
+            if row is None:
+                known = session.scalars(select(_RunRow.id)).all()
+                raise SpecificationError(
+                    f"no run '{run_id}' in {self._path}",
+                    hint=nearest(run_id, known) or "measure first: harness run CAMPAIGN",
+                )
+            records = session.scalars(
+                select(_LaunchRow.record).where(_LaunchRow.run_id == run_id)
+            ).all()
+            launches = [Launch.model_validate_json(record) for record in records]
+            run = Run.model_validate_json(row.record)
+        return run.model_copy(
+            update={"launches": sorted(launches, key=lambda launch: launch.started)}
+        )
+
+    def latest(self, *, campaign: str | None = None, unfinished: bool = False) -> str | None:
+        """Return the id of the newest run, or none.
+
+        Parameters
+        ----------
+        campaign
+            Only runs of this campaign.
+        unfinished
+            Only runs that were interrupted, or still run.
+        """
+        query = select(_RunRow.id).order_by(_RunRow.started.desc()).limit(1)
+        if campaign is not None:
+            query = query.where(_RunRow.campaign == campaign)
+        if unfinished:
+            query = query.where(_RunRow.finished.is_(None))
+        with self._session() as session:
+            return session.scalars(query).first()
+
+    def expected_wall_s(self, case_id: str) -> float | None:
+        """Return the mean time of a case's launches that went well, in s, over all runs."""
+        query = select(func.avg(_LaunchRow.wall_s)).where(
+            _LaunchRow.case_id == case_id, _LaunchRow.status == Status.OK.value
+        )
+        with self._session() as session:
+            return session.scalars(query).first()
+
+    def summaries(self) -> Iterator[RunSummary]:
+        """Yield all runs, the newest first."""
+        counts = select(_LaunchRow.run_id, _LaunchRow.status, func.count()).group_by(
+            _LaunchRow.run_id, _LaunchRow.status
+        )
+        with self._session() as session:
+            by_run: dict[str, dict[Status, int]] = {}
+            for run_id, status, count in session.execute(counts):
+                by_run.setdefault(run_id, {})[Status(status)] = count
+            for row in session.scalars(select(_RunRow).order_by(_RunRow.started.desc())):
+                run = Run.model_validate_json(row.record)
+                yield RunSummary(
+                    id=run.id,
+                    campaign=run.campaign,
+                    started=run.started,
+                    finished=run.finished,
+                    planned=sum(case.launches for case in run.cases),
+                    launches=by_run.get(run.id, {}),
+                )
+
+    def _session(self) -> AbstractContextManager[Session]:
+        return Session(self._engine)
+
+
+def _run_columns(run: Run) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "campaign": run.campaign,
+        "started": run.started.isoformat(),
+        "finished": run.finished.isoformat() if run.finished else None,
+        "record": run.model_dump_json(exclude={"launches"}),
+    }
+
+
+def _configure(connection: DBAPIConnection, _: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA foreign_keys = ON")
+    # A power cut must not take back a launch that was reported as stored.
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.close()

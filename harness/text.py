@@ -1,0 +1,82 @@
+"""Numbers and foreign text as a reader sees them."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from typing import Final
+
+__all__ = ["UNKNOWN", "count", "interval", "megabytes", "milliseconds", "percent", "visible"]
+
+UNKNOWN: Final = "unknown"
+
+_REPLACEMENT = "\ufffd"
+# Cc: controls; Cf: joins, bidirectional overrides; Cs: lone surrogates, which UTF-8 cannot hold;
+# Zl, Zp: separators. All can hide text, turn it round, or break the file.
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+
+def visible(text: str) -> str:
+    """Return text with every invisible character but line feed and tab made visible as U+FFFD."""
+    if text.isascii() and text.isprintable():
+        return text
+    text = text.replace("\r\n", "\n")
+    return "".join(
+        _REPLACEMENT if unicodedata.category(char) in _HIDDEN and char not in "\n\t" else char
+        for char in text
+    )
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun: ``1 launch``, ``2 launches``."""
+    plural = "es" if noun.endswith("ch") else "s"
+    return f"{number} {noun}{'' if number == 1 else plural}"
+
+
+def milliseconds(value: float | None, *, resolution: float = 0.0) -> str:
+    """Return a time with its unit, in three significant digits.
+
+    Parameters
+    ----------
+    value
+        Milliseconds.
+    resolution
+        How well it is known, in milliseconds; a value known better gets up to two digits more.
+    """
+    return UNKNOWN if value is None else f"{_digits(value, resolution)} ms"
+
+
+def interval(low: float, high: float) -> str:
+    """Return an interval in milliseconds, in digits that tell its ends apart; without a unit."""
+    resolution = (high - low) / 2
+    return f"{_digits(low, resolution)} – {_digits(high, resolution)}"
+
+
+def megabytes(value: float | None) -> str:
+    """Return bytes in MB (10⁶ bytes), in three significant digits."""
+    return UNKNOWN if value is None else f"{_digits(value / 1e6)} MB"
+
+
+def percent(value: float | None) -> str:
+    """Return a fraction in percent, in two significant digits."""
+    if value is None:
+        return UNKNOWN
+    return "0 %" if value == 0 else f"{_fixed(100 * value, 2)} %"
+
+
+def _digits(value: float, resolution: float = 0.0) -> str:
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    digits = 3
+    if 0 < resolution < abs(value):
+        digits = min(5, max(3, _magnitude(value) - _magnitude(resolution) + 1))
+    return _fixed(value, digits)
+
+
+def _fixed(value: float, digits: int) -> str:
+    decimals = max(0, digits - 1 - _magnitude(value))
+    return f"{value:,.{decimals}f}".replace(",", "\u202f")
+
+
+def _magnitude(value: float) -> int:
+    return math.floor(math.log10(abs(value)))

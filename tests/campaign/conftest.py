@@ -1,0 +1,172 @@
+"""A runner double and what a run of it needs: no engine, no toolchain, this machine."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from harness.campaign.execute import Execution
+from harness.campaign.prepare import Prepared
+from harness.devices.inventory import Device, DeviceSpec
+from harness.hashing import sha256_of
+from harness.models.build import Artifact
+from harness.models.manifest import Manifest, Model
+from harness.results.schema import (
+    ArtifactRecord,
+    Case,
+    CaseRecord,
+    Launch,
+    Protocol,
+    Run,
+)
+from harness.results.store import Store
+from harness.transport.local import LocalTransport
+
+# A runner double: it keeps the contract, but infers nothing. BODY comes between its events.
+_RUNNER_DOUBLE = """\
+#!{python}
+import hashlib, json, os, signal, struct, sys
+job = json.load(open("job.json"))
+events = open("events.jsonl", "a")
+def emit(event, **more):
+    events.write(json.dumps({{"event": event, **more}}) + "\\n")
+    events.flush()
+def hello():
+    emit("hello", protocol=1, runner="runner-double", runner_version="1", engine=job["engine"],
+         engine_version="0", pid=os.getpid(), process_ms=10, import_ms=20)
+def load():
+    emit("loaded", read_ms=1, read_bytes=3, page_cache="cold", init_ms=2)
+    emit("first", ms=3)
+    emit("warmup", ns=[5000000], reason="steady")
+def sample(ns=(1000000, 1100000, 1200000)):
+    emit("samples", ns=list(ns))
+    emit("memory", vmhwm_bytes=1000000)
+def outputs(values=lambda seed: [float(seed), float(seed**2)]):
+    for seed in job["check_seeds"]:
+        content = struct.pack("<2f", *values(seed))
+        open("output-%d-0.bin" % seed, "wb").write(content)
+        emit("outputs", seed=seed, index=0, name="y", dtype="float32", shape=[1, 2],
+             sha256=hashlib.sha256(content).hexdigest(), file="output-%d-0.bin" % seed)
+def all_of_it():
+    hello(); load(); sample(); outputs(); emit("done")
+{body}
+"""
+
+REFERENCE = {seed: [np.array([[seed, seed**2]], "float32")] for seed in (1, 2, 3)}
+
+
+@dataclass
+class Recorder:
+    """An observer that remembers."""
+
+    begun: list[str] = field(default_factory=list)
+    ended_launches: list[Launch] = field(default_factory=list)
+    given_up: list[str] = field(default_factory=list)
+
+    def begins(self, host, case, launches_left):
+        self.begun.append(case)
+
+    def ended(self, host, launch):
+        self.ended_launches.append(launch)
+
+    def gave_up(self, host, case):
+        self.given_up.append(case)
+
+
+@dataclass
+class Bench:
+    """Runs of runner doubles on this machine, stored in a database."""
+
+    folder: object
+    store: Store
+    doubles: dict[str, str] = field(default_factory=dict)
+    transport: object = field(default_factory=LocalTransport)
+
+    def double(self, body: str, name: str = "double") -> str:
+        """Write a runner double and name its case by it."""
+        path = self.folder / f"{name}.py"
+        path.write_text(_RUNNER_DOUBLE.format(python=sys.executable, body=body), encoding="utf-8")
+        path.chmod(0o755)
+        self.doubles[name] = str(path)
+        return name
+
+    def run(self, launches: int = 1, **protocol) -> Run:
+        """Return a run with a case for each double."""
+        cases = [
+            CaseRecord(
+                case=Case(model=name, device="here", engine="onnxruntime"),
+                launches=launches,
+                artifact=self._artifact().record,
+            )
+            for name in self.doubles
+        ]
+        run = Run(
+            id="test-run", campaign="test", description="", specification="", seed=7,
+            started=datetime.now(UTC), harness_version="0",
+            protocol=Protocol(**({"time_limit": 20} | protocol)), devices=[], models=[],
+            cases=cases,
+        )  # fmt: skip
+        self.store.create(run)
+        return run
+
+    def execution(self, run: Run, observer: Recorder) -> Execution:
+        """Return the execution of a run."""
+        manifest = Manifest(
+            title="t",
+            licence="l",
+            source={"kind": "paddle.vision", "function": "f"},
+            inputs=[{"name": "x", "shape": [1, 2]}],
+        )
+        prepared = {
+            record.case.id: Prepared(
+                case=record.case,
+                model=Model(name=record.case.model, manifest=manifest),
+                artifact=self._artifact(),
+                interpreter=self.doubles[record.case.model],
+                reference=REFERENCE,
+            )
+            for record in run.cases
+        }
+        device = Device(
+            name="here",
+            spec=DeviceSpec(
+                transport="local", abi="x86_64-linux", workdir=str(self.folder / "work")
+            ),
+        )
+        return Execution(
+            run, prepared, {"here": device}, {"here": self.transport}, self.store, observer
+        )
+
+    def measure(self, run: Run) -> tuple[Recorder, list[Launch]]:
+        """Execute a run; return what was told and what is stored."""
+        observer = Recorder()
+        self.execution(run, observer).measure()
+        return observer, self.store.load(run.id).launches
+
+    def one(self, body: str, **protocol) -> Launch:
+        """Run a double once."""
+        self.double(body)
+        _, (launch,) = self.measure(self.run(**({"redo_budget": 0} | protocol)))
+        return launch
+
+    def _artifact(self) -> Artifact:
+        folder = self.folder / "artifact"
+        folder.mkdir(exist_ok=True)
+        path = folder / "model.onnx"
+        path.write_bytes(b"abc")
+        record = ArtifactRecord(
+            id="a" * 64, format="onnx", target="any", files={path.name: sha256_of(path)},
+            size_bytes=3,
+        )  # fmt: skip
+        return Artifact(record=record, folder=folder, roles={"model": path.name})
+
+
+@pytest.fixture
+def bench(tmp_path):
+    with closing(Store(tmp_path / "results.sqlite")) as store:
+        yield Bench(tmp_path, store)

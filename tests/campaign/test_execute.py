@@ -1,0 +1,250 @@
+"""Launches of runner doubles through the real launcher, on this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness.results.schema import Category, Status
+from harness.transport.base import ConnectionLostError
+from harness.transport.local import LocalTransport
+
+
+def _ended(pid_file):
+    """Say whether a process is gone, or waits for a careless init to reap it."""
+    try:
+        return psutil.Process(int(pid_file.read_text())).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def test_a_launch_that_goes_well(bench):
+    launch = bench.one("all_of_it()")
+    assert launch.status is Status.OK
+    assert launch.figure_ns == 1_100_000
+    assert launch.first_load.total_ms == 36
+    assert launch.vmhwm_bytes == 1_000_000
+    assert launch.outputs.passed
+    assert launch.outputs.full
+    assert launch.wall_s > 0
+
+
+@pytest.mark.parametrize(
+    ("body", "category", "said"),
+    [
+        ("hello(); os.kill(os.getpid(), signal.SIGSEGV)", Category.ENGINE, "SIGSEGV after 'hello'"),
+        ("os.abort()", Category.RUNNER, "SIGABRT after 'start'"),
+        ("hello(); print('bye'); sys.exit(3)", Category.ENGINE, "exited with 3 after 'hello': bye"),
+        ("events.write('rubbish\\n')", Category.RUNNER, "broke the contract: events.jsonl:1"),
+        ("hello(); load(); sample()", Category.RUNNER, "exited with 0 after 'memory'"),
+        ("hello(); load(); sample(); emit('done')", Category.RUNNER, "did not return the outputs"),
+        ("hello(); load(); outputs(); emit('done')", Category.RUNNER, "without samples"),
+        ("hello(); sample([0]); outputs(); emit('done')", Category.RUNNER, "without samples"),
+        (
+            "emit('error', kind='EngineMissing', message='no module onnxruntime'); sys.exit(1)",
+            Category.ENGINE,
+            "EngineMissing: no module onnxruntime",
+        ),
+        (
+            "hello(); load(); sample(); outputs(); open('output-1-0.bin', 'wb'); emit('done')",
+            Category.DEPLOY,
+            "not what the runner announced",
+        ),
+    ],
+    ids=lambda value: None if isinstance(value, Category) else value[-30:],
+)  # fmt: skip
+def test_a_launch_that_fails(bench, body, category, said):
+    launch = bench.one(body)
+    assert (launch.status, launch.category) == (Status.FAILED, category)
+    assert said in launch.reason
+
+
+def test_a_runner_that_hangs_is_ended_on_the_device(bench):
+    launch = bench.one(
+        "hello(); open('../../hung', 'w').write(str(os.getpid())); signal.pause()", time_limit=0.5
+    )
+    assert (launch.status, launch.category) == (Status.FAILED, Category.TIMEOUT)
+    assert "time limit of 0.5 s, after 'hello'" in launch.reason
+    assert _ended(bench.folder / "work" / "hung")
+
+
+def test_a_runner_that_prints_without_end(bench):
+    launch = bench.one("for _ in range(100): sys.stdout.write('x' * (1 << 20))\nall_of_it()")
+    assert launch.status is Status.OK
+    assert len(launch.log) == 64 << 10
+
+
+def test_events_without_end(bench):
+    launch = bench.one("hello()\nfor _ in range(40): events.write('x' * (1 << 20))")
+    assert (launch.status, launch.category) == (Status.FAILED, Category.RUNNER)
+    assert "larger than" in launch.reason
+
+
+@pytest.mark.parametrize(
+    "values", ["[1.0, 1.0]", "[float(4 - seed), float((4 - seed) ** 2)]", "[float('nan'), 1.0]"]
+)
+def test_wrong_outputs_make_a_launch_invalid(bench, values):
+    body = f"hello(); load(); sample(); outputs(lambda seed: {values}); emit('done')"
+    launch = bench.one(body)
+    assert launch.status is Status.INVALID
+    assert "wrong outputs" in launch.reason
+    assert not launch.outputs.passed
+
+
+def test_invalid_launches_are_redone_within_the_budget_and_kept(bench):
+    bench.double("hello(); load(); sample(); outputs(lambda seed: [0.0, 0.0]); emit('done')")
+    _, launches = bench.measure(bench.run(launches=3, redo_budget=2))
+    assert [(launch.slot, launch.attempt) for launch in launches] == [
+        (0, 0), (0, 1), (0, 2), (1, 0), (2, 0),
+    ]  # fmt: skip
+
+
+def test_outputs_checked_once_are_not_pulled_again(bench):
+    bench.double("all_of_it()")
+    _, launches = bench.measure(bench.run(launches=3))
+    assert [launch.outputs.full for launch in launches] == [True, False, False]
+
+
+def test_a_case_that_keeps_failing_is_given_up_and_others_go_on(bench):
+    bench.double("sys.exit(1)", "broken")
+    bench.double("all_of_it()", "sound")
+    observer, launches = bench.measure(bench.run(launches=4))
+    statuses = sorted(launch.status for launch in launches)
+    assert statuses == [Status.FAILED] * 2 + [Status.OK] * 4
+    assert [label.split(" ")[0] for label in observer.given_up] == ["broken"]
+
+
+def test_launches_are_interleaved_one_at_a_time(bench):
+    alone = (
+        "lock = os.open('../../alone', os.O_CREAT | os.O_EXCL)\n"
+        "all_of_it()\n"
+        "os.unlink('../../alone')"
+    )
+    for name in ("one", "two", "three"):
+        bench.double(alone, name)
+    observer, launches = bench.measure(bench.run(launches=3))
+    assert {launch.status for launch in launches} == {Status.OK}
+    for block in range(3):
+        assert len(set(observer.begun[3 * block : 3 * block + 3])) == 3
+    assert [launch.position for launch in launches] == list(range(9))
+
+
+def test_a_resumed_run_makes_only_what_is_missing_or_failed(bench):
+    bench.double("os.mkdir('../../once')\nall_of_it()")  # fails from the second time on
+    run = bench.run(launches=3)
+    bench.measure(run)
+    (bench.folder / "work" / "once").rmdir()
+    _, launches = bench.measure(bench.store.load(run.id))
+    made = [(launch.slot, launch.attempt, launch.status.value) for launch in launches]
+    assert made == [
+        (0, 0, "ok"), (1, 0, "failed"), (2, 0, "failed"), (1, 1, "ok"), (2, 1, "failed"),
+    ]  # fmt: skip
+
+
+class Cut(LocalTransport):
+    """A link that drops as a launch ends: its result stays on the device."""
+
+    def run(self, argv, **more):
+        completed = super().run(argv, **more)
+        if "run" in argv:
+            raise ConnectionLostError("the link dropped")
+        return completed
+
+
+def test_a_link_that_drops(bench):
+    bench.transport = Cut()
+    launch = bench.one("all_of_it()")
+    assert (launch.status, launch.category) == (Status.FAILED, Category.CONNECTION)
+    assert launch.reason == "the link dropped"
+
+
+class Killed(BaseException):
+    """The controller's end, at this place."""
+
+
+def test_a_launch_that_the_controller_did_not_live_to_store_is_collected(bench, monkeypatch):
+    bench.double("open('../../journal', 'a').write('x')\nall_of_it()")
+    run = bench.run(launches=2)
+
+    def killed(*_):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.store, "add", killed)
+        with pytest.raises(Killed):
+            bench.measure(run)
+    _, launches = bench.measure(bench.store.load(run.id))
+    assert [launch.status for launch in launches] == [Status.OK] * 2
+    assert [launch.wall_s is None for launch in launches] == [True, False]
+    assert (bench.folder / "work" / "journal").read_text() == "xx"
+
+
+INTERRUPTING = """
+hello()
+open('../../hung', 'w').write(str(os.getpid()))
+os.kill(int(open('../../controller').read()), signal.{signal})
+signal.pause()
+"""
+
+
+def test_an_interruption_ends_the_runner_and_stores_nothing_of_it(bench):
+    bench.double(INTERRUPTING.format(signal="SIGINT"))
+    (bench.folder / "work").mkdir()
+    (bench.folder / "work" / "controller").write_text(str(os.getpid()))
+    run = bench.run(launches=3)
+    with pytest.raises(KeyboardInterrupt):
+        bench.measure(run)
+    assert _ended(bench.folder / "work" / "hung")
+    assert bench.store.load(run.id).launches == []
+    assert list((bench.folder / "work" / "launches").iterdir()) == []
+
+
+KILLED_CONTROLLER = """
+import importlib.util, os, pathlib, sys
+from contextlib import closing
+from harness.results.store import Store
+path, folder, body = sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3]
+spec = importlib.util.spec_from_file_location("bench", path)
+module = importlib.util.module_from_spec(spec)
+sys.modules["bench"] = module
+spec.loader.exec_module(module)
+(folder / "work").mkdir()
+(folder / "work" / "controller").write_text(str(os.getpid()))
+with closing(Store(folder / "results.sqlite")) as store:
+    bench = module.Bench(folder, store)
+    bench.double(body)
+    bench.measure(bench.run(launches=4))
+"""
+
+
+def test_a_controller_killed_during_a_launch_loses_and_doubles_none(bench):
+    # The runner's own journal is the witness: begun in the third launch, the controller dies.
+    body = (
+        "with open('../../journal', 'a') as journal: journal.write(job['launch'] + '\\n')\n"
+        "if len(open('../../journal').readlines()) == 3:\n"
+        + "\n".join(f"    {line}" for line in INTERRUPTING.format(signal="SIGKILL").split("\n"))
+        + "\nall_of_it()"
+    )
+    conftest = str(Path(__file__).with_name("conftest.py"))
+    died = subprocess.run(
+        [sys.executable, "-c", KILLED_CONTROLLER, conftest, str(bench.folder), body], check=False
+    )
+    assert died.returncode == -signal.SIGKILL
+    before = bench.store.load("test-run").launches
+    assert [launch.slot for launch in before] == [0, 1]
+    bench.double(body)
+    _, launches = bench.measure(bench.store.load("test-run"))
+    assert launches[:2] == before
+    assert [(launch.slot, launch.status) for launch in launches] == [
+        (n, Status.OK) for n in range(4)
+    ]
+    begun = (bench.folder / "work" / "journal").read_text().split()
+    assert len(begun) == 5  # the third launch was begun twice: its first runner was ended
+    assert set(begun) == {launch.id for launch in launches}
+    assert _ended(bench.folder / "work" / "hung")

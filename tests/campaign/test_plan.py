@@ -1,0 +1,54 @@
+"""The order of launches."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.campaign.plan import order
+from harness.devices.inventory import Device, DeviceSpec
+from harness.results.schema import Case, CaseRecord
+
+DEVICES = {
+    name: Device(
+        name=name,
+        spec=DeviceSpec(transport="ssh", abi="arm64-linux", **more),
+    )
+    for name, more in {
+        "emulated": {"board": "b"},
+        "other-emulated": {"board": "c"},
+        "real": {"address": "root@real"},
+    }.items()
+}
+
+
+def _cases(*launches):
+    return [
+        CaseRecord(case=Case(model=f"m{n}", device=device, engine="e"), launches=count)
+        for n, count in enumerate(launches)
+        for device in DEVICES
+    ]
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=4), st.integers(0, 1 << 31))
+def test_every_launch_once_in_blocks_of_one_each(launches, seed):
+    cases = _cases(*launches)
+    plan = order(cases, DEVICES, seed)
+    assert set(plan) == {"this-machine", "real"}  # emulated boards share this machine
+    for slots in plan.values():
+        assert [slot.position for slot in slots] == list(range(len(slots)))
+        assert [slot.slot for slot in slots] == sorted(slot.slot for slot in slots)
+    found = sorted((slot.case_id, slot.slot) for slots in plan.values() for slot in slots)
+    wanted = sorted((record.case.id, n) for record in cases for n in range(record.launches))
+    assert found == wanted
+
+
+def test_the_seed_decides_the_order():
+    cases = _cases(3, 3, 3)
+    assert order(cases, DEVICES, 1) == order(cases, DEVICES, 1)
+    assert order(cases, DEVICES, 1) != order(cases, DEVICES, 2)
+
+
+def test_refused_cases_have_no_launches():
+    cases = [record.model_copy(update={"refused": "no"}) for record in _cases(3)]
+    assert order(cases, DEVICES, 1) == {}

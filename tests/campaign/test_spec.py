@@ -1,0 +1,76 @@
+"""Campaign files: what they mean, and what is said of wrong ones."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.campaign.session import select
+from harness.campaign.spec import load_campaign
+from harness.errors import SpecificationError
+
+CAMPAIGN = """\
+matrix:
+  - models: [small, large]
+    devices: [here]
+    engines: [onnxruntime]
+    threads: [1, 2]
+  - models: [small]
+    devices: [here]
+    engines: [onnxruntime]
+    launches: 3
+"""
+
+
+@pytest.fixture
+def write(workspace):
+    (workspace.devices / "here.yaml").write_text("transport: local\nabi: x86_64-linux\n")
+    for name in ("small", "large"):
+        (workspace.models / f"{name}.yaml").touch()
+
+    def _write(text=CAMPAIGN):
+        path = workspace.campaigns / "c.yaml"
+        path.write_text(text)
+        return load_campaign(workspace, path)
+
+    return _write
+
+
+def test_cases_are_the_product_of_the_axes_each_once(write):
+    cases = list(write().cases())
+    found = {(case.model, case.threads): launches for case, launches in cases}
+    assert found == {("small", 1): 3, ("small", 2): 5, ("large", 1): 5, ("large", 2): 5}
+    assert len({case.id for case, _ in cases}) == 4
+
+
+def test_only_keeps_what_fits_every_pattern(write):
+    campaign = write()
+    assert {case.model for case, _ in select(campaign, ["lar*", "here"])} == {"large"}
+    with pytest.raises(SpecificationError) as caught:
+        select(campaign, ["nothing"])
+    assert "large" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("small, large", "smal, large", "c.yaml:2: matrix.0.models: unknown model 'smal'; did"),
+        ("devices: [here]", "devices: [there]", "unknown device 'there'"),
+        ("[onnxruntime]", "[onnx-runtime]", "'onnx-runtime'; did you mean 'onnxruntime'?"),
+        ("launches: 3", "launches: none", "c.yaml:9: matrix.1.launches"),
+        ("launches: 3", "lunches: 3", "c.yaml:9: unknown key 'matrix.1.lunches'; did you mean"),
+        ("launches: 3", "launches: 0", "greater than or equal to 1"),
+        ("threads: [1, 2]", "threads: []", "at least 1 item"),
+    ],
+)  # fmt: skip
+def test_faults_name_line_and_what_is_near(write, old, new, said):
+    with pytest.raises(SpecificationError) as caught:
+        write(CAMPAIGN.replace(old, new, 1))
+    assert said in caught.value.message
+
+
+def test_a_campaign_that_does_not_exist(workspace, write, cli):
+    write()
+    said = cli("run", workspace.campaigns / "d.yaml")
+    assert said.code == 2
+    assert "no campaign file" in said.err
+    assert "c.yaml" in said.err

@@ -1,0 +1,108 @@
+"""What is stored, as the command line shows it."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from datetime import UTC, datetime
+
+import pytest
+
+from harness.results.schema import (
+    Case,
+    CaseRecord,
+    Category,
+    FirstLoad,
+    Launch,
+    OutputCheck,
+    Protocol,
+    Run,
+    Status,
+)
+from harness.results.store import Store
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+GOOD = Case(model="good", device="here", engine="onnxruntime")
+BAD = Case(model="bad", device="here", engine="onnxruntime")
+
+
+@pytest.fixture
+def stored(workspace):
+    cases = [CaseRecord(case=case, launches=2) for case in (GOOD, BAD)]
+    run = Run(
+        id="demo-1", campaign="demo", description="", specification="", seed=1, started=NOW,
+        finished=NOW, harness_version="0", protocol=Protocol(), devices=[], models=[], cases=cases,
+    )  # fmt: skip
+    load = FirstLoad(process_ms=1, import_ms=2, read_ms=3, init_ms=4, first_ms=5, page_cache="cold")
+    with closing(Store(workspace.database)) as store:
+        store.create(run)
+        for slot, figure in enumerate([1.0e6, 1.1e6]):
+            store.add(
+                run.id,
+                Launch(
+                    id=f"g{slot}", case_id=GOOD.id, slot=slot, attempt=0, position=slot,
+                    started=NOW, status=Status.OK, figure_ns=figure, samples_ns=[int(figure)],
+                    first_load=load, vmhwm_bytes=20_000_000,
+                    outputs=OutputCheck(passed=True, tolerance=1e-3),
+                ),
+            )  # fmt: skip
+        store.add(
+            run.id,
+            Launch(
+                id="b0", case_id=BAD.id, slot=0, attempt=0, position=2, started=NOW,
+                status=Status.FAILED, category=Category.ENGINE, reason="crashed \x1b[2Jhere",
+                log="a line\n\x1b]0;title\x07[bold]not markup[/bold]\n",
+            ),
+        )  # fmt: skip
+    return run
+
+
+def test_list(stored, cli):
+    said = cli("results", "list")
+    assert "demo-1" in said.out
+    assert "1 failed, 2 ok of 4 planned" in said.out
+    (row,) = json.loads(cli("results", "list", "--json").out)
+    assert row["launches"] == {"ok": 2, "failed": 1}
+
+
+def test_show(stored, cli):
+    said = cli("results", "show")
+    assert "1.05 ms" in said.out
+    assert "20.0 MB" in said.out
+    assert "2/2" in said.out
+    assert "no launch succeeded: crashed \ufffd[2Jhere" in said.out
+
+
+def test_show_json_holds_everything(stored, cli):
+    content = json.loads(cli("results", "show", "demo-1", "--json").out)
+    good, bad = content["cases"]
+    assert good["latency_ms"]["n"] == 2
+    assert good["latency_ms"]["low"] < 1.05 < good["latency_ms"]["high"]
+    assert (bad["state"], bad["latency_ms"]) == ("failed", None)
+    assert content["launches"][0]["samples_ns"] == [1_000_000]
+
+
+def test_logs_are_inert(stored, cli):
+    said = cli("results", "logs", "--failed")
+    assert "bad" in said.out
+    assert "\x1b" not in said.out.replace("\x1b[1m", "").replace("\x1b[0m", "")
+    assert "[bold]not markup[/bold]" in said.out
+    assert "good" not in said.out
+
+
+def test_an_unknown_run(stored, cli):
+    said = cli("results", "show", "demo-2")
+    assert said.code == 2
+    assert "did you mean 'demo-1'?" in said.err
+
+
+def test_nothing_measured_yet(workspace, cli):
+    said = cli("results", "show")
+    assert said.code == 2
+    assert "harness run" in said.err
+
+
+def test_nothing_to_resume(stored, cli):
+    said = cli("run", "--resume")
+    assert said.code == 2
+    assert "no run was interrupted" in said.err

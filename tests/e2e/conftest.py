@@ -1,0 +1,70 @@
+"""A lab for end-to-end tests: a workspace like this one, and its emulated board, booted once."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent.parent
+HARNESS = [sys.executable, "-m", "harness"]
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A workspace, and the command line as a user calls it: a process of its own."""
+
+    root: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return os.environ | {"EDGE_HARNESS_WORKSPACE": str(self.root)}
+
+    def start(self, *arguments: object) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*HARNESS, *map(str, arguments)],
+            env=self.environment,
+            cwd=self.root,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def __call__(self, *arguments: object, code: int = 0) -> str:
+        """Call a command; return what it printed."""
+        process = self.start(*arguments)
+        out, err = process.communicate()
+        assert process.returncode == code, f"{arguments}: {process.returncode}\n{out}\n{err}"
+        return out
+
+    def campaign(self, content: str, name: str = "small") -> Path:
+        path = self.root / "campaigns" / f"{name}.yaml"
+        path.write_text(content, encoding="utf-8")
+        return path
+
+    def show(self, run_id: str | None = None) -> dict:
+        return json.loads(self("results", "show", *([run_id] if run_id else []), "--json"))
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory):
+    """Return a copy of this repository's workspace."""
+    root = tmp_path_factory.mktemp("lab")
+    for folder in ("devices", "models", "campaigns"):
+        shutil.copytree(REPOSITORY / folder, root / folder)
+    (root / "reports").mkdir()
+    return Lab(root)
+
+
+@pytest.fixture(scope="session")
+def board(lab):
+    """Boot the lab's emulated board; return its device's name."""
+    lab("devices", "up", "qemu-arm64")
+    yield "qemu-arm64"
+    lab("devices", "down", "qemu-arm64")

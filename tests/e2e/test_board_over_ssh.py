@@ -1,0 +1,63 @@
+"""Transport, store and probe against another SSH server and another shell: the emulated board's."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from harness.devices.connect import connect
+from harness.devices.inventory import load_device
+from harness.devices.probe import probe
+from harness.devices.store import DeviceStore
+from harness.hashing import sha256_of
+from harness.transport.base import CommandTimeoutError
+from harness.workspace import Workspace
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def device(lab, board):
+    return load_device(Workspace(lab.root), board)
+
+
+@pytest.fixture
+def transport(lab, device):
+    with connect(Workspace(lab.root), device) as transport:
+        yield transport
+
+
+def test_commands_end_as_they_do_elsewhere(transport):
+    assert transport.run(["printf", "%s|", "it's", "$(x)", "a b"]).text == "it's|$(x)|a b|"
+    assert transport.run(["no-such-program"]).returncode == 127
+    assert transport.run(["sh", "-c", "kill -SEGV $$"]).returncode == 139
+
+
+def test_a_timed_out_command_is_killed_there(transport):
+    with pytest.raises(CommandTimeoutError):
+        transport.run(["sh", "-c", "echo $$ >/tmp/pid; sleep 1000"], timeout=2)
+    assert transport.run(["sh", "-c", "kill -0 $(cat /tmp/pid)"]).returncode == 1
+
+
+def test_files_are_stored_and_come_back(transport, device, tmp_path):
+    source = tmp_path / "source"
+    source.write_bytes(os.urandom(1 << 20))
+    digest = sha256_of(source)
+    path = DeviceStore(transport, device.workdir).ensure({digest: source})[digest]
+    transport.pull(path, tmp_path / "back")
+    assert sha256_of(tmp_path / "back") == digest
+
+
+def test_the_board_tells_what_it_is(transport, device):
+    interpreter = device.spec.engines["onnxruntime"].python
+    facts = probe(transport, [interpreter])
+    assert facts.abi == device.spec.abi
+    assert facts.libc == "glibc"
+    assert [(len(cpus.numbers), cpus.core) for cpus in facts.cpus] == [(2, "Cortex-A53")]
+    assert facts.machine_id
+    # QEMU's board has neither: they are unknown, not 0.
+    assert facts.temperatures_c == {}
+    assert facts.cpus[0].max_khz is None
+    (python,) = facts.pythons
+    assert set(python.engines) == {"paddle-inference", "onnxruntime"}

@@ -1,0 +1,177 @@
+"""A campaign on the emulated board and on this machine, as a user runs it."""
+
+from __future__ import annotations
+
+import re
+import signal
+
+import pytest
+
+from harness.devices.connect import connect
+from harness.devices.inventory import load_device
+from harness.workspace import Workspace
+
+pytestmark = pytest.mark.e2e
+
+SHORT = """
+protocol:
+  warmup: {min_samples: 1, min_seconds: 0, max_seconds: 1}
+  sampling: {min_samples: 5, min_seconds: 0}
+  time_limit: 180
+"""
+
+BOTH = f"""
+matrix:
+  - models: [ppocr_v4_cls]
+    devices: [qemu-arm64]
+    engines: [paddle-inference, onnxruntime]
+  - models: [ppocr_v4_cls]
+    devices: [local]
+    engines: [paddle-lite, paddle-inference, onnxruntime]
+launches: 2
+{SHORT}
+"""
+
+HERE = f"""
+matrix:
+  - {{models: [mobilenet_v1_025_96], devices: [local], engines: [onnxruntime]}}
+launches: 6
+{SHORT}
+"""
+
+
+@pytest.fixture(scope="module")
+def measured(lab, board):
+    """Return what a campaign over both devices printed, and what it stored."""
+    path = lab.campaign(BOTH, "both")
+    printed = lab("run", path)
+    return printed, lab.show()
+
+
+def test_every_case_is_measured_and_checked(measured):
+    printed, run = measured
+    assert {case["state"] for case in run["cases"]} == {"measured"}
+    assert {launch["status"] for launch in run["launches"]} == {"ok"}
+    assert len(run["launches"]) == 10
+    for launch in run["launches"]:
+        assert launch["outputs"]["passed"]
+        assert len(launch["samples_ns"]) >= 5
+        assert launch["vmhwm_bytes"] > 10e6
+        assert launch["first_load"]["init_ms"] > 0
+    assert printed.count("EMULATED") == 3
+
+
+def test_engines_agree_on_the_same_artifact_everywhere(measured):
+    _, run = measured
+    versions = {
+        (case["case"]["device"], launch["engine_version"])
+        for case in run["cases"]
+        for launch in run["launches"]
+        if launch["case_id"] == case["id"] and case["case"]["engine"] == "onnxruntime"
+    }
+    assert len(versions) == 2
+    artifacts = {
+        case["artifact"]["id"] for case in run["cases"] if case["case"]["engine"] == "onnxruntime"
+    }
+    assert len(artifacts) == 1
+
+
+def test_the_board_is_what_it_says(measured):
+    _, run = measured
+    facts = {device["name"]: device["facts"] for device in run["devices"]}
+    assert facts["qemu-arm64"]["abi"] == "arm64-linux"
+    assert facts["local"]["abi"] == "x86_64-linux"
+    assert "frequencies" not in facts["qemu-arm64"]  # the guest has none: unknown, not invented
+
+
+def test_files_are_read_cold_on_the_board(measured):
+    _, run = measured
+    assert {launch["first_load"]["page_cache"] for launch in run["launches"]} == {"cold"}
+
+
+def test_no_launch_is_left_on_the_board(lab, board, measured):
+    del measured
+    workspace = Workspace(lab.root)
+    device = load_device(workspace, board)
+    with connect(workspace, device) as transport:
+        assert transport.run(["ls", f"{device.workdir}/launches"]).text == ""
+        assert "edge_runner" not in transport.run(["ps"]).text
+
+
+def test_the_report_is_one_file(lab, measured, tmp_path):
+    del measured
+    path = tmp_path / "report.html"
+    assert lab("report", "-o", path).strip() == str(path)
+    text = path.read_text(encoding="utf-8")
+    assert len(text) < 3_000_000
+    assert "QEMU" in text
+    assert not re.search(r"<script|(src|href)=[\"'](?!#|data:)", text)
+
+
+def test_a_second_run_expects_what_the_first_took(lab, measured):
+    del measured
+    planned = lab("plan", "campaigns/both.yaml")
+    assert "5 cases, 10 launches" in planned
+    assert "guessed" not in planned
+
+
+def _interrupted(lab, how):
+    path = lab.campaign(HERE, f"interrupted-{how}")
+    process = lab.start("run", path)
+    seen = []
+    for line in process.stderr:
+        seen.append(line)
+        if line.startswith("ok ") and sum(said.startswith("ok ") for said in seen) == 2:
+            process.send_signal(how)
+            break
+    process.communicate()
+    return path, process.returncode
+
+
+def test_an_interrupted_run_goes_on_where_it_was(lab):
+    path, code = _interrupted(lab, signal.SIGINT)
+    assert code == 130
+    before = lab.show()
+    assert before["finished"] is None
+    assert 2 <= len(before["launches"]) < 6
+    lab("run", path, "--resume")
+    after = lab.show()
+    assert after["id"] == before["id"]
+    assert after["launches"][: len(before["launches"])] == before["launches"]
+    assert sorted(launch["slot"] for launch in after["launches"]) == list(range(6))
+
+
+def test_a_killed_run_loses_and_doubles_nothing(lab):
+    _, code = _interrupted(lab, signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    before = lab.show()
+    lab("run", "--resume", before["id"])
+    after = lab.show()
+    assert after["launches"][: len(before["launches"])] == before["launches"]
+    assert sorted(launch["slot"] for launch in after["launches"]) == list(range(6))
+
+
+def test_an_engine_that_the_device_lacks(lab, board):
+    device = lab.root / "devices" / f"{board}.yaml"
+    text = device.read_text(encoding="utf-8")
+    python = "/usr/bin/python3.11"
+    assert python in text
+    device.with_stem("bare").write_text(text.replace(python, "/bin/nothing"), encoding="utf-8")
+    path = lab.campaign(HERE.replace("local", "bare").replace("launches: 6", "launches: 3"), "bare")
+    lab("run", path, code=3)
+    (case,) = lab.show()["cases"]
+    assert "/bin/nothing" in case["reason"]
+
+
+def test_a_board_that_is_not_what_its_file_says(lab):
+    device = lab.root / "devices" / "disguised.yaml"
+    device.write_text(
+        "transport: local\nabi: arm64-linux\nengines: {paddle-lite: {environment: paddle}}\n"
+    )
+    path = lab.campaign(
+        HERE.replace("local", "disguised").replace("onnxruntime", "paddle-lite"), "disguised"
+    )
+    process = lab.start("run", path)
+    _, err = process.communicate()
+    assert process.returncode == 2
+    assert "its file says 'arm64-linux', and it is 'x86_64-linux'" in err

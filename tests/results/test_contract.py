@@ -1,0 +1,87 @@
+"""Events come from a device: whatever it writes, the parser keeps to the contract."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.results.contract import MAX_EVENTS_BYTES, EventsError, Job, Samples, parse_events
+
+HELLO = {
+    "event": "hello", "protocol": 1, "runner": "r", "runner_version": "1", "engine": "e",
+    "engine_version": "1", "pid": 1, "import_ms": 1.0,
+}  # fmt: skip
+LOADED = {"event": "loaded", "read_ms": 1, "read_bytes": 1, "page_cache": "cold", "init_ms": 1}
+SAMPLES = {"event": "samples", "ns": [1, 2]}
+DONE = {"event": "done"}
+
+
+def _lines(*events):
+    return b"".join(json.dumps(event).encode() + b"\n" for event in events)
+
+
+def test_events_in_order():
+    events = parse_events(_lines(HELLO, LOADED, SAMPLES, SAMPLES, DONE))
+    assert [event.event for event in events] == ["hello", "loaded", "samples", "samples", "done"]
+    assert isinstance(events[2], Samples)
+
+
+def test_a_cut_last_line_is_left_out():
+    assert len(parse_events(_lines(HELLO, LOADED)[:-5])) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (_lines(LOADED, HELLO), "out of order"),
+        (_lines(HELLO, HELLO), "out of order"),
+        (_lines(HELLO, DONE, SAMPLES), "after the end"),
+        (_lines(HELLO, {"event": "error", "kind": "E", "message": "m"}, DONE), "after the end"),
+        (_lines({**HELLO, "protocol": 2}), "hello.protocol"),
+        (_lines({**HELLO, "more": 1}), "hello.more"),
+        (_lines({"event": "bye"}), "bye"),
+        (_lines({**LOADED, "init_ms": -1}), "greater than or equal"),
+        (_lines({**LOADED, "init_ms": 1e300}), "less than or equal"),
+        (b'{"event":"first","ms":NaN}\n', "events.jsonl:1"),
+        (b"Segmentation fault\n", "'Segmentation fault'"),
+        (b"\x1b[31m\x00\n", "'?[31m?'"),
+        (b"\n" * 30_000, "more than"),
+        (b"x" * (MAX_EVENTS_BYTES + 1), "larger than"),
+    ],
+)
+def test_what_breaks_the_contract_is_named(content, said):
+    with pytest.raises(EventsError) as caught:
+        parse_events(content)
+    assert said in str(caught.value)
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_parsed_or_refused(content):
+    with suppress(EventsError):
+        parse_events(content)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+)
+
+
+@given(
+    st.sampled_from([HELLO, LOADED, SAMPLES, DONE]),
+    st.dictionaries(st.sampled_from(sorted({*HELLO, *LOADED, "ns"})), _JSON, max_size=3),
+)
+def test_mutated_events_are_parsed_or_refused(event, mutation):
+    with suppress(EventsError):
+        parse_events(_lines({**event, **mutation}))
+
+
+def test_a_job_keeps_its_bounds():
+    with pytest.raises(ValueError, match="files"):
+        Job(launch="x", engine="e", files={"model": "../etc/passwd"}, inputs=[])

@@ -1,0 +1,107 @@
+"""The results database: nothing is lost, nothing doubled, and other files are left alone."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from harness.errors import ResultsError, SpecificationError
+from harness.results.schema import Case, CaseRecord, Launch, Protocol, Run, Status
+from harness.results.store import Store
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+CASE = Case(model="m", device="d", engine="e")
+
+
+def _run(run_id="r1", started=NOW, **more):
+    fields = {
+        "campaign": "demo", "description": "", "specification": "", "seed": 1,
+        "harness_version": "0", "protocol": Protocol(), "devices": [], "models": [],
+        "cases": [CaseRecord(case=CASE, launches=5)],
+    }  # fmt: skip
+    return Run(id=run_id, started=started, **(fields | more))
+
+
+def _launch(slot=0, attempt=0, status=Status.OK, **more):
+    return Launch(
+        id=f"r1-{slot}-{attempt}", case_id=CASE.id, slot=slot, attempt=attempt, position=slot,
+        started=NOW + timedelta(seconds=slot), status=status, **more,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def store(tmp_path):
+    with closing(Store(tmp_path / "results.sqlite")) as opened:
+        yield opened
+
+
+def test_what_is_stored_comes_back(store, tmp_path):
+    launch = _launch(samples_ns=[1, 2, 3], figure_ns=2.0, wall_s=4.0)
+    store.create(_run())
+    store.add("r1", launch)
+    with closing(Store(tmp_path / "results.sqlite")) as another:
+        assert another.load("r1") == _run(launches=[launch])
+        assert another.expected_wall_s(CASE.id) == 4.0
+
+
+def test_a_launch_is_stored_once(store):
+    store.create(_run())
+    store.add("r1", _launch())
+    with pytest.raises(IntegrityError):
+        store.add("r1", _launch())
+    assert len(store.load("r1").launches) == 1
+
+
+def test_updating_a_run_keeps_its_launches(store):
+    store.create(_run())
+    store.add("r1", _launch())
+    store.update(_run(finished=NOW))
+    assert len(store.load("r1").launches) == 1
+    assert store.latest(unfinished=True) is None
+
+
+def test_the_newest_run(store):
+    assert store.latest() is None
+    store.create(_run("old", NOW, finished=NOW))
+    store.create(_run("new", NOW + timedelta(hours=1)))
+    store.create(_run("other", NOW + timedelta(hours=2), campaign="other", finished=NOW))
+    assert store.latest() == "other"
+    assert store.latest(campaign="demo") == "new"
+    assert store.latest(unfinished=True) == "new"
+    assert [summary.id for summary in store.summaries()] == ["other", "new", "old"]
+
+
+def test_summaries_count_launches(store):
+    store.create(_run())
+    store.add("r1", _launch(0))
+    store.add("r1", _launch(1, status=Status.FAILED))
+    (summary,) = store.summaries()
+    assert summary.launches == {Status.OK: 1, Status.FAILED: 1}
+    assert summary.planned == 5
+
+
+def test_an_unknown_run_offers_the_nearest(store):
+    store.create(_run("demo-20260102-030405"))
+    with pytest.raises(SpecificationError) as caught:
+        store.load("demo-20260102-030406")
+    assert "demo-20260102-030405" in caught.value.hint
+
+
+def test_a_database_from_a_newer_version(tmp_path):
+    path = tmp_path / "results.sqlite"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(ResultsError, match="version 99, newer"):
+        Store(path)
+
+
+def test_a_file_that_is_no_database(tmp_path):
+    path = tmp_path / "results.sqlite"
+    path.write_bytes(b"not a database, and long enough to be read as one" * 100)
+    with pytest.raises(ResultsError, match="not a database"):
+        Store(path)
+    assert path.read_bytes().startswith(b"not a database")
