@@ -1,0 +1,36 @@
+# Each target does its own set-up: on a fresh Debian 12, `make demo` or `make test` is all there is.
+.PHONY: help demo test check bench lock clean
+
+help:
+	@echo "make demo    measure on an emulated ARM board and on this machine; ends with a report"
+	@echo "make test    checks, unit tests, and one end-to-end path for each feature"
+	@echo "make check   formatting, lint, types, import rules"
+	@echo "make bench   benchmarks, each figure beside its bound"
+	@echo "make lock    resolve the locked requirements anew"
+	@echo "make clean   remove what was built in this checkout; the cache outside stays"
+
+demo:
+	scripts/setup
+	scripts/demo
+
+test: check
+	.venv/bin/pytest
+
+check:
+	scripts/setup test
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports --no-logo
+
+bench:
+	scripts/setup test
+	.venv/bin/python benchmarks/run.py
+
+lock:
+	.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-annotate --upgrade \
+		--extra dev --output-file requirements.lock pyproject.toml
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .benchmarks
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
