@@ -8,14 +8,14 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from harness.analysis.summary import estimate
+from harness.analysis.summary import estimate, first_load
 from harness.results.schema import Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness.analysis.summary import Estimate
-    from harness.results.schema import CaseRecord, FirstLoad, Launch, Run
+    from harness.analysis.summary import Estimate, Range
+    from harness.results.schema import CaseRecord, Launch, Run
 
 __all__ = ["CaseResult", "State", "case_results"]
 
@@ -105,23 +105,14 @@ class CaseResult:
         return bool(self.counted) and all(launch.outputs for launch in self.counted)
 
     @cached_property
-    def first_loads(self) -> list[FirstLoad]:
-        """The first load of every launch that went well: it hangs on no other launch."""
-        return [launch.first_load for launch in self.of(Status.OK) if launch.first_load]
-
-    @cached_property
-    def first_load(self) -> FirstLoad | None:
-        """The first load whose total is the middle one (of two, the lower).
-
-        One launch's parts, so that they add up to its total.
-        """
-        found = sorted(self.first_loads, key=lambda load: load.total_ms)
-        return found[(len(found) - 1) // 2] if found else None
+    def first_loads_ms(self) -> dict[str, dict[str, Range]]:
+        """The first load by the page cache's state, then by part, in milliseconds."""
+        return first_load(launch.first_load for launch in self.counted if launch.first_load)
 
     @property
-    def peaks_bytes(self) -> list[int]:
-        """The peak memory (VmHWM) of every launch that went well, in bytes."""
-        return [found.vmhwm_bytes for found in self.of(Status.OK) if found.vmhwm_bytes is not None]
+    def memory_bytes(self) -> list[int]:
+        """The peak memory (VmHWM) of every launch that counts, in bytes."""
+        return [found.vmhwm_bytes for found in self.counted if found.vmhwm_bytes is not None]
 
 
 def case_results(run: Run) -> list[CaseResult]:

@@ -245,9 +245,14 @@ def _label(artifact: Artifact) -> str:
 
 
 def _input_label(spec: InputSpec) -> str:
-    shape = "\N{MULTIPLICATION SIGN}".join(map(str, spec.shape))
+    shape = "×".join(map(str, spec.shape))
     return f"{spec.name} {shape} {spec.dtype} in [{spec.low:g}, {spec.high:g})"
 
 
+_MB = 1_000_000
+
+
 def _size(size_bytes: int) -> str:
-    return f"{size_bytes / 1e6:.1f} MB" if size_bytes >= 1e6 else f"{size_bytes / 1e3:.0f} kB"
+    if size_bytes >= _MB:
+        return f"{size_bytes / _MB:.1f} MB"
+    return f"{size_bytes / 1000:.0f} kB"

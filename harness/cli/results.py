@@ -165,4 +165,8 @@ def run_as_json(run: Run) -> dict[str, Any]:
         row["state"] = result.state.value
         row["reason"] = result.reason
         row["latency_ms"] = asdict(result.latency_ms) if result.latency_ms else None
+        row["first_load_ms"] = {
+            state: {part: asdict(known) for part, known in parts.items()}
+            for state, parts in result.first_loads_ms.items()
+        }
     return content

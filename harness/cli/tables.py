@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import median
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -11,9 +12,13 @@ from harness.cli.terminal import console
 from harness.text import interval, megabytes, milliseconds, visible
 
 if TYPE_CHECKING:
+    from harness.analysis.cases import CaseResult
     from harness.results.schema import Run
 
 __all__ = ["print_cases"]
+
+
+_PARTS = ("process", "import", "read", "init", "first")
 
 
 def print_cases(run: Run) -> None:
@@ -23,10 +28,7 @@ def print_cases(run: Run) -> None:
         "Model", "Device", "Engine", "First load", "Latency [95 % interval]", "Launches",
         "Peak memory", "Outputs", box=None, pad_edge=False,
     )  # fmt: skip
-    parts = Table(
-        "First load of", "process", "import", "read", "init", "first inference", "page cache",
-        box=None, pad_edge=False,
-    )  # fmt: skip
+    by_part = Table("First load of", *_PARTS, "page cache", box=None, pad_edge=False)
     faults: list[str] = []
     for result in case_results(run):
         case = result.record.case
@@ -45,30 +47,37 @@ def print_cases(run: Run) -> None:
                 half = (known.high - known.low) / 2
                 latency = milliseconds(known.center, resolution=half)
                 latency += rf"  \[{interval(known.low, known.high)}]"
-        load = result.first_load
+        loads = result.first_loads_ms
+        total = next((parts["total"].median for parts in loads.values()), None)
+        memory = result.memory_bytes
         table.add_row(
             case.model,
             device,
             engine,
-            milliseconds(load.total_ms if load else None),
+            milliseconds(total),
             latency,
             f"{len(result.counted)}/{result.record.launches}",
-            megabytes(max(result.peaks_bytes, default=None)),
-            "[green]right[/]"
-            if result.checked
-            else f"[red]{'wrong' if result.state is State.WRONG else 'unchecked'}[/]",
+            megabytes(median(memory) if memory else None),
+            _outputs(result),
         )
-        if load:
-            each = (load.process_ms, load.import_ms, load.read_ms, load.init_ms, load.first_ms)
-            parts.add_row(case.label, *(milliseconds(part) for part in each), load.page_cache)
+        for state, parts in loads.items():
+            ranges = (parts.get(part) for part in _PARTS)
+            medians = (milliseconds(found.median if found else None) for found in ranges)
+            by_part.add_row(case.label, *medians, state)
         if result.reason:
             faults.append(f"{case.label}: {result.reason}")
     out = console()
     out.print(table)
-    if parts.row_count:
+    if by_part.row_count:
         out.print()
-        out.print(parts)
+        out.print(by_part)
     if emulated:
         out.print("\n[black on yellow] EMULATED [/] by QEMU: proves behaviour, never speed.")
     for fault in faults:
         out.print(f"[red]![/] {visible(fault)}", markup=True)
+
+
+def _outputs(result: CaseResult) -> str:
+    if result.checked:
+        return "[green]right[/]"
+    return "[red]wrong[/]" if result.state is State.WRONG else "[yellow]unchecked[/]"

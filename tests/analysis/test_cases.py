@@ -62,12 +62,13 @@ def test_only_launches_that_went_well_count():
     assert result.checked
 
 
-def test_the_first_load_is_one_launchs_own():
+def test_first_loads_keep_cold_and_warm_apart():
     loads = [
-        FirstLoad(
-            process_ms=1, import_ms=i, read_ms=1, init_ms=9 - i, first_ms=t, page_cache="cold"
-        )
-        for i, t in [(1, 30), (2, 10), (3, 20)]
+        FirstLoad(process_ms=1, import_ms=2, read_ms=3, init_ms=4, first_ms=first, page_cache=state)
+        for first, state in [(10, "cold"), (30, "cold"), (20, "cold"), (5, "warm")]
     ]
-    result = _result(*(_launch(first_load=load) for load in loads))
-    assert result.first_load == loads[2]
+    found = _result(*(_launch(first_load=load) for load in loads)).first_loads_ms
+    assert {state: parts["first"].median for state, parts in found.items()} == {
+        "cold": 20,
+        "warm": 5,
+    }

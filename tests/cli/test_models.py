@@ -38,7 +38,7 @@ def test_list_as_json_says_what_is_there_and_that_nothing_is_built(cli, network)
 def test_list_shows_names_inputs_and_licences(cli, network):
     said = cli("models", "list")
     assert "network" in said.out
-    assert "image 1×3×32×32 float32 in [0, 1)" in said.out  # noqa: RUF001 - as it is shown
+    assert "image 1×3×32×32 float32 in [0, 1)" in said.out
     assert "Apache-2.0" in said.out
 
 

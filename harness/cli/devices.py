@@ -1,0 +1,378 @@
+"""``harness devices``: what can be measured on."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.cli.app import workspace_of
+from harness.cli.boards import down, status, up
+from harness.errors import HarnessError, SpecificationError, worst
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from click.shell_completion import CompletionItem
+
+    from harness.devices.inventory import Device
+    from harness.devices.probe import Cpus, Facts
+    from harness.transport.host_keys import HostKeys
+    from harness.transport.target import SshTarget
+    from harness.workspace import Workspace
+
+__all__ = ["devices"]
+
+
+def complete_device(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Offer the names of the workspace's devices."""
+    from click.shell_completion import CompletionItem
+
+    from harness.workspace import Workspace
+
+    del ctx, param
+    names = sorted(path.stem for path in Workspace.find().devices.glob("*.yaml"))
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group(
+    epilog="""\b
+Examples:
+  harness devices list
+  harness devices up qemu-arm64              start the emulated ARM board
+  harness devices add ssh://root@192.168.1.7 --name rk3588
+  harness devices probe rk3588
+"""
+)
+def devices() -> None:
+    """List, add, probe and trust devices; start and stop emulated boards."""
+
+
+for _command in (up, down, status):
+    devices.add_command(_command)
+
+
+@devices.command(
+    name="list",
+    epilog="""\b
+Examples:
+  harness devices list
+  harness devices list --json | jq -r '.[].name'
+""",
+)
+@_json
+@click.pass_context
+def list_devices(ctx: click.Context, *, as_json: bool) -> None:
+    """List the workspace's devices; none is connected to."""
+    from rich.table import Table
+
+    from harness.cli.terminal import console
+    from harness.devices.inventory import load_devices
+
+    found = load_devices(workspace_of(ctx)).values()
+    if as_json:
+        click.echo(json.dumps([_device_as_json(device) for device in found], indent=2))
+        return
+    table = Table(
+        "Device", "Reached by", "ABI", "Engines", "Host", "Description", box=None, pad_edge=False
+    )
+    for device in found:
+        table.add_row(
+            device.name,
+            _way(device),
+            device.spec.abi,
+            ", ".join(device.spec.engines) or "none",
+            device.host,
+            device.spec.description,
+        )
+    console().print(table)
+
+
+@devices.command(
+    epilog="""\b
+Example:
+  harness devices show local
+"""
+)
+@click.argument("name", metavar="DEVICE", shell_complete=complete_device)
+@_json
+@click.pass_context
+def show(ctx: click.Context, name: str, *, as_json: bool) -> None:
+    """Show one device as the workspace has it; it is not connected to."""
+    from harness.devices.inventory import load_device
+
+    workspace = workspace_of(ctx)
+    device = load_device(workspace, name)
+    if as_json:
+        click.echo(json.dumps(_device_as_json(device), indent=2))
+        return
+    path = workspace.devices / f"{name}.yaml"
+    click.echo(f"# {path}")
+    click.echo(f"# reached by {_way(device)}; host {device.host}; works in {device.workdir}")
+    click.echo(path.read_text(encoding="utf-8").rstrip())
+
+
+@devices.command(
+    epilog="""\b
+Examples:
+  harness devices probe local
+  harness devices probe --all --json
+"""
+)
+@click.argument("names", metavar="[DEVICE]...", nargs=-1, shell_complete=complete_device)
+@click.option("--all", "everything", is_flag=True, help="Probe every device.")
+@_json
+@click.pass_context
+def probe(ctx: click.Context, names: tuple[str, ...], *, everything: bool, as_json: bool) -> None:
+    """Connect to devices and ask what they are: cores, memory, kernel, NPU drivers, engines.
+
+    What a device does not tell is unknown. Nothing on it is changed.
+    """
+    from harness.cli.terminal import console, steps
+    from harness.devices.inventory import load_device, load_devices
+
+    if everything == bool(names):
+        raise click.UsageError("name devices, or give --all")
+    workspace = workspace_of(ctx)
+    chosen = [load_device(workspace, name) for name in names] or load_devices(workspace).values()
+    answers: list[tuple[Device, Facts | HarnessError]] = []
+    with steps() as shown:
+        for device in chosen:
+            shown.update(f"probing {device.name}")
+            try:
+                answers.append((device, _probe(workspace, device)))
+            except HarnessError as error:
+                answers.append((device, error))
+    failures = [answer for _, answer in answers if isinstance(answer, HarnessError)]
+    if as_json:
+        rows = [
+            {"name": device.name, "error": answer.message, "hint": answer.hint}
+            if isinstance(answer, HarnessError)
+            else {"name": device.name, "facts": answer.model_dump(mode="json")}
+            for device, answer in answers
+        ]
+        click.echo(json.dumps(rows, indent=2))
+    elif len(answers) == 1 and failures:
+        raise failures[0]
+    else:
+        out = console()
+        for device, answer in answers:
+            out.print(f"[bold]{device.name}[/]")
+            rows_of = (
+                [("", answer.message), ("try", answer.hint or "")]
+                if isinstance(answer, HarnessError)
+                else list(_facts_in_words(device, answer))
+            )
+            for key, value in rows_of:
+                out.print(f"  {key:13}{value}", markup=False, soft_wrap=True)
+    ctx.exit(worst(failure.exit_code for failure in failures))
+
+
+@devices.command(
+    epilog="""\b
+Examples:
+  harness devices add ssh://root@192.168.1.7 --name rk3588
+  harness devices add ssh://board --identity-file ~/.ssh/lab     an alias of ~/.ssh/config
+"""
+)
+@click.argument("address", metavar="ssh://[USER@]HOST[:PORT]")
+@click.option("--name", help="What to call it; by default its host.")
+@click.option(
+    "--identity-file",
+    type=click.Path(path_type=Path),
+    help="The private key; by default the agent's, and those of ~/.ssh.",
+)
+@click.pass_context
+def add(ctx: click.Context, address: str, name: str | None, identity_file: Path | None) -> None:
+    """Probe a board and write its file, devices/NAME.yaml.
+
+    A host key that is not on record is shown and asked about first.
+    """
+    from harness.cli.terminal import steps
+    from harness.devices.probe import probe as ask
+    from harness.devices.register import path_of_new, register
+    from harness.transport.host_keys import HostKeys
+    from harness.transport.ssh import SshTransport
+    from harness.transport.target import SshTarget
+    from harness.workspace import check_name
+
+    workspace = workspace_of(ctx)
+    plain = address.removeprefix("ssh://")
+    target = SshTarget.resolve(plain, identity_file=identity_file)
+    name = check_name(name or plain.rpartition("@")[2].partition(":")[0], "device name")
+    path = path_of_new(workspace, name)
+    host_keys = HostKeys(workspace.known_hosts)
+    if not host_keys.of(target):
+        _trust(target, host_keys, yes=False, fingerprint=None)
+    with steps() as shown, SshTransport(target, host_keys) as transport:
+        shown.update(f"probing {target.address}")
+        facts = ask(transport)
+    spec = register(path, plain, identity_file, facts)
+    engines = ", ".join(spec.engines) or "none found; see docs/devices.md for how to name them"
+    click.echo(f"wrote {path}: {spec.soc or spec.description or spec.abi}; engines: {engines}")
+
+
+@devices.command(
+    epilog="""\b
+Examples:
+  harness devices trust rk3588
+  harness devices trust ssh://root@192.168.1.7 --fingerprint SHA256:qZ0t…
+  harness devices trust rk3588 --replace          after the board was installed anew
+"""
+)
+@click.argument("device", metavar="DEVICE|ssh://HOST", shell_complete=complete_device)
+@click.option("--yes", is_flag=True, help="Do not ask: on a network that nobody else is on.")
+@click.option("--fingerprint", metavar="SHA256:…", help="Record the key only if it has this.")
+@click.option("--replace", is_flag=True, help="Replace the key that is on record.")
+@click.pass_context
+def trust(
+    ctx: click.Context, device: str, *, yes: bool, fingerprint: str | None, replace: bool
+) -> None:
+    """Record the key by which a device proves that it is itself.
+
+    The device is asked for its key, the key's fingerprint is shown, and recorded in the
+    workspace when you say that it is right. To see it on the device itself:
+    ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub
+    """
+    from harness.devices.connect import ssh_target
+    from harness.devices.inventory import load_device
+    from harness.transport.host_keys import HostKeys
+    from harness.transport.target import SshTarget
+
+    workspace = workspace_of(ctx)
+    if device.startswith("ssh://"):
+        target = SshTarget.resolve(device)
+    else:
+        target = ssh_target(load_device(workspace, device))
+    host_keys = HostKeys(workspace.known_hosts)
+    _trust(target, host_keys, yes=yes, fingerprint=fingerprint, replace=replace)
+
+
+def _trust(
+    target: SshTarget,
+    host_keys: HostKeys,
+    *,
+    yes: bool,
+    fingerprint: str | None,
+    replace: bool = False,
+) -> None:
+    from harness.transport.base import HostKeyError
+    from harness.transport.connection import fetch_host_key
+    from harness.transport.host_keys import describe
+
+    key = fetch_host_key(target, host_keys)
+    known = host_keys.of(target)
+    if known and not replace:
+        host_keys.verify(target, key)
+        click.echo(f"{target.name}: {describe(key)} is on record already", err=True)
+        return
+    click.echo(f"{target.name} ({target.host_key_name}) shows the key {describe(key)}", err=True)
+    for each in known:
+        click.echo(f"on record until now: {describe(each)}", err=True)
+    if fingerprint and fingerprint != key.fingerprint:
+        raise HostKeyError(
+            f"{target.name}: its key is not {fingerprint}: nothing was recorded",
+            hint="another machine answers, or the fingerprint is that of another of its keys",
+        )
+    if not (yes or fingerprint):
+        try:
+            right = click.confirm("Is that its fingerprint?", err=True)
+        except click.Abort:
+            if sys.stdin.isatty():
+                raise
+            right = False  # nobody is there to ask
+        if not right:
+            raise SpecificationError(
+                f"{target.name}: its key was not confirmed: nothing was recorded",
+                hint=f"harness devices trust {target.name} --fingerprint {key.fingerprint}",
+            )
+    host_keys.record(target, key)
+    click.echo("recorded", err=True)
+
+
+def _probe(workspace: Workspace, device: Device) -> Facts:
+    from harness.devices.connect import connect
+    from harness.devices.probe import probe as ask
+
+    with connect(workspace, device) as transport:
+        return ask(transport, [python for python in _interpreters(device).values() if python])
+
+
+def _interpreters(device: Device) -> dict[str, str | None]:
+    """Return each engine's interpreter; none where its environment was not made yet."""
+    from harness.models.environments import get
+
+    found: dict[str, str | None] = {}
+    for engine, spec in device.spec.engines.items():
+        found[engine] = spec.python
+        if spec.environment:
+            environment = get(spec.environment)
+            found[engine] = str(environment.interpreter) if environment.ready else None
+    return found
+
+
+def _way(device: Device) -> str:
+    if device.spec.board:
+        return f"ssh, EMULATED board {device.spec.board}"
+    return f"{device.spec.transport} {device.spec.address or ''}".strip()
+
+
+def _device_as_json(device: Device) -> dict[str, Any]:
+    return {
+        "name": device.name,
+        **device.spec.model_dump(mode="json"),
+        "host": device.host,
+        "workdir": device.workdir,
+        "emulated": device.emulated,
+    }
+
+
+def _facts_in_words(device: Device, facts: Facts) -> Iterator[tuple[str, str]]:
+    from harness.text import UNKNOWN, megabytes
+
+    yield "board", ", ".join(filter(None, (facts.model, facts.soc))) or UNKNOWN
+    yield "system", facts.os or UNKNOWN
+    yield "kernel", " ".join(filter(None, (facts.kernel, facts.architecture))) or UNKNOWN
+    yield "ABI", facts.abi or UNKNOWN
+    if facts.abi and facts.abi != device.spec.abi:
+        yield "", f"! its file says {device.spec.abi}"
+    yield "libc", " ".join(filter(None, (facts.libc, facts.libc_version))) or UNKNOWN
+    for cpus in facts.cpus or (None,):
+        yield "cores", _cpus_in_words(cpus) if cpus else UNKNOWN
+    available = megabytes(facts.memory_available_bytes)
+    yield "memory", f"{megabytes(facts.memory_total_bytes)}, available {available}"
+    sensors = [f"{name} {celsius:.0f} °C" for name, celsius in facts.temperatures_c.items()]
+    yield "temperatures", ", ".join(sensors) or UNKNOWN
+    npus = [f"{npu.driver} {npu.version or '(version unknown)'}" for npu in facts.npus]
+    yield "NPU drivers", ", ".join(npus) or "none found"
+    yield "load", UNKNOWN if facts.load1 is None else f"{facts.load1:g}"
+    of_python = {python.path: python for python in facts.pythons}
+    for engine, interpreter in _interpreters(device).items():
+        python = of_python.get(interpreter or "")
+        if interpreter is None:
+            said = "its environment is not made yet: the first run makes it"
+        elif python is None:
+            said = f"! {interpreter} does not start there"
+        else:
+            version = python.engines.get(engine) or "! not installed"
+            said = f"{version} (Python {python.version}, {interpreter})"
+        yield "engine", f"{engine} {said}"
+
+
+def _cpus_in_words(cpus: Cpus) -> str:
+    from harness.text import UNKNOWN
+
+    clock = UNKNOWN if cpus.max_khz is None else f"{cpus.max_khz / 1000:g} MHz"
+    if cpus.min_khz is not None:
+        clock = f"{cpus.min_khz / 1000:g} to {clock}"
+    numbers = ",".join(map(str, cpus.numbers))
+    cores = f"{len(cpus.numbers)} \N{MULTIPLICATION SIGN} {cpus.core or UNKNOWN}"
+    return f"{cores} (CPU {numbers}), clock {clock}, governor {cpus.governor or UNKNOWN}"

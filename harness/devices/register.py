@@ -1,0 +1,69 @@
+"""A new device's inventory file, written from what probing told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.devices.inventory import DeviceSpec, EngineSpec
+from harness.errors import SpecificationError
+from harness.yamlfile import dump
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.devices.probe import Facts
+    from harness.workspace import Workspace
+
+__all__ = ["path_of_new", "register"]
+
+
+def path_of_new(workspace: Workspace, name: str) -> Path:
+    """Return where a new device's file is to be.
+
+    Raises
+    ------
+    SpecificationError
+        There is one of that name.
+    """
+    path = workspace.devices / f"{name}.yaml"
+    if path.exists():
+        raise SpecificationError(
+            f"{path}: there is a device '{name}' already", hint="choose another --name"
+        )
+    return path
+
+
+def register(path: Path, address: str, identity_file: Path | None, facts: Facts) -> DeviceSpec:
+    """Write the file of an SSH device, with the engines that were found on it.
+
+    Raises
+    ------
+    SpecificationError
+        Nothing can be built for the device, or its file cannot be written.
+    """
+    if facts.abi is None:
+        raise SpecificationError(
+            f"{address}: programs for it cannot be built: {facts.architecture or 'unknown'} is "
+            "not one of the supported ABIs, or its shell's ELF header could not be read",
+            hint=f"if it is one: write {path} by hand, see docs/devices.md",
+        )
+    engines = {
+        engine: EngineSpec(python=python.path)
+        for python in facts.pythons
+        for engine in python.engines
+    }
+    spec = DeviceSpec(
+        description=facts.model or "",
+        transport="ssh",
+        address=address,
+        identity_file=str(identity_file) if identity_file else None,
+        abi=facts.abi,
+        soc=facts.soc,
+        engines=engines,
+    )
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(dump(spec))
+    except OSError as error:
+        raise SpecificationError(f"{path}: {error.strerror}") from error
+    return spec

@@ -1,0 +1,77 @@
+"""What may be said of the engines of one model on one device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.report.view import CaseView, ModelView
+
+__all__ = ["Finding", "Ranking", "find"]
+
+
+class Ranking(StrEnum):
+    """How the measured cases stand to each other."""
+
+    FASTEST = "fastest"
+    TIED = "tied"
+    ALONE = "alone"
+    NONE = "none"
+    EMULATED = "emulated"
+    INCOMPARABLE = "incomparable"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The cases of one model on one device, sorted into what is said of them.
+
+    Attributes
+    ----------
+    first
+        The fastest, with all that cannot be told apart from it.
+    others
+        The rest of those measured, by latency.
+    without
+        Those that have no latency.
+    """
+
+    ranking: Ranking
+    first: list[CaseView]
+    others: list[CaseView]
+    without: list[CaseView]
+
+
+def find(model: ModelView) -> Finding:
+    """Rank a model's cases by their intervals over launches.
+
+    Cases are ranked only where their outputs were checked and their figures are of one kind,
+    and never on an emulated device: an emulator's times rank no hardware.
+    """
+    measured = sorted((case for case in model.cases if case.latency_ms), key=_center)
+    without = [case for case in model.cases if not case.latency_ms]
+    if not measured:
+        return Finding(Ranking.NONE, [], [], without)
+    if model.device.emulated:
+        return Finding(Ranking.EMULATED, [], measured, without)
+    if len(measured) == 1:
+        return Finding(Ranking.ALONE, measured, [], without)
+    one_kind = len({case.estimators for case in measured}) == 1
+    if not one_kind or not all(case.checked for case in measured):
+        return Finding(Ranking.INCOMPARABLE, [], measured, without)
+    best = measured[0]
+    first = [case for case in measured if case is best or _overlap(best, case)]
+    others = [case for case in measured if case not in first]
+    return Finding(Ranking.TIED if len(first) > 1 else Ranking.FASTEST, first, others, without)
+
+
+def _center(case: CaseView) -> float:
+    return case.latency_ms.center if case.latency_ms else 0.0
+
+
+def _overlap(one: CaseView, other: CaseView) -> bool:
+    """Return whether intervals overlap; one that is not known may lie anywhere."""
+    if one.ends_ms is None or other.ends_ms is None:
+        return True
+    return one.ends_ms[0] <= other.ends_ms[1] and other.ends_ms[0] <= one.ends_ms[1]

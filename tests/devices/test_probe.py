@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import platform
+import sys
+
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.devices.probe import Cpus, Facts, Npu, Python, parse, probe
+from harness.transport.base import Completed, TransferError
+from harness.transport.fake import FakeTransport
+from harness.transport.local import LocalTransport
+
+# As an RK3588 board with vendor's kernel 5.10 answers, by the kernel's documented formats:
+# composed for this test, not recorded.
+RK3588 = """\
+architecture\taarch64
+kernel\t5.10.160
+model\tRadxa ROCK 5B\0
+compatible\tradxa,rock-5b rockchip,rk3588
+elf\t7f454c4602010100000000000000000003 00
+load\t0.10 0.20 0.30 1/200 1234
+MemTotal\t8000000
+MemAvailable\t7000000
+libc\tglibc 2.31
+cpuinfo\tprocessor : 0
+cpuinfo\tCPU implementer : 0x41
+cpuinfo\tCPU part : 0xd05
+cpuinfo\tprocessor : 1
+cpuinfo\tCPU implementer : 0x41
+cpuinfo\tCPU part : 0xd0b
+cpuinfo\tprocessor : 2
+cpuinfo\tCPU implementer : 0x41
+cpuinfo\tCPU part : 0xd0b
+cpuinfo\tprocessor : 3
+cpuinfo\tCPU implementer : 0x41
+cpuinfo\tCPU part : 0xfff
+cpuinfo\tSerial : 0123456789abcdef
+max_khz 0\t1800000
+min_khz 0\t408000
+current_khz 0\t1008000
+governor 0\tondemand
+max_khz 1\t2400000
+max_khz 2\t2400000
+current_khz 1\t1200000
+temperature soc-thermal\t45307
+temperature gpu-thermal\t-1500
+temperature soc-thermal\t46000
+temperature broken\tnone
+npu rknpu\tRKNPU driver: v0.9.8
+npu galcore\tpresent
+python /usr/bin/python3\tversion 3.9.2
+python /usr/bin/python3\tonnxruntime 1.19.0
+python /usr/bin/python3\tsomething-else 1.0
+tool\ttimeout
+end\tyes
+"""
+
+
+def test_what_a_board_tells_is_read():
+    facts = parse(RK3588.encode())
+    assert facts == Facts(
+        model="Radxa ROCK 5B",
+        soc="rockchip,rk3588",
+        serial="0123456789abcdef",
+        kernel="5.10.160",
+        architecture="aarch64",
+        libc="glibc",
+        libc_version="2.31",
+        cpus=(
+            Cpus(
+                numbers=(0,),
+                core="Cortex-A55",
+                min_khz=408_000,
+                max_khz=1_800_000,
+                current_khz=(1_008_000,),
+                governor="ondemand",
+            ),
+            Cpus(numbers=(1, 2), core="Cortex-A76", max_khz=2_400_000),
+            Cpus(numbers=(3,), core="ARM 0x41/0xfff"),
+        ),
+        memory_total_bytes=8_192_000_000,
+        memory_available_bytes=7_168_000_000,
+        load1=0.1,
+        temperatures_c={"soc-thermal": 45.307, "gpu-thermal": -1.5, "soc-thermal 2": 46.0},
+        npus=(Npu(driver="rknpu", version="0.9.8"), Npu(driver="galcore")),
+        pythons=(
+            Python(path="/usr/bin/python3", version="3.9.2", engines={"onnxruntime": "1.19.0"}),
+        ),
+        tools=("timeout",),
+    )
+
+
+def test_what_is_not_told_is_unknown():
+    assert parse(b"end\tyes\n").model_dump(exclude_defaults=True) == {}
+
+
+def elf(machine, flags=0, bits=2):
+    header = bytearray(40)
+    header[:5] = b"\x7fELF" + bytes([bits])
+    header[18:20] = machine.to_bytes(2, "little")
+    header[36:40] = flags.to_bytes(4, "little")
+    return header.hex()
+
+
+@pytest.mark.parametrize(
+    ("architecture", "header", "libc", "abi"),
+    [
+        ("aarch64", elf(183), "glibc 2.31", "arm64-linux"),
+        ("aarch64", elf(40, 0x05000400, bits=1), "glibc 2.31", "armv7hf-linux"),
+        ("armv7l", elf(40, 0x05000400, bits=1), "musl 1.2.3", "armv7hf-linux"),
+        ("armv7l", elf(40, 0x05000200, bits=1), "glibc 2.28", None),
+        ("armv6l", elf(40, 0x05000400, bits=1), "glibc 2.31", None),
+        ("aarch64", elf(183), "bionic", "android-arm64"),
+        ("armv8l", elf(40, bits=1), "bionic", "android-armv7"),
+        ("x86_64", elf(62), "none", "x86_64-linux"),
+        ("riscv64", elf(243), "glibc 2.36", None),
+        ("aarch64", "7f454c46", "glibc 2.36", None),
+    ],
+)
+def test_the_abi_is_that_of_the_userland(architecture, header, libc, abi):
+    told = f"architecture\t{architecture}\nelf\t{header}\nlibc\t{libc}\nend\tyes\n"
+    assert parse(told.encode()).abi == abi
+
+
+KEYS = sorted({line.partition("\t")[0] for line in RK3588.splitlines()})
+LINES = st.tuples(st.sampled_from(KEYS), st.text(max_size=300)).map("\t".join)
+
+
+@given(
+    st.one_of(
+        st.binary(max_size=2000),
+        st.lists(LINES).map(lambda x: "\n".join(x).encode(errors="replace")),
+    )
+)
+def test_any_answer_is_read_and_what_is_read_is_clean(answer):
+    told = parse(answer)
+    assert Facts.model_validate_json(told.model_dump_json()) == told
+    for text in (told.model, told.soc, told.kernel, *told.tools, *told.temperatures_c):
+        assert text is None or (text.isprintable() and 0 < len(text) <= 210)
+
+
+def test_an_endless_answer_is_bounded():
+    answer = b"".join(b"temperature t%d\t1000\n" % n for n in range(100_000))
+    facts = parse(answer + b"tool\tx\n" * 100_000)
+    assert len(facts.model_dump_json()) < 10_000
+
+
+def test_an_answer_that_is_cut_short_is_an_error():
+    shell_less = FakeTransport(lambda argv, stdin: Completed(127, stderr=b"sh: not found\n"))
+    with pytest.raises(TransferError, match=r"cut short \(exit status 127\): sh: not found"):
+        probe(shell_less)
+
+
+def test_this_machine_is_probed_for_real():
+    facts = probe(LocalTransport(), [sys.executable])
+    assert facts.architecture == platform.machine()
+    assert facts.kernel == platform.release()
+    assert facts.memory_total_bytes == psutil.virtual_memory().total
+    assert sum(len(cpus.numbers) for cpus in facts.cpus) == psutil.cpu_count()
+    assert facts.libc == platform.libc_ver()[0]
+    assert facts.libc_version == platform.libc_ver()[1]
+    assert [python.path for python in facts.pythons] == [sys.executable]
+    assert facts.pythons[0].version == platform.python_version()
+    assert {"timeout", "sha256sum"} <= set(facts.tools)
