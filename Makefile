@@ -25,7 +25,7 @@ check:
 
 bench:
 	scripts/setup test
-	.venv/bin/python benchmarks/run.py
+	.venv/bin/pytest benchmarks
 
 lock:
 	.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-annotate --upgrade \

@@ -119,8 +119,8 @@ class Execution:
         """
         pending = self.pending()
         with ThreadPoolExecutor(max(1, len(pending)), thread_name_prefix="host") as pool:
-            workers = [pool.submit(self._host, host, slots) for host, slots in pending.items()]
             try:
+                workers = [pool.submit(self._host, host, slots) for host, slots in pending.items()]
                 wait(workers, return_when="FIRST_EXCEPTION")
             finally:
                 # Also where one host's worker met an error of ours: the others end cleanly.

@@ -53,7 +53,7 @@ def models() -> None:
     """List, build and show models."""
 
 
-@models.command(name="list")
+@models.command(name="list", epilog="\b\nExample:\n  harness models list --json")
 @_json
 @click.pass_context
 def list_models(ctx: click.Context, *, as_json: bool) -> None:
@@ -201,6 +201,57 @@ def show(ctx: click.Context, name: str, *, as_json: bool) -> None:
     out = console()
     for line in lines:
         out.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+@models.command(
+    epilog="""\b
+Example:
+  harness models push ppocr_v4_cls --engine paddle-lite --device qemu-arm64
+"""
+)
+@click.argument("names", metavar="MODEL...", nargs=-1, required=True, shell_complete=complete_model)
+@click.option("--engine", required=True, help="Whose artifacts: paddle-lite, onnxruntime ...")
+@click.option("--device", "device_name", required=True, help="Where to.")
+@_json
+@click.pass_context
+def push(
+    ctx: click.Context, names: tuple[str, ...], engine: str, device_name: str, *, as_json: bool
+) -> None:
+    """Build artifacts for an engine, check that they fit a device, and push them there.
+
+    For a device whose runtime is your own: what is pushed is verified there and lies under its
+    hash. A campaign needs no such step.
+    """
+    from harness import engines
+    from harness.campaign.deploy import push as push_artifact
+    from harness.cli.terminal import console, steps
+    from harness.devices.connect import connect
+    from harness.devices.inventory import load_device
+    from harness.models.manifest import load_model
+
+    workspace = workspace_of(ctx)
+    device = load_device(workspace, device_name)
+    chosen, loader = [load_model(workspace, name) for name in names], engines.get(engine)
+    with steps() as shown, connect(workspace, device) as transport:
+        pushed = [
+            (model, *push_artifact(model, loader, device, transport, progress=shown.update))
+            for model in chosen
+        ]
+    if as_json:
+        rows = [
+            {"model": model.name, "paths": paths, **_artifact_as_json(artifact)}
+            for model, artifact, paths in pushed
+        ]
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for model, artifact, paths in pushed:
+        kernels = ", ".join(
+            f"{n} {kind}" for kind, n in _kernels(artifact).get("kernels", {}).items()
+        )
+        head = f"{model.name}: {_label(artifact)}" + (f" ({kernels} kernels)" if kernels else "")
+        console().print(head, highlight=False)
+        for name, path in paths.items():
+            console().print(f"  {name} is {path}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _built(model: Model) -> Iterator[Artifact]:

@@ -76,7 +76,7 @@ def results() -> None:
     """List and show stored runs, launches and logs."""
 
 
-@results.command(name="list")
+@results.command(name="list", epilog="\b\nExample:\n  harness results list --json")
 @_json
 @click.pass_context
 def list_runs(ctx: click.Context, *, as_json: bool) -> None:
@@ -113,7 +113,7 @@ def list_runs(ctx: click.Context, *, as_json: bool) -> None:
     console().print(table)
 
 
-@results.command()
+@results.command(epilog="\b\nExample:\n  harness results show demo-20260102-030405")
 @_run
 @_json
 @click.pass_context
@@ -129,7 +129,7 @@ def show(ctx: click.Context, run_id: str | None, *, as_json: bool) -> None:
     print_cases(run)
 
 
-@results.command()
+@results.command(epilog="\b\nExample:\n  harness results logs --failed")
 @_run
 @click.option("--failed", is_flag=True, help="Only launches that failed or are invalid.")
 @click.pass_context

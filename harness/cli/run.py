@@ -112,7 +112,7 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
         return
     from rich.table import Table
 
-    table = Table("Model", "Device", "Engine", "Threads", "Launches", "Artifact", box=None)
+    table = Table("Model", "Device", "Engine", "Launches", "Artifact", box=None)
     for row in rows:
         case = row.case
         name = case.device + (" (emulated)" if lab.devices[case.device].emulated else "")
@@ -120,8 +120,7 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
         table.add_row(
             case.model,
             name,
-            f"{case.engine}/{case.backend}",
-            str(case.threads),
+            case.setting,
             str(row.launches),
             f"refused: {row.refused}" if row.refused else built,
         )

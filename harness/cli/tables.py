@@ -5,6 +5,7 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING
 
+from rich.markup import escape
 from rich.table import Table
 
 from harness.analysis.cases import State, case_results
@@ -12,6 +13,8 @@ from harness.cli.terminal import console
 from harness.text import interval, megabytes, milliseconds, visible
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harness.analysis.cases import CaseResult
     from harness.results.schema import Run
 
@@ -22,59 +25,67 @@ _PARTS = ("process", "import", "read", "init", "first")
 
 
 def print_cases(run: Run) -> None:
-    """Print what a run found: a row for each case, and what went wrong below."""
-    emulated = {device.name for device in run.devices if device.emulated}
-    table = Table(
-        "Model", "Device", "Engine", "First load", "Latency [95 % interval]", "Launches",
-        "Peak memory", "Outputs", box=None, pad_edge=False,
-    )  # fmt: skip
-    by_part = Table("First load of", *_PARTS, "page cache", box=None, pad_edge=False)
-    faults: list[str] = []
-    for result in case_results(run):
-        case = result.record.case
-        device = (
-            f"{case.device} [black on yellow] EMULATED [/]"
-            if case.device in emulated
-            else case.device
-        )
-        engine = f"{case.engine}/{case.backend}" + (
-            f", {case.threads} threads" if case.threads > 1 else ""
-        )
-        latency = f"[red]{result.state}[/]"
-        if known := result.latency_ms:
-            latency = milliseconds(known.center)
-            if known.low is not None and known.high is not None:
-                half = (known.high - known.low) / 2
-                latency = milliseconds(known.center, resolution=half)
-                latency += rf"  \[{interval(known.low, known.high)}]"
-        loads = result.first_loads_ms
-        total = next((parts["total"].median for parts in loads.values()), None)
+    """Print what a run found, device by device, and below what went wrong."""
+    out = console()
+    results = case_results(run)
+    for device in run.devices:
+        here = [result for result in results if result.record.case.device == device.name]
+        stamp = "  [black on yellow] EMULATED [/] by QEMU: proves behaviour, never speed"
+        out.print(f"[bold]{device.name}[/]{stamp if device.emulated else ''}")
+        out.print(_cases(here))
+        by_part = _first_loads(here)
+        if by_part.row_count:
+            out.print("")
+            out.print(by_part)
+        out.print("")
+    for result in results:
+        if result.reason:
+            out.print(
+                f"[red]![/] {escape(visible(f'{result.record.case.label}: {result.reason}'))}"
+            )
+
+
+def _cases(results: Sequence[CaseResult]) -> Table:
+    table = Table("Model", "Engine", box=None)
+    for name in ("Latency", "95 % interval", "Launches", "First load", "Peak memory"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("Outputs")
+    for result in results:
+        totals = (parts["total"].median for parts in result.first_loads_ms.values())
         memory = result.memory_bytes
         table.add_row(
-            case.model,
-            device,
-            engine,
-            milliseconds(total),
-            latency,
+            result.record.case.model,
+            result.record.case.setting,
+            *_latency(result),
             f"{len(result.counted)}/{result.record.launches}",
+            milliseconds(next(totals, None)),
             megabytes(median(memory) if memory else None),
             _outputs(result),
         )
-        for state, parts in loads.items():
+    return table
+
+
+def _first_loads(results: Sequence[CaseResult]) -> Table:
+    table = Table("First load of", "", box=None)
+    for part in _PARTS:
+        table.add_column(part, justify="right", no_wrap=True)
+    table.add_column("page cache")
+    for result in results:
+        for state, parts in result.first_loads_ms.items():
             ranges = (parts.get(part) for part in _PARTS)
             medians = (milliseconds(found.median if found else None) for found in ranges)
-            by_part.add_row(case.label, *medians, state)
-        if result.reason:
-            faults.append(f"{case.label}: {result.reason}")
-    out = console()
-    out.print(table)
-    if by_part.row_count:
-        out.print()
-        out.print(by_part)
-    if emulated:
-        out.print("\n[black on yellow] EMULATED [/] by QEMU: proves behaviour, never speed.")
-    for fault in faults:
-        out.print(f"[red]![/] {visible(fault)}", markup=True)
+            table.add_row(result.record.case.model, result.record.case.setting, *medians, state)
+    return table
+
+
+def _latency(result: CaseResult) -> tuple[str, str]:
+    known = result.latency_ms
+    if known is None:
+        return f"[red]{result.state}[/]", ""
+    if known.low is None or known.high is None:
+        return milliseconds(known.center), "one launch"
+    half = (known.high - known.low) / 2
+    return milliseconds(known.center, resolution=half), interval(known.low, known.high)
 
 
 def _outputs(result: CaseResult) -> str:

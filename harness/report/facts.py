@@ -27,7 +27,7 @@ def words(facts: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
         "Board": [facts.get("model")],
         "SoC": [facts.get("soc")],
         "Processors": [_cluster(cluster) for cluster in facts.get("cpus") or ()],
-        "NPU": [_joined(npu.get("driver"), npu.get("version")) for npu in facts.get("npus") or ()],
+        "NPU": _npus(facts),
         "Memory": [megabytes(facts.get("memory_total_bytes"))],
         "ABI": [facts.get("abi")],
         "Kernel": [facts.get("kernel")],
@@ -39,6 +39,11 @@ def words(facts: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
     return [
         (name, [line or UNKNOWN for line in lines] or [UNKNOWN]) for name, lines in found.items()
     ]
+
+
+def _npus(facts: Mapping[str, Any]) -> list[str | None]:
+    found = [_joined(npu.get("driver"), npu.get("version")) for npu in facts.get("npus") or ()]
+    return [*found] or ["no driver found" if facts else None]
 
 
 def _cluster(cluster: Mapping[str, Any]) -> str:

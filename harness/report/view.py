@@ -55,9 +55,7 @@ class CaseView(CaseResult):
     @property
     def label(self) -> str:
         """What tells it from the other cases of its model and device."""
-        case = self.record.case
-        name, *settings = case.label.removeprefix(f"{case.model} · {case.device} · ").split(" · ")
-        return " · ".join([name.removesuffix("/cpu"), *settings])
+        return self.record.case.setting
 
     @property
     def latency(self) -> str:

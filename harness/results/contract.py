@@ -90,7 +90,7 @@ class WarmupPolicy(Message):
 
     min_samples: Annotated[int, Field(ge=0, le=10_000)] = 5
     min_seconds: Annotated[float, Field(ge=0, le=3600)] = 0.25
-    max_samples: Annotated[int, Field(ge=0, le=100_000)] = 200
+    max_samples: Annotated[int, Field(ge=0, le=100_000)] = 5000
     max_seconds: Annotated[float, Field(ge=0, le=3600)] = 3.0
     window: Annotated[int, Field(ge=1, le=10_000)] = 10
     tolerance: Annotated[float, Field(gt=0, le=1)] = 0.04

@@ -96,12 +96,18 @@ class Case(Record):
         return hashlib.sha256(content.encode()).hexdigest()[:12]
 
     @property
-    def label(self) -> str:
-        """The cell in words, for people."""
+    def setting(self) -> str:
+        """What tells it from the other cases of its model and device, in words."""
+        name = self.engine if self.backend == "cpu" else f"{self.engine}/{self.backend}"
         extra = [f"{self.threads} threads"] if self.threads != 1 else []
         extra += [self.precision] if self.precision != "fp32" else []
         extra += ["CPUs " + ",".join(map(str, self.cpus))] if self.cpus is not None else []
-        return " · ".join([self.model, self.device, f"{self.engine}/{self.backend}", *extra])
+        return " · ".join([name, *extra])
+
+    @property
+    def label(self) -> str:
+        """The cell in words, for people."""
+        return f"{self.model} · {self.device} · {self.setting}"
 
 
 class ArtifactRecord(Record):

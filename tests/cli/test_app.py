@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -60,7 +61,7 @@ def test_help_imports_nothing_heavy():
 
 def test_completion_offers_commands():
     done = subprocess.run(
-        [sys.executable, "-m", "harness"],
+        [Path(sys.executable).with_name("harness")],
         env={"_HARNESS_COMPLETE": "bash_complete", "COMP_WORDS": "harness re", "COMP_CWORD": "1"},
         capture_output=True,
         text=True,

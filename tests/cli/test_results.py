@@ -12,6 +12,7 @@ from harness.results.schema import (
     Case,
     CaseRecord,
     Category,
+    DeviceRecord,
     FirstLoad,
     Launch,
     OutputCheck,
@@ -31,7 +32,12 @@ def stored(workspace):
     cases = [CaseRecord(case=case, launches=2) for case in (GOOD, BAD)]
     run = Run(
         id="demo-1", campaign="demo", description="", specification="", seed=1, started=NOW,
-        finished=NOW, harness_version="0", protocol=Protocol(), devices=[], models=[], cases=cases,
+        finished=NOW, harness_version="0", protocol=Protocol(), models=[], cases=cases,
+        devices=[
+            DeviceRecord(
+                name="here", description="", transport="local", host="h", emulated=True
+            )
+        ],
     )  # fmt: skip
     load = FirstLoad(process_ms=1, import_ms=2, read_ms=3, init_ms=4, first_ms=5, page_cache="cold")
     with closing(Store(workspace.database)) as store:
@@ -70,6 +76,7 @@ def test_show(stored, cli):
     assert "1.05 ms" in said.out
     assert "20.0 MB" in said.out
     assert "2/2" in said.out
+    assert "EMULATED" in said.out
     assert "no launch succeeded: crashed \ufffd[2Jhere" in said.out
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 
@@ -96,6 +97,19 @@ def test_no_launch_is_left_on_the_board(lab, board, measured):
     with connect(workspace, device) as transport:
         assert transport.run(["ls", f"{device.workdir}/launches"]).text == ""
         assert "edge_runner" not in transport.run(["ps"]).text
+
+
+def test_arm_files_of_paddle_lite_are_inspected_and_pushed(lab, board):
+    pushed = json.loads(
+        lab(
+            "models", "push", "ppocr_v4_cls", "--engine", "paddle-lite", "--device", board, "--json"
+        )
+    )
+    ((path, digest),) = [(row["paths"]["model.nb"], row["files"]["model.nb"]) for row in pushed]
+    assert "arm/fp32" in pushed[0]["kernels"]
+    workspace = Workspace(lab.root)
+    with connect(workspace, load_device(workspace, board)) as transport:
+        assert transport.run(["sha256sum", path]).text.split()[0] == digest
 
 
 def test_the_report_is_one_file(lab, measured, tmp_path):
