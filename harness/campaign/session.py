@@ -236,7 +236,8 @@ def _reach(
             raise
         except LabError as error:
             errors.append(error)
-            bench.unreachable[name] = error.message
+            hint = f" (try: {error.hint})" if error.hint else ""
+            bench.unreachable[name] = f"{error.message}{hint}"
         bench.records.append(
             DeviceRecord(
                 name=name,

@@ -46,6 +46,7 @@ class LiveProgress:
             TimeElapsedColumn(),
             TextColumn("{task.description}", markup=False),
             console=self._console,
+            refresh_per_second=2,  # this machine may be what is measured
             disable=not self._console.is_terminal,
         )
 

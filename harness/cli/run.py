@@ -230,18 +230,25 @@ def _measure(
     """Show progress while a run is prepared and measured; return it as it was stored."""
     from datetime import UTC, datetime
 
+    from rich.markup import escape
+
     from harness.cli.progress import LiveProgress
     from harness.cli.terminal import steps
+    from harness.text import visible
 
     with steps() as status, opened(status.update) as session:
         status.stop()
         for warning in session.warnings:
-            stderr().print(f"[yellow]warning:[/] {warning}", markup=True, highlight=False)
+            stderr().print(f"[yellow]warning:[/] {escape(visible(warning))}")
         run = session.run
-        with LiveProgress(run) as progress:
-            execution = session.execution_of(progress)
-            progress.plan({host: len(slots) for host, slots in execution.pending().items()})
-            execution.measure()
+        try:
+            with LiveProgress(run) as progress:
+                execution = session.execution_of(progress)
+                progress.plan({host: len(slots) for host, slots in execution.pending().items()})
+                execution.measure()
+        except KeyboardInterrupt:
+            stderr().print(f"what is stored stays; go on with: harness run --resume {run.id}")
+            raise
         store.update(run.model_copy(update={"finished": datetime.now(UTC)}))
     return store.load(run.id)
 

@@ -238,7 +238,7 @@ def _make(recipe: _Recipe, model: str, folder: Path, progress: Callable[[str], N
             (work / name).symlink_to(source.folder / name)
     (work / _RUNNER).symlink_to(_resource("runner", "python", _RUNNER))
     python = environments.python(recipe.environment.name, progress)
-    progress(f"{step}: {recipe.stage}")
+    progress(f"building {step} ({recipe.stage})")
     request = json.dumps(recipe.options)
     started, clock = datetime.now(UTC), time.monotonic()
     run([str(python), "-I", str(recipe.script), request], name=step, folder=work)

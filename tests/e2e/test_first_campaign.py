@@ -165,16 +165,45 @@ def test_a_killed_run_loses_and_doubles_nothing(lab):
     assert sorted(launch["slot"] for launch in after["launches"]) == list(range(6))
 
 
-def test_an_engine_that_the_device_lacks(lab, board):
-    device = lab.root / "devices" / f"{board}.yaml"
-    text = device.read_text(encoding="utf-8")
-    python = "/usr/bin/python3.11"
-    assert python in text
-    device.with_stem("bare").write_text(text.replace(python, "/bin/nothing"), encoding="utf-8")
-    path = lab.campaign(HERE.replace("local", "bare").replace("launches: 6", "launches: 3"), "bare")
+def _with_engine(lab, name, engine):
+    device = lab.root / "devices" / f"{name}.yaml"
+    device.write_text(f"transport: local\nabi: x86_64-linux\nengines: {{onnxruntime: {engine}}}\n")
+    content = HERE.replace("local", name).replace("launches: 6", "launches: 3")
+    return lab.campaign(content, name)
+
+
+@pytest.mark.parametrize(
+    ("engine", "said"),
+    [
+        ("{environment: paddle}", "EngineMissing: "),
+        ("{python: /bin/nothing}", "/bin/nothing"),
+    ],
+)
+def test_an_engine_that_the_device_lacks(lab, engine, said):
+    path = _with_engine(lab, "bare", engine)
     lab("run", path, code=3)
-    (case,) = lab.show()["cases"]
-    assert "/bin/nothing" in case["reason"]
+    run = lab.show()
+    (case,) = run["cases"]
+    assert said in case["reason"]
+    assert len(run["launches"]) == 2  # the third would fail likewise
+
+
+def test_a_board_that_is_not_running_is_left_out_and_the_others_go_on(lab):
+    device = lab.root / "devices" / "qemu-arm64.yaml"
+    recipe = lab.root / "devices" / "boards" / "qemu-arm64.yaml"
+    recipe.with_stem("idle").write_text(recipe.read_text(encoding="utf-8"), encoding="utf-8")
+    device.with_stem("idle").write_text(
+        device.read_text(encoding="utf-8").replace("board: qemu-arm64", "board: idle"),
+        encoding="utf-8",
+    )
+    path = lab.campaign(
+        HERE.replace("[local]", "[local, idle]").replace("launches: 6", "launches: 1"), "idle"
+    )
+    process = lab.start("run", path)
+    _, err = process.communicate()
+    assert process.returncode == 3
+    assert "harness devices up idle" in err
+    assert [case["state"] for case in lab.show()["cases"]] == ["measured", "refused"]
 
 
 def test_a_board_that_is_not_what_its_file_says(lab):
