@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-__all__ = ["Spec", "dump", "load", "nearest"]
+__all__ = ["Spec", "dump", "load", "named", "names", "nearest"]
 
 SIZE_LIMIT = 1 << 20
 
@@ -40,6 +40,34 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     if close := difflib.get_close_matches(name, names, n=1):
         return f"did you mean '{close[0]}'?"
     return f"valid: {', '.join(names)}" if names else None
+
+
+def names(folder: Path) -> list[str]:
+    """Return the names that YAML files give to what they describe, in order."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def named(folder: Path, name: str, what: str, *, otherwise: str | None = None) -> Path:
+    """Return the file of a name.
+
+    Parameters
+    ----------
+    what
+        In a word, what it describes.
+    otherwise
+        What to do where there is nothing of the kind.
+
+    Raises
+    ------
+    SpecificationError
+        There is none.
+    """
+    path, known = folder / f"{name}.yaml", names(folder)
+    if name not in known:
+        raise SpecificationError(
+            f"unknown {what} '{name}' (no {path})", hint=nearest(name, known) or otherwise
+        )
+    return path
 
 
 def load(path: Path, model: type[ModelT], *, context: object = None) -> ModelT:

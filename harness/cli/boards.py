@@ -4,33 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli.app import workspace_of
-
-if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
+from harness.cli.options import as_json, complete_names
 
 __all__ = ["down", "status", "up"]
-
-
-def complete_board(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    """Offer the names of the workspace's emulated boards."""
-    from click.shell_completion import CompletionItem
-
-    from harness.devices.emulated.recipe import board_names
-    from harness.workspace import Workspace
-
-    del ctx, param
-    return [
-        CompletionItem(name)
-        for name in board_names(Workspace.find())
-        if name.startswith(incomplete)
-    ]
 
 
 @click.command(
@@ -39,7 +19,7 @@ Example:
   harness devices up qemu-arm64
 """
 )
-@click.argument("board", metavar="BOARD", shell_complete=complete_board)
+@click.argument("board", metavar="BOARD", shell_complete=complete_names("boards"))
 @click.pass_context
 def up(ctx: click.Context, board: str) -> None:
     """Start an emulated board and wait until it answers.
@@ -64,7 +44,7 @@ Example:
   harness devices down qemu-arm64
 """
 )
-@click.argument("board", metavar="BOARD", shell_complete=complete_board)
+@click.argument("board", metavar="BOARD", shell_complete=complete_names("boards"))
 @click.pass_context
 def down(ctx: click.Context, board: str) -> None:
     """End an emulated board; what was written to it is gone."""
@@ -81,8 +61,8 @@ Examples:
   harness devices status qemu-arm64 --json
 """
 )
-@click.argument("board", metavar="[BOARD]", required=False, shell_complete=complete_board)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.argument("board", metavar="[BOARD]", required=False, shell_complete=complete_names("boards"))
+@as_json
 @click.pass_context
 def status(ctx: click.Context, board: str | None, *, as_json: bool) -> None:
     """Show which emulated boards run: all of them, or one."""
@@ -90,11 +70,11 @@ def status(ctx: click.Context, board: str | None, *, as_json: bool) -> None:
 
     from harness.cli.terminal import console, humane_seconds
     from harness.devices.emulated.board import Board
-    from harness.devices.emulated.recipe import board_names
+    from harness.yamlfile import names
 
     workspace = workspace_of(ctx)
-    names = [board] if board else board_names(workspace)
-    found = [Board(workspace, name).status() for name in names]
+    chosen = [board] if board else names(workspace.boards)
+    found = [Board(workspace, name).status() for name in chosen]
     if as_json:
         click.echo(json.dumps([asdict(each) for each in found], indent=2))
         return

@@ -11,12 +11,11 @@ import click
 
 from harness.cli.app import workspace_of
 from harness.cli.boards import down, status, up
+from harness.cli.options import as_json, complete_names
 from harness.errors import HarnessError, SpecificationError, worst
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from click.shell_completion import CompletionItem
 
     from harness.devices.inventory import Device
     from harness.devices.probe import Cpus, Facts
@@ -25,22 +24,6 @@ if TYPE_CHECKING:
     from harness.workspace import Workspace
 
 __all__ = ["devices"]
-
-
-def complete_device(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    """Offer the names of the workspace's devices."""
-    from click.shell_completion import CompletionItem
-
-    from harness.workspace import Workspace
-
-    del ctx, param
-    names = sorted(path.stem for path in Workspace.find().devices.glob("*.yaml"))
-    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
-
-
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group(
@@ -68,7 +51,7 @@ Examples:
   harness devices list --json | jq -r '.[].name'
 """,
 )
-@_json
+@as_json
 @click.pass_context
 def list_devices(ctx: click.Context, *, as_json: bool) -> None:
     """List the workspace's devices; none is connected to."""
@@ -102,8 +85,8 @@ Example:
   harness devices show local
 """
 )
-@click.argument("name", metavar="DEVICE", shell_complete=complete_device)
-@_json
+@click.argument("name", metavar="DEVICE", shell_complete=complete_names("devices"))
+@as_json
 @click.pass_context
 def show(ctx: click.Context, name: str, *, as_json: bool) -> None:
     """Show one device as the workspace has it; it is not connected to."""
@@ -127,9 +110,9 @@ Examples:
   harness devices probe --all --json
 """
 )
-@click.argument("names", metavar="[DEVICE]...", nargs=-1, shell_complete=complete_device)
+@click.argument("names", metavar="[DEVICE]...", nargs=-1, shell_complete=complete_names("devices"))
 @click.option("--all", "everything", is_flag=True, help="Probe every device.")
-@_json
+@as_json
 @click.pass_context
 def probe(ctx: click.Context, names: tuple[str, ...], *, everything: bool, as_json: bool) -> None:
     """Connect to devices and ask what they are: cores, memory, kernel, NPU drivers, engines.
@@ -228,7 +211,7 @@ Examples:
   harness devices trust rk3588 --replace          after the board was installed anew
 """
 )
-@click.argument("device", metavar="DEVICE|ssh://HOST", shell_complete=complete_device)
+@click.argument("device", metavar="DEVICE|ssh://HOST", shell_complete=complete_names("devices"))
 @click.option("--yes", is_flag=True, help="Do not ask: on a network that nobody else is on.")
 @click.option("--fingerprint", metavar="SHA256:…", help="Record the key only if it has this.")
 @click.option("--replace", is_flag=True, help="Replace the key that is on record.")

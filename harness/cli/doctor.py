@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.app import workspace_of
+from harness.cli.options import as_json
 from harness.errors import ExitCode, HarnessError
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ Examples:
   harness doctor --json
 """
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@as_json
 @click.pass_context
 def doctor(ctx: click.Context, *, as_json: bool) -> None:
     """Check what is present, what is missing, and how to mend it.

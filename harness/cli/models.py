@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.app import workspace_of
+from harness.cli.options import as_json, complete_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from click.shell_completion import CompletionItem
 
     from harness.models.build import Artifact
     from harness.models.manifest import Model
@@ -22,22 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["models"]
 
 ID_LENGTH = 12
-
-
-def complete_model(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    """Offer the names of the workspace's models."""
-    from click.shell_completion import CompletionItem
-
-    from harness.workspace import Workspace
-
-    del ctx, param
-    names = sorted(path.stem for path in Workspace.find().models.glob("*.yaml"))
-    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
-
-
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group(
@@ -54,7 +37,7 @@ def models() -> None:
 
 
 @models.command(name="list", epilog="\b\nExample:\n  harness models list --json")
-@_json
+@as_json
 @click.pass_context
 def list_models(ctx: click.Context, *, as_json: bool) -> None:
     """List the workspace's models and what is built of each."""
@@ -86,7 +69,7 @@ Examples:
   harness models build mobilenet_v1_025_96 --format onnx
 """
 )
-@click.argument("names", metavar="[MODEL]...", nargs=-1, shell_complete=complete_model)
+@click.argument("names", metavar="[MODEL]...", nargs=-1, shell_complete=complete_names("models"))
 @click.option(
     "--format",
     "artifact_format",
@@ -94,7 +77,7 @@ Examples:
     help="Only this format.",
 )
 @click.option("--target", type=click.Choice(["x86", "arm"]), help="Only .nb files for this target.")
-@_json
+@as_json
 @click.pass_context
 def build(
     ctx: click.Context,
@@ -160,8 +143,8 @@ Example:
   harness models show ppocr_v4_cls --json
 """
 )
-@click.argument("name", metavar="MODEL", shell_complete=complete_model)
-@_json
+@click.argument("name", metavar="MODEL", shell_complete=complete_names("models"))
+@as_json
 @click.pass_context
 def show(ctx: click.Context, name: str, *, as_json: bool) -> None:
     """Show one model, its artifacts, how they were made, and what kernels its .nb files hold."""
@@ -209,10 +192,12 @@ Example:
   harness models push ppocr_v4_cls --engine paddle-lite --device qemu-arm64
 """
 )
-@click.argument("names", metavar="MODEL...", nargs=-1, required=True, shell_complete=complete_model)
+@click.argument(
+    "names", metavar="MODEL...", nargs=-1, required=True, shell_complete=complete_names("models")
+)
 @click.option("--engine", required=True, help="Whose artifacts: paddle-lite, onnxruntime ...")
 @click.option("--device", "device_name", required=True, help="Where to.")
-@_json
+@as_json
 @click.pass_context
 def push(
     ctx: click.Context, names: tuple[str, ...], engine: str, device_name: str, *, as_json: bool

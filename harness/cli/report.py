@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.app import workspace_of
-from harness.cli.results import complete_run, load_run, open_store
+from harness.cli.options import complete_run
+from harness.cli.results import load_run, open_store
 from harness.errors import SpecificationError
 
 if TYPE_CHECKING:

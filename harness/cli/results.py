@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.app import workspace_of
+from harness.cli.options import as_json, complete_run
 from harness.errors import SpecificationError
 
 if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
 
     from harness.results.schema import Launch, Run
     from harness.results.store import Store
@@ -44,23 +44,7 @@ def load_run(store: Store, run_id: str | None) -> Run:
     return store.load(found)
 
 
-def complete_run(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    """Offer the ids of the stored runs."""
-    from click.shell_completion import CompletionItem
-
-    from harness.results.store import Store
-    from harness.workspace import Workspace
-
-    del ctx, param
-    with closing(Store(Workspace.find().database)) as store:
-        ids = [summary.id for summary in store.summaries()]
-    return [CompletionItem(run_id) for run_id in ids if run_id.startswith(incomplete)]
-
-
 _run = click.argument("run_id", metavar="[RUN]", required=False, shell_complete=complete_run)
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group(
@@ -77,7 +61,7 @@ def results() -> None:
 
 
 @results.command(name="list", epilog="\b\nExample:\n  harness results list --json")
-@_json
+@as_json
 @click.pass_context
 def list_runs(ctx: click.Context, *, as_json: bool) -> None:
     """List the stored runs, the newest first."""
@@ -115,7 +99,7 @@ def list_runs(ctx: click.Context, *, as_json: bool) -> None:
 
 @results.command(epilog="\b\nExample:\n  harness results show demo-20260102-030405")
 @_run
-@_json
+@as_json
 @click.pass_context
 def show(ctx: click.Context, run_id: str | None, *, as_json: bool) -> None:
     """Show what a run found, by default the newest; --json holds every sample."""

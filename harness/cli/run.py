@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.app import workspace_of
+from harness.cli.options import as_json, complete_campaign
 from harness.cli.terminal import console, humane_seconds, stderr
 from harness.errors import ExitCode, SpecificationError, worst
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
-
-    from click.shell_completion import CompletionItem
 
     from harness.campaign.session import Session
     from harness.results.schema import Run
@@ -26,21 +25,8 @@ if TYPE_CHECKING:
 NEWEST = "newest"
 
 
-def _complete_campaign(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    from click.shell_completion import CompletionItem
-
-    del ctx, param
-    return [
-        CompletionItem(str(path))
-        for path in sorted(Path().glob("campaigns/*.yaml"))
-        if str(path).startswith(incomplete)
-    ]
-
-
 _campaign = click.argument(
-    "campaign", type=click.Path(path_type=Path), required=False, shell_complete=_complete_campaign
+    "campaign", type=click.Path(path_type=Path), required=False, shell_complete=complete_campaign
 )
 _only = click.option(
     "--only",
@@ -59,7 +45,7 @@ Examples:
 )
 @_campaign
 @_only
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@as_json
 @click.pass_context
 def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_json: bool) -> None:
     """Show a campaign's cases and expected time; touches no device.
@@ -153,7 +139,7 @@ Examples:
     help="Go on with a run; by default with the newest that was interrupted.",
 )
 @click.option("--seed", type=click.IntRange(0, (1 << 31) - 1), help="Of the launches' order.")
-@click.option("--json", "as_json", is_flag=True, help="Print the run's id and cases as JSON.")
+@as_json
 @click.pass_context
 def run(
     ctx: click.Context,

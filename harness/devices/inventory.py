@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from harness.errors import SpecificationError
 from harness.workspace import Name, cache_dir
-from harness.yamlfile import Spec, load, nearest
+from harness.yamlfile import Spec, load, named, names
 
 if TYPE_CHECKING:
     from typing import Self
@@ -116,8 +115,7 @@ def load_devices(workspace: Workspace) -> dict[str, Device]:
     SpecificationError
         A file of it is wrong.
     """
-    paths = sorted(workspace.devices.glob("*.yaml"))
-    return {path.stem: Device(name=path.stem, spec=load(path, DeviceSpec)) for path in paths}
+    return {name: load_device(workspace, name) for name in names(workspace.devices)}
 
 
 def load_device(workspace: Workspace, name: str) -> Device:
@@ -128,11 +126,6 @@ def load_device(workspace: Workspace, name: str) -> Device:
     SpecificationError
         There is none of that name, or its file is wrong.
     """
-    path = workspace.devices / f"{name}.yaml"
-    known = {path.stem for path in workspace.devices.glob("*.yaml")}
-    if name not in known:
-        raise SpecificationError(
-            f"unknown device '{name}' (no {path})",
-            hint=nearest(name, known) or "add one: harness devices add ssh://user@host",
-        )
+    otherwise = "add one: harness devices add ssh://user@host"
+    path = named(workspace.devices, name, "device", otherwise=otherwise)
     return Device(name=name, spec=load(path, DeviceSpec))

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from harness.errors import SpecificationError
 from harness.results.contract import InputSpec
 from harness.workspace import Name
-from harness.yamlfile import Spec, load, nearest
+from harness.yamlfile import Spec, load, named, names
 
 if TYPE_CHECKING:
     from harness.workspace import Workspace
@@ -104,8 +103,7 @@ def load_models(workspace: Workspace) -> dict[str, Model]:
     SpecificationError
         A manifest is wrong.
     """
-    paths = sorted(workspace.models.glob("*.yaml"))
-    return {path.stem: Model(name=path.stem, manifest=load(path, Manifest)) for path in paths}
+    return {name: load_model(workspace, name) for name in names(workspace.models)}
 
 
 def load_model(workspace: Workspace, name: str) -> Model:
@@ -116,8 +114,5 @@ def load_model(workspace: Workspace, name: str) -> Model:
     SpecificationError
         There is none of that name, or its manifest is wrong.
     """
-    path = workspace.models / f"{name}.yaml"
-    known = {path.stem for path in workspace.models.glob("*.yaml")}
-    if name not in known:
-        raise SpecificationError(f"unknown model '{name}' (no {path})", hint=nearest(name, known))
-    return Model(name=name, manifest=load(path, Manifest))
+    manifest = load(named(workspace.models, name, "model"), Manifest)
+    return Model(name=name, manifest=manifest)

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from harness.errors import SpecificationError
 from harness.workspace import Name
-from harness.yamlfile import Spec, load, nearest
+from harness.yamlfile import Spec, load, named
 
 if TYPE_CHECKING:
     from harness.workspace import Workspace
 
-__all__ = ["BoardSpec", "ImageSpec", "MachineSpec", "board_names", "load_board"]
+__all__ = ["BoardSpec", "ImageSpec", "MachineSpec", "load_board"]
 
 # Debian's rule for package names; also keeps them from being read as options.
 Package = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9+.-]+$")]
@@ -80,11 +79,6 @@ class BoardSpec(Spec):
     machine: MachineSpec
 
 
-def board_names(workspace: Workspace) -> list[str]:
-    """Return the names of the boards that the workspace has recipes of."""
-    return sorted(path.stem for path in workspace.boards.glob("*.yaml"))
-
-
 def load_board(workspace: Workspace, name: str) -> BoardSpec:
     """Return a recipe.
 
@@ -93,10 +87,4 @@ def load_board(workspace: Workspace, name: str) -> BoardSpec:
     SpecificationError
         There is none of that name, or it is wrong.
     """
-    known = board_names(workspace)
-    if name not in known:
-        raise SpecificationError(
-            f"unknown board '{name}' (no {workspace.boards / name}.yaml)",
-            hint=nearest(name, known),
-        )
-    return load(workspace.boards / f"{name}.yaml", BoardSpec)
+    return load(named(workspace.boards, name, "board"), BoardSpec)
