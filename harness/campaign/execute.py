@@ -141,7 +141,7 @@ class Execution:
     def _end_active(self) -> None:
         for launcher, launch in list(self._active.values()):
             with suppress(TransportError):
-                launcher.forget([launch])
+                launcher.stop([launch])
 
     def _host(self, host: str, slots: list[Slot]) -> None:
         for index, slot in enumerate(slots):
@@ -167,12 +167,15 @@ class Execution:
                 launch = self._launch(launch_id, slot, attempt)
             finally:
                 del self._active[host]
-            if self._stop.is_set():
-                return  # the launch was ended by us: it is neither a result nor a failure
-            self._store.add(self._run.id, launch)
-            self._observer.ended(host, launch)
+            # What we ended is neither a result nor a failure; what was done in time is a result.
+            stopped = self._stop.is_set() and launch.status is not Status.OK
+            if not stopped:
+                self._store.add(self._run.id, launch)
+                self._observer.ended(host, launch)
             with suppress(TransportError):
                 device.launcher.forget([launch_id])
+            if stopped:
+                return
             if launch.status is Status.FAILED:
                 self._failing[slot.case_id] += 1
                 return

@@ -14,7 +14,6 @@ from harness.cli.options import as_json, complete_run
 from harness.errors import SpecificationError
 
 if TYPE_CHECKING:
-
     from harness.results.schema import Launch, Run
     from harness.results.store import Store
 

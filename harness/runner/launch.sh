@@ -23,6 +23,7 @@ alive() { # a process number may be in use again: its start time tells
 
 stop() {
     if alive "$1"; then
+        : >"$1/stopped" # its end is ours: no result, and nothing to hand over
         # Of the forms that name a group, the one that dash, bash and busybox all take.
         kill -9 "-$pid" 2>/dev/null
     fi
@@ -36,7 +37,7 @@ run() {
     dir=$base/$1 limit=$2 log_bytes=$3
     shift 3
     collected=1
-    if [ ! -e "$dir/exit" ]; then
+    if [ ! -e "$dir/exit" ] || [ -e "$dir/stopped" ]; then
         collected=0
         stop "$dir"
         rm -rf -- "$dir"

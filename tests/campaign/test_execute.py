@@ -205,6 +205,19 @@ def test_an_interruption_ends_the_runner_and_stores_nothing_of_it(bench):
     assert list((bench.folder / "work" / "launches").iterdir()) == []
 
 
+def test_a_launch_that_was_stopped_is_never_collected(bench):
+    bench.double("open('../../journal', 'a').write('x')\nall_of_it()")
+    run = bench.run()
+    (slot,) = bench.execution(run, None).pending()["this-machine"]
+    folder = bench.folder / "work" / "launches" / f"{run.id}-{slot.case_id}-{slot.slot}-0"
+    folder.mkdir(parents=True)
+    (folder / "stopped").touch()
+    (folder / "exit").write_text("137 1.00 2.00\n")
+    _, (launch,) = bench.measure(run)
+    assert launch.status is Status.OK
+    assert (bench.folder / "work" / "journal").read_text() == "x"
+
+
 KILLED_CONTROLLER = """
 import importlib.util, os, pathlib, sys
 from contextlib import closing
