@@ -85,6 +85,11 @@ class Workspace:
         return self.root / "campaigns"
 
     @property
+    def runners(self) -> Path:
+        """Foreign runners' files, one a runner."""
+        return self.root / "runners"
+
+    @property
     def reports(self) -> Path:
         """Rendered reports."""
         return self.root / "reports"

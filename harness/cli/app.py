@@ -26,6 +26,7 @@ _COMMANDS = {
     "results": ("results", "List and show stored runs, launches and logs."),
     "devices": ("devices", "List, add, probe and trust devices; start and stop emulated boards."),
     "models": ("models", "List, build and show models."),
+    "runners": ("runners", "Add, list and check foreign runners (benchmark_bin)."),
     "doctor": ("doctor", "Check what is present, what is missing, and how to mend it."),
 }
 

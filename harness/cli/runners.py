@@ -1,0 +1,231 @@
+"""``harness runners``: programs that measure and were not built by the harness."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.cli.app import workspace_of
+from harness.cli.devices import complete_device
+from harness.errors import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from click.shell_completion import CompletionItem
+
+    from harness.devices.runners import Runner
+
+__all__ = ["runners"]
+
+
+def complete_runner(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Offer the names of the workspace's runners."""
+    from click.shell_completion import CompletionItem
+
+    from harness.workspace import Workspace
+
+    del ctx, param
+    names = sorted(path.stem for path in Workspace.find().runners.glob("*.yaml"))
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+ABIS = ["arm64-linux", "armv7hf-linux", "x86_64-linux", "android-arm64", "android-armv7"]
+
+
+@click.group(
+    epilog="""\b
+Examples:
+  harness runners add benchmark_bin ./benchmark_bin --engine paddle-lite --abi arm64-linux
+  harness runners check benchmark_bin-arm64-linux rk3588
+  harness runners list
+"""
+)
+def runners() -> None:
+    """Add, list and check foreign runners: Paddle Lite's own benchmark_bin."""
+
+
+@runners.command(
+    epilog="""\b
+Example:
+  harness runners add benchmark_bin ./benchmark_bin --engine paddle-lite --abi arm64-linux \\
+      --lib libgomp.so.1 --lib libstdc++.so.6
+
+\b
+A device then names it in its file:
+  engines:
+    paddle-lite: { runner: benchmark_bin-arm64-linux }
+"""
+)
+@click.argument("tool", type=click.Choice(["benchmark_bin"]))
+@click.argument("program", metavar="FILE", type=click.Path(path_type=Path))
+@click.option("--engine", type=click.Choice(["paddle-lite"]), required=True)
+@click.option("--abi", type=click.Choice(ABIS), required=True, help="What it is built for.")
+@click.option(
+    "--lib",
+    "libraries",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="A shared library to push beside it; several times for several.",
+)
+@click.option("--name", help="What to call it; by default TOOL-ABI.")
+@click.pass_context
+def add(
+    ctx: click.Context,
+    tool: str,
+    program: Path,
+    *,
+    engine: str,
+    abi: str,
+    libraries: tuple[Path, ...],
+    name: str | None,
+) -> None:
+    """Register a foreign runner: its ELF file is read, and copied into the workspace."""
+    from harness.devices.runners import add as register
+
+    spec = {"tool": tool, "engine": engine, "abi": abi}
+    workspace = workspace_of(ctx)
+    runner = register(workspace, name or f"{tool}-{abi}", spec, program, list(libraries))
+    click.echo(workspace.runners / f"{runner.name}.yaml")
+    for line in _needs_in_words(runner):
+        click.echo(line, err=True)
+    click.echo(
+        f"next: in a device's file, engines: {{{engine}: {{runner: {runner.name}}}}}; then "
+        f"harness runners check {runner.name} DEVICE",
+        err=True,
+    )
+
+
+@runners.command(
+    name="list",
+    epilog="""\b
+Examples:
+  harness runners list
+  harness runners list --json | jq -r '.[].name'
+""",
+)
+@_json
+@click.pass_context
+def list_runners(ctx: click.Context, *, as_json: bool) -> None:
+    """List the workspace's foreign runners."""
+    from rich.table import Table
+
+    from harness.cli.terminal import console
+    from harness.devices.runners import load_runners
+
+    found = load_runners(workspace_of(ctx)).values()
+    if as_json:
+        click.echo(json.dumps([_as_json(runner) for runner in found], indent=2))
+        return
+    table = Table("Runner", "Tool", "Engine", "ABI", "Shipped with it", box=None, pad_edge=False)
+    for runner in found:
+        spec = runner.spec
+        libraries = ", ".join(spec.libraries) or "nothing"
+        table.add_row(runner.name, spec.tool, spec.engine, spec.abi, libraries)
+    console().print(table)
+
+
+@runners.command(
+    epilog="""\b
+Example:
+  harness runners show benchmark_bin-arm64-linux
+"""
+)
+@click.argument("name", metavar="RUNNER", shell_complete=complete_runner)
+@_json
+@click.pass_context
+def show(ctx: click.Context, name: str, *, as_json: bool) -> None:
+    """Show a foreign runner, and what it needs of a device."""
+    from harness.devices.runners import load_runner
+
+    workspace = workspace_of(ctx)
+    runner = load_runner(workspace, name)
+    if as_json:
+        click.echo(json.dumps(_as_json(runner), indent=2))
+        return
+    path = workspace.runners / f"{name}.yaml"
+    click.echo(f"# {path}")
+    for line in _needs_in_words(runner):
+        click.echo(f"# {line}")
+    click.echo(path.read_text(encoding="utf-8").rstrip())
+
+
+@runners.command(
+    epilog="""\b
+Example:
+  harness runners check benchmark_bin-arm64-linux rk3588
+"""
+)
+@click.argument("name", metavar="RUNNER", shell_complete=complete_runner)
+@click.argument("device_name", metavar="DEVICE", shell_complete=complete_device)
+@_json
+@click.pass_context
+def check(ctx: click.Context, name: str, device_name: str, *, as_json: bool) -> None:
+    """Say whether a runner can run on a device: nothing is pushed, nothing is run.
+
+    Its processor, the glibc and the libraries that it needs are held against what the device has.
+    Exits with 2 if something does not fit.
+    """
+    from harness.cli.terminal import steps
+    from harness.devices.connect import connect
+    from harness.devices.inventory import load_device
+    from harness.devices.probe import probe
+    from harness.devices.runners import faults, load_runner, missing_libraries
+    from harness.text import UNKNOWN
+
+    workspace = workspace_of(ctx)
+    runner, device = load_runner(workspace, name), load_device(workspace, device_name)
+    with steps() as shown, connect(workspace, device) as transport:
+        shown.update(f"probing {device_name}")
+        facts = probe(transport)
+        missing = missing_libraries(transport, runner)
+    found = faults(runner, facts, missing)
+    libc = " ".join(filter(None, (facts.libc, facts.libc_version))) or UNKNOWN
+    if as_json:
+        content = {
+            **_as_json(runner),
+            "device": device_name,
+            "device_abi": facts.abi,
+            "device_libc": libc,
+            "missing_libraries": missing,
+            "faults": found,
+        }
+        click.echo(json.dumps(content, indent=2))
+    else:
+        for line in _needs_in_words(runner):
+            click.echo(line)
+        click.echo(f"{device_name} is {facts.abi or UNKNOWN}, libc {libc}")
+        for fault in found:
+            click.secho(f"! {fault}", fg="red")
+        if not found:
+            click.echo(f"{name} fits {device_name}")
+    if found:
+        ctx.exit(int(ExitCode.SPECIFICATION))
+
+
+def _needs_in_words(runner: Runner) -> Iterator[str]:
+    from harness.devices.runners import version_text
+
+    glibc = f", glibc {version_text(runner.glibc)} or newer" if runner.glibc else ""
+    libraries = ", ".join(runner.needed) or "no library"
+    yield f"{runner.name} is {runner.spec.abi}; it needs {libraries}{glibc}"
+
+
+def _as_json(runner: Runner) -> dict[str, Any]:
+    from harness.devices.runners import version_text
+
+    return {
+        "name": runner.name,
+        **runner.spec.model_dump(mode="json"),
+        "needed": list(runner.needed),
+        "glibc": version_text(runner.glibc) if runner.glibc else None,
+    }

@@ -1,0 +1,299 @@
+"""Foreign runners: programs that were not built by the harness, registered in a workspace.
+
+``runners/NAME.yaml`` says what a runner is; its files lie in ``.harness/runners/``, each under the
+hash of its content.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from harness.devices import elf
+from harness.devices.inventory import ABI
+from harness.errors import SpecificationError
+from harness.hashing import sha256_of
+from harness.results.contract import Digest
+from harness.transport.base import TransferError
+from harness.workspace import check_name
+from harness.yamlfile import Spec, dump, load, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from harness.devices.elf import Elf, Version
+    from harness.devices.probe import Facts
+    from harness.transport.base import Transport
+    from harness.workspace import Workspace
+
+__all__ = [
+    "Runner",
+    "RunnerSpec",
+    "add",
+    "faults",
+    "load_runner",
+    "load_runners",
+    "missing_libraries",
+    "version_text",
+]
+
+_LIBRARY = r"^lib[A-Za-z0-9._+-]{1,96}$"
+_TRIPLETS = {
+    "arm64-linux": "aarch64-linux-gnu",
+    "armv7hf-linux": "arm-linux-gnueabihf",
+    "x86_64-linux": "x86_64-linux-gnu",
+}
+
+# Prints the libraries that are nowhere; the loader's cache knows folders that are set up there.
+_LOOK = """\
+dirs=$1
+shift
+known=$(ldconfig -p 2>/dev/null || /sbin/ldconfig -p 2>/dev/null)
+for name; do
+  for dir in $dirs; do
+    [ -e "$dir/$name" ] && continue 2
+  done
+  case $known in *"/$name"*) continue ;; esac
+  echo "$name"
+done
+echo end"""
+
+
+class RunnerSpec(Spec):
+    """The content of a runner's file.
+
+    Attributes
+    ----------
+    tool
+        What it is: which adapter starts it and reads its output.
+    engine
+        What it measures.
+    program
+        SHA-256 of the executable.
+    libraries
+        Libraries that are pushed beside it: the name it asks for to the SHA-256 of the file.
+    """
+
+    description: str = ""
+    tool: Literal["benchmark_bin"]
+    engine: Literal["paddle-lite"]
+    abi: ABI
+    program: Digest
+    libraries: dict[Annotated[str, StringConstraints(pattern=_LIBRARY)], Digest] = Field(
+        default_factory=dict
+    )
+
+
+@dataclass(frozen=True)
+class Runner:
+    """A registered runner.
+
+    Attributes
+    ----------
+    store
+        The folder of runners' files.
+    """
+
+    name: str
+    spec: RunnerSpec
+    store: Path
+
+    @property
+    def program(self) -> Path:
+        """The executable."""
+        return self.store / self.spec.program
+
+    @property
+    def libraries(self) -> Mapping[str, Path]:
+        """The libraries that are pushed beside it, by the name that it asks for."""
+        return {name: self.store / digest for name, digest in self.spec.libraries.items()}
+
+    @cached_property
+    def files(self) -> Mapping[str, Elf]:
+        """What its program (under the tool's name) and each of its libraries need."""
+        paths = {self.spec.tool: self.program, **self.libraries}
+        return {name: elf.read(path) for name, path in paths.items()}
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The libraries that the device itself must have."""
+        asked = dict.fromkeys(name for file in self.files.values() for name in file.needed)
+        return tuple(name for name in asked if name not in self.spec.libraries)
+
+    @property
+    def glibc(self) -> Version | None:
+        """The version of glibc that the device must have at least; none where any will do."""
+        # A glibc that is shipped beside it would need its own loader, too: it does not count.
+        return max((file.glibc for file in self.files.values() if file.glibc), default=None)
+
+
+def add(
+    workspace: Workspace, name: str, spec: Mapping[str, str], program: Path, libraries: list[Path]
+) -> Runner:
+    """Register a runner: its files are copied into the workspace.
+
+    Parameters
+    ----------
+    spec
+        ``tool``, ``engine`` and ``abi``, as the runner's file has them.
+    libraries
+        Shared libraries that are to lie beside it on the device, named as it asks for them.
+
+    Raises
+    ------
+    SpecificationError
+        The name is taken or not valid; a file is no ELF file, or is for another ABI.
+    """
+    path = workspace.runners / f"{check_name(name, 'runner')}.yaml"
+    if path.exists():
+        raise SpecificationError(
+            f"{path}: there is a runner '{name}' already",
+            hint=f"choose another --name, or remove {path}",
+        )
+    for library in libraries:
+        if (
+            not re.match(_LIBRARY, library.name)
+            or [x.name for x in libraries].count(library.name) > 1
+        ):
+            raise SpecificationError(
+                f"{library}: given twice, or not named as a library is",
+                hint="name it as the program asks for it: libgomp.so.1",
+            )
+    for file in (program, *libraries):
+        found = elf.read(file)
+        if found.abi != spec["abi"]:
+            raise SpecificationError(
+                f"{file}: built for {found.abi or found.machine}, not for {spec['abi']}",
+                hint=f"give --abi {found.abi}" if found.abi else "give a file for the device",
+            )
+    store = workspace.state / "runners"
+    store.mkdir(exist_ok=True)
+    try:
+        described = RunnerSpec.model_validate(
+            {
+                **spec,
+                "program": _keep(program, store),
+                "libraries": {file.name: _keep(file, store) for file in libraries},
+            }
+        )
+        workspace.runners.mkdir(exist_ok=True)
+        path.write_text(dump(described), encoding="utf-8")
+    except OSError as error:
+        raise SpecificationError(f"{error.filename}: {error.strerror}") from error
+    return Runner(name, described, store)
+
+
+def _keep(source: Path, store: Path) -> str:
+    """Copy a file under its hash, all of it or none."""
+    digest = sha256_of(source)
+    partial = store / f"{digest}.{os.getpid()}.partial"
+    shutil.copyfile(source, partial)
+    partial.chmod(0o755)
+    partial.replace(store / digest)
+    return digest
+
+
+def load_runners(workspace: Workspace) -> dict[str, Runner]:
+    """Return all runners by name.
+
+    Raises
+    ------
+    SpecificationError
+        A runner's file is wrong, or what it names is not there.
+    """
+    names = sorted(path.stem for path in workspace.runners.glob("*.yaml"))
+    return {name: load_runner(workspace, name) for name in names}
+
+
+def load_runner(workspace: Workspace, name: str) -> Runner:
+    """Return one runner.
+
+    Raises
+    ------
+    SpecificationError
+        There is none of that name, its file is wrong, or what it names is not there.
+    """
+    path = workspace.runners / f"{name}.yaml"
+    known = {path.stem for path in workspace.runners.glob("*.yaml")}
+    if name not in known:
+        raise SpecificationError(
+            f"unknown runner '{name}' (no {path})",
+            hint=nearest(name, known) or "add one: harness runners add benchmark_bin FILE ...",
+        )
+    runner = Runner(name, load(path, RunnerSpec), workspace.state / "runners")
+    for what, file in {runner.spec.tool: runner.program, **runner.libraries}.items():
+        if not file.is_file() or sha256_of(file) != file.name:
+            raise SpecificationError(
+                f"runner '{name}': its {what} is not in this workspace, or was changed ({file})",
+                hint=f"remove {path}, and register it again: harness runners add",
+            )
+    return runner
+
+
+def missing_libraries(transport: Transport, runner: Runner) -> tuple[str, ...]:
+    """Ask a device which of the libraries that a runner needs it does not have.
+
+    Raises
+    ------
+    TransferError
+        The device's shell did not get through the question.
+    TransportError
+        As for :meth:`harness.transport.base.Transport.run`.
+    """
+    triplet = _TRIPLETS.get(runner.spec.abi)
+    folders = ["/lib", "/usr/lib", "/usr/local/lib"]
+    if triplet is None:
+        suffix = "64" if runner.spec.abi == "android-arm64" else ""
+        folders = [f"/{part}/lib{suffix}" for part in ("system", "vendor")]
+        folders.append(f"/apex/com.android.runtime/lib{suffix}/bionic")
+    else:
+        folders += ["/lib64", "/usr/lib64", f"/lib/{triplet}", f"/usr/lib/{triplet}"]
+    answer = transport.run(["sh", "-c", _LOOK, "sh", " ".join(folders), *runner.needed])
+    *missing, end = answer.text.splitlines() or [""]
+    if end != "end":
+        raise TransferError("looking for a runner's libraries was cut short")
+    return tuple(name for name in runner.needed if name in set(missing))
+
+
+def faults(runner: Runner, facts: Facts, missing: Sequence[str]) -> list[str]:
+    """Say why a runner cannot run on a device, each reason in a sentence.
+
+    What the device did not tell (its libc, say) counts as no fault.
+
+    Parameters
+    ----------
+    missing
+        Libraries that it needs and that the device does not have.
+    """
+    found = []
+    if facts.abi is not None and facts.abi != runner.spec.abi:
+        return [f"it is built for {runner.spec.abi}, and the device is {facts.abi}"]
+    loader = runner.files[runner.spec.tool].loader
+    if facts.libc == "none" and loader:
+        found.append(f"it needs the loader {loader}, and the device has none")
+    if runner.glibc and facts.libc in ("musl", "bionic"):
+        found.append(f"it needs glibc, and the device has {facts.libc}")
+    if runner.glibc and facts.libc == "glibc" and facts.libc_version:
+        has = tuple(int(part) for part in facts.libc_version.split(".") if part.isdecimal())
+        if has < runner.glibc:
+            found.append(
+                f"it needs glibc {version_text(runner.glibc)}, "
+                f"and the device has {facts.libc_version}"
+            )
+    if missing:
+        found.append(
+            f"the device lacks {', '.join(missing)}: give what may be shipped beside it with --lib"
+        )
+    return found
+
+
+def version_text(version: Version) -> str:
+    """Return a version as people write it."""
+    return ".".join(map(str, version))
