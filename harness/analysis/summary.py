@@ -179,8 +179,8 @@ def _parts(loads: Sequence[FirstLoad]) -> dict[str, Range]:
     complete = [load for load in loads if load.process_ms is not None]
     values = {
         "process": [load.process_ms for load in loads if load.process_ms is not None],
-        "import": [load.import_ms for load in loads],
-        "read": [load.read_ms for load in loads],
+        "import": [load.import_ms for load in loads if load.import_ms is not None],
+        "read": [load.read_ms for load in loads if load.read_ms is not None],
         "init": [load.init_ms for load in loads],
         "first": [load.first_ms for load in loads],
         "total": [load.total_ms for load in complete or loads],

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from harness.analysis.summary import launch_figure
 from harness.results import contract
 from harness.results.contract import EventsError, parse_events
-from harness.results.schema import Category, FirstLoad, Status
+from harness.results.schema import Category, Estimator, FirstLoad, Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.campaign.launch import Ended
-    from harness.results.contract import Event, Outputs
+    from harness.results.contract import Event, Job, Outputs
 
 __all__ = ["Verdict", "judge"]
 
@@ -41,16 +41,23 @@ class Verdict:
     outputs: list[Outputs] = field(default_factory=list)
 
 
-def judge(ended: Ended, *, time_limit: float, check_seeds: Sequence[int]) -> Verdict:
-    """Judge a launch by what it left; whatever events there are is kept, also of a failed one."""
+def judge(ended: Ended, job: Job, *, outputs_required: bool = True) -> Verdict:
+    """Judge a launch by what it left; whatever events there are is kept, also of a failed one.
+
+    Parameters
+    ----------
+    outputs_required
+        Whether a launch that returned no outputs at all has failed.
+    """
     try:
         events = parse_events(ended.events)
     except EventsError as error:
         return Verdict(Status.FAILED, Category.RUNNER, f"the runner broke the contract: {error}")
     fields = _fields(events)
     outputs = [event for event in events if isinstance(event, contract.Outputs)]
-    category, reason = _fault(ended, events, time_limit)
-    if category is None and {event.seed for event in outputs} != set(check_seeds):
+    category, reason = _fault(ended, events, job.time_limit)
+    seeds = {event.seed for event in outputs}
+    if category is None and seeds != set(job.check_seeds) and (seeds or outputs_required):
         category, reason = Category.RUNNER, "the runner did not return the outputs it was asked for"
     if category is None and not fields.get("figure_ns"):
         category, reason = Category.RUNNER, "the runner finished without samples of any length"
@@ -93,7 +100,6 @@ def _last_line(log: str) -> str:
 def _fields(events: Sequence[Event]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     parts: dict[str, Any] = {}
-    samples: list[int] = []
     environment: list[contract.Environment] = []
     for event in events:
         match event:
@@ -109,8 +115,6 @@ def _fields(events: Sequence[Event]) -> dict[str, Any]:
                 found["first_load"] = FirstLoad(**parts, first_ms=event.ms)
             case contract.Warmup():
                 found |= {"warmup_ns": event.ns, "warmup_reason": event.reason}
-            case contract.Samples():
-                samples += event.ns
             case contract.Memory():
                 found["vmhwm_bytes"] = event.vmhwm_bytes
             case contract.Environment():
@@ -118,6 +122,15 @@ def _fields(events: Sequence[Event]) -> dict[str, Any]:
             case _:
                 pass
     found["environment"] = environment
+    return found | _figure(events)
+
+
+def _figure(events: Sequence[Event]) -> dict[str, Any]:
+    """Return what says how long an inference took: samples, or the mean of a foreign tool."""
+    samples = [ns for event in events if isinstance(event, contract.Samples) for ns in event.ns]
     if samples:
-        found |= {"samples_ns": samples, "figure_ns": launch_figure(samples)}
-    return found
+        return {"samples_ns": samples, "figure_ns": launch_figure(samples)}
+    for event in events:
+        if isinstance(event, contract.Mean):
+            return {"figure_ns": event.ns, "estimator": Estimator.MEAN}
+    return {}

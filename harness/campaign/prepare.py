@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.devices.inventory import Device, EngineSpec
+    from harness.devices.runners import Runner
     from harness.models.build import Artifact
     from harness.models.manifest import Model
     from harness.results.schema import ArtifactRecord, Case, Protocol
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["ForeignOn", "Prepared", "prepare"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,9 @@ class Prepared:
     Attributes
     ----------
     interpreter
-        The device's Python that has the engine.
+        The device's Python that has the engine; empty for a foreign runner.
+    foreign
+        The foreign runner that measures instead of ours.
     reference
         Check seed to the model's reference outputs.
     """
@@ -41,6 +44,7 @@ class Prepared:
     artifact: Artifact
     interpreter: str
     reference: Mapping[int, list[NDArray[Any]]]
+    foreign: Runner | None = None
 
     def job(self, launch: str, protocol: Protocol) -> Job:
         """Return the job of one launch."""
@@ -61,13 +65,27 @@ class Prepared:
         )
 
 
+@dataclass(frozen=True)
+class ForeignOn:
+    """A foreign runner on a device: why it cannot run there, or empty."""
+
+    runner: Runner
+    fault: str
+
+
 def prepare(
     cases: Iterable[tuple[Case, int]],
     devices: Mapping[str, Device],
     models: Mapping[str, Model],
+    runners: Mapping[tuple[str, str], ForeignOn],
     progress: Callable[[str], None],
 ) -> tuple[list[CaseRecord], dict[str, Prepared]]:
     """Build what cases need and refuse those that must not run.
+
+    Parameters
+    ----------
+    runners
+        Device and engine to the foreign runner that measures it there.
 
     Returns
     -------
@@ -88,7 +106,7 @@ def prepare(
         record = CaseRecord(case=case, launches=launches)
         device, model = devices[case.device], models[case.model]
         try:
-            ready = _prepare(case, device, model, progress)
+            ready = _prepare(case, device, model, runners, progress)
         except _RefusedError as refusal:
             record = record.model_copy(
                 update={"artifact": refusal.artifact, "refused": str(refusal)}
@@ -113,10 +131,19 @@ class _RefusedError(Exception):
         self.artifact = artifact
 
 
-def _prepare(case: Case, device: Device, model: Model, progress: Callable[[str], None]) -> Prepared:
+def _prepare(
+    case: Case,
+    device: Device,
+    model: Model,
+    runners: Mapping[tuple[str, str], ForeignOn],
+    progress: Callable[[str], None],
+) -> Prepared:
     spec = device.spec.engines.get(case.engine)
     if spec is None:
         raise _RefusedError(f"{device.name} has no engine '{case.engine}' in its file")
+    foreign = runners.get((device.name, case.engine))
+    if foreign and foreign.fault:
+        raise _RefusedError(f"runner '{foreign.runner.name}': {foreign.fault}")
     engine = engines.get(case.engine)
     artifact = build.build(model, engine.format, engine.target(device.spec), progress=progress)
     paths = {role: artifact.path(role) for role in artifact.roles}
@@ -128,10 +155,11 @@ def _prepare(case: Case, device: Device, model: Model, progress: Callable[[str],
         artifact=artifact,
         interpreter=_interpreter(spec, progress),
         reference=build.reference(model, progress=progress),
+        foreign=foreign.runner if foreign else None,
     )
 
 
 def _interpreter(spec: EngineSpec, progress: Callable[[str], None]) -> str:
     if spec.environment is not None:
         return str(environments.python(spec.environment, progress))
-    return str(spec.python)
+    return spec.python or ""

@@ -16,11 +16,12 @@ from filelock import FileLock, Timeout
 from harness import __version__
 from harness.campaign.execute import Execution
 from harness.campaign.launch import Launcher
-from harness.campaign.prepare import prepare
+from harness.campaign.prepare import ForeignOn, prepare
 from harness.campaign.spec import load_campaign
 from harness.devices.connect import connect
 from harness.devices.inventory import load_device
 from harness.devices.probe import probe
+from harness.devices.runners import faults, load_runner, missing_libraries
 from harness.errors import LabError, ResultsError, SpecificationError
 from harness.models.manifest import load_model
 from harness.results.schema import CaseRecord, DeviceRecord, ModelRecord, Run
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from harness.campaign.spec import Campaign
     from harness.devices.inventory import Device
     from harness.devices.probe import Facts
+    from harness.devices.runners import Runner
     from harness.models.manifest import Model
     from harness.results.schema import Case
     from harness.results.store import Store
@@ -81,10 +83,11 @@ def select(campaign: Campaign, only: Sequence[str]) -> list[tuple[Case, int]]:
 
 @dataclass(frozen=True)
 class Lab:
-    """What a set of cases names in a workspace: its devices and models."""
+    """What a set of cases names in a workspace: its devices, models and foreign runners."""
 
     devices: dict[str, Device]
     models: dict[str, Model]
+    runners: dict[str, Runner]
 
     @classmethod
     def of(cls, workspace: Workspace, cases: Sequence[tuple[Case, int]]) -> Lab:
@@ -93,13 +96,17 @@ class Lab:
         Raises
         ------
         SpecificationError
-            A file of a device or a model is wrong, or there is none.
+            A file of a device, a model or a foreign runner is wrong, or there is none.
         """
-        devices = sorted({case.device for case, _ in cases})
+        names = sorted({case.device for case, _ in cases})
         models = sorted({case.model for case, _ in cases})
+        devices = {name: load_device(workspace, name) for name in names}
+        engines = [devices[case.device].spec.engines.get(case.engine) for case, _ in cases]
+        runners = sorted({engine.runner for engine in engines if engine and engine.runner})
         return cls(
-            devices={name: load_device(workspace, name) for name in devices},
+            devices=devices,
             models={name: load_model(workspace, name) for name in models},
+            runners={name: load_runner(workspace, name) for name in runners},
         )
 
 
@@ -202,11 +209,18 @@ def resume(
 
 @dataclass(frozen=True)
 class _Bench:
-    """The devices of a run: those that can be reached, and why others cannot."""
+    """The devices of a run: those that can be reached, and why others cannot.
+
+    Attributes
+    ----------
+    runners
+        Device and engine to the foreign runner that measures it there.
+    """
 
     transports: dict[str, Transport]
     records: list[DeviceRecord]
     unreachable: dict[str, str]
+    runners: dict[tuple[str, str], ForeignOn]
 
 
 def _reach(
@@ -219,7 +233,7 @@ def _reach(
 ) -> _Bench:
     for host in sorted({device.host for device in lab.devices.values()}):
         _hold(stack, workspace, host)
-    bench = _Bench({}, [], {})
+    bench = _Bench({}, [], {}, {})
     errors: list[LabError] = []
     for name, device in lab.devices.items():
         progress(f"reaching {name}")
@@ -231,6 +245,10 @@ def _reach(
             _refuse_stranger(device, probed)
             facts = probed.model_dump(mode="json", exclude_none=True)
             _refuse_company(transport, device, run_id)
+            for engine, spec in device.spec.engines.items():
+                if runner := lab.runners.get(spec.runner or ""):
+                    fault = _unfit(runner, engine, probed, transport)
+                    bench.runners[name, engine] = ForeignOn(runner, fault)
             bench.transports[name] = transport
         except SpecificationError:
             raise
@@ -277,6 +295,13 @@ def _refuse_stranger(device: Device, facts: Facts) -> None:
         )
 
 
+def _unfit(runner: Runner, engine: str, facts: Facts, transport: Transport) -> str:
+    """Say why a foreign runner must not be pushed to a device, or nothing."""
+    if runner.spec.engine != engine:
+        return f"it measures {runner.spec.engine}, not {engine}"
+    return "; ".join(faults(runner, facts, missing_libraries(transport, runner)))
+
+
 def _refuse_company(transport: Transport, device: Device, run_id: str | None) -> None:
     launcher = Launcher(transport, device.workdir)
     living = launcher.living()
@@ -296,7 +321,7 @@ def _prepare(
     bench: _Bench,
     progress: Callable[[str], None],
 ) -> tuple[list[CaseRecord], dict[str, Prepared]]:
-    records, prepared = prepare(cases, lab.devices, lab.models, progress)
+    records, prepared = prepare(cases, lab.devices, lab.models, bench.runners, progress)
     for index, record in enumerate(records):
         if record.case.device in bench.unreachable:
             reason = f"not reached: {bench.unreachable[record.case.device]}"

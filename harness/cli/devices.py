@@ -290,11 +290,13 @@ def _probe(workspace: Workspace, device: Device) -> Facts:
 
 
 def _interpreters(device: Device) -> dict[str, str | None]:
-    """Return each engine's interpreter; none where its environment was not made yet."""
+    """Return the interpreter of each engine that has one; none where it was not made yet."""
     from harness.models.environments import get
 
     found: dict[str, str | None] = {}
     for engine, spec in device.spec.engines.items():
+        if spec.runner:
+            continue
         found[engine] = spec.python
         if spec.environment:
             environment = get(spec.environment)
@@ -348,6 +350,10 @@ def _facts_in_words(device: Device, facts: Facts) -> Iterator[tuple[str, str]]:
             version = python.engines.get(engine) or "! not installed"
             said = f"{version} (Python {python.version}, {interpreter})"
         yield "engine", f"{engine} {said}"
+    for engine, spec in device.spec.engines.items():
+        if spec.runner:
+            command = f"harness runners check {spec.runner} {device.name}"
+            yield "engine", f"{engine} by runner {spec.runner}; whether it fits: {command}"
 
 
 def _cpus_in_words(cpus: Cpus) -> str:

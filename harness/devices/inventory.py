@@ -28,15 +28,19 @@ class EngineSpec(Spec):
         The interpreter that has the engine; the default suits an emulated board.
     environment
         Instead: a toolchain environment of the harness, on this machine only.
+    runner
+        Instead: a foreign runner that is registered in the workspace (``harness runners``).
     """
 
     python: str | None = None
     environment: Name | None = None
+    runner: Name | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if (self.python is None) == (self.environment is None):
-            raise ValueError("give either 'python' or 'environment'")
+        given = (self.python, self.environment, self.runner)
+        if sum(way is not None for way in given) != 1:
+            raise ValueError("give one of 'python', 'environment' and 'runner'")
         return self
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "InputSpec",
     "Job",
     "Loaded",
+    "Mean",
     "Memory",
     "Outputs",
     "Samples",
@@ -155,6 +156,8 @@ class Hello(Message):
     build
         What else may matter: versions of the interpreter and libraries, how the engine was
         loaded.
+
+    ``pid`` and times are absent only where a foreign tool does not tell them.
     """
 
     event: Literal["hello"] = "hello"
@@ -163,18 +166,21 @@ class Hello(Message):
     runner_version: ShortText
     engine: ShortText
     engine_version: ShortText
-    pid: Annotated[int, Field(ge=1)]
+    pid: Annotated[int, Field(ge=1)] | None = None
     process_ms: Milliseconds | None = None
-    import_ms: Milliseconds
+    import_ms: Milliseconds | None = None
     build: Annotated[dict[ShortText, ShortText], Field(max_length=30)] = Field(default_factory=dict)
 
 
 class Loaded(Message):
-    """The artifact is read and its predictor made."""
+    """The artifact is read and its predictor made.
+
+    Without ``read_ms`` (a foreign tool), reading is a part of ``init_ms``.
+    """
 
     event: Literal["loaded"] = "loaded"
-    read_ms: Milliseconds
-    read_bytes: Bytes
+    read_ms: Milliseconds | None = None
+    read_bytes: Bytes | None = None
     page_cache: Literal["cold", "warm", "unknown"]
     init_ms: Milliseconds
 
@@ -199,6 +205,13 @@ class Samples(Message):
 
     event: Literal["samples"] = "samples"
     ns: Annotated[list[Nanoseconds], Field(max_length=100_000)]
+
+
+class Mean(Message):
+    """The mean of the timed inferences, instead of samples: of a tool that tells nothing else."""
+
+    event: Literal["mean"] = "mean"
+    ns: Annotated[float, Field(gt=0, le=86_400_000_000_000)]
 
 
 class Outputs(Message):
@@ -251,7 +264,19 @@ class Failure(Message):
     traceback: LongText = ""
 
 
-Event = Hello | Loaded | First | Warmup | Samples | Outputs | Memory | Environment | Done | Failure
+Event = (
+    Hello
+    | Loaded
+    | First
+    | Warmup
+    | Samples
+    | Mean
+    | Outputs
+    | Memory
+    | Environment
+    | Done
+    | Failure
+)
 
 _EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="event")])
 _ORDER = {
@@ -260,6 +285,7 @@ _ORDER = {
     "first": 2,
     "warmup": 3,
     "samples": 4,
+    "mean": 4,
     "memory": 5,
     "outputs": 6,
     "done": 7,

@@ -174,11 +174,14 @@ class CaseRecord(Record):
 
 
 class FirstLoad(Record):
-    """The first load by part, in milliseconds; ``page_cache`` is the state when reading began."""
+    """The first load by part, in milliseconds; ``page_cache`` is the state when reading began.
+
+    A foreign tool tells only two parts: its ``init_ms`` includes reading.
+    """
 
     process_ms: float | None
-    import_ms: float
-    read_ms: float
+    import_ms: float | None = None
+    read_ms: float | None = None
     init_ms: float
     first_ms: float
     page_cache: str
@@ -186,8 +189,8 @@ class FirstLoad(Record):
     @property
     def total_ms(self) -> float:
         """All parts that are known, from the process's start to the first result."""
-        parts = (self.import_ms, self.read_ms, self.init_ms, self.first_ms)
-        return (self.process_ms or 0.0) + sum(parts)
+        known = (self.process_ms, self.import_ms, self.read_ms, self.init_ms, self.first_ms)
+        return sum(part for part in known if part is not None)
 
 
 class OutputCheck(Record):

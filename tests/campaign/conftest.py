@@ -86,6 +86,7 @@ class Bench:
     store: Store
     doubles: dict[str, str] = field(default_factory=dict)
     transport: object = field(default_factory=LocalTransport)
+    foreign: object = None
 
     def double(self, body: str, name: str = "double") -> str:
         """Write a runner double and name its case by it."""
@@ -129,6 +130,7 @@ class Bench:
                 artifact=self._artifact(),
                 interpreter=self.doubles[record.case.model],
                 reference=REFERENCE,
+                foreign=self.foreign,
             )
             for record in run.cases
         }
