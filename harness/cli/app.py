@@ -27,6 +27,8 @@ _COMMANDS = {
     "devices": ("devices", "List, add, probe and trust devices; start and stop emulated boards."),
     "models": ("models", "List, build and show models."),
     "runners": ("runners", "Add, list and check foreign runners (benchmark_bin)."),
+    "init": ("init", "Make a new workspace."),
+    "schema": ("schema", "Print the JSON Schema of a kind of file, for editors."),
     "doctor": ("doctor", "Check what is present, what is missing, and how to mend it."),
 }
 

@@ -1,0 +1,34 @@
+"""``harness init``: a new workspace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+__all__ = ["init"]
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  harness init lab          make a workspace in the new folder lab
+  harness init              make one in the current folder, which must be empty
+"""
+)
+@click.argument("folder", metavar="[DIR]", type=click.Path(path_type=Path), default=Path())
+def init(folder: Path) -> None:
+    """Make a new workspace: this machine as a device, a model, and a campaign to begin with."""
+    from harness.scaffold.workspace import create
+
+    for name in create(folder):
+        click.echo(folder / name)
+    place = "" if folder.resolve() == Path.cwd() else f"  cd {folder}\n"
+    click.echo(
+        "\nNext:\n"
+        f"{place}"
+        "  harness doctor                          what is missing here, and how to mend it\n"
+        "  harness run campaigns/example.yaml      measure; the first run makes environments\n"
+        "  harness devices add ssh://user@host     add a board",
+        err=True,
+    )

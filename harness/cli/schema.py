@@ -1,0 +1,26 @@
+"""``harness schema``: the JSON Schemas of the files that a user writes."""
+
+from __future__ import annotations
+
+import click
+
+__all__ = ["schema"]
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  harness schema device
+  harness schema campaign > schemas/campaign.json
+
+\b
+An editor with YAML support checks a file that begins with
+  # yaml-language-server: $schema=../schemas/campaign.json
+"""
+)
+@click.argument("kind", type=click.Choice(["board", "campaign", "device", "model", "runner"]))
+def schema(kind: str) -> None:
+    """Print the JSON Schema of a kind of file."""
+    from harness.scaffold.schemas import schema_text
+
+    click.echo(schema_text(kind), nl=False)

@@ -1,0 +1,1 @@
+"""New workspaces, and the JSON Schemas by which editors check their files."""
