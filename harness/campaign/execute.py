@@ -2,45 +2,27 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
-from importlib.resources import as_file, files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
-from harness.analysis import outputs
-from harness.campaign import foreign
 from harness.campaign.judge import judge
-from harness.campaign.launch import Launcher
+from harness.campaign.on_device import OnDevice
 from harness.campaign.plan import order
-from harness.devices.store import DeviceStore
-from harness.engines import benchmark_bin
-from harness.hashing import sha256_of
 from harness.results.schema import Category, Launch, OutputCheck, Status
-from harness.transport.base import (
-    CommandTimeoutError,
-    TransferError,
-    TransportError,
-)
+from harness.transport.base import CommandTimeoutError, TransferError, TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
-    from numpy.typing import NDArray
-
-    from harness.campaign.launch import Ended
+    from harness.campaign.launch import Ended, Launcher
     from harness.campaign.plan import Slot
     from harness.campaign.prepare import Prepared
     from harness.devices.inventory import Device
-    from harness.results import contract
-    from harness.results.contract import Job
     from harness.results.schema import Run
     from harness.results.store import Store
     from harness.transport.base import Transport
@@ -49,8 +31,6 @@ __all__ = ["Execution", "Observer"]
 
 # A case whose first launches fail in a row is given up: the next one would fail likewise.
 FAILURES_IN_A_ROW = 2
-
-_RUNNER = "edge_runner.py"
 
 
 class Observer(Protocol):
@@ -95,7 +75,7 @@ class Execution:
         self._stop = threading.Event()
         self._active: dict[str, tuple[Launcher, str]] = {}
         self._devices = {
-            name: _OnDevice(devices[name], transport) for name, transport in transports.items()
+            name: OnDevice(devices[name], transport) for name, transport in transports.items()
         }
         self._plan = order(run.cases, devices, run.seed)
         self._history = {
@@ -203,16 +183,14 @@ class Execution:
         ended: Ended | None = None
         check: OutputCheck | None = None
         try:
-            links, command = device.deploy(prepared, job)
-            ended = device.launcher.run(job, links, command)
-            if prepared.foreign:
-                ended = foreign.translate(prepared.foreign, prepared, job, ended)
-            verdict = judge(ended, job, outputs_required=prepared.foreign is None)
+            links = device.deploy(prepared, job)
+            ended = device.launcher.run(job, links, prepared.runner.command(job))
+            ended = prepared.runner.translate(ended, job)
+            verdict = judge(ended, job, outputs_required=prepared.runner.returns_outputs)
             status, category, reason = verdict.status, verdict.category, verdict.reason
             fields = verdict.fields
-            # Without outputs (of a foreign tool) the launch counts, and its case is unchecked.
             if status is Status.OK and verdict.outputs:
-                check = device.check(launch_id, prepared, verdict.outputs)
+                check = device.check(job, prepared, verdict.outputs)
                 if not check.passed:
                     status, reason = Status.INVALID, f"wrong outputs: {check.reason}"
         except TransportError as error:
@@ -243,94 +221,3 @@ def _category(error: TransportError) -> Category:
             return Category.TIMEOUT
         case _:
             return Category.CONNECTION
-
-
-@contextmanager
-def _runner_files(prepared: Prepared, job: Job) -> Iterator[dict[str, Path]]:
-    """Give the runner's files by their name in a launch's folder."""
-    if prepared.foreign:
-        with foreign.files_of(prepared.foreign, job) as found:
-            yield found
-    else:
-        with as_file(files("harness.runner.python").joinpath(_RUNNER)) as path:
-            yield {_RUNNER: path}
-
-
-class _OnDevice:
-    """A device as an execution uses it: what is deployed on it, and which outputs were checked."""
-
-    def __init__(self, device: Device, transport: Transport) -> None:
-        self.launcher = Launcher(transport, device.workdir)
-        self._transport = transport
-        self._store = DeviceStore(transport, device.workdir)
-        self._deployed: dict[str, tuple[dict[str, str], list[str]]] = {}
-        self._checked: dict[tuple[str, ...], OutputCheck] = {}
-
-    def deploy(self, prepared: Prepared, job: Job) -> tuple[dict[str, str], list[str]]:
-        """Push what is missing; return the links of a launch's folder, and its command."""
-        case_id = prepared.case.id
-        if case_id not in self._deployed:
-            artifact = prepared.artifact
-            hashes = {name: artifact.record.files[name] for name in artifact.roles.values()}
-            sources = {digest: artifact.folder / name for name, digest in hashes.items()}
-            with _runner_files(prepared, job) as runner_files:
-                for name, path in runner_files.items():
-                    hashes[name] = sha256_of(path)
-                    sources[hashes[name]] = path
-                paths = self._store.ensure(sources)
-            command = (
-                foreign.command(prepared.foreign, prepared, job)
-                if prepared.foreign
-                else [prepared.interpreter, "-B", _RUNNER, "job.json"]
-            )
-            links = {name: paths[digest] for name, digest in hashes.items()}
-            self._deployed[case_id] = links, command
-        return self._deployed[case_id]
-
-    def forget_deployed(self) -> None:
-        """Look again what is there: a device that was lost may have been restarted."""
-        self._deployed.clear()
-
-    def check(
-        self, launch_id: str, prepared: Prepared, claimed: list[contract.Outputs]
-    ) -> OutputCheck:
-        """Check a launch's outputs; ones with digests that were checked before are not pulled."""
-        digests = (prepared.artifact.record.id, *(output.sha256 for output in claimed))
-        if digests in self._checked:
-            return self._checked[digests].model_copy(update={"full": False})
-        folder = self.launcher.folder(launch_id)
-        found: dict[int, list[NDArray[Any]]] = {}
-        with tempfile.TemporaryDirectory(prefix="edge-harness-") as scratch:
-            for output in sorted(claimed, key=lambda output: (output.seed, output.index)):
-                local = Path(scratch) / "output"
-                as_text = prepared.foreign is not None
-                self._transport.pull(
-                    f"{folder}/{output.file}", local, limit=max(_size(output, as_text=as_text), 1)
-                )
-                content = local.read_bytes()
-                values = _values(output, content, as_text=as_text)
-                if values is None or sha256_of(local) != output.sha256:
-                    raise TransferError(
-                        f"{output.file}: what was pulled is not what the runner announced"
-                    )
-                found.setdefault(output.seed, []).append(values)
-        tolerance = prepared.model.manifest.tolerance["fp32"]
-        check = outputs.check(found, prepared.reference, tolerance)
-        self._checked[digests] = check
-        return check
-
-
-def _size(output: contract.Outputs, *, as_text: bool) -> int:
-    """Return how many bytes an output has; as text, at most."""
-    each = benchmark_bin.MAX_BYTES_PER_VALUE if as_text else np.dtype(output.dtype).itemsize
-    return int(np.prod(output.shape, dtype=object)) * each
-
-
-def _values(output: contract.Outputs, content: bytes, *, as_text: bool) -> NDArray[Any] | None:
-    """Return an output's values, or none where the content is no tensor of its shape."""
-    if as_text:
-        return benchmark_bin.read_output(content, output.shape)
-    if len(content) != _size(output, as_text=False):
-        return None
-    dtype = np.dtype(output.dtype).newbyteorder("<")
-    return np.frombuffer(content, dtype).reshape(output.shape)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness import engines
+from harness.campaign.runners import BenchmarkBin, PythonRunner
 from harness.models import build, environments
 from harness.models.toolchain import ToolchainError
 from harness.results.contract import Job
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from harness.campaign.runners import Runner
     from harness.devices.inventory import Device, EngineSpec
-    from harness.devices.runners import Runner
+    from harness.devices.runners import ForeignRunner
     from harness.models.build import Artifact
     from harness.models.manifest import Model
     from harness.results.schema import ArtifactRecord, Case, Protocol
@@ -31,10 +33,6 @@ class Prepared:
 
     Attributes
     ----------
-    interpreter
-        The device's Python that has the engine; empty for a foreign runner.
-    foreign
-        The foreign runner that measures instead of ours.
     reference
         Check seed to the model's reference outputs.
     """
@@ -42,9 +40,8 @@ class Prepared:
     case: Case
     model: Model
     artifact: Artifact
-    interpreter: str
+    runner: Runner
     reference: Mapping[int, list[NDArray[Any]]]
-    foreign: Runner | None = None
 
     def job(self, launch: str, protocol: Protocol) -> Job:
         """Return the job of one launch."""
@@ -69,7 +66,7 @@ class Prepared:
 class ForeignOn:
     """A foreign runner on a device: why it cannot run there, or empty."""
 
-    runner: Runner
+    runner: ForeignRunner
     fault: str
 
 
@@ -149,17 +146,16 @@ def _prepare(
     paths = {role: artifact.path(role) for role in artifact.roles}
     if refused := engine.refuse(device.spec, paths):
         raise _RefusedError(refused, artifact.record)
-    return Prepared(
-        case=case,
-        model=model,
-        artifact=artifact,
-        interpreter=_interpreter(spec, progress),
-        reference=build.reference(model, progress=progress),
-        foreign=foreign.runner if foreign else None,
+    reference = build.reference(model, progress=progress)
+    runner: Runner = (
+        BenchmarkBin(foreign.runner, next(iter(reference.values())))
+        if foreign
+        else PythonRunner(_interpreter(spec, progress))
     )
+    return Prepared(case, model, artifact, runner, reference)
 
 
 def _interpreter(spec: EngineSpec, progress: Callable[[str], None]) -> str:
     if spec.environment is not None:
         return str(environments.python(spec.environment, progress))
-    return spec.python or ""
+    return str(spec.python)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from harness.campaign.spec import Campaign
     from harness.devices.inventory import Device
     from harness.devices.probe import Facts
-    from harness.devices.runners import Runner
+    from harness.devices.runners import ForeignRunner
     from harness.models.manifest import Model
     from harness.results.schema import Case
     from harness.results.store import Store
@@ -87,7 +87,7 @@ class Lab:
 
     devices: dict[str, Device]
     models: dict[str, Model]
-    runners: dict[str, Runner]
+    runners: dict[str, ForeignRunner]
 
     @classmethod
     def of(cls, workspace: Workspace, cases: Sequence[tuple[Case, int]]) -> Lab:
@@ -295,7 +295,7 @@ def _refuse_stranger(device: Device, facts: Facts) -> None:
         )
 
 
-def _unfit(runner: Runner, engine: str, facts: Facts, transport: Transport) -> str:
+def _unfit(runner: ForeignRunner, engine: str, facts: Facts, transport: Transport) -> str:
     """Say why a foreign runner must not be pushed to a device, or nothing."""
     if runner.spec.engine != engine:
         return f"it measures {runner.spec.engine}, not {engine}"

@@ -9,33 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.app import workspace_of
-from harness.cli.devices import complete_device
+from harness.cli.options import as_json, complete_names
 from harness.errors import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from click.shell_completion import CompletionItem
-
-    from harness.devices.runners import Runner
+    from harness.devices.runners import ForeignRunner
 
 __all__ = ["runners"]
-
-
-def complete_runner(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    """Offer the names of the workspace's runners."""
-    from click.shell_completion import CompletionItem
-
-    from harness.workspace import Workspace
-
-    del ctx, param
-    names = sorted(path.stem for path in Workspace.find().runners.glob("*.yaml"))
-    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
-
-
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 ABIS = ["arm64-linux", "armv7hf-linux", "x86_64-linux", "android-arm64", "android-armv7"]
@@ -113,7 +95,7 @@ Examples:
   harness runners list --json | jq -r '.[].name'
 """,
 )
-@_json
+@as_json
 @click.pass_context
 def list_runners(ctx: click.Context, *, as_json: bool) -> None:
     """List the workspace's foreign runners."""
@@ -140,8 +122,8 @@ Example:
   harness runners show benchmark_bin-arm64-linux
 """
 )
-@click.argument("name", metavar="RUNNER", shell_complete=complete_runner)
-@_json
+@click.argument("name", metavar="RUNNER", shell_complete=complete_names("runners"))
+@as_json
 @click.pass_context
 def show(ctx: click.Context, name: str, *, as_json: bool) -> None:
     """Show a foreign runner, and what it needs of a device."""
@@ -165,9 +147,9 @@ Example:
   harness runners check benchmark_bin-arm64-linux rk3588
 """
 )
-@click.argument("name", metavar="RUNNER", shell_complete=complete_runner)
-@click.argument("device_name", metavar="DEVICE", shell_complete=complete_device)
-@_json
+@click.argument("name", metavar="RUNNER", shell_complete=complete_names("runners"))
+@click.argument("device_name", metavar="DEVICE", shell_complete=complete_names("devices"))
+@as_json
 @click.pass_context
 def check(ctx: click.Context, name: str, device_name: str, *, as_json: bool) -> None:
     """Say whether a runner can run on a device: nothing is pushed, nothing is run.
@@ -212,7 +194,7 @@ def check(ctx: click.Context, name: str, device_name: str, *, as_json: bool) -> 
         ctx.exit(int(ExitCode.SPECIFICATION))
 
 
-def _needs_in_words(runner: Runner) -> Iterator[str]:
+def _needs_in_words(runner: ForeignRunner) -> Iterator[str]:
     from harness.devices.runners import version_text
 
     glibc = f", glibc {version_text(runner.glibc)} or newer" if runner.glibc else ""
@@ -220,7 +202,7 @@ def _needs_in_words(runner: Runner) -> Iterator[str]:
     yield f"{runner.name} is {runner.spec.abi}; it needs {libraries}{glibc}"
 
 
-def _as_json(runner: Runner) -> dict[str, Any]:
+def _as_json(runner: ForeignRunner) -> dict[str, Any]:
     from harness.devices.runners import version_text
 
     return {

@@ -22,7 +22,7 @@ from harness.hashing import sha256_of
 from harness.results.contract import Digest
 from harness.transport.base import TransferError
 from harness.workspace import check_name
-from harness.yamlfile import Spec, dump, load, nearest
+from harness.yamlfile import Spec, dump, load, named, names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from harness.workspace import Workspace
 
 __all__ = [
-    "Runner",
+    "ForeignRunner",
     "RunnerSpec",
     "add",
     "faults",
@@ -92,7 +92,7 @@ class RunnerSpec(Spec):
 
 
 @dataclass(frozen=True)
-class Runner:
+class ForeignRunner:
     """A registered runner.
 
     Attributes
@@ -136,7 +136,7 @@ class Runner:
 
 def add(
     workspace: Workspace, name: str, spec: Mapping[str, str], program: Path, libraries: list[Path]
-) -> Runner:
+) -> ForeignRunner:
     """Register a runner: its files are copied into the workspace.
 
     Parameters
@@ -187,7 +187,7 @@ def add(
         path.write_text(dump(described), encoding="utf-8")
     except OSError as error:
         raise SpecificationError(f"{error.filename}: {error.strerror}") from error
-    return Runner(name, described, store)
+    return ForeignRunner(name, described, store)
 
 
 def _keep(source: Path, store: Path) -> str:
@@ -200,7 +200,7 @@ def _keep(source: Path, store: Path) -> str:
     return digest
 
 
-def load_runners(workspace: Workspace) -> dict[str, Runner]:
+def load_runners(workspace: Workspace) -> dict[str, ForeignRunner]:
     """Return all runners by name.
 
     Raises
@@ -208,11 +208,10 @@ def load_runners(workspace: Workspace) -> dict[str, Runner]:
     SpecificationError
         A runner's file is wrong, or what it names is not there.
     """
-    names = sorted(path.stem for path in workspace.runners.glob("*.yaml"))
-    return {name: load_runner(workspace, name) for name in names}
+    return {name: load_runner(workspace, name) for name in names(workspace.runners)}
 
 
-def load_runner(workspace: Workspace, name: str) -> Runner:
+def load_runner(workspace: Workspace, name: str) -> ForeignRunner:
     """Return one runner.
 
     Raises
@@ -220,14 +219,9 @@ def load_runner(workspace: Workspace, name: str) -> Runner:
     SpecificationError
         There is none of that name, its file is wrong, or what it names is not there.
     """
-    path = workspace.runners / f"{name}.yaml"
-    known = {path.stem for path in workspace.runners.glob("*.yaml")}
-    if name not in known:
-        raise SpecificationError(
-            f"unknown runner '{name}' (no {path})",
-            hint=nearest(name, known) or "add one: harness runners add benchmark_bin FILE ...",
-        )
-    runner = Runner(name, load(path, RunnerSpec), workspace.state / "runners")
+    otherwise = "add one: harness runners add benchmark_bin FILE ..."
+    path = named(workspace.runners, name, "runner", otherwise=otherwise)
+    runner = ForeignRunner(name, load(path, RunnerSpec), workspace.state / "runners")
     for what, file in {runner.spec.tool: runner.program, **runner.libraries}.items():
         if not file.is_file() or sha256_of(file) != file.name:
             raise SpecificationError(
@@ -237,7 +231,7 @@ def load_runner(workspace: Workspace, name: str) -> Runner:
     return runner
 
 
-def missing_libraries(transport: Transport, runner: Runner) -> tuple[str, ...]:
+def missing_libraries(transport: Transport, runner: ForeignRunner) -> tuple[str, ...]:
     """Ask a device which of the libraries that a runner needs it does not have.
 
     Raises
@@ -262,7 +256,7 @@ def missing_libraries(transport: Transport, runner: Runner) -> tuple[str, ...]:
     return tuple(name for name in runner.needed if name in set(missing))
 
 
-def faults(runner: Runner, facts: Facts, missing: Sequence[str]) -> list[str]:
+def faults(runner: ForeignRunner, facts: Facts, missing: Sequence[str]) -> list[str]:
     """Say why a runner cannot run on a device, each reason in a sentence.
 
     What the device did not tell (its libc, say) counts as no fault.

@@ -12,6 +12,7 @@ import pytest
 
 from harness.campaign.execute import Execution
 from harness.campaign.prepare import Prepared
+from harness.campaign.runners import PythonRunner
 from harness.devices.inventory import Device, DeviceSpec
 from harness.hashing import sha256_of
 from harness.models.build import Artifact
@@ -87,6 +88,7 @@ class Bench:
     doubles: dict[str, str] = field(default_factory=dict)
     transport: object = field(default_factory=LocalTransport)
     foreign: object = None
+    reference = REFERENCE
 
     def double(self, body: str, name: str = "double") -> str:
         """Write a runner double and name its case by it."""
@@ -128,9 +130,8 @@ class Bench:
                 case=record.case,
                 model=Model(name=record.case.model, manifest=manifest),
                 artifact=self._artifact(),
-                interpreter=self.doubles[record.case.model],
+                runner=self.foreign or PythonRunner(self.doubles[record.case.model]),
                 reference=REFERENCE,
-                foreign=self.foreign,
             )
             for record in run.cases
         }

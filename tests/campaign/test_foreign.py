@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from harness.analysis.cases import case_results
-from harness.devices.runners import Runner, RunnerSpec
+from harness.campaign.runners import BenchmarkBin
+from harness.devices.runners import ForeignRunner, RunnerSpec
 from harness.hashing import sha256_of
 from harness.results.schema import Category, Estimator, Status
 
@@ -73,7 +74,8 @@ def launch(bench):
         spec = RunnerSpec(
             tool="benchmark_bin", engine="paddle-lite", abi="x86_64-linux", program=digest
         )
-        bench.foreign = Runner("double", spec, bench.folder)
+        registered = ForeignRunner("double", spec, bench.folder)
+        bench.foreign = BenchmarkBin(registered, bench.reference[1])
         bench.doubles["double"] = ""
         run = bench.run(**({"redo_budget": 0} | protocol))
         bench.measure(run)

@@ -1,0 +1,91 @@
+"""A device as a run uses it: what is deployed there, and which outputs were checked."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.analysis import outputs
+from harness.campaign.launch import Launcher
+from harness.devices.store import DeviceStore
+from harness.hashing import sha256_of
+from harness.transport.base import TransferError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from harness.campaign.prepare import Prepared
+    from harness.devices.inventory import Device
+    from harness.results.contract import Job, Outputs
+    from harness.results.schema import OutputCheck
+    from harness.transport.base import Transport
+
+__all__ = ["OnDevice"]
+
+
+class OnDevice:
+    """The launches of one run on one device.
+
+    Attributes
+    ----------
+    launcher
+        Starts and ends them.
+    """
+
+    def __init__(self, device: Device, transport: Transport) -> None:
+        self.launcher = Launcher(transport, device.workdir)
+        self._transport = transport
+        self._store = DeviceStore(transport, device.workdir)
+        self._deployed: dict[str, dict[str, str]] = {}
+        self._checked: dict[tuple[str, ...], OutputCheck] = {}
+
+    def deploy(self, prepared: Prepared, job: Job) -> dict[str, str]:
+        """Push what is missing; return the links of a launch's folder: name to path there."""
+        case_id = prepared.case.id
+        if case_id not in self._deployed:
+            artifact = prepared.artifact
+            hashes = {name: artifact.record.files[name] for name in artifact.roles.values()}
+            sources = {digest: artifact.folder / name for name, digest in hashes.items()}
+            with prepared.runner.files(job) as runner_files:
+                for name, path in runner_files.items():
+                    hashes[name] = sha256_of(path)
+                    sources[hashes[name]] = path
+                paths = self._store.ensure(sources)
+            self._deployed[case_id] = {name: paths[digest] for name, digest in hashes.items()}
+        return self._deployed[case_id]
+
+    def forget_deployed(self) -> None:
+        """Look again what is there: a device that was lost may have been restarted."""
+        self._deployed.clear()
+
+    def check(self, job: Job, prepared: Prepared, claimed: list[Outputs]) -> OutputCheck:
+        """Check a launch's outputs; ones with digests that were checked before are not pulled.
+
+        Raises
+        ------
+        TransferError
+            A file is not what the runner announced.
+        TransportError
+            As for :meth:`harness.transport.base.Transport.pull`.
+        """
+        digests = (prepared.artifact.record.id, *(output.sha256 for output in claimed))
+        if digests in self._checked:
+            return self._checked[digests].model_copy(update={"full": False})
+        found: dict[int, list[NDArray[Any]]] = {}
+        with tempfile.TemporaryDirectory(prefix="edge-harness-") as scratch:
+            for output in sorted(claimed, key=lambda output: (output.seed, output.index)):
+                pulled = Path(scratch) / "output"
+                source = f"{self.launcher.folder(job.launch)}/{output.file}"
+                limit = max(prepared.runner.size_limit(output), 1)
+                self._transport.pull(source, pulled, limit=limit)
+                values = prepared.runner.read_output(output, pulled.read_bytes())
+                if values is None or sha256_of(pulled) != output.sha256:
+                    raise TransferError(
+                        f"{output.file}: what was pulled is not what the runner announced"
+                    )
+                found.setdefault(output.seed, []).append(values)
+        tolerance = prepared.model.manifest.tolerance["fp32"]
+        check = outputs.check(found, prepared.reference, tolerance)
+        self._checked[digests] = check
+        return check

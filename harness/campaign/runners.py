@@ -1,0 +1,138 @@
+"""The kinds of runners: what each needs in a launch's folder, and what it leaves there."""
+
+from __future__ import annotations
+
+import abc
+import math
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.engines import benchmark_bin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+    from numpy.typing import NDArray
+
+    from harness.campaign.launch import Ended
+    from harness.devices.runners import ForeignRunner
+    from harness.results.contract import Job, Outputs
+
+__all__ = ["BenchmarkBin", "PythonRunner", "Runner"]
+
+
+class Runner(abc.ABC):
+    """A program that measures on a device, as the controller deals with it.
+
+    This base deals with one that keeps the contract; a foreign tool's is translated.
+    """
+
+    returns_outputs = True
+    """Whether a launch without outputs has failed; else its case is unchecked."""
+
+    @abc.abstractmethod
+    def files(self, job: Job) -> AbstractContextManager[dict[str, Path]]:
+        """Give the runner's files, the artifact's aside, by name in a launch's folder."""
+
+    @abc.abstractmethod
+    def command(self, job: Job) -> list[str]:
+        """Return the command of a launch, which runs in the launch's folder."""
+
+    def translate(self, ended: Ended, job: Job) -> Ended:
+        """Return what a launch left, with the events that it stands for."""
+        del job
+        return ended
+
+    def size_limit(self, output: Outputs) -> int:
+        """Return how many bytes the file of an output has at most."""
+        return math.prod(output.shape) * np.dtype(output.dtype).itemsize
+
+    def read_output(self, output: Outputs, content: bytes) -> NDArray[Any] | None:
+        """Return an output's values, or none where the content is no tensor of its shape."""
+        if len(content) != self.size_limit(output):
+            return None
+        return np.frombuffer(content, np.dtype(output.dtype).newbyteorder("<")).reshape(
+            output.shape
+        )
+
+
+@dataclass(frozen=True)
+class PythonRunner(Runner):
+    """Our runner in Python, for a device with an interpreter that has the engine."""
+
+    interpreter: str
+
+    @contextmanager
+    def files(self, job: Job) -> Iterator[dict[str, Path]]:
+        """See :meth:`Runner.files`."""
+        del job
+        name = "edge_runner.py"
+        with as_file(files("harness.runner.python").joinpath(name)) as path:
+            yield {name: path}
+
+    def command(self, job: Job) -> list[str]:
+        """See :meth:`Runner.command`."""
+        del job
+        return [self.interpreter, "-B", "edge_runner.py", "job.json"]
+
+
+@dataclass(frozen=True)
+class BenchmarkBin(Runner):
+    """Paddle Lite's own ``benchmark_bin``, as the user brought it.
+
+    Attributes
+    ----------
+    reference
+        The model's reference outputs for any one input: their number and shapes tell what the
+        tool is to print.
+    """
+
+    registered: ForeignRunner
+    reference: Sequence[NDArray[Any]]
+    returns_outputs = False
+
+    @contextmanager
+    def files(self, job: Job) -> Iterator[dict[str, Path]]:
+        """See :meth:`Runner.files`."""
+        script = files("harness.runner").joinpath(benchmark_bin.SCRIPT)
+        with (
+            tempfile.TemporaryDirectory(prefix="edge-harness-") as scratch,
+            as_file(script) as path,
+        ):
+            found = {
+                benchmark_bin.SCRIPT: path,
+                benchmark_bin.PROGRAM: self.registered.program,
+                **self.registered.libraries,
+            }
+            for name, text in benchmark_bin.inputs(job).items():
+                found[name] = Path(scratch, name)
+                found[name].write_text(text, encoding="ascii")
+            yield found
+
+    def command(self, job: Job) -> list[str]:
+        """See :meth:`Runner.command`."""
+        return benchmark_bin.command(job, self.registered.spec.abi, len(self.reference))
+
+    def translate(self, ended: Ended, job: Job) -> Ended:
+        """See :meth:`Runner.translate`."""
+        if ended.status != 0 and ended.seconds >= job.time_limit:
+            return replace(ended, events=b"")  # ended from outside: that is all there is to say
+        abi = self.registered.spec.abi
+        events = benchmark_bin.translate(ended.log, ended.status, job, abi, self.reference)
+        lines = [event.model_dump_json(exclude_none=True) + "\n" for event in events]
+        return replace(ended, events="".join(lines).encode())
+
+    def size_limit(self, output: Outputs) -> int:
+        """See :meth:`Runner.size_limit`; outputs are text."""
+        return math.prod(output.shape) * benchmark_bin.MAX_BYTES_PER_VALUE
+
+    def read_output(self, output: Outputs, content: bytes) -> NDArray[Any] | None:
+        """See :meth:`Runner.read_output`."""
+        return benchmark_bin.read_output(content, output.shape)
