@@ -204,17 +204,3 @@ def test_a_board_that_is_not_running_is_left_out_and_the_others_go_on(lab):
     assert process.returncode == 3
     assert "harness devices up idle" in err
     assert [case["state"] for case in lab.show()["cases"]] == ["measured", "refused"]
-
-
-def test_a_board_that_is_not_what_its_file_says(lab):
-    device = lab.root / "devices" / "disguised.yaml"
-    device.write_text(
-        "transport: local\nabi: arm64-linux\nengines: {paddle-lite: {environment: paddle}}\n"
-    )
-    path = lab.campaign(
-        HERE.replace("local", "disguised").replace("onnxruntime", "paddle-lite"), "disguised"
-    )
-    process = lab.start("run", path)
-    _, err = process.communicate()
-    assert process.returncode == 2
-    assert "its file says 'arm64-linux', and it is 'x86_64-linux'" in err
