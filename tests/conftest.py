@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import platform
+import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from harness.campaign import native
 from harness.cli.app import main
 from harness.workspace import Workspace
 
@@ -44,3 +48,16 @@ def cli(monkeypatch, capsys):
         return Said(int(stopped.value.code or 0), said.out, said.err)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def supervisor(tmp_path_factory) -> Path:
+    """The device's supervisor for this machine, by the compiler here if there is one."""
+    compiler = shutil.which("c++")
+    if compiler is None:
+        return native.supervisor(f"{platform.machine()}-linux", print)
+    program = tmp_path_factory.mktemp("supervisor") / "edge-supervisor"
+    sources = (REPOSITORY / "harness/runner/native/supervisor").glob("*.cc")
+    flags = ["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-fno-exceptions", "-fno-rtti"]
+    subprocess.run([compiler, *flags, *sources, "-o", program], check=True)
+    return program

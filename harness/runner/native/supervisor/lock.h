@@ -1,0 +1,15 @@
+// The device's lock: one launch at a time, whoever's.
+#pragma once
+
+#include "base.h"
+
+// Where the lock is unless a file is named: on tmpfs where there is one that all may write.
+const char* default_lock();
+
+// Opens and locks the file; not open where it is held for longer than a moment.
+Fd take_lock(const char* path);
+// Writes who holds it, for people.
+void sign_lock(int lock, const char* folder);
+// Tells what the holder wrote.
+void read_holder(const char* path, char* text, size_t size);
+bool lock_held(const char* path);

@@ -1,0 +1,336 @@
+// edge-supervisor: starts a runner on a device, guards it, and hands over what it left.
+//
+//   run DIR [OPTION]... -- PROGRAM [ARG]... < job.json   begin the launch, or join it; then as read
+//     --lock FILE        the device's lock; without it a file on tmpfs
+//     --limit S          end it after so many seconds
+//     --link NAME TARGET link a file into its folder
+//     --affinity N,N     bind it to processors
+//     --env NAME=VALUE   add to its environment
+//     --rlimit NAME=N    one of as, core, cpu, data, fsize, nofile, stack
+//     --memory-pass MS   record its proportional set size every so many milliseconds
+//   read DIR [--from EVENTS,LOG,RECORD] [--wait S]
+//                        wait for its end at most so long, and give what came after these bytes
+//   stop DIR...          end launches
+//   forget DIR...        end launches and remove their folders
+//   living BASE          the names of the launches in a folder that have not ended
+//   lock [FILE]          tell who holds the device's lock; fails with 75 where somebody does
+//
+// The answer of run and read is a line, "edge-supervisor 1 STATE BEGUN EVENTS LOG_FIRST LOG
+// RECORD", and then as many bytes of events.jsonl, of what the runner printed, and of
+// supervisor.jsonl. BEGUN is 1 where this command began the launch; LOG_FIRST is the number of
+// the first byte printed that is still there.
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "launch.h"
+#include "lock.h"
+#include "log.h"
+
+namespace {
+
+constexpr off_t kMaxEvents =
+    (16 << 20) + 1;  // the contract's bound; one more shows that it is broken
+constexpr off_t kMaxRecord = 8 << 20;
+constexpr size_t kMaxJob = 4 << 20;
+
+struct Reading {
+  long long events = 0;
+  long long log = 0;
+  long long record = 0;
+  double wait_s = 0;
+};
+
+// The words of the command line, one after the other.
+class Words {
+ public:
+  explicit Words(char** words) : at_(words) {}
+  bool more() const { return *at_ != nullptr; }
+  const char* next(const char* what) {
+    if (!more()) fail(kUsage, "%s is missing", what);
+    return *at_++;
+  }
+  double number(const char* what) {
+    const char* word = next(what);
+    char* end;
+    const double value = strtod(word, &end);
+    if (end == word || *end || !(value >= 0 && value <= 1e9)) {
+      fail(kUsage, "%s: '%s' is not a number", what, word);
+    }
+    return value;
+  }
+  char** rest() const { return at_; }
+
+ private:
+  char** at_;
+};
+
+void make_folder(const char* path) {
+  char part[PATH_MAX];
+  snprintf(part, sizeof part, "%s", path);
+  for (char* at = part + 1; *at; ++at) {
+    if (*at != '/') continue;
+    *at = 0;
+    mkdir(part, 0755);
+    *at = '/';
+  }
+  if (mkdir(part, 0755) != 0 && errno != EEXIST) {
+    fail(kCannotPrepare, "%s: %s", path, strerror(errno));
+  }
+}
+
+// Changes into a folder; returns its path without links, by which its processes are marked.
+const char* enter(const char* path) {
+  static char folder[PATH_MAX];
+  return chdir(path) == 0 && getcwd(folder, sizeof folder) ? folder : nullptr;
+}
+
+int remove_entry(const char* path, const struct stat*, int, struct FTW* place) {
+  if (place->level > 0 && strcmp(path, "./alive") != 0) remove(path);
+  return 0;
+}
+
+// Empties the current folder but for "alive", which this process holds.
+void empty_folder() { nftw(".", remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT); }
+
+void save_job() {
+  const Fd job(open("job.json", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  char chunk[16384];
+  size_t size = 0;
+  ssize_t got;
+  while ((got = read(STDIN_FILENO, chunk, sizeof chunk)) > 0) {
+    size += static_cast<size_t>(got);
+    if (size > kMaxJob) fail(kCannotPrepare, "job.json is larger than %zu bytes", kMaxJob);
+    if (!job.open() || !write_all(job.get(), chunk, static_cast<size_t>(got))) break;
+  }
+  if (got != 0) fail(kCannotPrepare, "job.json: %s", strerror(errno));
+}
+
+void answer(const Reading& reading, bool begun) {
+  // First the state, then the sizes: where it has ended, nothing is added after.
+  const State now = state();
+  const Fd events(open("events.jsonl", O_RDONLY | O_CLOEXEC));
+  const Fd record(open("supervisor.jsonl", O_RDONLY | O_CLOEXEC));
+  static LogPart log;
+  log.read(reading.log);
+  const auto end = [](const Fd& file, long long from, off_t most) {
+    const off_t size = file.open() ? lseek(file.get(), 0, SEEK_END) : 0;
+    const off_t bounded = size < most ? size : most;
+    return bounded > from ? bounded : static_cast<off_t>(from);
+  };
+  const off_t events_end = end(events, reading.events, kMaxEvents);
+  const off_t record_end = end(record, reading.record, kMaxRecord);
+  Text header;
+  header.add("edge-supervisor 1 %s %d %lld %lld %zu %lld\n", name_of(now), begun,
+             static_cast<long long>(events_end) - reading.events, log.first, log.size,
+             static_cast<long long>(record_end) - reading.record);
+  if (!write_all(STDOUT_FILENO, header.data(), header.size()) ||
+      !copy_range(events.get(), STDOUT_FILENO, reading.events, events_end) ||
+      !write_all(STDOUT_FILENO, log.bytes, log.size) ||
+      !copy_range(record.get(), STDOUT_FILENO, reading.record, record_end)) {
+    fail(1, "the answer could not be written: %s", strerror(errno));
+  }
+}
+
+bool take_reading(const char* option, Words* words, Reading* reading) {
+  if (strcmp(option, "--wait") == 0) {
+    reading->wait_s = words->number(option);
+  } else if (strcmp(option, "--from") == 0) {
+    const char* word = words->next(option);
+    if (sscanf(word, "%lld,%lld,%lld", &reading->events, &reading->log, &reading->record) != 3 ||
+        reading->events < 0 || reading->log < 0 || reading->record < 0) {
+      fail(kUsage, "--from: '%s' is not EVENTS,LOG,RECORD", word);
+    }
+  } else {
+    return false;
+  }
+  return true;
+}
+
+void take_affinity(const char* word, Options* options) {
+  CPU_ZERO(&options->affinity);
+  options->bound = true;
+  for (const char* at = word; *at;) {
+    char* end;
+    const long cpu = strtol(at, &end, 10);
+    if (end == at || cpu < 0 || cpu >= CPU_SETSIZE || (*end && *end != ',')) {
+      fail(kUsage, "--affinity: '%s' is not a list of processors", word);
+    }
+    CPU_SET(static_cast<size_t>(cpu), &options->affinity);
+    at = *end ? end + 1 : end;
+  }
+}
+
+void take_limit(const char* word, Options* options) {
+  static const struct {
+    const char* name;
+    int resource;
+  } known[] = {{"as", RLIMIT_AS},      {"core", RLIMIT_CORE},   {"cpu", RLIMIT_CPU},
+               {"data", RLIMIT_DATA},  {"fsize", RLIMIT_FSIZE}, {"nofile", RLIMIT_NOFILE},
+               {"stack", RLIMIT_STACK}};
+  for (const auto& limit : known) {
+    const size_t length = strlen(limit.name);
+    if (strncmp(word, limit.name, length) != 0 || word[length] != '=') continue;
+    if (options->limit_count == 16) fail(kUsage, "too many limits");
+    char* end;
+    const rlim_t value = strtoull(word + length + 1, &end, 10);
+    if (end == word + length + 1 || *end) break;
+    options->limits[options->limit_count++] = {limit.resource, {value, value}};
+    return;
+  }
+  fail(kUsage, "--rlimit: '%s' is not NAME=NUMBER of a known limit", word);
+}
+
+int run(Words words) {
+  const char* path = words.next("DIR");
+  Options options;
+  Reading reading;
+  struct {
+    const char* name;
+    const char* target;
+  } links[64];
+  int link_count = 0;
+  while (true) {
+    const char* option = words.next("--");
+    if (strcmp(option, "--") == 0) break;
+    if (take_reading(option, &words, &reading)) continue;
+    if (strcmp(option, "--lock") == 0) {
+      options.lock = words.next(option);
+    } else if (strcmp(option, "--limit") == 0) {
+      options.limit_s = words.number(option);
+    } else if (strcmp(option, "--memory-pass") == 0) {
+      options.pss_every_s = words.number(option) / 1e3;
+    } else if (strcmp(option, "--affinity") == 0) {
+      take_affinity(words.next(option), &options);
+    } else if (strcmp(option, "--rlimit") == 0) {
+      take_limit(words.next(option), &options);
+    } else if (strcmp(option, "--env") == 0) {
+      if (options.environment_count == 64) fail(kUsage, "too many variables");
+      options.environment[options.environment_count++] = words.next(option);
+    } else if (strcmp(option, "--link") == 0) {
+      if (link_count == 64) fail(kUsage, "too many links");
+      links[link_count].name = words.next(option);
+      links[link_count++].target = words.next(option);
+    } else {
+      fail(kUsage, "unknown option '%s'", option);
+    }
+  }
+  options.program = words.rest();
+  if (!options.program[0]) fail(kUsage, "PROGRAM is missing");
+  if (!options.lock) options.lock = default_lock();
+
+  for (int inherited = 3; inherited < 256; ++inherited) close(inherited);
+  make_folder(path);
+  const char* folder = enter(path);
+  if (!folder) fail(kCannotPrepare, "%s: %s", path, strerror(errno));
+  bool begun = false;
+  if (Fd alive = claim();
+      alive.open() && (state_unsupervised() != State::kEnded || was_stopped())) {
+    end_orphans(folder);  // of an earlier beginning, whose supervisor is gone
+    empty_folder();
+    Fd lock = take_lock(options.lock);
+    if (!lock.open()) {
+      char holder[400];
+      read_holder(options.lock, holder, sizeof holder);
+      unlink("alive");
+      rmdir(folder);
+      fail(kBusy, "the device is in use: %s", holder);
+    }
+    save_job();
+    for (int index = 0; index < link_count; ++index) {
+      if (symlink(links[index].target, links[index].name) != 0) {
+        fail(kCannotPrepare, "%s: %s", links[index].name, strerror(errno));
+      }
+    }
+    const Fd events(open("events.jsonl", O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+    begin(options, folder, static_cast<Fd&&>(alive), static_cast<Fd&&>(lock));
+    begun = true;
+  }
+  await_end(reading.wait_s);
+  answer(reading, begun);
+  return 0;
+}
+
+int read_launch(Words words) {
+  const char* path = words.next("DIR");
+  Reading reading;
+  while (words.more()) {
+    const char* option = words.next("");
+    if (!take_reading(option, &words, &reading)) fail(kUsage, "unknown option '%s'", option);
+  }
+  if (!enter(path)) {
+    printf("edge-supervisor 1 %s 0 0 0 0 0\n", name_of(State::kAbsent));
+    return 0;
+  }
+  await_end(reading.wait_s);
+  answer(reading, false);
+  return 0;
+}
+
+int stop_all(Words words, bool forget) {
+  // Paths are the caller's: each is entered from where it stands.
+  const Fd here(open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  while (words.more()) {
+    const char* path = words.next("DIR");
+    const char* folder = enter(path);
+    if (folder) {
+      stop(folder);
+      if (forget) {
+        empty_folder();
+        unlink("alive");
+        rmdir(folder);
+      }
+    }
+    if (fchdir(here.get()) != 0) fail(1, "%s", strerror(errno));
+  }
+  return 0;
+}
+
+int living(Words words) {
+  const char* base = words.next("BASE");
+  DIR* entries = enter(base) ? opendir(".") : nullptr;
+  if (!entries) return 0;
+  while (const dirent* entry = readdir(entries)) {
+    if (entry->d_name[0] == '.' || chdir(entry->d_name) != 0) continue;
+    const State now = state();
+    if (now == State::kRunning || now == State::kOrphaned) puts(entry->d_name);
+    if (fchdir(dirfd(entries)) != 0) break;
+  }
+  closedir(entries);
+  return 0;
+}
+
+int lock_status(Words words) {
+  const char* path = words.more() ? words.next("FILE") : default_lock();
+  if (!lock_held(path)) {
+    printf("%s: free\n", path);
+    return 0;
+  }
+  char holder[400];
+  read_holder(path, holder, sizeof holder);
+  printf("%s: held by %s\n", path, holder);
+  return kBusy;
+}
+
+}  // namespace
+
+int main(int, char** arguments) {
+  Words words(arguments + 1);
+  const char* command = words.next("a command");
+  if (strcmp(command, "run") == 0) return run(words);
+  if (strcmp(command, "read") == 0) return read_launch(words);
+  if (strcmp(command, "stop") == 0) return stop_all(words, false);
+  if (strcmp(command, "forget") == 0) return stop_all(words, true);
+  if (strcmp(command, "living") == 0) return living(words);
+  if (strcmp(command, "lock") == 0) return lock_status(words);
+  fail(kUsage, "unknown command '%s'", command);
+}

@@ -1,0 +1,122 @@
+#include "process.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base.h"
+
+namespace {
+
+struct Stat {
+  char state = 0;
+  pid_t parent = 0;
+  unsigned long long start = 0;
+};
+
+bool read_stat(pid_t pid, Stat* stat) {
+  char path[40];
+  char text[1024];
+  snprintf(path, sizeof path, "/proc/%d/stat", static_cast<int>(pid));
+  read_text(path, text, sizeof text);
+  const char* rest = strrchr(text, ')');  // a program's name may hold anything, a ')' too
+  return rest && sscanf(rest + 1,
+                        " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d"
+                        " %*d %llu",
+                        &stat->state, &stat->parent, &stat->start) == 3;
+}
+
+template <typename Visit>
+void for_each_process(Visit visit) {
+  DIR* folder = opendir("/proc");
+  if (!folder) return;
+  while (const dirent* entry = readdir(folder)) {
+    if (isdigit(static_cast<unsigned char>(entry->d_name[0]))) visit(atoi(entry->d_name));
+  }
+  closedir(folder);
+}
+
+bool environment_holds(pid_t pid, const char* word) {
+  char path[40];
+  snprintf(path, sizeof path, "/proc/%d/environ", static_cast<int>(pid));
+  const Fd file(open(path, O_RDONLY | O_CLOEXEC));
+  static char text[131072];
+  size_t length = 0;
+  while (file.open() && length < sizeof text) {
+    const ssize_t got = read(file.get(), text + length, sizeof text - length);
+    if (got <= 0) break;
+    length += static_cast<size_t>(got);
+  }
+  const size_t size = strlen(word) + 1;
+  for (const char* at = text; at + size <= text + length;) {
+    if (memcmp(at, word, size) == 0) return true;
+    const void* end = memchr(at, 0, static_cast<size_t>(text + length - at));
+    if (!end) break;
+    at = static_cast<const char*>(end) + 1;
+  }
+  return false;
+}
+
+}  // namespace
+
+Process Process::of(pid_t pid) {
+  Stat stat;
+  return {pid, read_stat(pid, &stat) ? stat.start : 0};
+}
+
+bool Process::alive() const {
+  Stat stat;
+  return pid > 0 && read_stat(pid, &stat) && stat.start == start && stat.state != 'Z';
+}
+
+BootId BootId::current() {
+  BootId id;
+  read_text("/proc/sys/kernel/random/boot_id", id.text, sizeof id.text);
+  id.text[strcspn(id.text, "\n")] = 0;
+  return id;
+}
+
+bool Owners::save() const {
+  char text[200];
+  const int size = snprintf(text, sizeof text, "%d %llu %d %llu %s\n", supervisor.pid,
+                            supervisor.start, runner.pid, runner.start, boot.text);
+  const Fd file(open("pid", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  return file.open() && write_all(file.get(), text, static_cast<size_t>(size));
+}
+
+Owners Owners::load() {
+  char text[200];
+  read_text("pid", text, sizeof text);
+  Owners owners;
+  if (sscanf(text, "%d %llu %d %llu %39s", &owners.supervisor.pid, &owners.supervisor.start,
+             &owners.runner.pid, &owners.runner.start, owners.boot.text) < 4) {
+    return Owners();
+  }
+  return owners;
+}
+
+bool Owners::this_boot() const { return strcmp(boot.text, BootId::current().text) == 0; }
+
+int signal_children(int signal) {
+  const pid_t self = getpid();
+  int count = 0;
+  for_each_process([&](pid_t pid) {
+    Stat stat;
+    if (!read_stat(pid, &stat) || stat.parent != self) return;
+    ++count;
+    kill(pid, signal);
+  });
+  return count;
+}
+
+void kill_marked(const char* word) {
+  const pid_t self = getpid();
+  for_each_process([&](pid_t pid) {
+    if (pid != self && environment_holds(pid, word)) kill(pid, SIGKILL);
+  });
+}
