@@ -30,7 +30,7 @@ _TARGETS: dict[ABI, tuple[str, str]] = {
     "android-arm64": ("aarch64-linux-musl", "generic"),
     "android-armv7": ("arm-linux-musleabihf", "generic+v7a"),
 }
-# Of the C++ library only what headers hold is used, so that it is not compiled for each target.
+# The sources use C's library alone, so that C++'s is not compiled for each target.
 _FLAGS = (
     "-std=c++17 -Os -s -static -nostdlib++ -fno-exceptions -fno-rtti -fno-threadsafe-statics "
     "-Wall -Wextra -Werror"
