@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.campaign.judge import judge
-from harness.campaign.on_device import OnDevice
+from harness.campaign.launch import DeviceBusyError, LaunchLostError
 from harness.campaign.plan import order
 from harness.results.schema import Category, Launch, OutputCheck, Status
 from harness.transport.base import CommandTimeoutError, TransferError, TransportError
@@ -20,12 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from harness.campaign.launch import Ended, Launcher
+    from harness.campaign.on_device import OnDevice
     from harness.campaign.plan import Slot
     from harness.campaign.prepare import Prepared
-    from harness.devices.inventory import Device
     from harness.results.schema import Run
     from harness.results.store import Store
-    from harness.transport.base import Transport
 
 __all__ = ["Execution", "Observer"]
 
@@ -55,16 +54,15 @@ class Execution:
         With the launches that it already has: they are not made again, unless they failed.
     prepared
         Case id to what its launches need.
-    transports
-        Device name to a transport; they stay open.
+    devices
+        Device name to the device, where it was reached.
     """
 
     def __init__(
         self,
         run: Run,
         prepared: Mapping[str, Prepared],
-        devices: Mapping[str, Device],
-        transports: Mapping[str, Transport],
+        devices: Mapping[str, OnDevice],
         store: Store,
         observer: Observer,
     ) -> None:
@@ -74,10 +72,9 @@ class Execution:
         self._observer = observer
         self._stop = threading.Event()
         self._active: dict[str, tuple[Launcher, str]] = {}
-        self._devices = {
-            name: OnDevice(devices[name], transport) for name, transport in transports.items()
-        }
-        self._plan = order(run.cases, devices, run.seed)
+        self._devices = devices
+        hosts = {name: each.device for name, each in devices.items()}
+        self._plan = order(run.cases, hosts, run.seed)
         self._history = {
             (launch.case_id, launch.slot): launch
             for launch in sorted(run.launches, key=lambda launch: launch.attempt)
@@ -209,6 +206,7 @@ class Execution:
             outputs=check,
             wall_s=None if ended and ended.collected else time.monotonic() - clock,
             log=ended.log if ended else "",
+            exit=ended.outside.exit if ended else None,
             **fields,
         )
 
@@ -219,5 +217,7 @@ def _category(error: TransportError) -> Category:
             return Category.DEPLOY
         case CommandTimeoutError():
             return Category.TIMEOUT
+        case DeviceBusyError() | LaunchLostError():
+            return Category.DEVICE
         case _:
             return Category.CONNECTION

@@ -10,6 +10,7 @@ from harness.analysis.summary import launch_figure
 from harness.results import contract
 from harness.results.contract import EventsError, parse_events
 from harness.results.schema import Category, Estimator, FirstLoad, Status
+from harness.results.supervision import Exit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,14 +76,19 @@ def _fault(ended: Ended, events: Sequence[Event], time_limit: float) -> tuple[Ca
         failure = events[-1]
         category = Category.ENGINE if failure.kind.startswith("Engine") else Category.RUNNER
         return category, f"{failure.kind}: {failure.message}"
-    if ended.status != 0 and ended.seconds >= time_limit:
-        return Category.TIMEOUT, f"ended at its time limit of {time_limit:g} s, after '{stage}'"
-    category = Category.RUNNER if stage == "start" else Category.ENGINE
+    match ended.outside.exit:
+        case Exit(reason="time_limit"):
+            return Category.TIMEOUT, f"ended at its limit of {time_limit:g} s, after '{stage}'"
+        case Exit(reason="unkillable"):
+            return Category.DEVICE, f"hangs in the kernel after '{stage}', and cannot be ended"
+    category = Category.RUNNER if stage == "start" or not ended.status else Category.ENGINE
+    return category, f"{_how(ended)} after '{stage}'{_last_line(ended.log)}"
+
+
+def _how(ended: Ended) -> str:
     if ended.status > SIGNAL_BASE:
-        return category, f"crashed with {_signal_name(ended.status - SIGNAL_BASE)} after '{stage}'"
-    if ended.status == 0:
-        return Category.RUNNER, f"exited with 0 after '{stage}', without having finished"
-    return category, f"exited with {ended.status} after '{stage}'{_last_line(ended.log)}"
+        return f"crashed with {_signal_name(ended.status - SIGNAL_BASE)}"
+    return f"exited with {ended.status}" + ("" if ended.status else ", without having finished,")
 
 
 def _signal_name(number: int) -> str:

@@ -1,30 +1,74 @@
-"""Attached launches: start a runner on a device, wait for it, and read what it left."""
+"""Launches on a device: they outlive the connection, and are read on from the byte that was had."""
 
 from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
-from importlib.resources import files
-from typing import TYPE_CHECKING
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
 
+from harness.devices.store import DeviceStore
+from harness.hashing import sha256_of
 from harness.results.contract import MAX_EVENTS_BYTES
-from harness.transport.base import TransferError
+from harness.results.supervision import (
+    MAX_RECORD_BYTES,
+    Exit,
+    Supervision,
+    SupervisionError,
+    parse_supervision,
+)
+from harness.transport.base import (
+    AuthenticationError,
+    CommandTimeoutError,
+    ConnectError,
+    ConnectionLostError,
+    HostKeyError,
+    TransferError,
+    TransportError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from harness.results.contract import Job
     from harness.transport.base import Completed, Transport
 
-__all__ = ["Ended", "Launcher"]
+__all__ = ["DeviceBusyError", "Ended", "LaunchLostError", "Launcher"]
 
-LOG_LIMIT = 64 << 10
-# Beyond the time limit that the device itself enforces: starting, reading and the link.
-LINK_SLACK_S = 60.0
-CANNOT_PREPARE = 98
+LOG_LIMIT: Final = 64 << 10
+FILE_LIMIT: Final = 256 << 20  # bytes of a file: no runner fills the disk
+WAIT_S: Final = 60.0  # of one reading: what a dropped link makes be sent again is bounded
+SLACK_S: Final = 30.0  # beyond that: starting, sending and the link
+RECONNECT_S: Final = 60.0
+HANGING_S: Final = 30.0  # after its time limit: the supervisor takes 10 s to give up
+_PAUSES_S = (0.1, 0.5, 1.0, 2.0, 5.0)
 
-_HEADER = re.compile(rb"(\d{1,3}) (\d{1,12}\.\d\d) (\d{1,12}\.\d\d) (\d{1,12}) ([01])\n")
+_BUSY = 75
+_CANNOT_PREPARE = 98
+_CANNOT_RUN = {126, 127}
+_SIGNAL_BASE = 128
+_KILLED = 137
+
+_LOST = {
+    "absent": "it is not there any more",
+    "lost": "its supervisor was killed, or the device restarted",
+    "orphaned": "its supervisor was killed; the runner was ended",
+}
+
+_HEADER = re.compile(
+    rb"edge-supervisor 1 (absent|running|ended|orphaned|lost) ([01])((?: \d{1,15}){4})\n"
+)
+
+
+class DeviceBusyError(TransportError):
+    """Another launch holds the device's lock."""
+
+
+class LaunchLostError(TransportError):
+    """A launch ended without anybody there to see how: supervisor killed, device restarted."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +86,9 @@ class Ended:
     events
         The content of ``events.jsonl``; untrusted, at most ``MAX_EVENTS_BYTES`` + 1 bytes.
     collected
-        Whether it had ended before this call, while no controller was there.
+        Whether it was begun by an earlier call.
+    outside
+        What the supervisor saw from outside.
     """
 
     status: int
@@ -50,10 +96,38 @@ class Ended:
     log: str
     events: bytes
     collected: bool
+    outside: Supervision
+
+
+@dataclass
+class _Stream:
+    """What of a launch has been read so far."""
+
+    events: bytearray = field(default_factory=bytearray)
+    log: bytearray = field(default_factory=bytearray)
+    log_end: int = 0
+    record: bytearray = field(default_factory=bytearray)
+
+    @property
+    def position(self) -> str:
+        return f"{len(self.events)},{self.log_end},{len(self.record)}"
+
+    def take(self, content: bytes, sizes: Sequence[int]) -> None:
+        events, log_first, log, record = sizes
+        if len(content) != events + log + record:
+            raise TransferError(
+                f"the supervisor's answer has {len(content)} bytes, "
+                f"and says that it has {events + log + record}"
+            )
+        self.events += content[:events]
+        self.log += content[events : events + log]
+        del self.log[:-LOG_LIMIT]
+        self.log_end = log_first + log
+        self.record += content[events + log :]
 
 
 class Launcher:
-    """The launches of one device.
+    """The launches of one device, through the supervisor that it is given.
 
     Parameters
     ----------
@@ -61,18 +135,50 @@ class Launcher:
         To the device.
     workdir
         The device's folder for pushed files and launches.
+    supervisor
+        The supervisor's program for the device's ABI; it is pushed where it is missing.
+    lock
+        The device's lock file; without it the supervisor chooses one, the same for everybody.
+    reconnect_s
+        Seconds after which a link that stays away is given up. The launch goes on; running it
+        again collects it.
+    pause
+        Waits so many seconds before the link is tried again.
     """
 
-    def __init__(self, transport: Transport, workdir: str) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        workdir: str,
+        supervisor: Path,
+        *,
+        lock: str | None = None,
+        reconnect_s: float = RECONNECT_S,
+        pause: Callable[[float], object] = time.sleep,
+    ) -> None:
         self._transport = transport
         self._base = f"{workdir}/launches"
-        self._script = files("harness.runner").joinpath("launch.sh").read_text(encoding="utf-8")
+        self._store = DeviceStore(transport, workdir)
+        self._local = supervisor
+        self._lock = lock
+        self._reconnect_s = reconnect_s
+        self._pause = pause
+        self._program: str | None = None
+        self._deploying = threading.Lock()
 
-    def run(self, job: Job, links: Mapping[str, str], command: Sequence[str]) -> Ended:
-        """Run a launch to its end, in one round trip.
+    def run(
+        self,
+        job: Job,
+        links: Mapping[str, str],
+        command: Sequence[str],
+        *,
+        pss_every_ms: int | None = None,
+    ) -> Ended:
+        """Run a launch to its end, in one round trip where it is shorter than a minute.
 
-        A launch of the same id that is still alive is ended and begun anew; one that has ended
-        is collected instead of run again.
+        A launch of the same id that is still alive is joined, and one that has ended is
+        collected; only one whose supervisor was killed is ended and begun anew. A dropped link
+        is made again, and the launch read on from the byte that was had.
 
         Parameters
         ----------
@@ -80,68 +186,154 @@ class Launcher:
             Name within the launch's folder to the path on the device that it links to.
         command
             The runner and its arguments.
+        pss_every_ms
+            Makes it a memory pass: the proportional set size is read so often, which disturbs
+            the timing.
 
         Raises
         ------
+        DeviceBusyError
+            Another launch holds the device.
+        LaunchLostError
+            Its supervisor was killed or hangs, or the device restarted.
         TransferError
             The launch's folder could not be made, or the answer makes no sense.
         TransportError
-            As for :meth:`harness.transport.base.Transport.run`.
+            As for :meth:`harness.transport.base.Transport.run`, for a link that stays away.
         """
-        pairs = [word for pair in links.items() for word in pair]
-        limit = str(math.ceil(job.time_limit))
-        completed = self._call(
-            "run",
-            [job.launch, limit, str(LOG_LIMIT), *pairs, "--", *command],
-            stdin=job.model_dump_json().encode(),
-            timeout=job.time_limit + LINK_SLACK_S,
-        )
-        if completed.returncode == CANNOT_PREPARE:
-            message = completed.stderr.decode(errors="replace").strip()[:200]
-            raise TransferError(f"{self._base}: a launch's folder could not be made: {message}")
-        header = _HEADER.match(completed.stdout)
-        if header is None:
-            message = completed.stderr.decode(errors="replace").strip()[:200]
-            raise TransferError(
-                f"the device's shell did not run the launch "
-                f"(exit {completed.returncode}): {message}",
-                hint="harness devices probe shows which tools it has; sh, sed, cut, tail, timeout "
-                "and setsid are needed",
-            )
-        status, begin, end, log_bytes, collected = header.groups()
-        rest = completed.stdout[header.end() :]
-        cut = min(int(log_bytes), LOG_LIMIT)
-        return Ended(
-            status=int(status),
-            seconds=max(0.0, float(end) - float(begin)),
-            log=rest[:cut].decode(errors="replace"),
-            events=rest[cut:],
-            collected=collected == b"1",
-        )
+        folder = self.folder(job.launch)
+        start = [*self._options(job, links, pss_every_ms), "--", *command]
+        content = job.model_dump_json().encode()
+        stream = _Stream()
+        collected: bool | None = None
+        first_seen: float | None = None
+        away_since: float | None = None
+        tries = 0
+        wait = min(WAIT_S, math.ceil(job.time_limit) + 1)
+        while True:
+            reading = [folder, "--from", stream.position, "--wait", f"{wait:g}"]
+            try:
+                if collected is None:
+                    answer = self._call("run", [*reading, *start], stdin=content, wait=wait)
+                else:
+                    answer = self._call("read", reading, wait=wait)
+            except (AuthenticationError, HostKeyError):
+                raise
+            except (ConnectError, ConnectionLostError, CommandTimeoutError):
+                away_since = away_since or time.monotonic()
+                if time.monotonic() - away_since >= self._reconnect_s:
+                    raise
+                self._pause(_PAUSES_S[min(tries, len(_PAUSES_S) - 1)])
+                tries += 1
+                continue
+            away_since, tries = None, 0
+            state, begun = self._take(answer, stream)
+            if collected is None:
+                collected = not begun
+            if state == "ended":
+                return _ended(stream, collected=collected)
+            if state != "running":
+                self.stop([job.launch])
+                raise LaunchLostError(f"launch {job.launch}: {_LOST[state]}")
+            first_seen = first_seen or time.monotonic()
+            if time.monotonic() - first_seen > job.time_limit + HANGING_S:
+                raise LaunchLostError(
+                    f"launch {job.launch}: still there {HANGING_S:g} s after its time limit; "
+                    "its supervisor hangs",
+                    hint="restart the device: its disk may be failing",
+                )
 
     def folder(self, launch: str) -> str:
         """Return the path of a launch's folder on the device."""
         return f"{self._base}/{launch}"
 
     def living(self) -> list[str]:
-        """Return the ids of the launches whose runner is alive, of whatever run."""
-        return self._call("living", []).text.split()[:1000]
+        """Return the ids of the launches that have not ended, of whatever run."""
+        return self._call("living", [self._base]).text.split()[:1000]
 
     def stop(self, launches: Sequence[str]) -> None:
-        """End the runners of launches."""
-        self._call("stop", launches)
+        """End launches."""
+        self._call("stop", [self.folder(launch) for launch in launches])
 
     def forget(self, launches: Sequence[str]) -> None:
         """End launches and remove their folders."""
-        self._call("forget", launches)
+        self._call("forget", [self.folder(launch) for launch in launches])
+
+    def _options(self, job: Job, links: Mapping[str, str], pss_every_ms: int | None) -> list[str]:
+        options = ["--limit", f"{job.time_limit:g}"]
+        options += ["--rlimit", "core=0", "--rlimit", f"fsize={FILE_LIMIT}"]
+        if self._lock:
+            options += ["--lock", self._lock]
+        if job.affinity:
+            options += ["--affinity", ",".join(map(str, job.affinity))]
+        if pss_every_ms:
+            options += ["--memory-pass", str(pss_every_ms)]
+        for name, target in links.items():
+            options += ["--link", name, target]
+        return options
+
+    def _take(self, answer: Completed, stream: _Stream) -> tuple[str, bool]:
+        """Take an answer in; return the launch's state, and whether this command began it."""
+        header = _HEADER.match(answer.stdout)
+        if answer.returncode == 0 and header and not answer.truncated:
+            state, begun, sizes = header.groups()
+            stream.take(answer.stdout[header.end() :], [int(size) for size in sizes.split()])
+            return state.decode(), begun == b"1"
+        raise self._refused(answer)
+
+    def _refused(self, answer: Completed) -> TransportError:
+        said = answer.stderr.decode(errors="replace").strip()[:300]
+        said = said.removeprefix("edge-supervisor: ")
+        if answer.returncode == _BUSY:
+            return DeviceBusyError(said, hint="wait for that launch, or end it")
+        if answer.returncode == _CANNOT_PREPARE:
+            return TransferError(f"{self._base}: a launch could not be prepared: {said}")
+        return TransferError(
+            f"the device did not run the supervisor (exit {answer.returncode}): {said}",
+            hint="is its ABI right, and may programs be run from its workdir?",
+        )
 
     def _call(
-        self, verb: str, arguments: Sequence[str], *, stdin: bytes = b"", timeout: float = 30.0
+        self, verb: str, arguments: Sequence[str], *, stdin: bytes = b"", wait: float = 0.0
     ) -> Completed:
-        return self._transport.run(
-            ["sh", "-c", self._script, "launch.sh", verb, self._base, *arguments],
-            stdin=stdin,
-            timeout=timeout,
-            # One byte more than is allowed shows that there was more.
-            output_limit=LOG_LIMIT + MAX_EVENTS_BYTES + 100,
-        )
+        for last in (False, True):
+            answer = self._transport.run(
+                [self._deployed(), verb, *arguments],
+                stdin=stdin,
+                timeout=wait + SLACK_S,
+                output_limit=MAX_EVENTS_BYTES + LOG_LIMIT + MAX_RECORD_BYTES + 200,
+            )
+            if answer.returncode not in _CANNOT_RUN or last:
+                break
+            self._program = None  # it is gone: a restarted device had it in memory only
+        return answer
+
+    def _deployed(self) -> str:
+        with self._deploying:
+            if self._program is None:
+                digest = sha256_of(self._local)
+                self._program = self._store.ensure({digest: self._local})[digest]
+            return self._program
+
+
+def _ended(stream: _Stream, *, collected: bool) -> Ended:
+    try:
+        record = parse_supervision(bytes(stream.record))
+    except SupervisionError as error:
+        raise TransferError(str(error)) from None
+    if record.exit is None:
+        raise TransferError("supervisor.jsonl: it has ended, and has no exit")
+    return Ended(
+        status=_status(record.exit),
+        seconds=record.exit.wall_s,
+        log=stream.log.decode(errors="replace"),
+        events=bytes(stream.events),
+        collected=collected,
+        outside=record,
+    )
+
+
+def _status(end: Exit) -> int:
+    if end.signal is not None:
+        return _SIGNAL_BASE + end.signal
+    return _KILLED if end.status is None else end.status

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.analysis import outputs
-from harness.campaign.launch import Launcher
 from harness.devices.store import DeviceStore
 from harness.hashing import sha256_of
 from harness.transport.base import TransferError
@@ -15,6 +14,7 @@ from harness.transport.base import TransferError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from harness.campaign.launch import Launcher
     from harness.campaign.prepare import Prepared
     from harness.devices.inventory import Device
     from harness.results.contract import Job, Outputs
@@ -27,14 +27,19 @@ __all__ = ["OnDevice"]
 class OnDevice:
     """The launches of one run on one device.
 
-    Attributes
+    Parameters
     ----------
+    device
+        The device.
+    transport
+        To it; it stays open.
     launcher
-        Starts and ends them.
+        Starts and ends its launches.
     """
 
-    def __init__(self, device: Device, transport: Transport) -> None:
-        self.launcher = Launcher(transport, device.workdir)
+    def __init__(self, device: Device, transport: Transport, launcher: Launcher) -> None:
+        self.device = device
+        self.launcher = launcher
         self._transport = transport
         self._store = DeviceStore(transport, device.workdir)
         self._deployed: dict[str, dict[str, str]] = {}

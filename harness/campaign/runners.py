@@ -122,7 +122,7 @@ class BenchmarkBin(Runner):
 
     def translate(self, ended: Ended, job: Job) -> Ended:
         """See :meth:`Runner.translate`."""
-        if ended.status != 0 and ended.seconds >= job.time_limit:
+        if ended.outside.exit and ended.outside.exit.reason != "exited":
             return replace(ended, events=b"")  # ended from outside: that is all there is to say
         abi = self.registered.spec.abi
         events = benchmark_bin.translate(ended.log, ended.status, job, abi, self.reference)

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from harness import __version__
+from harness.campaign import native
 from harness.campaign.execute import Execution
 from harness.campaign.launch import Launcher
+from harness.campaign.on_device import OnDevice
 from harness.campaign.prepare import ForeignOn, prepare
 from harness.campaign.spec import load_campaign
 from harness.devices.connect import connect
@@ -167,7 +169,7 @@ def begin(
             cases=records,
         )
         store.create(run)
-        yield _session(run, prepared, lab, bench, store)
+        yield _session(run, prepared, bench, store)
 
 
 @contextmanager
@@ -204,7 +206,7 @@ def resume(
             }
         )
         store.update(run)
-        yield _session(run, prepared, lab, bench, store)
+        yield _session(run, prepared, bench, store)
 
 
 @dataclass(frozen=True)
@@ -217,7 +219,7 @@ class _Bench:
         Device and engine to the foreign runner that measures it there.
     """
 
-    transports: dict[str, Transport]
+    reached: dict[str, OnDevice]
     records: list[DeviceRecord]
     unreachable: dict[str, str]
     runners: dict[tuple[str, str], ForeignOn]
@@ -244,12 +246,14 @@ def _reach(
             probed = probe(transport, sorted(pythons))
             _refuse_stranger(device, probed)
             facts = probed.model_dump(mode="json", exclude_none=True)
-            _refuse_company(transport, device, run_id)
+            supervisor = native.supervisor(device.spec.abi, progress)
+            launcher = Launcher(transport, device.workdir, supervisor)
+            _refuse_company(launcher, device, run_id)
             for engine, spec in device.spec.engines.items():
                 if runner := lab.runners.get(spec.runner or ""):
                     fault = _unfit(runner, engine, probed, transport)
                     bench.runners[name, engine] = ForeignOn(runner, fault)
-            bench.transports[name] = transport
+            bench.reached[name] = OnDevice(device, transport, launcher)
         except SpecificationError:
             raise
         except LabError as error:
@@ -266,7 +270,7 @@ def _reach(
                 facts=facts,
             )
         )
-    if errors and not bench.transports:
+    if errors and not bench.reached:
         raise errors[0]
     return bench
 
@@ -302,12 +306,14 @@ def _unfit(runner: ForeignRunner, engine: str, facts: Facts, transport: Transpor
     return "; ".join(faults(runner, facts, missing_libraries(transport, runner)))
 
 
-def _refuse_company(transport: Transport, device: Device, run_id: str | None) -> None:
-    launcher = Launcher(transport, device.workdir)
-    living = launcher.living()
-    ours = [launch for launch in living if run_id and launch.startswith(f"{run_id}-")]
-    launcher.stop(ours)
-    if foreign := sorted(set(living) - set(ours)):
+def _refuse_company(launcher: Launcher, device: Device, run_id: str | None) -> None:
+    """Refuse a device that is busy for another run; launches of this one are joined later."""
+    foreign = [
+        launch
+        for launch in launcher.living()
+        if run_id is None or not launch.startswith(f"{run_id}-")
+    ]
+    if foreign:
         raise LabError(
             f"{device.name}: a launch of another run is under way there ({foreign[0][:80]})",
             hint="wait until it ends (its time limit is enforced there), "
@@ -329,11 +335,9 @@ def _prepare(
     return records, prepared
 
 
-def _session(
-    run: Run, prepared: dict[str, Prepared], lab: Lab, bench: _Bench, store: Store
-) -> Session:
+def _session(run: Run, prepared: dict[str, Prepared], bench: _Bench, store: Store) -> Session:
     def execution_of(observer: Observer) -> Execution:
-        return Execution(run, prepared, lab.devices, bench.transports, store, observer)
+        return Execution(run, prepared, bench.reached, store, observer)
 
     warnings = [f"{name}: {reason}" for name, reason in bench.unreachable.items()]
     return Session(run, execution_of, warnings)

@@ -15,6 +15,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from harness.results.contract import Environment, InputSpec, Sampling, WarmupPolicy
+from harness.results.supervision import Exit
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -232,7 +233,10 @@ class Launch(Record):
     samples_ns, warmup_ns
         Single inferences in order.
     wall_s
-        The whole launch as the controller saw it, link included.
+        The whole launch as the controller saw it, link included; none where it was begun by an
+        earlier controller.
+    exit
+        Its end as the device's supervisor saw it.
     """
 
     id: str
@@ -258,6 +262,7 @@ class Launch(Record):
     build: dict[str, str] = Field(default_factory=dict)
     wall_s: float | None = None
     log: str = ""
+    exit: Exit | None = None
 
 
 class Run(Record):

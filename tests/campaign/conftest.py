@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from harness.campaign.execute import Execution
+from harness.campaign.launch import Launcher
+from harness.campaign.on_device import OnDevice
 from harness.campaign.prepare import Prepared
 from harness.campaign.runners import PythonRunner
 from harness.devices.inventory import Device, DeviceSpec
@@ -85,8 +87,10 @@ class Bench:
 
     folder: object
     store: Store
+    supervisor: object
     doubles: dict[str, str] = field(default_factory=dict)
     transport: object = field(default_factory=LocalTransport)
+    reconnect_s: float = 20
     foreign: object = None
     reference = REFERENCE
 
@@ -141,9 +145,15 @@ class Bench:
                 transport="local", abi="x86_64-linux", workdir=str(self.folder / "work")
             ),
         )
-        return Execution(
-            run, prepared, {"here": device}, {"here": self.transport}, self.store, observer
+        launcher = Launcher(
+            self.transport,
+            device.workdir,
+            self.supervisor,
+            lock=str(self.folder / "lock"),
+            reconnect_s=self.reconnect_s,
         )
+        on_device = OnDevice(device, self.transport, launcher)
+        return Execution(run, prepared, {"here": on_device}, self.store, observer)
 
     def measure(self, run: Run) -> tuple[Recorder, list[Launch]]:
         """Execute a run; return what was told and what is stored."""
@@ -170,6 +180,6 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path):
+def bench(tmp_path, supervisor):
     with closing(Store(tmp_path / "results.sqlite")) as store:
-        yield Bench(tmp_path, store)
+        yield Bench(tmp_path, store, supervisor)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from pathlib import Path
 
-import psutil
 import pytest
 from filelock import FileLock
 
+from harness.campaign.launch import Launcher
 from harness.campaign.session import begin
 from harness.errors import LabError, SpecificationError
+from harness.results.contract import Job
 from harness.results.store import Store
+from harness.transport.local import LocalTransport
 from harness.workspace import cache_dir
 
 MODEL = """\
@@ -25,8 +27,9 @@ inputs: [{name: x, shape: [1, 2]}]
 
 
 @pytest.fixture
-def start(workspace, monkeypatch, tmp_path):
+def start(workspace, monkeypatch, tmp_path, supervisor):
     """Begin a run on this machine, which must not come to building."""
+    monkeypatch.setattr("harness.campaign.native.supervisor", lambda *_: supervisor)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (workspace.models / "m.yaml").write_text(MODEL)
     campaign = workspace.campaigns / "c.yaml"
@@ -52,31 +55,23 @@ def test_one_run_at_a_time_on_a_host(start):
     assert "another run is measuring on host 'this-machine'" in caught.value.message
 
 
-def test_a_launch_of_another_run_keeps_its_device(start):
-    launch = cache_dir() / "work" / "launches" / "other-run-1"
-    launch.mkdir(parents=True)
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as runner:
-        stat = Path(f"/proc/{runner.pid}/stat").read_text()
-        began = stat.rpartition(")")[2].split()[19]
-        (launch / "pid").write_text(f"{runner.pid} {began}\n")
+def test_a_launch_of_another_run_keeps_its_device(start, supervisor, tmp_path):
+    launcher = Launcher(
+        LocalTransport(), str(cache_dir() / "work"), supervisor, lock=str(tmp_path / "lock")
+    )
+    begun, gate = tmp_path / "begun", tmp_path / "gate"
+    os.mkfifo(begun)
+    os.mkfifo(gate)
+    job = Job(launch="other-run-1", engine="none", files={}, inputs=[], time_limit=60)
+    command = ["sh", "-c", f"echo yes >{begun}; cat {gate}"]
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(launcher.run, job, {}, command)
+        begun.read_text()
         with pytest.raises(LabError) as caught:
             start()
-        assert "other-run-1" in caught.value.message
-        assert psutil.pid_exists(runner.pid)
-        runner.communicate(b"\n")
-
-
-def test_a_process_that_got_the_same_number_is_no_launch(start, monkeypatch):
-    launch = cache_dir() / "work" / "launches" / "other-run-1"
-    launch.mkdir(parents=True)
-    (launch / "pid").write_text(f"{psutil.Process().pid} 1\n")
-
-    def stop(*_, **__):
-        raise SpecificationError("here preparing begins")
-
-    monkeypatch.setattr("harness.campaign.session.prepare", stop)
-    with pytest.raises(SpecificationError, match="here preparing begins"):
-        start()
+        gate.write_text("go on\n")
+        assert other.result().log == "go on\n"
+    assert "a launch of another run is under way there (other-run-1)" in caught.value.message
 
 
 def test_a_device_that_is_not_what_its_file_says(start):

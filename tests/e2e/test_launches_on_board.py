@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from harness.campaign import native
-from harness.campaign.supervised import DeviceBusyError, SupervisedLauncher
+from harness.campaign.launch import DeviceBusyError, Launcher
 from harness.devices.connect import connect
 from harness.devices.inventory import load_device
 from harness.results.contract import Job
@@ -46,8 +46,8 @@ def supervisor(device):
 
 
 def test_a_launch_survives_its_connection_and_a_clock_step(device, supervisor, link, other_link):
-    launcher = SupervisedLauncher(link, device.workdir, supervisor)
-    other = SupervisedLauncher(other_link, device.workdir, supervisor)
+    launcher = Launcher(link, device.workdir, supervisor)
+    other = Launcher(other_link, device.workdir, supervisor)
     session = link.run(["sh", "-c", SESSION]).text.strip()
     other_link.run(["sh", "-c", "rm -f /tmp/up /tmp/go /tmp/runs; mkfifo /tmp/up /tmp/go"])
     runner = (
@@ -73,17 +73,17 @@ def test_a_launch_survives_its_connection_and_a_clock_step(device, supervisor, l
 
 
 def test_what_leaves_the_runner_is_ended_there(device, supervisor, link):
-    launcher = SupervisedLauncher(link, device.workdir, supervisor)
+    launcher = Launcher(link, device.workdir, supervisor)
     script = "(setsid sleep 1234 &) & kill -STOP $$"
     ended = launcher.run(job("leaving", limit=1), {}, ["sh", "-c", script])
-    assert ended.record.exit.reason == "time_limit"
-    assert ended.record.started.lock == "/dev/shm/edge-harness.lock"
+    assert ended.outside.exit.reason == "time_limit"
+    assert ended.outside.started.lock == "/dev/shm/edge-harness.lock"
     assert link.run(["sh", "-c", "ps | grep '[s]leep 1234'"]).text == ""
 
 
 def test_a_control_group_of_its_own(device, supervisor, link):
     link.run(["mount", "-t", "cgroup2", "none", "/sys/fs/cgroup"])
-    launcher = SupervisedLauncher(link, device.workdir, supervisor)
+    launcher = Launcher(link, device.workdir, supervisor)
     try:
         script = "cat /proc/self/cgroup; (setsid sleep 1234 &) & read x </dev/zero"
         ended = launcher.run(job("group", limit=1), {}, ["sh", "-c", script])
@@ -95,13 +95,13 @@ def test_a_control_group_of_its_own(device, supervisor, link):
 
 
 def test_a_runner_that_hangs_in_the_kernel_keeps_the_lock(supervisor, link):
-    launcher = SupervisedLauncher(link, "/tmp/edge-harness", supervisor)
+    launcher = Launcher(link, "/tmp/edge-harness", supervisor)
     launcher.run(job("before"), {}, ["true"])
     assert link.run(["fsfreeze", "--freeze", "/data"]).returncode == 0
     try:
         ended = launcher.run(job("frozen", limit=1), {}, ["sh", "-c", "echo x >/data/x"])
-        assert (ended.status, ended.record.exit.reason) == (137, "unkillable")
-        assert ended.record.exit.status is ended.record.exit.signal is None
+        assert (ended.status, ended.outside.exit.reason) == (137, "unkillable")
+        assert ended.outside.exit.status is ended.outside.exit.signal is None
         with pytest.raises(DeviceBusyError, match="launches/frozen"):
             launcher.run(job("next"), {}, ["true"])
     finally:

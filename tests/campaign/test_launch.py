@@ -1,4 +1,4 @@
-"""Supervised launches on this machine, over links that drop."""
+"""Launches on this machine, over links that drop."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from harness.campaign import supervised
-from harness.campaign.supervised import DeviceBusyError, LaunchLostError, SupervisedLauncher
+from harness.campaign.launch import DeviceBusyError, Launcher, LaunchLostError
 from harness.results.contract import Job
 from harness.transport.base import (
     Completed,
@@ -58,7 +57,7 @@ class Device:
     pauses: list = field(default_factory=list)
 
     def launcher(self, link=None, **more):
-        return SupervisedLauncher(
+        return Launcher(
             link or self.link, str(self.folder / "work"), self.program,
             lock=str(self.folder / "lock"), pause=self.pauses.append, **more,
         )  # fmt: skip
@@ -97,8 +96,8 @@ def test_a_launch_takes_one_call(device):
     ended = device.run(SAYS)
     assert sound(ended)
     assert not ended.collected
-    assert ended.seconds == ended.record.exit.wall_s > 0
-    assert [entry.phase for entry in ended.record.environment] == ["before", "after"]
+    assert ended.seconds == ended.outside.exit.wall_s > 0
+    assert [entry.phase for entry in ended.outside.environment] == ["before", "after"]
     assert device.link.calls == ["run"]
 
 
@@ -112,7 +111,7 @@ def test_a_link_that_drops_and_comes_back(device, before, after):
 
 @pytest.mark.parametrize("after", [[2], [2, 3, 5]])
 def test_a_link_that_drops_while_reading(device, monkeypatch, after):
-    monkeypatch.setattr(supervised, "WAIT_S", 0.02)
+    monkeypatch.setattr("harness.campaign.launch.WAIT_S", 0.02)
     gate = device.folder / "gate"
     os.mkfifo(gate)
     device.link.after = dict.fromkeys(after, LOST)
@@ -148,7 +147,7 @@ def test_a_changed_host_key_is_not_tried_again(device):
 
 
 def test_two_controllers(device, monkeypatch):
-    monkeypatch.setattr(supervised, "WAIT_S", 0.02)
+    monkeypatch.setattr("harness.campaign.launch.WAIT_S", 0.02)
     os.mkfifo(device.folder / "gate")
     other = device.launcher(LocalTransport())
     device.link.after = {1: LOST}
@@ -163,7 +162,7 @@ def test_two_controllers(device, monkeypatch):
 
 
 def test_a_killed_supervisor(device, monkeypatch):
-    monkeypatch.setattr(supervised, "WAIT_S", 0.02)
+    monkeypatch.setattr("harness.campaign.launch.WAIT_S", 0.02)
     os.mkfifo(device.folder / "gate")
     inner = device.link.run
 
@@ -179,8 +178,8 @@ def test_a_killed_supervisor(device, monkeypatch):
 
 
 def test_a_supervisor_that_hangs(device, monkeypatch):
-    monkeypatch.setattr(supervised, "WAIT_S", 0.02)
-    monkeypatch.setattr(supervised, "HANGING_S", 0.1)
+    monkeypatch.setattr("harness.campaign.launch.WAIT_S", 0.02)
+    monkeypatch.setattr("harness.campaign.launch.HANGING_S", 0.1)
     os.mkfifo(device.folder / "gate")
     inner = device.link.run
 
@@ -198,7 +197,7 @@ def test_a_supervisor_that_hangs(device, monkeypatch):
 def test_a_time_limit(device):
     os.mkfifo(device.folder / "gate")
     ended = device.run("read x <../../../gate", limit=0.3)
-    assert (ended.status, ended.record.exit.reason) == (137, "time_limit")
+    assert (ended.status, ended.outside.exit.reason) == (137, "time_limit")
     assert ended.seconds >= 0.3
 
 
@@ -206,7 +205,7 @@ def test_a_memory_pass(device):
     ended = device.run(
         "while [ $(grep -c pss supervisor.jsonl) -lt 2 ]; do :; done", pss_every_ms=5
     )
-    assert all(entry.bytes > 0 for entry in ended.record.pss)
+    assert all(entry.bytes > 0 for entry in ended.outside.pss)
 
 
 def test_a_device_that_forgot_the_supervisor_gets_it_again(device):
