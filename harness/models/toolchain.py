@@ -20,10 +20,12 @@ __all__ = ["ToolchainError", "run"]
 
 CAUSE_LIMIT = 300
 # The first of these that is found is what a person would look for in the log: an engine's failed
-# check, an uncaught C++ exception, then a tool's own words. Otherwise the last line is shown.
+# check, an uncaught C++ exception, a compiler's complaint about a line, then a tool's own words.
+# Otherwise the last line is shown.
 _CAUSES = (
     re.compile(r"^.*Check failed.*$", re.MULTILINE),
     re.compile(r"^\s*what\(\):.*$", re.MULTILINE),
+    re.compile(r"^\S+:\d+: (?:fatal )?error: .*$", re.MULTILINE),
     re.compile(r"^\s*error: .*$", re.MULTILINE | re.IGNORECASE),
 )
 # uv lists an error's reasons below it, the deepest last.

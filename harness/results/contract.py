@@ -124,6 +124,8 @@ class Job(Message):
     page_cache
         ``evict``: the artifact's pages are put out of the page cache before they are read, and
         that they are is verified; ``warm``: they are read beforehand.
+    options
+        Settings of the engine's own, such as Paddle Lite's ``power_mode``.
     """
 
     protocol: Literal[1] = PROTOCOL
@@ -142,6 +144,9 @@ class Job(Message):
     time_limit: Annotated[float, Field(gt=0, le=86_400)] = 120.0
     page_cache: Literal["evict", "warm"] = "evict"
     model_cache: ShortText | None = None
+    options: Annotated[dict[ShortText, LongText], Field(max_length=30)] = Field(
+        default_factory=dict
+    )
 
 
 class Hello(Message):

@@ -94,6 +94,7 @@ def test_it_runs_on_the_processors_it_is_given(job, launch):
         ({"protocol": 2}, "protocol 1 with inputs 1 only"),
         ({"backend": "npu:rockchip"}, "backend 'cpu'"),
         ({"model_cache": "cache"}, "no model cache"),
+        ({"options": {"power_mode": "high"}}, "no option 'power_mode'"),
         ({"files": {"model": "../model.onnx"}}, "not in the launch's folder"),
         ({"files": {"modle": "model.onnx"}}, "needs the file 'model'"),
         ({"files": {"model": "other.onnx"}}, "reading the artifact"),

@@ -577,6 +577,8 @@ def job_faults(job: dict[str, Any]) -> Iterator[str]:
         yield f"unknown engine {job['engine']!r}; there are {', '.join(ENGINES)}"
     if job["backend"] != "cpu" or job["model_cache"] is not None:
         yield "this runner has the backend 'cpu' and no model cache"
+    for option in job.get("options", {}):
+        yield f"this runner has no option {option!r}"
     for role in ENGINES[job["engine"]].roles:
         if role not in job["files"]:
             yield f"{job['engine']} needs the file '{role}'"

@@ -1,0 +1,1 @@
+"""Building native runners: which compiler, for which ABI, against which SDK."""

@@ -1,0 +1,206 @@
+"""Building a native runner from the sources in ``harness/runner/native``.
+
+What is built is kept in the user's cache under the hash of all that it depends on: sources,
+compiler, tools, SDK.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import harness.runner
+from harness.errors import SpecificationError
+from harness.hashing import sha256_of
+from harness.models import environments
+from harness.models.once import make_once
+from harness.models.toolchain import ToolchainError, run
+from harness.native import abi as abis
+from harness.native import compilers
+from harness.native.sdk import find as find_sdk
+from harness.workspace import cache_dir
+from harness.yamlfile import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness.native.abi import Abi
+    from harness.native.compilers import Compiler
+    from harness.native.sdk import Sdk
+
+__all__ = ["ENGINES", "build"]
+
+ENGINES = ("calibration", "onnxruntime", "paddle-lite")
+
+SOURCES = Path(harness.runner.__file__).parent / "native"
+_DIGEST_LENGTH = 12
+
+
+def build(
+    engine: str,
+    abi: str,
+    *,
+    sdk: Path | None = None,
+    toolchain: Path | None = None,
+    ndk: Path | None = None,
+    progress: Callable[[str], None],
+) -> Path:
+    """Return the runner of an engine for an ABI, which is built if it is not in the cache.
+
+    Parameters
+    ----------
+    sdk
+        For ``paddle-lite``: the folder of the SDK that the user brings.
+    toolchain, ndk
+        For ``paddle-lite`` one of them: the board's C++ compiler (or a CMake toolchain file), or
+        an Android NDK.
+
+    Returns
+    -------
+    Path
+        Of the file ``edge-runner-<engine>``.
+
+    Raises
+    ------
+    SpecificationError
+        There is no such engine or ABI, an argument is missing or too much, or the SDK or
+        compiler is not there or for another ABI.
+    ToolchainError
+        The tools could not be installed, or the compilation failed.
+    """
+    if engine not in ENGINES:
+        raise SpecificationError(
+            f"there is no native runner of '{engine}'", hint=nearest(engine, ENGINES)
+        )
+    target = abis.get(abi)
+    definitions: dict[str, str] = {}
+    if engine == "paddle-lite":
+        found, compiler = _of_paddle_lite(target, sdk, toolchain, ndk)
+        definitions["EDGE_SDK_INCLUDE"] = str(found.include)
+        definitions["EDGE_SDK_LIBRARY"] = str(found.library)
+        inputs = {path.name: sha256_of(path) for path in found.files}
+    else:
+        compiler = _of_zig(engine, target, (sdk, toolchain, ndk), progress)
+        inputs = {}
+    digest = _digest(engine, abi, compiler.identity, inputs)
+    folder = cache_dir() / "native" / f"{engine}-{abi}-{digest[:_DIGEST_LENGTH]}"
+    program = folder / f"edge-runner-{engine}"
+    if not program.is_file():
+        make_once(
+            folder,
+            lambda partial: _compile(engine, target, compiler, definitions, partial, progress),
+            sound=lambda made: (made / program.name).is_file(),
+            progress=progress,
+        )
+    return program
+
+
+def _of_paddle_lite(
+    abi: Abi, folder: Path | None, toolchain: Path | None, ndk: Path | None
+) -> tuple[Sdk, Compiler]:
+    if folder is None:
+        raise SpecificationError(
+            "the runner of paddle-lite is built against a Paddle Lite SDK",
+            hint="unpack the release for your board and name its folder: --sdk DIR",
+        )
+    found = find_sdk(folder, abi)
+    if ndk is not None and toolchain is None:
+        return found, compilers.ndk(ndk, abi, shared_stl=found.shared_stl)
+    if toolchain is not None and ndk is None:
+        return found, compilers.toolchain(toolchain, abi)
+    raise SpecificationError(
+        "give one compiler: Paddle Lite's API is C++, and a runner must be compiled like its "
+        "library",
+        hint="--ndk DIR for Android, otherwise --toolchain with the board's g++",
+    )
+
+
+def _of_zig(
+    engine: str,
+    abi: Abi,
+    unwanted: tuple[Path | None, ...],
+    progress: Callable[[str], None],
+) -> Compiler:
+    if any(path is not None for path in unwanted):
+        raise SpecificationError(
+            f"--sdk, --toolchain and --ndk are for paddle-lite: {engine} is built by zig"
+        )
+    # The calibration runner loads no library, so that it can run anywhere.
+    static = engine == "calibration"
+    if abi.android and not static:
+        raise SpecificationError(f"there is no native runner of {engine} for {abi.name}")
+    return compilers.zig(abi, static=static, progress=progress)
+
+
+def _digest(engine: str, abi: str, compiler: str, inputs: dict[str, str]) -> str:
+    sources = {
+        str(path.relative_to(SOURCES)): sha256_of(path)
+        for part in ("CMakeLists.txt", "core/*", f"engines/{engine.replace('-', '_')}.cpp")
+        for path in sorted(SOURCES.glob(part))
+    }
+    if engine == "onnxruntime":
+        header = SOURCES / "third_party" / "onnxruntime" / "onnxruntime_c_api.h"
+        sources[header.name] = sha256_of(header)
+    recipe = {
+        "engine": engine,
+        "abi": abi,
+        "compiler": compiler,
+        "tools": environments.get("native").digest,
+        "sources": sources,
+        "sdk": inputs,
+    }
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+
+
+def _compile(
+    engine: str,
+    abi: Abi,
+    compiler: Compiler,
+    definitions: dict[str, str],
+    folder: Path,
+    progress: Callable[[str], None],
+) -> None:
+    environments.python("native", progress)
+    tools = environments.get("native").folder
+    (json_headers,) = tools.glob("lib/python*/site-packages/nlohmann_json/include")
+    cmake = str(tools / "bin" / "cmake")
+    scratch = folder / "build"
+    everything = {
+        "CMAKE_MAKE_PROGRAM": str(tools / "bin" / "ninja"),
+        "EDGE_ENGINE": engine,
+        "EDGE_TARGET": abi.name,
+        "NLOHMANN_JSON": str(json_headers),
+        **definitions,
+        **compiler.definitions,
+    }
+    variables = [f"{key}={value}" for key, value in compiler.environment.items()]
+    step = f"runner {engine} for {abi.name}"
+    progress(f"{step}: compiling (zig's first time for an ABI takes minutes)")
+    run(
+        [
+            *(cmake, "-E", "env", *variables, cmake, "-G", "Ninja"),
+            *("-S", str(SOURCES), "-B", str(scratch)),
+            *(f"-D{key}={value}" for key, value in everything.items()),
+        ],
+        name=step,
+        folder=folder,
+    )
+    jobs = str(max(1, (os.cpu_count() or 1) - 1))
+    run(
+        [*(cmake, "-E", "env", *variables, cmake, "--build", str(scratch), "--parallel", jobs)],
+        name=step,
+        folder=folder,
+    )
+    name = f"edge-runner-{engine}"
+    made = abis.read(scratch / name).machine
+    if made != abi.machine:
+        raise ToolchainError(
+            f"{step}: the compiler made a program for {made.removeprefix('EM_')}",
+            hint="give the compiler for this ABI, or name the compiler's own with --abi",
+        )
+    shutil.copy2(scratch / name, folder / name)
+    shutil.rmtree(scratch)

@@ -1,0 +1,175 @@
+"""Compilers, as arguments for CMake.
+
+zig needs nothing installed and builds for an old glibc, or statically for any Linux, Android
+included: it serves where a runner shares no C++ with a library. Paddle Lite's API is C++, so that
+a runner for it has to be compiled like its library: by the board's gcc, or by the NDK's clang.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import SpecificationError
+from harness.hashing import sha256_of
+from harness.models import environments
+from harness.workspace import cache_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness.native.abi import Abi
+
+__all__ = ["Compiler", "ndk", "toolchain", "zig"]
+
+# Of the boards' C libraries the oldest that is supported: RV1109's and Ubuntu 18.04's.
+GLIBC = "2.27"
+ANDROID_PLATFORM = "android-21"
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """A compiler.
+
+    Attributes
+    ----------
+    identity
+        Changes when what it compiles may change.
+    definitions
+        Of CMake, name to value.
+    environment
+        Variables while it runs.
+    """
+
+    identity: str
+    definitions: dict[str, str]
+    environment: dict[str, str]
+
+
+def zig(abi: Abi, *, static: bool, progress: Callable[[str], None]) -> Compiler:
+    """Return zig for an ABI, from its toolchain environment.
+
+    Parameters
+    ----------
+    static
+        Link musl in, which runs on any Linux of that machine but cannot load libraries;
+        otherwise link with an old glibc.
+
+    Raises
+    ------
+    ToolchainError
+        The environment could not be made.
+    """
+    environments.python("zig", progress)
+    environment = environments.get("zig")
+    (program,) = environment.folder.glob("lib/python*/site-packages/ziglang/zig")
+    begin, end = abi.zig
+    target = f"{begin}-musl{end}" if static else f"{begin}-gnu{end}.{GLIBC}"
+    return Compiler(
+        " ".join(["zig", environment.digest, target, *abi.flags]),
+        {
+            "CMAKE_CXX_COMPILER": ";".join([str(program), "c++", "-target", target, *abi.flags]),
+            "CMAKE_SYSTEM_NAME": "Linux",
+            "CMAKE_SYSTEM_PROCESSOR": abi.processor,
+        },
+        # The C++ library that zig compiles once for each target lies there.
+        {"ZIG_GLOBAL_CACHE_DIR": str(cache_dir() / "native" / "zig")},
+    )
+
+
+def toolchain(file: Path, abi: Abi) -> Compiler:
+    """Return a vendor's compiler.
+
+    Parameters
+    ----------
+    file
+        Its ``g++``, or a CMake toolchain file (``*.cmake``).
+
+    Raises
+    ------
+    SpecificationError
+        It is not there, cannot be run, or compiles for another machine.
+    """
+    if file.suffix == ".cmake":
+        if not file.is_file():
+            raise SpecificationError(f"{file}: no such toolchain file")
+        path = str(file.resolve())
+        return Compiler(f"{path} {sha256_of(file)}", {"CMAKE_TOOLCHAIN_FILE": path}, {})
+    found = shutil.which(file)
+    if found is None:
+        raise SpecificationError(
+            f"{file} is no compiler that can be run",
+            hint="give the vendor's C++ compiler, such as bin/aarch64-linux-gnu-g++, or a CMake "
+            "toolchain file (*.cmake)",
+        )
+    # Not resolved: many toolchains tell from its name what a link is to do.
+    program = str(Path(found).absolute())
+    makes = _ask(program, "-dumpmachine")
+    if not makes.startswith(abi.machine.removeprefix("EM_").lower()):
+        raise SpecificationError(
+            f"{file} compiles for {makes}, not for {abi.name}",
+            hint="give the compiler for the board, such as bin/aarch64-linux-gnu-g++",
+        )
+    definitions = {
+        "CMAKE_CXX_COMPILER": program,
+        "CMAKE_SYSTEM_NAME": "Linux",
+        "CMAKE_SYSTEM_PROCESSOR": abi.processor,
+    }
+    return Compiler(f"{program} {_ask(program, '--version')}", definitions, {})
+
+
+def ndk(folder: Path, abi: Abi, *, shared_stl: bool) -> Compiler:
+    """Return the clang of an Android NDK.
+
+    Parameters
+    ----------
+    shared_stl
+        Use ``libc++_shared.so``; what a runner is linked with must use the same.
+
+    Raises
+    ------
+    SpecificationError
+        The folder is no NDK, or the ABI none of Android's.
+    """
+    if abi.android is None:
+        raise SpecificationError(
+            f"--ndk builds for android-arm64 and android-armv7, not for {abi.name}",
+            hint="give the board's own compiler: --toolchain FILE",
+        )
+    file = folder / "build" / "cmake" / "android.toolchain.cmake"
+    properties = folder / "source.properties"
+    for path in (file, properties):
+        if not path.is_file():
+            raise SpecificationError(f"{folder} is no Android NDK: it has no {path.name}")
+    return Compiler(
+        f"ndk {sha256_of(properties)} {shared_stl}",
+        {
+            "CMAKE_TOOLCHAIN_FILE": str(file.resolve()),
+            "ANDROID_ABI": abi.android,
+            "ANDROID_PLATFORM": ANDROID_PLATFORM,
+            "ANDROID_STL": "c++_shared" if shared_stl else "c++_static",
+        },
+        {},
+    )
+
+
+def _ask(program: str, flag: str) -> str:
+    """Return the first line of what a compiler says to a flag."""
+    try:
+        done = subprocess.run(
+            [program, flag],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env={**os.environ, "LC_ALL": "C"},
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise SpecificationError(
+            f"{program} {flag} fails: {error}",
+            hint="give a C++ compiler that runs on this machine",
+        ) from error
+    return done.stdout.decode(errors="replace").partition("\n")[0]

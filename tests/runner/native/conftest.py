@@ -1,0 +1,122 @@
+"""The native runners, built once for this machine, as programs that a launch starts."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from harness.native.build import build
+from harness.results.contract import InputSpec, Job, Sampling, WarmupPolicy, parse_events
+
+SDK_DOUBLE = Path(__file__).parent / "paddle_lite_sdk_double"
+ABI = f"{platform.machine()}-linux".replace("aarch64", "arm64")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a launch left."""
+
+    returncode: int
+    sequence: list
+    stderr: str
+    folder: Path
+
+    @property
+    def names(self):
+        return [event.event for event in self.sequence]
+
+    @property
+    def outputs(self):
+        return [event for event in self.sequence if event.event == "outputs"]
+
+    def __getitem__(self, name):
+        return next(event for event in reversed(self.sequence) if event.event == name)
+
+
+@pytest.fixture(scope="session")
+def calibration():
+    return build("calibration", ABI, progress=print)
+
+
+@pytest.fixture(scope="session")
+def onnxruntime():
+    return build("onnxruntime", ABI, progress=print)
+
+
+@pytest.fixture(scope="session")
+def compiler():
+    found = shutil.which("g++")
+    if found is None:
+        pytest.skip("no g++ to compile the SDK double with")
+    return Path(found)
+
+
+@pytest.fixture(scope="session")
+def sdk(compiler, tmp_path_factory):
+    """An SDK with the layout of Paddle Lite's releases, of the double."""
+    root = tmp_path_factory.mktemp("paddle-lite-sdk-double")
+    (root / "cxx" / "include").mkdir(parents=True)
+    (root / "cxx" / "lib").mkdir()
+    for header in SDK_DOUBLE.glob("*.h"):
+        shutil.copy(header, root / "cxx" / "include")
+    library = root / "cxx" / "lib" / "libpaddle_light_api_shared.so"
+    source = SDK_DOUBLE / "paddle_lite_sdk_double.cpp"
+    soname = f"-Wl,-soname,{library.name}"
+    command = [compiler, "-std=c++17", "-shared", "-fPIC", soname, source, "-o", library]
+    subprocess.run(command, check=True)
+    return root
+
+
+@pytest.fixture(scope="session")
+def paddle_lite(sdk, compiler):
+    return build("paddle-lite", ABI, sdk=sdk, toolchain=compiler, progress=print)
+
+
+@pytest.fixture
+def job():
+    return Job(
+        launch="test",
+        engine="calibration",
+        files={"model": "model"},
+        inputs=[InputSpec(name="x", shape=(2, 3), low=-1, high=1)],
+        seed=7,
+        check_seeds=[1, 2, 3],
+        warmup=WarmupPolicy(min_samples=2, min_seconds=0, max_samples=5),
+        sampling=Sampling(min_samples=4, min_seconds=0, max_samples=4),
+    )
+
+
+@pytest.fixture
+def launch(tmp_path):
+    """Start a program in a launch's folder."""
+    number = iter(range(1000))
+
+    def start(program, job, files, *, timeout=120, prefix=()):
+        folder = tmp_path / f"launch-{next(number)}"
+        folder.mkdir()
+        content = job.model_dump_json().encode() if isinstance(job, Job) else job
+        (folder / "job.json").write_bytes(content)
+        for name, source in files.items():
+            if isinstance(source, Path):
+                (folder / name).symlink_to(source)
+            else:
+                text = source if isinstance(source, str) else json.dumps(source)
+                (folder / name).write_text(text)
+        ended = subprocess.run(
+            [*prefix, *map(str, program if isinstance(program, tuple) else (program,)), "job.json"],
+            cwd=folder,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+        )
+        path = folder / "events.jsonl"
+        events = parse_events(path.read_bytes()) if path.exists() else []
+        return Ended(ended.returncode, events, ended.stderr.decode(errors="replace"), folder)
+
+    return start

@@ -1,0 +1,116 @@
+// SDK DOUBLE, for tests: not Paddle Lite.
+//
+// A "model" is the 18 bytes of a .nb file's header and then one letter a tensor: f, l or i for
+// an input x0, x1, ... of float32, int64 or int32, whose output is itself; h makes the last output
+// float16, t makes loading throw. With a device, what it was told lies in the model cache's folder.
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <stdexcept>
+
+#include "paddle_api.h"
+
+namespace paddle {
+namespace lite_api {
+namespace {
+
+struct Raw {
+  shape_t shape;
+  std::vector<int64_t> memory;
+  PrecisionType precision = PrecisionType::kFloat;
+};
+
+template <typename T>
+constexpr PrecisionType precision_of();
+template <>
+constexpr PrecisionType precision_of<float>() { return PrecisionType::kFloat; }
+template <>
+constexpr PrecisionType precision_of<int64_t>() { return PrecisionType::kInt64; }
+template <>
+constexpr PrecisionType precision_of<int32_t>() { return PrecisionType::kInt32; }
+
+class Double : public PaddlePredictor {
+ public:
+  explicit Double(const MobileConfig& config) {
+    std::ifstream file(config.lite_model_file(), std::ios::binary);
+    const std::string content((std::istreambuf_iterator<char>(file)), {});
+    tensors_ = content.substr(18);
+    if (tensors_.find('t') != std::string::npos) throw std::runtime_error("Check failed: double");
+    half_ = !tensors_.empty() && tensors_.back() == 'h';
+    if (half_) tensors_.pop_back();
+    inputs_.resize(tensors_.size());
+    outputs_.resize(tensors_.size());
+    if (config.nnadapter_device_names().empty()) return;
+    std::ofstream told(config.nnadapter_model_cache_dir() + "/told");
+    for (const auto& name : config.nnadapter_device_names()) told << name << "\n";
+    told << config.nnadapter_context_properties() << "\n";
+  }
+  std::unique_ptr<Tensor> GetInput(int i) override {
+    return std::unique_ptr<Tensor>(new Tensor(&inputs_.at(i)));
+  }
+  std::unique_ptr<const Tensor> GetOutput(int i) const override {
+    return std::unique_ptr<const Tensor>(new Tensor(static_cast<const void*>(&outputs_.at(i))));
+  }
+  void Run() override {
+    outputs_ = inputs_;
+    if (half_) outputs_.back().precision = PrecisionType::kFP16;
+  }
+  std::string GetVersion() const override { return "v2.13-rc"; }
+  std::vector<std::string> GetInputNames() override {
+    std::vector<std::string> names;
+    for (size_t i = 0; i < tensors_.size(); ++i) names.push_back("x" + std::to_string(i));
+    return names;
+  }
+  std::vector<std::string> GetOutputNames() override {
+    auto names = GetInputNames();
+    for (auto& name : names) name[0] = 'y';
+    return names;
+  }
+
+ private:
+  std::string tensors_;
+  bool half_ = false;
+  std::vector<Raw> inputs_;
+  std::vector<Raw> outputs_;
+};
+
+}  // namespace
+
+Tensor::Tensor(void* raw) : raw_tensor_(raw) {}
+Tensor::Tensor(const void* raw) : raw_tensor_(const_cast<void*>(raw)) {}
+void Tensor::Resize(const shape_t& shape) { static_cast<Raw*>(raw_tensor_)->shape = shape; }
+shape_t Tensor::shape() const { return static_cast<Raw*>(raw_tensor_)->shape; }
+PrecisionType Tensor::precision() const { return static_cast<Raw*>(raw_tensor_)->precision; }
+
+template <typename T>
+const T* Tensor::data() const {
+  return reinterpret_cast<const T*>(static_cast<Raw*>(raw_tensor_)->memory.data());
+}
+template <typename T>
+T* Tensor::mutable_data(TargetType) const {
+  auto* raw = static_cast<Raw*>(raw_tensor_);
+  size_t count = 1;
+  for (const auto side : raw->shape) count *= static_cast<size_t>(side);
+  raw->memory.resize(count);
+  raw->precision = precision_of<T>();
+  return reinterpret_cast<T*>(raw->memory.data());
+}
+template const float* Tensor::data<float>() const;
+template const int64_t* Tensor::data<int64_t>() const;
+template const int32_t* Tensor::data<int32_t>() const;
+template float* Tensor::mutable_data<float>(TargetType) const;
+template int64_t* Tensor::mutable_data<int64_t>(TargetType) const;
+template int32_t* Tensor::mutable_data<int32_t>(TargetType) const;
+
+bool ConfigBase::check_nnadapter_device_name(const std::string& name) {
+  if (name == "absent_npu") throw std::runtime_error("libabsent_npu.so: cannot open");
+  return name == "double_npu" || name == "other_npu";
+}
+
+template <>
+std::shared_ptr<PaddlePredictor> CreatePaddlePredictor(const MobileConfig& config) {
+  return std::make_shared<Double>(config);
+}
+
+}  // namespace lite_api
+}  // namespace paddle

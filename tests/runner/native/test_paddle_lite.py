@@ -1,0 +1,125 @@
+"""The runner of Paddle Lite, compiled and run against the SDK double."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from harness.results.contract import InputSpec
+
+pytestmark = pytest.mark.e2e  # the toolchain environments compile the runner
+
+FAILED = 1
+HEADER = "\2\0v2.13-rc" + "\0" * 8
+
+
+@pytest.fixture
+def lite_job(job):
+    inputs = [
+        InputSpec(name="x0", shape=(2, 3)),
+        InputSpec(name="x1", dtype="int64", shape=(5,), high=100),
+        InputSpec(name="x2", dtype="int32", shape=(), high=100),
+    ]
+    files = {"model": "model.nb"}
+    return job.model_copy(update={"engine": "paddle-lite", "files": files, "inputs": inputs})
+
+
+@pytest.fixture
+def start(paddle_lite, sdk, launch):
+    """Launch with the double beside the runner, as it is on a board."""
+    library = next((sdk / "cxx" / "lib").iterdir())
+
+    def begin(job, model=HEADER + "fli"):
+        return launch(paddle_lite, job, {"model.nb": model, library.name: library})
+
+    return begin
+
+
+def test_a_launch_on_the_cpu(lite_job, start, runner):
+    ended = start(lite_job.model_copy(update={"threads": 4, "options": {"power_mode": "high"}}))
+    assert ended.returncode == 0, ended.stderr
+    hello = ended["hello"]
+    assert (hello.engine, hello.engine_version) == ("paddle-lite", "v2.13-rc")
+    assert hello.build["threads"] == "4"
+    assert hello.build["power_mode"] == "high"
+    names = [(event.seed, event.name) for event in ended.outputs]
+    assert names == [(seed, name) for seed in (1, 2, 3) for name in ("y0", "y1", "y2")]
+    for event in ended.outputs:
+        spec = lite_job.inputs[event.index]
+        value = np.fromfile(ended.folder / event.file, dtype=event.dtype).reshape(event.shape)
+        expected = runner.make_input(spec.model_dump(), event.seed, event.index)
+        assert event.dtype == spec.dtype
+        np.testing.assert_array_equal(value, expected)
+
+
+def test_inputs_go_to_their_names_in_any_order(lite_job, start, runner):
+    inputs = list(reversed(lite_job.inputs))
+    ended = start(lite_job.model_copy(update={"inputs": inputs, "check_seeds": [1]}))
+    assert [event.dtype for event in ended.outputs] == ["float32", "int64", "int32"]
+    value = np.fromfile(ended.folder / ended.outputs[0].file, dtype="float32").reshape(2, 3)
+    np.testing.assert_array_equal(value, runner.make_input(inputs[2].model_dump(), 1, 2))
+
+
+def test_an_npu_gets_all_that_the_job_says(lite_job, start, tmp_path):
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    changes = {
+        "backend": "npu:double_npu,other_npu",
+        "model_cache": str(cache),
+        "options": {"context_properties": "KEY=1;OTHER=2"},
+    }
+    ended = start(lite_job.model_copy(update=changes))
+    assert ended.returncode == 0, ended.stderr
+    assert (cache / "told").read_text() == "double_npu\nother_npu\nKEY=1;OTHER=2\n"
+    build = ended["hello"].build
+    assert build["nnadapter_devices"] == "double_npu,other_npu"
+    assert build["context_properties"] == "KEY=1;OTHER=2"
+    assert build["model_cache"] == str(cache)
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "message"),
+    [
+        ({"backend": "gpu"}, "BadJob", "backends 'cpu' and 'npu:DEVICE'"),
+        ({"backend": "npu:"}, "BadJob", "a device without a name"),
+        ({"backend": "npu:unknown"}, "EngineMissing", "cannot use 'unknown': libunknown.so"),
+        ({"backend": "npu:absent_npu"}, "EngineMissing", "libabsent_npu.so: cannot open"),
+        ({"model_cache": "."}, "BadJob", "no model cache"),
+        ({"backend": "npu:double_npu", "model_cache": "none"}, "BadJob", "none is no folder"),
+        ({"options": {"context_properties": "K=1"}}, "BadJob", "no context properties"),
+        ({"options": {"power_mode": "turbo"}}, "BadJob", "cannot be 'turbo': high, low"),
+        ({"options": {"threads": "4"}}, "BadJob", "no option 'threads'"),
+    ],
+)
+def test_a_job_that_cannot_be_done(lite_job, start, changes, kind, message):
+    ended = start(lite_job.model_copy(update=changes))
+    assert ended.returncode == FAILED
+    assert ended.names == ["error"]
+    assert ended["error"].kind == kind
+    assert message in ended["error"].message
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (
+            HEADER.replace("13-rc", "12\0\0\0") + "fli",
+            "made by opt v2.12, and the library is v2.13",
+        ),
+        (HEADER + "t", "loading the model: Check failed: double"),
+        (HEADER + "flih", "output 'y2' is of Paddle Lite's precision 5"),
+        ("short", "is no .nb file"),
+    ],
+)
+def test_an_engine_that_fails(lite_job, start, model, message):
+    ended = start(lite_job, model)
+    assert ended.returncode == FAILED
+    assert ended["error"].kind == "EngineFailed"
+    assert message in ended["error"].message
+
+
+def test_without_its_library_the_loader_says_so(lite_job, paddle_lite, launch):
+    ended = launch(paddle_lite, lite_job, {"model.nb": HEADER})
+    assert ended.returncode == 127
+    assert ended.names == []
+    assert "libpaddle_light_api_shared.so" in ended.stderr
