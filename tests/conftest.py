@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.campaign import native
 from harness.cli.app import main
+from harness.native.supervisor import supervisor as build_supervisor
 from harness.workspace import Workspace
 
 REPOSITORY = Path(__file__).parent.parent
@@ -55,7 +55,7 @@ def supervisor(tmp_path_factory) -> Path:
     """The device's supervisor for this machine, by the compiler here if there is one."""
     compiler = shutil.which("c++")
     if compiler is None:
-        return native.supervisor(f"{platform.machine()}-linux", print)
+        return build_supervisor(f"{platform.machine()}-linux", print)
     program = tmp_path_factory.mktemp("supervisor") / "edge-supervisor"
     sources = (REPOSITORY / "harness/runner/native/supervisor").glob("*.cc")
     flags = ["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-fno-exceptions", "-fno-rtti"]

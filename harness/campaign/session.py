@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from harness import __version__
-from harness.campaign import native
 from harness.campaign.execute import Execution
 from harness.campaign.launch import Launcher
 from harness.campaign.on_device import OnDevice
@@ -26,6 +25,7 @@ from harness.devices.probe import probe
 from harness.devices.runners import faults, load_runner, missing_libraries
 from harness.errors import LabError, ResultsError, SpecificationError
 from harness.models.manifest import load_model
+from harness.native.supervisor import supervisor
 from harness.results.schema import CaseRecord, DeviceRecord, ModelRecord, Run
 from harness.workspace import cache_dir
 
@@ -246,8 +246,8 @@ def _reach(
             probed = probe(transport, sorted(pythons))
             _refuse_stranger(device, probed)
             facts = probed.model_dump(mode="json", exclude_none=True)
-            supervisor = native.supervisor(device.spec.abi, progress)
-            launcher = Launcher(transport, device.workdir, supervisor)
+            program = supervisor(device.spec.abi, progress)
+            launcher = Launcher(transport, device.workdir, program)
             _refuse_company(launcher, device, run_id)
             for engine, spec in device.spec.engines.items():
                 if runner := lab.runners.get(spec.runner or ""):

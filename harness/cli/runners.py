@@ -10,6 +10,7 @@ import click
 
 from harness.cli.app import workspace_of
 from harness.cli.options import as_json, complete_names
+from harness.cli.runner_build import build
 from harness.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ Examples:
 )
 def runners() -> None:
     """Add, list and check foreign runners: Paddle Lite's own benchmark_bin."""
+
+
+runners.add_command(build)
 
 
 @runners.command(

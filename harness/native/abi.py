@@ -1,21 +1,13 @@
-"""ABIs as ELF files have them, and what compilers call them."""
+"""ABIs, and what compilers call them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from elftools.common.exceptions import ELFError
-from elftools.elf.dynamic import DynamicSection
-from elftools.elf.elffile import ELFFile
 
 from harness.errors import SpecificationError
 from harness.yamlfile import nearest
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-__all__ = ["ABIS", "Abi", "Elf", "get", "read"]
+__all__ = ["ABIS", "Abi", "get"]
 
 
 @dataclass(frozen=True)
@@ -43,10 +35,11 @@ class Abi:
     android: str | None = None
     flags: tuple[str, ...] = ()
 
-    @property
-    def libc(self) -> str:
-        """The name by which a program finds its C library: glibc's or Android's."""
-        return "libc.so" if self.android else "libc.so.6"
+    def zig_target(self, libc: str) -> str:
+        """Return zig's name of the target with a C library: ``musl``, or ``gnu`` and a version."""
+        begin, end = self.zig
+        name, dot, version = libc.partition(".")
+        return f"{begin}-{name}{end}{dot}{version}"
 
 
 _V7 = ("-mcpu=generic+v7a",)  # what such boards have; said, and not left to zig's default
@@ -63,14 +56,6 @@ ABIS = {
 }
 
 
-@dataclass(frozen=True)
-class Elf:
-    """What matters here of an ELF file: its machine and the libraries that it needs."""
-
-    machine: str
-    needed: frozenset[str]
-
-
 def get(name: str) -> Abi:
     """Return an ABI by name.
 
@@ -82,27 +67,3 @@ def get(name: str) -> Abi:
     if name not in ABIS:
         raise SpecificationError(f"unknown ABI '{name}'", hint=nearest(name, ABIS))
     return ABIS[name]
-
-
-def read(path: Path) -> Elf:
-    """Read an ELF file.
-
-    Raises
-    ------
-    SpecificationError
-        It cannot be read, or is none.
-    """
-    try:
-        with path.open("rb") as file:
-            elf = ELFFile(file)
-            needed = {
-                tag.needed  # type: ignore[attr-defined]  # set at run time, by the kind of tag
-                for section in elf.iter_sections()
-                if isinstance(section, DynamicSection)
-                for tag in section.iter_tags("DT_NEEDED")
-            }
-            return Elf(elf["e_machine"], frozenset(needed))
-    except OSError as error:
-        raise SpecificationError(f"{path}: {error.strerror}") from error
-    except (ELFError, ValueError, UnicodeError) as error:
-        raise SpecificationError(f"{path} is no ELF file, or a broken one: {error}") from error

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import harness.runner
+from harness.devices.elf import read
 from harness.errors import SpecificationError
 from harness.hashing import sha256_of
 from harness.models import environments
@@ -196,10 +197,10 @@ def _compile(
         folder=folder,
     )
     name = f"edge-runner-{engine}"
-    made = abis.read(scratch / name).machine
-    if made != abi.machine:
+    made = read(scratch / name)
+    if made.abi is None or abis.get(made.abi).machine != abi.machine:
         raise ToolchainError(
-            f"{step}: the compiler made a program for {made.removeprefix('EM_')}",
+            f"{step}: the compiler made a program for {made.abi or made.machine}",
             hint="give the compiler for this ABI, or name the compiler's own with --abi",
         )
     shutil.copy2(scratch / name, folder / name)

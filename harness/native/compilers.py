@@ -67,8 +67,7 @@ def zig(abi: Abi, *, static: bool, progress: Callable[[str], None]) -> Compiler:
     environments.python("zig", progress)
     environment = environments.get("zig")
     (program,) = environment.folder.glob("lib/python*/site-packages/ziglang/zig")
-    begin, end = abi.zig
-    target = f"{begin}-musl{end}" if static else f"{begin}-gnu{end}.{GLIBC}"
+    target = abi.zig_target("musl" if static else f"gnu.{GLIBC}")
     return Compiler(
         " ".join(["zig", environment.digest, target, *abi.flags]),
         {

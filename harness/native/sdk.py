@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from harness.devices.elf import read
 from harness.errors import SpecificationError
-from harness.native import abi as abis
+from harness.native.abi import get
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,12 +67,12 @@ def find(folder: Path, abi: Abi) -> Sdk:
                 hint=_HINT,
             )
     library = wanted[-1].resolve()
-    elf = abis.read(library)
-    if elf.machine != abi.machine or (elf.needed and abi.libc not in elf.needed):
-        system = "Android" if "libc.so" in elf.needed else "Linux"
+    elf = read(library)
+    # A library that needs none says nothing of its system.
+    same = elf.abi == abi.name if elf.needed else elf.abi and get(elf.abi).machine == abi.machine
+    if not same:
         raise SpecificationError(
-            f"{library} is for {elf.machine.removeprefix('EM_')} under {system}, not for "
-            f"{abi.name}",
+            f"{library} is for {elf.abi or elf.machine}, not for {abi.name}",
             hint="bring the SDK for this ABI, or name the SDK's own with --abi",
         )
     return Sdk(root.resolve() / "include", library, "libc++_shared.so" in elf.needed)

@@ -29,7 +29,7 @@ inputs: [{name: x, shape: [1, 2]}]
 @pytest.fixture
 def start(workspace, monkeypatch, tmp_path, supervisor):
     """Begin a run on this machine, which must not come to building."""
-    monkeypatch.setattr("harness.campaign.native.supervisor", lambda *_: supervisor)
+    monkeypatch.setattr("harness.campaign.session.supervisor", lambda *_: supervisor)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (workspace.models / "m.yaml").write_text(MODEL)
     campaign = workspace.campaigns / "c.yaml"

@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from harness.campaign import native
 from harness.campaign.launch import DeviceBusyError, Launcher
 from harness.devices.connect import connect
 from harness.devices.inventory import load_device
+from harness.native.supervisor import supervisor as build_supervisor
 from harness.results.contract import Job
 from harness.workspace import Workspace
 
@@ -42,7 +42,7 @@ def other_link(lab, device):
 
 @pytest.fixture
 def supervisor(device):
-    return native.supervisor(device.spec.abi, print)
+    return build_supervisor(device.spec.abi, print)
 
 
 def test_a_launch_survives_its_connection_and_a_clock_step(device, supervisor, link, other_link):

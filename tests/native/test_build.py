@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from harness.cli.runner_build import build as build_command
+from harness.devices.elf import Elf
 from harness.errors import SpecificationError
 from harness.models.toolchain import ToolchainError
-from harness.native import abi
 from harness.native.build import build
 
 LIBRARY = "cxx/lib/libpaddle_light_api_shared.so"
@@ -62,11 +62,11 @@ def test_an_sdk_without_a_file(sdk, missing, said):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (elf(X86_64), "is for X86_64 under Linux, not for arm64-linux"),
-        (elf(ARM), "is for ARM under Linux, not for arm64-linux"),
-        (b"version https://git-lfs", "is no ELF file"),
-        (b"", "is no ELF file"),
-        (elf(AARCH64)[:40], "is no ELF file"),
+        (elf(X86_64), "is for x86_64-linux, not for arm64-linux"),
+        (elf(ARM), "is for ARM, 64 bits, not for arm64-linux"),
+        (b"version https://git-lfs", "not a sound ELF file"),
+        (b"", "not a sound ELF file"),
+        (elf(AARCH64)[:40], "not a sound ELF file"),
     ],
 )
 def test_an_sdk_of_another_abi_or_none(sdk, content, said):
@@ -77,9 +77,9 @@ def test_an_sdk_of_another_abi_or_none(sdk, content, said):
 
 
 def test_an_sdk_for_android_is_not_for_linux(sdk, monkeypatch):
-    seen = abi.Elf("EM_AARCH64", frozenset({"libc.so", "liblog.so"}))
-    monkeypatch.setattr(abi, "read", lambda _: seen)
-    with pytest.raises(SpecificationError, match="under Android, not for arm64-linux"):
+    seen = Elf("android-arm64", "AArch64, 64 bits", ("libc.so", "liblog.so"))
+    monkeypatch.setattr("harness.native.sdk.read", lambda _: seen)
+    with pytest.raises(SpecificationError, match="is for android-arm64, not for arm64-linux"):
         build("paddle-lite", "arm64-linux", sdk=sdk, toolchain=Path("g++"), progress=quiet)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from harness.models import environments
 from harness.models.once import make_once
 from harness.models.toolchain import run
+from harness.native import abi as abis
 from harness.workspace import cache_dir
 
 if TYPE_CHECKING:
@@ -21,15 +22,6 @@ __all__ = ["supervisor"]
 
 NAME = "edge-supervisor"
 
-# Static with musl: such a program needs nothing of a device but its kernel, so that Android is
-# no different.
-_TARGETS: dict[ABI, tuple[str, str]] = {
-    "arm64-linux": ("aarch64-linux-musl", "generic"),
-    "armv7hf-linux": ("arm-linux-musleabihf", "generic+v7a"),
-    "x86_64-linux": ("x86_64-linux-musl", "x86_64"),
-    "android-arm64": ("aarch64-linux-musl", "generic"),
-    "android-armv7": ("arm-linux-musleabihf", "generic+v7a"),
-}
 # The sources use C's library alone, so that C++'s is not compiled for each target.
 _FLAGS = (
     "-std=c++17 -Os -s -static -nostdlib++ -fno-exceptions -fno-rtti -fno-threadsafe-statics "
@@ -47,8 +39,11 @@ def supervisor(abi: ABI, progress: Callable[[str], None]) -> Path:
     ToolchainError
         The compiler could not be installed, or refused the sources.
     """
-    target, processor = _TARGETS[abi]
-    flags = ["-target", target, f"-mcpu={processor}", *_FLAGS.split()]
+    known = abis.get(abi)
+    # Static with musl: such a program needs nothing of a device but its kernel, so that Android
+    # is no different.
+    target = known.zig_target("musl")
+    flags = ["-target", target, *known.flags, *_FLAGS.split()]
     compiler = environments.get("zig")
     with as_file(files("harness.runner") / "native" / "supervisor") as folder:
         sources = sorted(path for path in folder.iterdir() if path.suffix in {".cc", ".h"})
