@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness import engines
-from harness.campaign.runners import BenchmarkBin, PythonRunner
+from harness.campaign.runners import BenchmarkBin, NativeRunner, PythonRunner
 from harness.models import build, environments
 from harness.models.toolchain import ToolchainError
 from harness.results.contract import Job
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from harness.campaign.runners import Runner
     from harness.devices.inventory import Device, EngineSpec
-    from harness.devices.runners import ForeignRunner
+    from harness.devices.runners import RegisteredRunner
     from harness.models.build import Artifact
     from harness.models.manifest import Model
     from harness.results.schema import ArtifactRecord, Case, Protocol
 
-__all__ = ["ForeignOn", "Prepared", "prepare"]
+__all__ = ["Prepared", "RegisteredOn", "prepare"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Prepared:
     def job(self, launch: str, protocol: Protocol) -> Job:
         """Return the job of one launch."""
         manifest = self.model.manifest
-        return Job(
+        job = Job(
             launch=launch,
             engine=self.case.engine,
             backend=self.case.backend,
@@ -60,13 +60,14 @@ class Prepared:
             time_limit=protocol.time_limit,
             page_cache=protocol.page_cache,
         )
+        return self.runner.adapt(job)
 
 
 @dataclass(frozen=True)
-class ForeignOn:
-    """A foreign runner on a device: why it cannot run there, or empty."""
+class RegisteredOn:
+    """A registered runner on a device: why it cannot run there, or empty."""
 
-    runner: ForeignRunner
+    runner: RegisteredRunner
     fault: str
 
 
@@ -74,7 +75,7 @@ def prepare(
     cases: Iterable[tuple[Case, int]],
     devices: Mapping[str, Device],
     models: Mapping[str, Model],
-    runners: Mapping[tuple[str, str], ForeignOn],
+    runners: Mapping[tuple[str, str], RegisteredOn],
     progress: Callable[[str], None],
 ) -> tuple[list[CaseRecord], dict[str, Prepared]]:
     """Build what cases need and refuse those that must not run.
@@ -82,7 +83,7 @@ def prepare(
     Parameters
     ----------
     runners
-        Device and engine to the foreign runner that measures it there.
+        Device and engine to the registered runner that measures it there.
 
     Returns
     -------
@@ -132,27 +133,36 @@ def _prepare(
     case: Case,
     device: Device,
     model: Model,
-    runners: Mapping[tuple[str, str], ForeignOn],
+    runners: Mapping[tuple[str, str], RegisteredOn],
     progress: Callable[[str], None],
 ) -> Prepared:
     spec = device.spec.engines.get(case.engine)
     if spec is None:
         raise _RefusedError(f"{device.name} has no engine '{case.engine}' in its file")
-    foreign = runners.get((device.name, case.engine))
-    if foreign and foreign.fault:
-        raise _RefusedError(f"runner '{foreign.runner.name}': {foreign.fault}")
+    registered = runners.get((device.name, case.engine))
+    if registered and registered.fault:
+        raise _RefusedError(f"runner '{registered.runner.name}': {registered.fault}")
     engine = engines.get(case.engine)
     artifact = build.build(model, engine.format, engine.target(device.spec), progress=progress)
     paths = {role: artifact.path(role) for role in artifact.roles}
     if refused := engine.refuse(device.spec, paths):
         raise _RefusedError(refused, artifact.record)
     reference = build.reference(model, progress=progress)
-    runner: Runner = (
-        BenchmarkBin(foreign.runner, next(iter(reference.values())))
-        if foreign
-        else PythonRunner(_interpreter(spec, progress))
-    )
+    runner = _runner(registered, spec, reference, progress)
     return Prepared(case, model, artifact, runner, reference)
+
+
+def _runner(
+    registered: RegisteredOn | None,
+    spec: EngineSpec,
+    reference: Mapping[int, list[NDArray[Any]]],
+    progress: Callable[[str], None],
+) -> Runner:
+    if registered is None:
+        return PythonRunner(_interpreter(spec, progress))
+    if registered.runner.spec.tool == "benchmark_bin":
+        return BenchmarkBin(registered.runner, next(iter(reference.values())))
+    return NativeRunner(registered.runner)
 
 
 def _interpreter(spec: EngineSpec, progress: Callable[[str], None]) -> str:

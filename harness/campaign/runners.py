@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.campaign.launch import Ended
-    from harness.devices.runners import ForeignRunner
+    from harness.devices.runners import RegisteredRunner
     from harness.results.contract import Job, Outputs
 
-__all__ = ["BenchmarkBin", "PythonRunner", "Runner"]
+__all__ = ["BenchmarkBin", "NativeRunner", "PythonRunner", "Runner"]
 
 
 class Runner(abc.ABC):
@@ -36,6 +36,10 @@ class Runner(abc.ABC):
 
     returns_outputs = True
     """Whether a launch without outputs has failed; else its case is unchecked."""
+
+    def adapt(self, job: Job) -> Job:
+        """Return the job with what this runner has to know beside."""
+        return job
 
     @abc.abstractmethod
     def files(self, job: Job) -> AbstractContextManager[dict[str, Path]]:
@@ -84,6 +88,31 @@ class PythonRunner(Runner):
 
 
 @dataclass(frozen=True)
+class NativeRunner(Runner):
+    """Our runner in C++, for devices without Python; the user registered what was built."""
+
+    registered: RegisteredRunner
+
+    def adapt(self, job: Job) -> Job:
+        """See :meth:`Runner.adapt`: ONNX Runtime is loaded by the name of its file."""
+        names = self.registered.libraries
+        library = next((name for name in names if name.startswith("libonnxruntime.so")), None)
+        files = job.files | ({"library": library} if library else {})
+        return job.model_copy(update={"files": files})
+
+    @contextmanager
+    def files(self, job: Job) -> Iterator[dict[str, Path]]:
+        """See :meth:`Runner.files`."""
+        del job
+        yield {self.registered.spec.tool: self.registered.program, **self.registered.libraries}
+
+    def command(self, job: Job) -> list[str]:
+        """See :meth:`Runner.command`."""
+        del job
+        return [f"./{self.registered.spec.tool}", "job.json"]
+
+
+@dataclass(frozen=True)
 class BenchmarkBin(Runner):
     """Paddle Lite's own ``benchmark_bin``, as the user brought it.
 
@@ -94,7 +123,7 @@ class BenchmarkBin(Runner):
         tool is to print.
     """
 
-    registered: ForeignRunner
+    registered: RegisteredRunner
     reference: Sequence[NDArray[Any]]
     returns_outputs = False
 

@@ -17,7 +17,7 @@ from harness import __version__
 from harness.campaign.execute import Execution
 from harness.campaign.launch import Launcher
 from harness.campaign.on_device import OnDevice
-from harness.campaign.prepare import ForeignOn, prepare
+from harness.campaign.prepare import RegisteredOn, prepare
 from harness.campaign.spec import load_campaign
 from harness.devices.connect import connect
 from harness.devices.inventory import load_device
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from harness.campaign.spec import Campaign
     from harness.devices.inventory import Device
     from harness.devices.probe import Facts
-    from harness.devices.runners import ForeignRunner
+    from harness.devices.runners import RegisteredRunner
     from harness.models.manifest import Model
     from harness.results.schema import Case
     from harness.results.store import Store
@@ -85,11 +85,11 @@ def select(campaign: Campaign, only: Sequence[str]) -> list[tuple[Case, int]]:
 
 @dataclass(frozen=True)
 class Lab:
-    """What a set of cases names in a workspace: its devices, models and foreign runners."""
+    """What a set of cases names in a workspace: its devices, models and registered runners."""
 
     devices: dict[str, Device]
     models: dict[str, Model]
-    runners: dict[str, ForeignRunner]
+    runners: dict[str, RegisteredRunner]
 
     @classmethod
     def of(cls, workspace: Workspace, cases: Sequence[tuple[Case, int]]) -> Lab:
@@ -98,7 +98,7 @@ class Lab:
         Raises
         ------
         SpecificationError
-            A file of a device, a model or a foreign runner is wrong, or there is none.
+            A file of a device, a model or a registered runner is wrong, or there is none.
         """
         names = sorted({case.device for case, _ in cases})
         models = sorted({case.model for case, _ in cases})
@@ -216,13 +216,13 @@ class _Bench:
     Attributes
     ----------
     runners
-        Device and engine to the foreign runner that measures it there.
+        Device and engine to the registered runner that measures it there.
     """
 
     reached: dict[str, OnDevice]
     records: list[DeviceRecord]
     unreachable: dict[str, str]
-    runners: dict[tuple[str, str], ForeignOn]
+    runners: dict[tuple[str, str], RegisteredOn]
 
 
 def _reach(
@@ -252,7 +252,7 @@ def _reach(
             for engine, spec in device.spec.engines.items():
                 if runner := lab.runners.get(spec.runner or ""):
                     fault = _unfit(runner, engine, probed, transport)
-                    bench.runners[name, engine] = ForeignOn(runner, fault)
+                    bench.runners[name, engine] = RegisteredOn(runner, fault)
             bench.reached[name] = OnDevice(device, transport, launcher)
         except SpecificationError:
             raise
@@ -299,8 +299,8 @@ def _refuse_stranger(device: Device, facts: Facts) -> None:
         )
 
 
-def _unfit(runner: ForeignRunner, engine: str, facts: Facts, transport: Transport) -> str:
-    """Say why a foreign runner must not be pushed to a device, or nothing."""
+def _unfit(runner: RegisteredRunner, engine: str, facts: Facts, transport: Transport) -> str:
+    """Say why a registered runner must not be pushed to a device, or nothing."""
     if runner.spec.engine != engine:
         return f"it measures {runner.spec.engine}, not {engine}"
     return "; ".join(faults(runner, facts, missing_libraries(transport, runner)))

@@ -26,7 +26,7 @@ _COMMANDS = {
     "results": ("results", "List and show stored runs, launches and logs."),
     "devices": ("devices", "List, add, probe and trust devices; start and stop emulated boards."),
     "models": ("models", "List, build and show models."),
-    "runners": ("runners", "Add, list and check foreign runners (benchmark_bin)."),
+    "runners": ("runners", "Build, register and check native and foreign runners."),
     "init": ("init", "Make a new workspace."),
     "schema": ("schema", "Print the JSON Schema of a kind of file, for editors."),
     "doctor": ("doctor", "Check what is present, what is missing, and how to mend it."),

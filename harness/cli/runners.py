@@ -1,4 +1,4 @@
-"""``harness runners``: programs that measure and were not built by the harness."""
+"""``harness runners``: programs that measure, built here or brought by the user."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.errors import ExitCode
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from harness.devices.runners import ForeignRunner
+    from harness.devices.runners import RegisteredRunner
 
 __all__ = ["runners"]
 
@@ -27,13 +27,16 @@ ABIS = ["arm64-linux", "armv7hf-linux", "x86_64-linux", "android-arm64", "androi
 @click.group(
     epilog="""\b
 Examples:
+  harness runners build onnxruntime --abi arm64-linux -o edge-runner
+  harness runners add edge-runner ./edge-runner --engine onnxruntime --abi arm64-linux \\
+      --lib libonnxruntime.so.1.31.1
   harness runners add benchmark_bin ./benchmark_bin --engine paddle-lite --abi arm64-linux
   harness runners check benchmark_bin-arm64-linux rk3588
   harness runners list
 """
 )
 def runners() -> None:
-    """Add, list and check foreign runners: Paddle Lite's own benchmark_bin."""
+    """Build and register runners: our native one, and Paddle Lite's own benchmark_bin."""
 
 
 runners.add_command(build)
@@ -51,9 +54,9 @@ A device then names it in its file:
     paddle-lite: { runner: benchmark_bin-arm64-linux }
 """
 )
-@click.argument("tool", type=click.Choice(["benchmark_bin"]))
+@click.argument("tool", type=click.Choice(["edge-runner", "benchmark_bin"]))
 @click.argument("program", metavar="FILE", type=click.Path(path_type=Path))
-@click.option("--engine", type=click.Choice(["paddle-lite"]), required=True)
+@click.option("--engine", type=click.Choice(["paddle-lite", "onnxruntime"]), required=True)
 @click.option("--abi", type=click.Choice(ABIS), required=True, help="What it is built for.")
 @click.option(
     "--lib",
@@ -63,7 +66,7 @@ A device then names it in its file:
     type=click.Path(path_type=Path),
     help="A shared library to push beside it; several times for several.",
 )
-@click.option("--name", help="What to call it; by default TOOL-ABI.")
+@click.option("--name", help="What to call it; by default TOOL-ABI, or TOOL-ENGINE-ABI.")
 @click.pass_context
 def add(
     ctx: click.Context,
@@ -75,12 +78,21 @@ def add(
     libraries: tuple[Path, ...],
     name: str | None,
 ) -> None:
-    """Register a foreign runner: its ELF file is read, and copied into the workspace."""
+    """Register a runner: its ELF file is read, and copied into the workspace.
+
+    edge-runner is what 'harness runners build' makes; benchmark_bin is Paddle Lite's own.
+    """
     from harness.devices.runners import add as register
 
     spec = {"tool": tool, "engine": engine, "abi": abi}
     workspace = workspace_of(ctx)
-    runner = register(workspace, name or f"{tool}-{abi}", spec, program, list(libraries))
+    runner = register(
+        workspace,
+        name or f"{tool}-{engine}-{abi}" if tool == "edge-runner" else f"{tool}-{abi}",
+        spec,
+        program,
+        list(libraries),
+    )
     click.echo(workspace.runners / f"{runner.name}.yaml")
     for line in _needs_in_words(runner):
         click.echo(line, err=True)
@@ -102,7 +114,7 @@ Examples:
 @as_json
 @click.pass_context
 def list_runners(ctx: click.Context, *, as_json: bool) -> None:
-    """List the workspace's foreign runners."""
+    """List the workspace's runners."""
     from rich.table import Table
 
     from harness.cli.terminal import console
@@ -198,7 +210,7 @@ def check(ctx: click.Context, name: str, device_name: str, *, as_json: bool) -> 
         ctx.exit(int(ExitCode.SPECIFICATION))
 
 
-def _needs_in_words(runner: ForeignRunner) -> Iterator[str]:
+def _needs_in_words(runner: RegisteredRunner) -> Iterator[str]:
     from harness.devices.runners import version_text
 
     glibc = f", glibc {version_text(runner.glibc)} or newer" if runner.glibc else ""
@@ -206,7 +218,7 @@ def _needs_in_words(runner: ForeignRunner) -> Iterator[str]:
     yield f"{runner.name} is {runner.spec.abi}; it needs {libraries}{glibc}"
 
 
-def _as_json(runner: ForeignRunner) -> dict[str, Any]:
+def _as_json(runner: RegisteredRunner) -> dict[str, Any]:
     from harness.devices.runners import version_text
 
     return {

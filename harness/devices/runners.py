@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from harness.workspace import Workspace
 
 __all__ = [
-    "ForeignRunner",
+    "RegisteredRunner",
     "RunnerSpec",
     "add",
     "faults",
@@ -72,7 +72,8 @@ class RunnerSpec(Spec):
     Attributes
     ----------
     tool
-        What it is: which adapter starts it and reads its output.
+        What it is: ``edge-runner``, which keeps the runner contract (``harness runners build``),
+        or a foreign one, whose output is translated.
     engine
         What it measures.
     program
@@ -82,8 +83,8 @@ class RunnerSpec(Spec):
     """
 
     description: str = ""
-    tool: Literal["benchmark_bin"]
-    engine: Literal["paddle-lite"]
+    tool: Literal["edge-runner", "benchmark_bin"]
+    engine: Literal["paddle-lite", "onnxruntime"]
     abi: ABI
     program: Digest
     libraries: dict[Annotated[str, StringConstraints(pattern=_LIBRARY)], Digest] = Field(
@@ -92,7 +93,7 @@ class RunnerSpec(Spec):
 
 
 @dataclass(frozen=True)
-class ForeignRunner:
+class RegisteredRunner:
     """A registered runner.
 
     Attributes
@@ -136,7 +137,7 @@ class ForeignRunner:
 
 def add(
     workspace: Workspace, name: str, spec: Mapping[str, str], program: Path, libraries: list[Path]
-) -> ForeignRunner:
+) -> RegisteredRunner:
     """Register a runner: its files are copied into the workspace.
 
     Parameters
@@ -187,7 +188,7 @@ def add(
         path.write_text(dump(described), encoding="utf-8")
     except OSError as error:
         raise SpecificationError(f"{error.filename}: {error.strerror}") from error
-    return ForeignRunner(name, described, store)
+    return RegisteredRunner(name, described, store)
 
 
 def _keep(source: Path, store: Path) -> str:
@@ -200,7 +201,7 @@ def _keep(source: Path, store: Path) -> str:
     return digest
 
 
-def load_runners(workspace: Workspace) -> dict[str, ForeignRunner]:
+def load_runners(workspace: Workspace) -> dict[str, RegisteredRunner]:
     """Return all runners by name.
 
     Raises
@@ -211,7 +212,7 @@ def load_runners(workspace: Workspace) -> dict[str, ForeignRunner]:
     return {name: load_runner(workspace, name) for name in names(workspace.runners)}
 
 
-def load_runner(workspace: Workspace, name: str) -> ForeignRunner:
+def load_runner(workspace: Workspace, name: str) -> RegisteredRunner:
     """Return one runner.
 
     Raises
@@ -221,7 +222,7 @@ def load_runner(workspace: Workspace, name: str) -> ForeignRunner:
     """
     otherwise = "add one: harness runners add benchmark_bin FILE ..."
     path = named(workspace.runners, name, "runner", otherwise=otherwise)
-    runner = ForeignRunner(name, load(path, RunnerSpec), workspace.state / "runners")
+    runner = RegisteredRunner(name, load(path, RunnerSpec), workspace.state / "runners")
     for what, file in {runner.spec.tool: runner.program, **runner.libraries}.items():
         if not file.is_file() or sha256_of(file) != file.name:
             raise SpecificationError(
@@ -231,7 +232,7 @@ def load_runner(workspace: Workspace, name: str) -> ForeignRunner:
     return runner
 
 
-def missing_libraries(transport: Transport, runner: ForeignRunner) -> tuple[str, ...]:
+def missing_libraries(transport: Transport, runner: RegisteredRunner) -> tuple[str, ...]:
     """Ask a device which of the libraries that a runner needs it does not have.
 
     Raises
@@ -256,7 +257,7 @@ def missing_libraries(transport: Transport, runner: ForeignRunner) -> tuple[str,
     return tuple(name for name in runner.needed if name in set(missing))
 
 
-def faults(runner: ForeignRunner, facts: Facts, missing: Sequence[str]) -> list[str]:
+def faults(runner: RegisteredRunner, facts: Facts, missing: Sequence[str]) -> list[str]:
     """Say why a runner cannot run on a device, each reason in a sentence.
 
     What the device did not tell (its libc, say) counts as no fault.

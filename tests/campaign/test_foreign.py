@@ -8,7 +8,7 @@ import pytest
 
 from harness.analysis.cases import case_results
 from harness.campaign.runners import BenchmarkBin
-from harness.devices.runners import ForeignRunner, RunnerSpec
+from harness.devices.runners import RegisteredRunner, RunnerSpec
 from harness.hashing import sha256_of
 from harness.results.schema import Category, Estimator, Status
 
@@ -74,7 +74,7 @@ def launch(bench):
         spec = RunnerSpec(
             tool="benchmark_bin", engine="paddle-lite", abi="x86_64-linux", program=digest
         )
-        registered = ForeignRunner("double", spec, bench.folder)
+        registered = RegisteredRunner("double", spec, bench.folder)
         bench.foreign = BenchmarkBin(registered, bench.reference[1])
         bench.doubles["double"] = ""
         run = bench.run(**({"redo_budget": 0} | protocol))

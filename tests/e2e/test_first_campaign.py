@@ -10,6 +10,7 @@ import pytest
 
 from harness.devices.connect import connect
 from harness.devices.inventory import load_device
+from harness.models import environments
 from harness.workspace import Workspace
 
 pytestmark = pytest.mark.e2e
@@ -127,6 +128,23 @@ def test_a_second_run_expects_what_the_first_took(lab, measured):
     planned = lab("plan", "campaigns/both.yaml")
     assert "5 cases, 10 launches" in planned
     assert "guessed" not in planned
+
+
+def test_a_native_runner_measures_without_python(lab):
+    program = lab.root / "edge-runner"
+    lab("runners", "build", "onnxruntime", "--abi", "x86_64-linux", "-o", program)
+    environment = environments.python("onnxruntime", print).parent.parent
+    (library,) = environment.glob("lib/python*/site-packages/onnxruntime/capi/libonnxruntime.so.*")
+    what = ("--engine", "onnxruntime", "--abi", "x86_64-linux", "--lib", library)
+    lab("runners", "add", "edge-runner", program, *what, "--name", "native")
+    path = _with_engine(lab, "native", "{runner: native}")
+    lab("run", path)
+    run = lab.show()
+    assert [case["state"] for case in run["cases"]] == ["measured"]
+    for launch in run["launches"]:
+        assert launch["outputs"]["passed"]
+        assert launch["runner"].startswith("native ")
+        assert launch["exit"]["reason"] == "exited"
 
 
 def _interrupted(lab, how):
