@@ -1,17 +1,23 @@
-"""The emulated board's boot, and the controller's memory while it measures."""
+"""The emulated board's boot, what a launch costs there, and the controller's memory."""
 
 from __future__ import annotations
 
 import os
 import re
 import shutil
+import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from harness.campaign.launch import Launcher
 from harness.devices.emulated.board import Board
+from harness.native.supervisor import supervisor
+from harness.results.contract import Job
+from harness.transport.ssh import SshTransport
 from harness.workspace import Workspace
 
 REPOSITORY = Path(__file__).parent.parent
@@ -80,3 +86,26 @@ def test_controller_memory(workspace, at_most):
     assert done.returncode == 0, done.stderr
     peak = int(re.search(r"VmHWM:\s+(\d+) kB", done.stderr)[1]) * 1024
     at_most("controller memory in a campaign", peak / MB, "MB", 300, "VmHWM of harness run")
+
+
+def test_launch_cost(board, at_most):
+    launches = 15
+    endpoint = board.endpoint()
+    program = supervisor("arm64-linux", print)
+    beyond = []
+    with SshTransport(endpoint.target, endpoint.host_keys) as transport:
+        launcher = Launcher(transport, "/data/edge-harness", program)
+        launcher.living()  # connects, and pushes the supervisor
+        for number in range(launches):
+            job = Job(launch=f"cost-{number}", engine="none", files={}, inputs=[])
+            begin = time.monotonic()
+            ended = launcher.run(job, {}, ["true"])
+            beyond.append(time.monotonic() - begin - ended.seconds)
+            assert ended.status == 0
+    at_most(
+        "launch on the board beyond the runner",
+        statistics.median(beyond) * 1000,
+        "ms",
+        150,
+        f"median of {launches}, warm link",
+    )
