@@ -86,13 +86,8 @@ def add(
 
     spec = {"tool": tool, "engine": engine, "abi": abi}
     workspace = workspace_of(ctx)
-    runner = register(
-        workspace,
-        name or f"{tool}-{engine}-{abi}" if tool == "edge-runner" else f"{tool}-{abi}",
-        spec,
-        program,
-        list(libraries),
-    )
+    usual = [tool, engine, abi] if tool == "edge-runner" else [tool, abi]
+    runner = register(workspace, name or "-".join(usual), spec, program, list(libraries))
     click.echo(workspace.runners / f"{runner.name}.yaml")
     for line in _needs_in_words(runner):
         click.echo(line, err=True)
