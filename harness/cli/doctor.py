@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+from ctypes.util import find_library
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,8 @@ def _checks(ctx: click.Context) -> Iterator[Check]:
         yield Check("workspace", None, "everything", error.hint or "")
     yield _tool("qemu-system-aarch64", "qemu-system-arm", "the emulated boards")
     yield _tool("mke2fs", "e2fsprogs", "building the emulated boards")
+    openmp = find_library("gomp")
+    yield Check("libgomp", openmp, "Paddle's tools and engines here", "apt-get install libgomp1")
     yield _tool("apt-get", "apt", "building the emulated boards (a Debian system)")
     try:
         yield Check("python3.10", str(interpreters.find("3.10")), "building models, Paddle Lite")
