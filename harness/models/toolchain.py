@@ -57,6 +57,7 @@ def run(command: Sequence[str], *, name: str, folder: Path) -> None:
     log = cache_dir() / "logs" / f"{name.replace(' ', '-')}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     environment = {key: value for key, value in os.environ.items() if key not in _UNWANTED}
+    environment["PYTHONUNBUFFERED"] = "1"  # so that the log's last line is the last that was said
     with log.open("w", encoding="utf-8") as output:
         output.write(f"$ {shlex.join(command)}\n\n")
         output.flush()
