@@ -168,8 +168,7 @@ def begin(
             models=[_model_record(model) for model in lab.models.values()],
             cases=records,
         )
-        store.create(run)
-        yield _session(run, prepared, bench, store)
+        yield _session(store.create(run), prepared, bench, store)
 
 
 @contextmanager

@@ -8,10 +8,11 @@ unique: a run that is killed at any point goes on with no result lost or doubled
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ForeignKey, UniqueConstraint, create_engine, event, func, select, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from harness.errors import ResultsError, SpecificationError
@@ -109,10 +110,22 @@ class Store:
         """Close the database."""
         self._engine.dispose()
 
-    def create(self, run: Run) -> None:
-        """Store a new run, before its first launch."""
-        with self._session() as session, session.begin():
-            session.add(_RunRow(**_run_columns(run)))
+    def create(self, run: Run) -> Run:
+        """Store a new run, before its first launch, and return it.
+
+        Where another run has its id (the campaign was begun twice in one second), the id gets a
+        number.
+        """
+        wanted = run.id
+        for number in count(2):
+            try:
+                with self._session() as session, session.begin():
+                    session.add(_RunRow(**_run_columns(run)))
+                break
+            except IntegrityError:
+                # Not a dash: a run's launches are known by "<run>-".
+                run = run.model_copy(update={"id": f"{wanted}.{number}"})
+        return run
 
     def update(self, run: Run) -> None:
         """Store what changed of a run: its end, or its devices' facts. Launches stay."""

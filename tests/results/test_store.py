@@ -48,6 +48,12 @@ def test_what_is_stored_comes_back(store, tmp_path):
         assert another.expected_wall_s(CASE.id) == 4.0
 
 
+def test_runs_begun_in_the_same_second_are_two(store):
+    ids = [store.create(_run()).id for _ in range(3)]
+    assert ids == ["r1", "r1.2", "r1.3"]
+    assert [store.load(run_id).id for run_id in ids] == ids
+
+
 def test_a_launch_is_stored_once(store):
     store.create(_run())
     store.add("r1", _launch())
