@@ -9,17 +9,17 @@ import pytest
 
 @dataclass(frozen=True)
 class Figure:
-    """What was measured, and what it may be at most."""
+    """What was measured, what it may be, and whether it is; none where it has no bound."""
 
     name: str
-    value: float
-    unit: str
-    bound: float
+    value: str
+    bound: str
+    kept: bool | None
     how: str
 
-    @property
-    def kept(self) -> bool:
-        return self.value <= self.bound
+    def __str__(self) -> str:
+        verdict = {True: "kept", False: "MISSED", None: "-"}[self.kept]
+        return f"{verdict:<6}  {self.name:<45} {self.value:<28} {self.bound}   ({self.how})"
 
 
 _FIGURES = pytest.StashKey[list[Figure]]()
@@ -30,22 +30,41 @@ def pytest_configure(config):
 
 
 @pytest.fixture
-def at_most(request):
-    """Record a figure with its upper bound; the benchmark fails where it is missed."""
+def record(request):
+    """Record a figure; the benchmark fails where its bound is missed."""
 
-    def record(name: str, value: float, unit: str, bound: float, how: str) -> None:
-        figure = Figure(name, value, unit, bound, how)
+    def keep(figure: Figure) -> None:
         request.config.stash[_FIGURES].append(figure)
-        assert figure.kept, f"{name}: {value:.3g} {unit}, above its bound of {bound:g} {unit}"
+        assert figure.kept is not False, f"{figure.name}: {figure.value}, and not {figure.bound}"
 
-    return record
+    return keep
+
+
+@pytest.fixture
+def at_most(record):
+    """Record a figure with its upper bound; without one it is only reported."""
+
+    def measured(name: str, value: float, unit: str, bound: float | None, how: str) -> None:
+        kept = None if bound is None else value <= bound
+        limit = "no bound" if bound is None else f"at most {bound:g} {unit}".rstrip()
+        record(Figure(name, f"{value:.3g} {unit}", limit, kept, how))
+
+    return measured
+
+
+@pytest.fixture
+def within(record):
+    """Record the interval of a ratio, which must lie within a margin around 1."""
+
+    def measured(name: str, ratio, margin: float, how: str) -> None:
+        kept = 1 - margin <= ratio.low and ratio.high <= 1 + margin
+        value = f"{ratio.center:.4f} [{ratio.low:.4f}, {ratio.high:.4f}]"
+        record(Figure(name, value, f"within 1 ± {margin:g}", kept, how))
+
+    return measured
 
 
 def pytest_terminal_summary(terminalreporter, config):
     terminalreporter.section("figures and their bounds")
     for figure in config.stash[_FIGURES]:
-        verdict = "kept  " if figure.kept else "MISSED"
-        terminalreporter.write_line(
-            f"{verdict}  {figure.name:<42} {figure.value:>8.3g} {figure.unit:<3}"
-            f" at most {figure.bound:g} {figure.unit}   ({figure.how})"
-        )
+        terminalreporter.write_line(str(figure))
