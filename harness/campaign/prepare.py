@@ -9,6 +9,7 @@ from harness import engines
 from harness.campaign.runners import BenchmarkBin, NativeRunner, PythonRunner
 from harness.models import build, environments
 from harness.models.toolchain import ToolchainError
+from harness.native.build import build as build_runner
 from harness.results.contract import Job
 from harness.results.schema import CaseRecord
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from harness.models.manifest import Model
     from harness.results.schema import ArtifactRecord, Case, Protocol
 
-__all__ = ["Prepared", "RegisteredOn", "prepare"]
+__all__ = ["Prepared", "RegisteredOn", "prepare", "refusal"]
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,15 @@ def prepare(
     return records, prepared
 
 
+def refusal(case: Case, device: Device, model: Model) -> str | None:
+    """Say why a case cannot be measured, by the files of its device and model alone."""
+    if case.engine not in device.spec.engines:
+        return f"{device.name} has no engine '{case.engine}' in its file"
+    if engines.get(case.engine).format not in build.targets(model):
+        return f"{model.name} is no model for engine '{case.engine}'"
+    return None
+
+
 class _RefusedError(Exception):
     """A case must not run; its artifact may have been built."""
 
@@ -136,9 +146,8 @@ def _prepare(
     runners: Mapping[tuple[str, str], RegisteredOn],
     progress: Callable[[str], None],
 ) -> Prepared:
-    spec = device.spec.engines.get(case.engine)
-    if spec is None:
-        raise _RefusedError(f"{device.name} has no engine '{case.engine}' in its file")
+    if refused := refusal(case, device, model):
+        raise _RefusedError(refused)
     registered = runners.get((device.name, case.engine))
     if registered and registered.fault:
         raise _RefusedError(f"runner '{registered.runner.name}': {registered.fault}")
@@ -148,21 +157,25 @@ def _prepare(
     if refused := engine.refuse(device.spec, paths):
         raise _RefusedError(refused, artifact.record)
     reference = build.reference(model, progress=progress)
-    runner = _runner(registered, spec, reference, progress)
+    runner = _runner(case, device, registered, reference, progress)
     return Prepared(case, model, artifact, runner, reference)
 
 
 def _runner(
+    case: Case,
+    device: Device,
     registered: RegisteredOn | None,
-    spec: EngineSpec,
     reference: Mapping[int, list[NDArray[Any]]],
     progress: Callable[[str], None],
 ) -> Runner:
+    spec = device.spec.engines[case.engine]
+    if spec.built_in:
+        return NativeRunner(build_runner(case.engine, device.spec.abi, progress=progress))
     if registered is None:
         return PythonRunner(_interpreter(spec, progress))
     if registered.runner.spec.tool == "benchmark_bin":
         return BenchmarkBin(registered.runner, next(iter(reference.values())))
-    return NativeRunner(registered.runner)
+    return NativeRunner(registered.runner.program, registered.runner.libraries)
 
 
 def _interpreter(spec: EngineSpec, progress: Callable[[str], None]) -> str:

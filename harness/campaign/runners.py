@@ -6,7 +6,7 @@ import abc
 import math
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ import numpy as np
 from harness.engines import benchmark_bin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from harness.results.contract import Job, Outputs
 
 __all__ = ["BenchmarkBin", "NativeRunner", "PythonRunner", "Runner"]
+
+_PROGRAM = "edge-runner"
 
 
 class Runner(abc.ABC):
@@ -89,13 +91,20 @@ class PythonRunner(Runner):
 
 @dataclass(frozen=True)
 class NativeRunner(Runner):
-    """Our runner in C++, for devices without Python; the user registered what was built."""
+    """Our runner in C++, for devices without Python.
 
-    registered: RegisteredRunner
+    Attributes
+    ----------
+    libraries
+        What lies beside it, by name.
+    """
+
+    program: Path
+    libraries: Mapping[str, Path] = field(default_factory=dict)
 
     def adapt(self, job: Job) -> Job:
         """See :meth:`Runner.adapt`: ONNX Runtime is loaded by the name of its file."""
-        names = self.registered.libraries
+        names = self.libraries
         library = next((name for name in names if name.startswith("libonnxruntime.so")), None)
         files = job.files | ({"library": library} if library else {})
         return job.model_copy(update={"files": files})
@@ -104,12 +113,12 @@ class NativeRunner(Runner):
     def files(self, job: Job) -> Iterator[dict[str, Path]]:
         """See :meth:`Runner.files`."""
         del job
-        yield {self.registered.spec.tool: self.registered.program, **self.registered.libraries}
+        yield {_PROGRAM: self.program, **self.libraries}
 
     def command(self, job: Job) -> list[str]:
         """See :meth:`Runner.command`."""
         del job
-        return [f"./{self.registered.spec.tool}", "job.json"]
+        return [f"./{_PROGRAM}", "job.json"]
 
 
 @dataclass(frozen=True)

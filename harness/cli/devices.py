@@ -295,7 +295,7 @@ def _interpreters(device: Device) -> dict[str, str | None]:
 
     found: dict[str, str | None] = {}
     for engine, spec in device.spec.engines.items():
-        if spec.runner:
+        if spec.runner or spec.built_in:
             continue
         found[engine] = spec.python
         if spec.environment:
@@ -354,6 +354,8 @@ def _facts_in_words(device: Device, facts: Facts) -> Iterator[tuple[str, str]]:
         if spec.runner:
             command = f"harness runners check {spec.runner} {device.name}"
             yield "engine", f"{engine} by runner {spec.runner}; whether it fits: {command}"
+        elif spec.built_in:
+            yield "engine", f"{engine} by the harness's own runner"
 
 
 def _cpus_in_words(cpus: Cpus) -> str:

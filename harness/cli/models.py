@@ -73,7 +73,7 @@ Examples:
 @click.option(
     "--format",
     "artifact_format",
-    type=click.Choice(["pdmodel", "onnx", "nb", "reference"]),
+    type=click.Choice(["pdmodel", "onnx", "nb", "reference", "calibration"]),
     help="Only this format.",
 )
 @click.option("--target", type=click.Choice(["x86", "arm"]), help="Only .nb files for this target.")
@@ -95,8 +95,9 @@ def build(
     from rich.table import Table
 
     from harness.cli.terminal import console, steps
-    from harness.models.build import TARGETS, find
+    from harness.errors import SpecificationError
     from harness.models.build import build as build_artifact
+    from harness.models.build import find, targets
     from harness.models.manifest import load_model, load_models
 
     if target and artifact_format not in (None, "nb"):
@@ -104,19 +105,21 @@ def build(
     workspace = workspace_of(ctx)
     chosen = [load_model(workspace, name) for name in names] or load_models(workspace).values()
     wanted = [
-        (kind, place)
-        for kind, places in TARGETS.items()
+        (model, kind, place)
+        for model in chosen
+        for kind, places in targets(model).items()
         for place in places
         if artifact_format in (None, kind) and target in (None, place)
     ]
+    if not wanted:
+        raise SpecificationError("none of these models has such artifacts")
     built: list[tuple[str, Artifact, bool, float]] = []
     with steps() as shown:
-        for model in chosen:
-            for kind, place in wanted:
-                cached = find(model, kind, place) is not None
-                began = time.monotonic()
-                artifact = build_artifact(model, kind, place, progress=shown.update)
-                built.append((model.name, artifact, cached, time.monotonic() - began))
+        for model, kind, place in wanted:
+            cached = find(model, kind, place) is not None
+            began = time.monotonic()
+            artifact = build_artifact(model, kind, place, progress=shown.update)
+            built.append((model.name, artifact, cached, time.monotonic() - began))
     if as_json:
         rows = [
             {"model": name, "cached": cached, "seconds": seconds, **_artifact_as_json(artifact)}
@@ -240,10 +243,10 @@ def push(
 
 
 def _built(model: Model) -> Iterator[Artifact]:
-    from harness.models.build import TARGETS, find
+    from harness.models.build import find, targets
 
-    for artifact_format, targets in TARGETS.items():
-        for target in targets:
+    for artifact_format, places in targets(model).items():
+        for target in places:
             if artifact := find(model, artifact_format, target):
                 yield artifact
 

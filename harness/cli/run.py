@@ -54,6 +54,7 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
     """
     from harness import engines
     from harness.campaign.plan import expect
+    from harness.campaign.prepare import refusal
     from harness.campaign.session import Lab, select
     from harness.campaign.spec import load_campaign
     from harness.models import build
@@ -66,15 +67,16 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
     lab = Lab.of(workspace, cases)
     rows = []
     for case, launches in cases:
-        device, engine = lab.devices[case.device], engines.get(case.engine)
-        artifact = build.find(lab.models[case.model], engine.format, engine.target(device.spec))
-        missing = case.engine not in device.spec.engines
+        device, model = lab.devices[case.device], lab.models[case.model]
+        engine, refused = engines.get(case.engine), refusal(case, device, model)
+        target = engine.target(device.spec)
+        artifact = None if refused else build.find(model, engine.format, target)
         rows.append(
             CaseRecord(
                 case=case,
                 launches=launches,
                 artifact=artifact.record if artifact else None,
-                refused=f"{device.name} has no engine '{case.engine}'" if missing else None,
+                refused=refused,
             )
         )
     with closing(Store(workspace.database)) as store:

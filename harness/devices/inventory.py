@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from harness.workspace import Name, cache_dir
 from harness.yamlfile import Spec, load, named, names
@@ -18,9 +18,13 @@ __all__ = ["ABI", "Device", "DeviceSpec", "EngineSpec", "load_device", "load_dev
 
 ABI = Literal["arm64-linux", "armv7hf-linux", "x86_64-linux", "android-arm64", "android-armv7"]
 
+# The runner of these is the harness's own, on every device.
+_BUILT_IN = frozenset({"calibration"})
+_ONE_WAY = "give one of 'python', 'environment' and 'runner'"
+
 
 class EngineSpec(Spec):
-    """How an engine is started on a device.
+    """How an engine is started on a device; ``{}`` for ``calibration``, which the harness brings.
 
     Attributes
     ----------
@@ -38,10 +42,14 @@ class EngineSpec(Spec):
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        given = (self.python, self.environment, self.runner)
-        if sum(way is not None for way in given) != 1:
-            raise ValueError("give one of 'python', 'environment' and 'runner'")
+        if sum(way is not None for way in (self.python, self.environment, self.runner)) > 1:
+            raise ValueError(_ONE_WAY)
         return self
+
+    @property
+    def built_in(self) -> bool:
+        """Whether the harness itself brings what runs it."""
+        return self.python is self.environment is self.runner is None
 
 
 class DeviceSpec(Spec):
@@ -75,6 +83,16 @@ class DeviceSpec(Spec):
     host: Name | None = None
     workdir: Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9._/-]*$")] | None = None
     engines: dict[Name, EngineSpec] = Field(default_factory=dict)
+
+    @field_validator("engines")
+    @classmethod
+    def _startable(cls, engines: dict[str, EngineSpec]) -> dict[str, EngineSpec]:
+        for name, spec in engines.items():
+            if spec.built_in and name not in _BUILT_IN:
+                raise ValueError(f"{name}: {_ONE_WAY}")
+            if name in _BUILT_IN and not spec.built_in:
+                raise ValueError(f"the harness brings {name} itself: write '{name}: {{}}'")
+        return engines
 
     @model_validator(mode="after")
     def _reachable(self) -> Self:

@@ -1,6 +1,7 @@
 """The host side of each inference engine."""
 
 from harness.engines.base import Engine
+from harness.engines.calibration import CALIBRATION
 from harness.engines.onnxruntime import ONNXRUNTIME
 from harness.engines.paddle_inference import PADDLE_INFERENCE
 from harness.engines.paddle_lite import PADDLE_LITE
@@ -9,7 +10,9 @@ from harness.yamlfile import nearest
 
 __all__ = ["ENGINES", "Engine", "get"]
 
-ENGINES = {engine.name: engine for engine in (PADDLE_LITE, PADDLE_INFERENCE, ONNXRUNTIME)}
+ENGINES = {
+    engine.name: engine for engine in (PADDLE_LITE, PADDLE_INFERENCE, ONNXRUNTIME, CALIBRATION)
+}
 
 
 def get(name: str) -> Engine:

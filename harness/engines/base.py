@@ -23,7 +23,7 @@ class Engine:
     name
         As campaigns and inventory write it.
     format
-        Of the artifacts that it loads: ``nb``, ``pdmodel`` or ``onnx``.
+        Of the artifacts that it loads: ``nb``, ``pdmodel``, ``onnx`` or ``calibration``.
     """
 
     name: str

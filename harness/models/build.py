@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 import shutil
+import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,11 +26,13 @@ from pydantic import ValidationError
 from harness.errors import SpecificationError
 from harness.hashing import sha256_of
 from harness.models import environments
+from harness.models.calibration import CalibrationSource
 from harness.models.manifest import PackageSource
 from harness.models.once import make_once
 from harness.models.toolchain import ToolchainError, run
 from harness.results.contract import INPUT_SPEC_VERSION
 from harness.results.schema import ArtifactRecord
+from harness.runner.python import edge_runner
 from harness.workspace import cache_dir
 from harness.yamlfile import nearest
 
@@ -40,13 +44,14 @@ if TYPE_CHECKING:
     from harness.models.environments import Environment
     from harness.models.manifest import Model
 
-__all__ = ["TARGETS", "Artifact", "build", "find", "reference"]
+__all__ = ["TARGETS", "Artifact", "build", "find", "reference", "targets"]
 
 TARGETS = {
     "pdmodel": ("any",),
     "onnx": ("any",),
     "nb": ("x86", "arm"),
     "reference": ("any",),
+    "calibration": ("any",),
 }
 """The formats of artifacts, and what each can be built for."""
 
@@ -57,6 +62,7 @@ _ROLES = {
     "onnx": {"model": "model.onnx"},
     "nb": {"model": "model.nb"},
     "reference": {"outputs": "outputs.npz"},
+    "calibration": {"model": "model.json"},
 }
 _RECORD = "provenance.json"
 _RUNNER = "edge_runner.py"
@@ -91,6 +97,8 @@ class _Recipe:
     ----------
     stage
         The script ``stages/<stage>.py``.
+    environment
+        What it runs in; none for a script that needs but Python.
     options
         The request that the script is given.
     source
@@ -100,7 +108,7 @@ class _Recipe:
     format: str
     target: str
     stage: str
-    environment: Environment
+    environment: Environment | None
     options: dict[str, Any]
     source: _Recipe | None = None
 
@@ -114,7 +122,7 @@ class _Recipe:
             "format": self.format,
             "target": self.target,
             "script": hashlib.sha256(self.script.read_bytes()).hexdigest(),
-            "lock": self.environment.digest,
+            "lock": self.environment.digest if self.environment else None,
             "options": self.options,
             "source": self.source.id if self.source else None,
         }
@@ -133,14 +141,16 @@ def build(
     Parameters
     ----------
     artifact_format
-        ``pdmodel``, ``onnx``, ``nb`` or ``reference`` (outputs to check others against).
+        ``pdmodel``, ``onnx``, ``nb`` or ``reference`` (outputs to check others against); for a
+        calibration model ``calibration`` alone.
     target
         ``x86`` or ``arm`` for ``nb``; ``any`` for the others.
 
     Raises
     ------
     SpecificationError
-        There is no such format or target, or the manifest names an unknown environment.
+        There is no such format or target for that model, or the manifest names an unknown
+        environment.
     ToolchainError
         A stage failed.
     """
@@ -152,8 +162,16 @@ def find(model: Model, artifact_format: str, target: str = "any") -> Artifact | 
     return _read(_recipe(model, artifact_format, target))
 
 
+def targets(model: Model) -> Mapping[str, tuple[str, ...]]:
+    """Return the formats that a model can be built in, and what each can be built for."""
+    calibration = isinstance(model.manifest.source, CalibrationSource)
+    return {name: TARGETS[name] for name in TARGETS if (name == "calibration") == calibration}
+
+
 def reference(model: Model, *, progress: Callable[[str], None]) -> Mapping[int, list[NDArray[Any]]]:
     """Return a model's reference outputs by check seed; they are computed if they are not there.
+
+    A calibration model's outputs are its inputs.
 
     Raises
     ------
@@ -162,6 +180,11 @@ def reference(model: Model, *, progress: Callable[[str], None]) -> Mapping[int, 
     ToolchainError
         A stage failed.
     """
+    if isinstance(model.manifest.source, CalibrationSource):
+        return {
+            seed: [edge_runner.make_input(spec, seed, n) for n, spec in enumerate(_inputs(model))]
+            for seed in model.manifest.check_seeds
+        }
     artifact = build(model, "reference", progress=progress)
     outputs: dict[int, list[NDArray[Any]]] = {seed: [] for seed in model.manifest.check_seeds}
     with np.load(artifact.path("outputs"), allow_pickle=False) as arrays:
@@ -171,16 +194,18 @@ def reference(model: Model, *, progress: Callable[[str], None]) -> Mapping[int, 
 
 
 def _recipe(model: Model, artifact_format: str, target: str) -> _Recipe:
-    if artifact_format not in TARGETS:
+    possible = targets(model)
+    if artifact_format not in possible:
         raise SpecificationError(
-            f"unknown artifact format '{artifact_format}'", hint=nearest(artifact_format, TARGETS)
+            f"'{artifact_format}' is no artifact format of model '{model.name}'",
+            hint=nearest(artifact_format, possible),
         )
-    if target not in TARGETS[artifact_format]:
+    if target not in possible[artifact_format]:
         raise SpecificationError(
             f"'{artifact_format}' artifacts are not built for '{target}'",
-            hint=nearest(target, TARGETS[artifact_format]),
+            hint=nearest(target, possible[artifact_format]),
         )
-    exported = _export_recipe(model)
+    exported = _source_recipe(model)
     paddle = environments.get("paddle")
     if artifact_format == "nb":
         return _Recipe("nb", target, "opt", paddle, {"target": target}, exported)
@@ -197,10 +222,15 @@ def _recipe(model: Model, artifact_format: str, target: str) -> _Recipe:
     return exported
 
 
-def _export_recipe(model: Model) -> _Recipe:
+def _source_recipe(model: Model) -> _Recipe:
+    """Return how the artifact is made that a model's others are made from."""
     source = model.manifest.source
+    options: dict[str, Any]
+    if isinstance(source, CalibrationSource):
+        options = source.settings | {"inputs": [spec.name for spec in model.manifest.inputs]}
+        return _Recipe("calibration", "any", "calibration", None, options)
     if isinstance(source, PackageSource):
-        options: dict[str, Any] = {"model": source.model, "params": source.params}
+        options = {"model": source.model, "params": source.params}
         return _Recipe("pdmodel", "any", "take", environments.get(source.environment), options)
     options = {
         "function": source.function,
@@ -237,11 +267,16 @@ def _make(recipe: _Recipe, model: str, folder: Path, progress: Callable[[str], N
         for name in source.roles.values():
             (work / name).symlink_to(source.folder / name)
     (work / _RUNNER).symlink_to(_resource("runner", "python", _RUNNER))
-    python = environments.python(recipe.environment.name, progress)
+    environment = recipe.environment
+    if environment:
+        python = str(environments.python(environment.name, progress))
+        tools = {"python": environment.version, **environment.tools}
+    else:
+        python, tools = sys.executable, {"python": platform.python_version()}
     progress(f"building {step} ({recipe.stage})")
     request = json.dumps(recipe.options)
     started, clock = datetime.now(UTC), time.monotonic()
-    run([str(python), "-I", str(recipe.script), request], name=step, folder=work)
+    run([python, "-I", str(recipe.script), request], name=step, folder=work)
     seconds = time.monotonic() - clock
     files = {}
     for name in _ROLES[recipe.format].values():
@@ -261,7 +296,7 @@ def _make(recipe: _Recipe, model: str, folder: Path, progress: Callable[[str], N
             "stage": recipe.stage,
             "options": recipe.options,
             "command": ["python", "-I", recipe.script.name, request],
-            "tools": {"python": recipe.environment.version, **recipe.environment.tools},
+            "tools": tools,
             "started": started.isoformat(timespec="seconds"),
             "seconds": round(seconds, 3),
         },

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from harness.models.calibration import CalibrationSource
 from harness.results.contract import InputSpec
 from harness.workspace import Name
 from harness.yamlfile import Spec, load, named, names
@@ -71,7 +72,7 @@ class Manifest(Spec):
 
     title: str
     licence: str
-    source: Annotated[VisionSource | PackageSource, Field(discriminator="kind")]
+    source: Annotated[VisionSource | PackageSource | CalibrationSource, Field(discriminator="kind")]
     inputs: Annotated[list[InputSpec], Field(min_length=1, max_length=16)]
     check_seeds: Annotated[
         list[Annotated[int, Field(ge=0, lt=1 << 31)]], Field(min_length=3, max_length=16)

@@ -106,7 +106,7 @@ def test_a_stage_that_writes_nothing_is_a_failure(this_environment, steps, monke
 @pytest.mark.parametrize(
     ("wanted", "fault"),
     [
-        (("nbb",), "unknown artifact format 'nbb'"),
+        (("nbb",), "'nbb' is no artifact format of model 'click'"),
         (("nb", "armm"), "'nb' artifacts are not built for 'armm'"),
         (("onnx", "arm"), "'onnx' artifacts are not built for 'arm'"),
     ],
