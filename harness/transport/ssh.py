@@ -1,39 +1,21 @@
-"""The transport over SSH.
-
-Files go through a plain channel and ``cat``, not through SFTP: it is as fast, and boards
-without an SFTP server need nothing else.
-"""
+"""The transport over SSH."""
 
 from __future__ import annotations
 
 import contextlib
-import io
-import secrets
 import select
-import shlex
 import threading
 import time
 from typing import TYPE_CHECKING
 
 import paramiko
 
-from harness.transport.base import (
-    DEFAULT_OUTPUT_LIMIT,
-    DEFAULT_PULL_LIMIT,
-    DEFAULT_TIMEOUT,
-    CommandTimeoutError,
-    Completed,
-    ConnectionLostError,
-    TransferError,
-    Transport,
-    TransportError,
-)
+from harness.transport.base import CommandTimeoutError, ConnectionLostError, TransportError
 from harness.transport.connection import CONNECT_TIMEOUT, Connection
-from harness.transport.sink import Capture, receive
+from harness.transport.shell import CallLine, ShellTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
     from typing import BinaryIO
 
     from harness.transport.host_keys import HostKeys
@@ -42,30 +24,12 @@ if TYPE_CHECKING:
 __all__ = ["SshTransport"]
 
 _CHUNK = 1 << 15
-_STDERR_LIMIT = 4096
 _ABORT_TIMEOUT = 5.0
 
 _BROKEN = (paramiko.SSHException, EOFError, OSError)
 
-_PUSH = 'cat >"$1" && { [ -z "$2" ] || chmod +x "$1"; } && wc -c <"$1"'
 
-_PULL = """\
-if [ -f "$1" ]; then exec cat <"$1"; fi
-if [ -e "$1" ]; then echo 'not a regular file' >&2; else echo 'no such file' >&2; fi
-exit 1"""
-
-# A server ends no command when its channel closes, so every command carries a mark in its
-# environment, by which it and all that it started are found. Its length is constant: the size of
-# the environment moves a program's stack, and with that its speed.
-_MARK = "EDGE_HARNESS_CALL"
-_KILL = """\
-for f in /proc/[0-9]*/environ; do
-  tr '\\0' '\\n' <"$f" | grep -qx "$1" || continue
-  p=${f%/environ}; kill -KILL "${p#/proc/}"
-done 2>/dev/null"""
-
-
-class SshTransport(Transport):
+class SshTransport(ShellTransport):
     """A device reached over SSH.
 
     One connection is kept, and made anew on the next call after it was lost. Several threads
@@ -84,53 +48,12 @@ class SshTransport(Transport):
     def __init__(
         self, target: SshTarget, host_keys: HostKeys, *, connect_timeout: float = CONNECT_TIMEOUT
     ) -> None:
+        super().__init__(target.name)
         self._target = target
         self._host_keys = host_keys
         self._connect_timeout = connect_timeout
         self._lock = threading.Lock()
         self._connection: Connection | None = None
-
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        stdin: bytes = b"",
-        timeout: float = DEFAULT_TIMEOUT,
-        output_limit: int = DEFAULT_OUTPUT_LIMIT,
-    ) -> Completed:
-        """See :meth:`Transport.run`; a command that timed out is killed on the device."""
-        out, err = Capture(output_limit), Capture(output_limit)
-        status = self._execute(argv, io.BytesIO(stdin), out, err, timeout)
-        return Completed(status, out.content, err.content, truncated=out.truncated or err.truncated)
-
-    def push(self, source: Path, target: str, *, timeout: float = DEFAULT_TIMEOUT) -> None:
-        """See :meth:`Transport.push`."""
-        out, err = Capture(_STDERR_LIMIT), Capture(_STDERR_LIMIT)
-        try:
-            with source.open("rb") as file:
-                size, mode = source.stat().st_size, source.stat().st_mode
-                argv = ["sh", "-c", _PUSH, "sh", target, "x" if mode & 0o100 else ""]
-                status = self._execute(argv, file, out, err, timeout)
-        except OSError as error:
-            raise TransferError(f"{source}: {error.strerror}") from error
-        self._check(status, target, err)
-        if out.content.strip() != str(size).encode():
-            arrived = out.content.strip().decode(errors="replace")
-            raise TransferError(f"{target}: {arrived} of {size} bytes arrived")
-
-    def pull(
-        self,
-        source: str,
-        target: Path,
-        *,
-        limit: int = DEFAULT_PULL_LIMIT,
-        timeout: float = DEFAULT_TIMEOUT,
-    ) -> None:
-        """See :meth:`Transport.pull`."""
-        err = Capture(_STDERR_LIMIT)
-        argv = ["sh", "-c", _PULL, "sh", source]
-        with receive(source, target, limit) as write:
-            self._check(self._execute(argv, io.BytesIO(), write, err, timeout), source, err)
 
     def close(self) -> None:
         """End the connection; harmless where there is none."""
@@ -138,12 +61,6 @@ class SshTransport(Transport):
             if self._connection:
                 self._connection.close()
                 self._connection = None
-
-    def _check(self, status: int, path: str, err: Capture) -> None:
-        if status != 0:
-            said = err.content.decode(errors="replace").strip().splitlines()
-            why = said[-1] if said else f"exit status {status}"
-            raise TransferError(f"{self._target.name}: {path}: {why}")
 
     def _execute(
         self,
@@ -153,33 +70,27 @@ class SshTransport(Transport):
         err: Callable[[bytes], None],
         timeout: float,
     ) -> int:
-        """Run a command to its end and return its exit status, 128 + n for signal n."""
-        if any("\0" in argument for argument in argv):
-            raise ValueError("an argument holds a NUL character")
-        mark = f"{_MARK}={secrets.token_hex(8)}"
-        # The shell stays, so that it can tell the signal that ended the command: paramiko drops
-        # the message in which a server does.
-        line = f"export {mark}; {shlex.join(argv)}; exit $?"
+        line = CallLine(argv)
         deadline = time.monotonic() + timeout
         channel = self._open_channel(timeout)
-        starter = threading.Thread(target=_start, args=(channel, line, stdin), daemon=True)
+        starter = threading.Thread(target=_start, args=(channel, line.text, stdin), daemon=True)
         starter.start()
         try:
             status = _drain(channel, out, err, deadline)
         except _Overtime:
-            self._abort(channel, mark)
+            self._abort(channel, line)
             raise CommandTimeoutError(
-                f"{self._target.name}: '{argv[0]}' was not done within {timeout:g} s"
+                f"{self._name}: '{line.program}' was not done within {timeout:g} s"
             ) from None
         except KeyboardInterrupt:
-            self._abort(channel, mark)
+            self._abort(channel, line)
             raise
         finally:
             channel.close()
             starter.join()
         if status < 0:
             raise ConnectionLostError(
-                f"{self._target.name}: the connection broke before '{argv[0]}' was done"
+                f"{self._name}: the connection broke before '{line.program}' was done"
             )
         return status
 
@@ -191,7 +102,7 @@ class SshTransport(Transport):
                     return self._connection.open_session(timeout)
                 except paramiko.ChannelException as error:  # the connection itself is fine
                     raise TransportError(
-                        f"{self._target.name}: no more commands at once: {error.text}"
+                        f"{self._name}: no more commands at once: {error.text}"
                     ) from error
                 except _BROKEN:
                     pass
@@ -205,10 +116,10 @@ class SshTransport(Transport):
                 return self._connection.open_session(timeout)
             except _BROKEN as error:
                 raise ConnectionLostError(
-                    f"{self._target.name}: no channel for a command: {error}"
+                    f"{self._name}: no channel for a command: {error}"
                 ) from error
 
-    def _abort(self, channel: paramiko.Channel, mark: str) -> None:
+    def _abort(self, channel: paramiko.Channel, line: CallLine) -> None:
         """Kill a command; where the connection is stuck, give that up instead."""
         connection = self._connection
         killed = threading.Event()
@@ -220,7 +131,7 @@ class SshTransport(Transport):
                     contextlib.suppress(*_BROKEN),
                     connection.open_session(_ABORT_TIMEOUT) as other,
                 ):
-                    other.exec_command(shlex.join(["sh", "-c", _KILL, "sh", mark]))
+                    other.exec_command(line.kill)
                     if other.status_event.wait(_ABORT_TIMEOUT):
                         killed.set()
 
@@ -236,10 +147,10 @@ class _Overtime(Exception):  # noqa: N818 - no error yet: the caller decides
     """The time limit passed."""
 
 
-def _start(channel: paramiko.Channel, line: str, stdin: BinaryIO) -> None:
+def _start(channel: paramiko.Channel, line: bytes, stdin: BinaryIO) -> None:
     """Start a command and feed it; both can block for ever, so a thread does it."""
     try:
-        channel.exec_command(line.encode(errors="surrogateescape"))
+        channel.exec_command(line)
         with contextlib.suppress(OSError):  # it ended without reading all of it
             while chunk := stdin.read(_CHUNK):
                 channel.sendall(chunk)
