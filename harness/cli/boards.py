@@ -35,7 +35,8 @@ def up(ctx: click.Context, board: str) -> None:
         started = chosen.up(shown.update)
     now = chosen.status()
     word = "is up" if started else "was already running"
-    click.echo(f"{board} {word}: SSH on 127.0.0.1:{now.port}, process {now.pid}", err=True)
+    ports = f"SSH on 127.0.0.1:{now.port}, adb on 127.0.0.1:{now.adb_port}"
+    click.echo(f"{board} {word}: {ports}, process {now.pid}", err=True)
 
 
 @click.command(
@@ -78,13 +79,16 @@ def status(ctx: click.Context, board: str | None, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(each) for each in found], indent=2))
         return
-    table = Table("Board", "State", "SSH", "Process", "Up", "Image", box=None, pad_edge=False)
+    table = Table(
+        "Board", "State", "SSH", "adb", "Process", "Up", "Image", box=None, pad_edge=False
+    )
     for each in found:
         if each.running:
             table.add_row(
                 each.name,
                 "[green]running[/]",
                 f"127.0.0.1:{each.port}",
+                f"127.0.0.1:{each.adb_port}",
                 str(each.pid),
                 humane_seconds(each.uptime_s or 0),
                 (each.image or "")[:12],

@@ -21,10 +21,11 @@ def boards(workspace):
 def test_status_tells_of_every_board(cli, boards):
     said = cli("devices", "status", "--json")
     assert said.code == ExitCode.FINE
-    (board,) = json.loads(said.out)
+    board, *others = json.loads(said.out)
     assert board["name"] == "qemu-arm64"
     assert board["running"] is False
-    assert board["port"] is None
+    assert board["port"] is board["adb_port"] is None
+    assert "qemu-armv7" in {other["name"] for other in others}
     assert "qemu-arm64  down" in cli("devices", "status").out
 
 

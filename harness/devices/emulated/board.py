@@ -36,8 +36,10 @@ __all__ = ["Board", "Endpoint", "Status"]
 
 BOOT_TIMEOUT = 90.0
 
-_EMULATOR = "qemu-system-aarch64"
-_ADB_PORTS = range(5555, 5586)  # adb takes what listens there for an Android emulator
+_EMULATORS = {"arm64": "qemu-system-aarch64", "armhf": "qemu-system-arm"}
+# adb takes what listens on some for an Android emulator, and its server has one.
+_ADB_PORTS = {5037, *range(5555, 5586)}
+_ANSWER = "until netstat -ltn | grep -q :5555; do sleep 0.1; done; cat /proc/cmdline"
 _DATA_SIZE = "1G"
 _CONSOLE_LINES = 10
 _PROBE_TIMEOUT = 2.0
@@ -56,6 +58,8 @@ class Status:
         Of its QEMU.
     port
         On 127.0.0.1, where its SSH server answers.
+    adb_port
+        On 127.0.0.1, where its adbd answers.
     uptime_s
         Seconds since it was started.
     image
@@ -66,22 +70,33 @@ class Status:
     running: bool
     pid: int | None = None
     port: int | None = None
+    adb_port: int | None = None
     uptime_s: float | None = None
     image: str | None = None
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """How a running board is reached: the arguments of :class:`SshTransport`."""
+    """How a running board is reached.
+
+    Attributes
+    ----------
+    target, host_keys
+        The arguments of :class:`SshTransport`.
+    adb
+        Its serial number for adb: ``HOST:PORT``, as ``adb connect`` takes it.
+    """
 
     target: SshTarget
     host_keys: HostKeys
+    adb: str
 
 
 class _Boot(BaseModel):
     """What is known of the newest start: written before QEMU runs, removed after its end."""
 
     port: int
+    adb_port: int
     token: str  # on the kernel's command line, and so on QEMU's
     image: str
 
@@ -103,7 +118,8 @@ class Board:
     def __init__(self, workspace: Workspace, name: str) -> None:
         self.name = name
         self._spec = load_board(workspace, name)
-        self._requirements = workspace.boards / self._spec.image.requirements
+        self._boards = workspace.boards
+        self._emulator = _EMULATORS[self._spec.image.architecture]
         self._folder = workspace.state / "boards" / name
 
     def up(self, progress: Callable[[str], None], *, timeout: float = BOOT_TIMEOUT) -> bool:
@@ -131,10 +147,11 @@ class Board:
             if boot := self._running():
                 self._await_answer(boot, timeout)
                 return False
-            if shutil.which(_EMULATOR) is None:
-                raise missing(_EMULATOR)
-            built = image.build(self.name, self._spec.image, self._requirements, progress)
-            boot = _Boot(port=_free_port(), token=secrets.token_hex(16), image=built.id)
+            if shutil.which(self._emulator) is None:
+                raise missing(self._emulator)
+            built = image.build(self._spec.image, self._boards, progress)
+            port, adb_port = _two_free_ports()
+            boot = _Boot(port=port, adb_port=adb_port, token=secrets.token_hex(16), image=built.id)
             progress(f"booting {self.name}")
             try:
                 self._prepare(built)
@@ -166,6 +183,7 @@ class Board:
             running=True,
             pid=process.pid,
             port=boot.port,
+            adb_port=boot.adb_port,
             uptime_s=round(time.time() - process.create_time(), 1),
             image=boot.image,
         )
@@ -235,6 +253,7 @@ class Board:
         (self._folder / "known_hosts").write_text(f"{self._alias} {as_public(host)}\n")
         files = {
             "etc/dropbear/dropbear_ed25519_host_key": as_dropbear(host),
+            "etc/board": self._options(),
             "etc/hostname": f"{self.name}\n".encode(),
             "etc/machine-id": f"{as_machine_id(host)}\n".encode(),
             "root/.ssh/authorized_keys": f"{as_public(client)}\n".encode(),
@@ -250,13 +269,24 @@ class Board:
             *(self._data, _DATA_SIZE),
         )
 
+    def _options(self) -> bytes:
+        """Return what the guest's /etc/rc reads."""
+        machine = self._spec.machine
+        return f"tmp={machine.tmp}\nsftp={'yes' if machine.sftp else 'no'}\n".encode()
+
     def _start(self, built: Image, boot: _Boot) -> None:
         """Start QEMU; it goes on when this process ends."""
         machine = self._spec.machine
         root = f"if=none,format=raw,id=root,readonly=on,file={_escaped(built.root)}"
         data = f"if=none,format=raw,id=data,cache=unsafe,file={_escaped(self._data)}"
+        # restrict: the guest reaches no network, and not this host either.
+        network = "user,id=net,restrict=on" + "".join(
+            f",hostfwd=tcp:127.0.0.1:{outside}-:{inside}"
+            for outside, inside in ((boot.port, 22), (boot.adb_port, 5555))
+        )
         argv: list[str | Path] = [
-            *(_EMULATOR, "-name", f"edge-harness-{self.name}", "-nodefaults", "-display", "none"),
+            *(self._emulator, "-name", f"edge-harness-{self.name}"),
+            *("-nodefaults", "-display", "none"),
             *("-M", "virt", "-cpu", machine.cpu, "-smp", str(machine.cores)),
             *("-m", str(machine.memory_mb)),
             *("-kernel", built.kernel, "-initrd", self._initrd),
@@ -264,9 +294,7 @@ class Board:
             *("-serial", f"file:{self._console}"),
             *("-drive", root, "-device", "virtio-blk-device,drive=root"),
             *("-drive", data, "-device", "virtio-blk-device,drive=data"),
-            # restrict: the guest reaches no network, and not this host either.
-            *("-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{boot.port}-:22"),
-            *("-device", "virtio-net-device,netdev=net"),
+            *("-netdev", network, "-device", "virtio-net-device,netdev=net"),
             *("-daemonize", "-pidfile", self._pid_file),
         ]
         # In a session of its own: Ctrl-C is for this process, which then ends QEMU in order.
@@ -284,7 +312,7 @@ class Board:
                 raise
         if launcher.returncode != 0:
             raise LabError(
-                f"the board {self.name} did not start: {_EMULATOR} said: "
+                f"the board {self.name} did not start: {self._emulator} said: "
                 f"{_printable(said) or 'nothing'}"
             )
 
@@ -297,7 +325,7 @@ class Board:
                 with SshTransport(
                     endpoint.target, endpoint.host_keys, connect_timeout=_PROBE_TIMEOUT
                 ) as transport:
-                    answer = transport.run(["cat", "/proc/cmdline"]).text
+                    answer = transport.run(["sh", "-c", _ANSWER]).text
                 break
             except (AuthenticationError, HostKeyError):
                 raise
@@ -356,7 +384,8 @@ class Board:
             identities_only=True,
             host_key_alias=self._alias,
         )
-        return Endpoint(target, HostKeys(self._folder / "known_hosts"))
+        host_keys = HostKeys(self._folder / "known_hosts")
+        return Endpoint(target, host_keys, adb=f"127.0.0.1:{boot.adb_port}")
 
 
 def _ended(process: psutil.Process) -> bool:
@@ -364,13 +393,14 @@ def _ended(process: psutil.Process) -> bool:
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
-def _free_port() -> int:
+def _two_free_ports() -> tuple[int, int]:
     while True:
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            port: int = listener.getsockname()[1]
-        if port not in _ADB_PORTS:
-            return port
+        with socket.socket() as one, socket.socket() as other:
+            for listener in (one, other):
+                listener.bind(("127.0.0.1", 0))
+            first, second = one.getsockname()[1], other.getsockname()[1]
+        if _ADB_PORTS.isdisjoint((first, second)):
+            return first, second
 
 
 def _escaped(path: Path) -> str:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
+import os
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 
     from filelock import AcquireReturnProxy
 
-    from harness.devices.emulated.recipe import ImageSpec
+    from harness.devices.emulated.recipe import ImageSpec, PythonSpec
 
 __all__ = ["Image", "build", "recipe_hash"]
 
@@ -39,6 +42,7 @@ _MERGED = ("bin", "lib", "sbin")
 _FOLDERS = ("data", "dev", "proc", "root", "run", "sys", "tmp", "var/log")
 _BLOCK = 4096
 _PYTHON_PLATFORM = "aarch64-manylinux_2_31"
+_UNUSED_S = 14 * 86400
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ class Image:
         return self.folder / "root.ext4"
 
 
-def recipe_hash(spec: ImageSpec, requirements: Path) -> str:
+def recipe_hash(spec: ImageSpec, boards: Path) -> str:
     """Return the hash of all that an image is made from, as far as this repository says it.
 
     Raises
@@ -80,25 +84,28 @@ def recipe_hash(spec: ImageSpec, requirements: Path) -> str:
     SpecificationError
         The requirements cannot be read.
     """
-    try:
-        locked = requirements.read_bytes()
-    except OSError as error:
-        raise SpecificationError(f"{requirements}: {error.strerror}") from error
-    parts = [spec.model_dump_json(exclude={"mirror"}).encode(), locked]
+    parts = [spec.model_dump_json(exclude={"mirror"}).encode()]
+    if spec.python:
+        requirements = boards / spec.python.requirements
+        try:
+            parts.append(requirements.read_bytes())
+        except OSError as error:
+            raise SpecificationError(f"{requirements}: {error.strerror}") from error
     sources = [*_BUILDERS, *sorted(path for path in GUEST.rglob("*") if path.is_file())]
     parts += [path.read_bytes() for path in sources]
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
 
-def build(name: str, spec: ImageSpec, requirements: Path, progress: Callable[[str], None]) -> Image:
+def build(spec: ImageSpec, boards: Path, progress: Callable[[str], None]) -> Image:
     """Return the image of a recipe; it is built if the cache does not hold it.
+
+    A build removes the images that no board was started with for two weeks. A board that still
+    runs has its files open, and keeps them.
 
     Parameters
     ----------
-    name
-        The recipe's, for people who look into the cache.
-    requirements
-        The locked Python packages.
+    boards
+        The folder of the recipe, with the locked Python packages.
 
     Raises
     ------
@@ -108,12 +115,15 @@ def build(name: str, spec: ImageSpec, requirements: Path, progress: Callable[[st
         A package cannot be had or checked, or a tool of the host is missing or failed.
     """
     cache = cache_dir() / "boards"
-    target = cache / f"{name}-{recipe_hash(spec, requirements)[:12]}"
+    name = f"{spec.suites[0]}-{spec.architecture}"
+    target = cache / f"{name}-{recipe_hash(spec, boards)[:12]}"
     if not target.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
         with _lock(cache, progress):
             if not target.is_dir():
-                _build(target, spec, requirements, progress)
+                _build(target, spec, boards, progress)
+                _remove_unused(cache)
+    os.utime(target)  # used now
     return Image(target, json.loads((target / "image.json").read_text())["id"])
 
 
@@ -126,9 +136,17 @@ def _lock(cache: Path, progress: Callable[[str], None]) -> AcquireReturnProxy[Fi
         return lock.acquire()
 
 
-def _build(
-    target: Path, spec: ImageSpec, requirements: Path, progress: Callable[[str], None]
-) -> None:
+def _remove_unused(cache: Path) -> None:
+    removing = cache / ".removing"
+    shutil.rmtree(removing, ignore_errors=True)  # what a killed removal left
+    for about in list(cache.glob("*/image.json")):
+        image = about.parent
+        if time.time() - image.stat().st_mtime > _UNUSED_S:
+            image.rename(removing)
+            shutil.rmtree(removing)
+
+
+def _build(target: Path, spec: ImageSpec, boards: Path, progress: Callable[[str], None]) -> None:
     """Build an image beside its place, and rename it when it is whole."""
     work = target.parent / ".building"
     shutil.rmtree(work, ignore_errors=True)  # what a killed build left
@@ -144,7 +162,8 @@ def _build(
         _kernel(work / kernel.file, work, image, spec.modules)
         with (root / "etc/os-release").open("a") as release:
             release.write(f"IMAGE_ID={target.name}\nIMAGE_VERSION={identity.hexdigest()}\n")
-        _requirements(root, spec, requirements, progress)
+        if spec.python:
+            _python(root, spec.python, boards / spec.python.requirements, progress)
         _disk(root, image / "root.ext4", progress)
         about = {"id": identity.hexdigest(), "packages": [kernel.file, *(d.file for d in debs)]}
         (image / "image.json").write_text(json.dumps(about, indent=2) + "\n")
@@ -157,7 +176,8 @@ def _build(
 
 def _fetch(work: Path, spec: ImageSpec, progress: Callable[[str], None]) -> list[Deb]:
     """Download the packages, the kernel first."""
-    progress(f"fetching the package lists of Debian {spec.suite} for {spec.architecture}")
+    suites = " and ".join(spec.suites)
+    progress(f"fetching the package lists of Debian {suites} for {spec.architecture}")
     apt = Apt(work / "apt", spec)
     apt.update()
     kernel = apt.newest(spec.kernel)
@@ -186,22 +206,28 @@ def _kernel(deb: Path, work: Path, image: Path, modules: list[str]) -> None:
     """Take the kernel out of its package, and make the initial memory file system."""
     tree = work / "kernel"
     tree.mkdir()
-    unpack(deb, tree, "./boot", "./lib/modules")
+    unpack(deb, tree)
     next((tree / "boot").glob("vmlinu[xz]-*")).rename(image / "kernel")
-    paths = {_module_name(path): path for path in (tree / "lib/modules").rglob("*.ko")}
+    paths = {_module_name(path): path for path in tree.rglob("*.ko*")}
     order = list(dict.fromkeys(_with_dependencies(modules, paths)))
     files = {
         "init": (GUEST / "init").read_bytes(),
         "bin/busybox": (work / "root/bin/busybox").read_bytes(),
         "modules": "".join(f"{name}.ko\n" for name in order).encode(),
-        **{f"lib/{name}.ko": paths[name].read_bytes() for name in order},
+        **{f"lib/{name}.ko": _module(paths[name]) for name in order},
     }
     folders = ("dev", "lower", "root", "upper")
     (image / "initrd").write_bytes(cpio.archive(files, mode=0o755, folders=folders))
 
 
 def _module_name(path: Path) -> str:
-    return path.stem.replace("-", "_")
+    return path.name.partition(".")[0].replace("-", "_")
+
+
+def _module(path: Path) -> bytes:
+    """Return a module's content, which newer kernels' packages have compressed."""
+    content = path.read_bytes()
+    return lzma.decompress(content) if path.suffix == ".xz" else content
 
 
 def _with_dependencies(modules: list[str], paths: Mapping[str, Path]) -> Iterator[str]:
@@ -210,28 +236,28 @@ def _with_dependencies(modules: list[str], paths: Mapping[str, Path]) -> Iterato
         if name not in paths:
             raise LabError(f"the kernel's package has no module '{name}' (or has it built in)")
         # The kernel's build writes what a module needs into its section .modinfo.
-        _, _, needs = paths[name].read_bytes().partition(b"\0depends=")
+        _, _, needs = _module(paths[name]).partition(b"\0depends=")
         needed = needs.partition(b"\0")[0].decode()
         yield from _with_dependencies(needed.split(",") if needed else [], paths)
         yield name
 
 
-def _requirements(
-    root: Path, spec: ImageSpec, requirements: Path, progress: Callable[[str], None]
+def _python(
+    root: Path, spec: PythonSpec, requirements: Path, progress: Callable[[str], None]
 ) -> None:
     """Add the Python packages, and compile all Python: a board would take minutes for it."""
-    target = root / f"usr/local/lib/python{spec.python}/dist-packages"
+    target = root / f"usr/local/lib/python{spec.version}/dist-packages"
     progress(f"installing {requirements.name}: 140 MB, unless uv's cache has it")
     program = uv.find_uv_bin()
     run_tool(
         *(program, "pip", "install", "--no-deps", "--require-hashes", "--only-binary", ":all:"),
-        *("--python", spec.python, "--python-version", spec.python),
+        *("--python", spec.version, "--python-version", spec.version),
         *("--python-platform", _PYTHON_PLATFORM, "--target", target),
         *("--requirements", requirements),
     )
-    progress(f"compiling Python files with Python {spec.python}")
+    progress(f"compiling Python files with Python {spec.version}")
     run_tool(
-        *(program, "run", "--no-project", "--python", spec.python),
+        *(program, "run", "--no-project", "--python", spec.version),
         *("python", "-I", "-m", "compileall", "-q", "-j", "0", "-s", root, "-p", "/", root),
     )
 

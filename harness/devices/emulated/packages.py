@@ -23,8 +23,8 @@ __all__ = ["Apt", "Deb", "unpack"]
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
-# A host of one of these releases has a mirror that has the earlier ones too.
-LATER = ("trixie", "forky", "sid")
+# Debian's mirrors have these side by side: that of a host of one of them has the others too.
+RELEASES = ("bookworm", "trixie", "forky", "sid")
 
 # What a private apt takes over from the host's configuration: how to reach the network.
 NETWORK_OPTIONS = re.compile(r"^Acquire::(https?|ftp|socks5h|Retries)\b", re.IGNORECASE)
@@ -50,14 +50,14 @@ class Deb:
 
 
 class Apt:
-    """A private apt for the suite and architecture of an image.
+    """A private apt for the suites and architecture of an image.
 
     Parameters
     ----------
     folder
         Where it keeps everything; made if it does not exist.
     image
-        Names suite, architecture and, where the host's is not right, the mirror.
+        Names suites, architecture and, where the host's is not right, the mirror.
 
     Raises
     ------
@@ -74,9 +74,9 @@ class Apt:
         for part in ("lists/partial", "cache/archives/partial", "sources.d", "conf.d"):
             (folder / part).mkdir(parents=True, exist_ok=True)
         (folder / "status").touch()
-        mirror = image.mirror or _host_mirror(image.suite)
+        mirror = image.mirror or _host_mirror()
         (folder / "sources.list").write_text(
-            f"deb [signed-by={KEYRING}] {mirror} {image.suite} main\n"
+            "".join(f"deb [signed-by={KEYRING}] {mirror} {suite} main\n" for suite in image.suites)
         )
         options = {
             "APT::Architecture": image.architecture,
@@ -141,30 +141,24 @@ class Apt:
         return text.splitlines()
 
 
-def unpack(deb: Path, folder: Path, *members: str) -> None:
-    """Unpack a package.
-
-    Parameters
-    ----------
-    members
-        Paths within the package, such as ``./boot``; without them everything.
-    """
+def unpack(deb: Path, folder: Path) -> None:
+    """Unpack a package."""
     archive = folder.parent / "data.tar"
     with archive.open("wb") as stream:
         run_tool("dpkg-deb", "--fsys-tarfile", deb, stdout=stream)
     # The links of a merged /usr stay links where a package has folders of that name.
-    run_tool("tar", "-xpf", archive, "--keep-directory-symlink", "-C", folder, *members)
+    run_tool("tar", "-xpf", archive, "--keep-directory-symlink", "-C", folder)
     archive.unlink()
 
 
-def _host_mirror(suite: str) -> str:
+def _host_mirror() -> str:
     """Return where this host's own packages of Debian come from."""
     # 'URI' FILE SIZE
-    source = re.compile(rf"'(\S+)/dists/(?:{suite}|{'|'.join(LATER)})/main/binary-")
+    source = re.compile(rf"'(\S+)/dists/(?:{'|'.join(RELEASES)})/main/binary-")
     for line in run_tool("apt-get", "update", "--print-uris").splitlines():
         if found := source.match(line):
             return found[1]
     raise LabError(
-        f"this host's apt has no source of Debian {suite}: the board's packages have no mirror",
+        "this host's apt has no source of Debian: the board's packages have no mirror",
         hint="name one that you trust as 'mirror:' under 'image:' in the board's recipe",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 
@@ -117,7 +118,8 @@ def test_an_interrupted_start_leaves_no_qemu(lab, fake_qemu, monkeypatch):
 def test_a_foreign_process_with_the_number_of_a_dead_qemu_is_left_alone(lab):
     folder = lab.state / "boards/qemu-arm64"
     folder.mkdir(parents=True)
-    (folder / "state.json").write_text('{"port": 40000, "token": "of-a-dead-boot", "image": "0"}')
+    state = {"port": 40000, "adb_port": 40001, "token": "of-a-dead-boot", "image": "0"}
+    (folder / "state.json").write_text(json.dumps(state))
     (folder / "qemu.pid").write_text(f"{os.getpid()}\n")
     board = Board(lab, "qemu-arm64")
     assert not board.status().running

@@ -8,8 +8,11 @@ from harness.devices.emulated.recipe import load_board
 from harness.errors import SpecificationError
 
 
-def test_the_repositorys_own_recipe_is_valid(lab):
-    assert load_board(lab, "qemu-arm64").image.architecture == "arm64"
+@pytest.mark.parametrize(
+    ("name", "architecture"), [("qemu-arm64", "arm64"), ("qemu-armv7", "armhf")]
+)
+def test_the_repositorys_own_recipes_are_valid(lab, name, architecture):
+    assert load_board(lab, name).image.architecture == architecture
 
 
 def test_an_unknown_board_gets_the_nearest_name(lab):
@@ -24,7 +27,9 @@ def test_an_unknown_board_gets_the_nearest_name(lab):
         ("  cores: 2", "  core: 2", r"qemu-arm64\.yaml:\d+: unknown key 'machine\.core'"),
         ("  cores: 2", "  cores: none", r"qemu-arm64\.yaml:\d+: machine\.cores"),
         ("- busybox-static", "- --reinstall", r"qemu-arm64\.yaml:\d+: image\.packages\.1"),
-        ("  requirements: ", "  requirements: ../", r"qemu-arm64\.yaml:\d+: image\.requirements"),
+        ("requirements: ", "requirements: ../", r"qemu-arm64\.yaml:\d+: image\.python\.requirem"),
+        ("architecture: arm64", "architecture: armhf", r":\d+: image: 'python' is for arm64 only"),
+        ("  cores: 2", "  cores: 2\n  tmp: $(id)", r"qemu-arm64\.yaml:\d+: machine\.tmp"),
     ],
 )
 def test_a_wrong_recipe_is_refused_with_file_and_line(lab, old, new, complaint):
