@@ -26,7 +26,7 @@ def test_status_tells_of_every_board(cli, boards):
     assert board["running"] is False
     assert board["port"] is board["adb_port"] is None
     assert "qemu-armv7" in {other["name"] for other in others}
-    assert "qemu-arm64  down" in cli("devices", "status").out
+    assert "qemu-arm64        down" in cli("devices", "status").out
 
 
 @pytest.mark.parametrize("command", ["up", "down", "status"])

@@ -1,4 +1,4 @@
-"""A lab for end-to-end tests: a workspace like this one, and its emulated board, booted once."""
+"""A lab for end-to-end tests: a workspace like this one, and its emulated boards."""
 
 from __future__ import annotations
 
@@ -63,8 +63,21 @@ def lab(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def board(lab):
-    """Boot the lab's emulated board; return its device's name."""
-    lab("devices", "up", "qemu-arm64")
-    yield "qemu-arm64"
-    lab("devices", "down", "qemu-arm64")
+def boot(lab):
+    """Boot emulated boards of the lab, each once; return its device's name."""
+    booted = set()
+
+    def boot(name):
+        if name not in booted:
+            lab("devices", "up", name)
+            booted.add(name)
+        return name
+
+    yield boot
+    for name in booted:
+        lab("devices", "down", name)
+
+
+@pytest.fixture(scope="session")
+def board(boot):
+    return boot("qemu-arm64")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from functools import partial
 from http.server import HTTPServer, SimpleHTTPRequestHandler
 
@@ -77,6 +79,27 @@ def test_a_failed_build_leaves_nothing_and_says_why(lab, spec, empty_cache, fake
     with pytest.raises(LabError, match=r"(?s)apt-get failed.*E: the network is down"):
         image.build(spec, lab.boards, print)
     assert [path.name for path in empty_cache.iterdir()] == [".lock"]
+
+
+def test_a_build_removes_what_was_long_unused(lab, spec, empty_cache, monkeypatch):
+    def build_double(target, *_):
+        target.mkdir()
+        (target / "image.json").write_text('{"id": "0"}')
+
+    def age(folder, days):
+        os.utime(folder, times=(time.time() - days * 86400,) * 2)
+
+    empty_cache.mkdir(parents=True)
+    for name, days in (("unused", 15), ("used", 13)):
+        build_double(empty_cache / name)
+        age(empty_cache / name, days)
+    monkeypatch.setattr(image, "_build", build_double)
+    built = image.build(spec, lab.boards, print).folder
+    assert {path.name for path in empty_cache.glob("*/")} == {"used", built.name}
+    age(built, 15)
+    image.build(spec, lab.boards, print)  # is a use
+    image.build(load_board(lab, "qemu-armv7").image, lab.boards, print)
+    assert built.is_dir()
 
 
 def test_no_archive_keys_no_packages(lab, spec, empty_cache, monkeypatch, tmp_path):

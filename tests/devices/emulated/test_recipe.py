@@ -15,6 +15,20 @@ def test_the_repositorys_own_recipes_are_valid(lab, name, architecture):
     assert load_board(lab, name).image.architecture == architecture
 
 
+def test_a_recipe_takes_the_image_of_another(lab):
+    small = load_board(lab, "qemu-arm64-small")
+    assert small.image == load_board(lab, "qemu-arm64").image
+    path = lab.boards / "smaller.yaml"
+    path.write_text(
+        (lab.boards / "qemu-arm64-small.yaml").read_text().replace("arm64\n", "arm46\n")
+    )
+    with pytest.raises(SpecificationError, match="unknown board 'qemu-arm46'"):
+        load_board(lab, "smaller")
+    path.write_text(path.read_text().replace("qemu-arm46\n", "qemu-arm64-small\n"))
+    with pytest.raises(SpecificationError, match=r"small\.yaml:3: image: .* one of its own"):
+        load_board(lab, "smaller")
+
+
 def test_an_unknown_board_gets_the_nearest_name(lab):
     with pytest.raises(SpecificationError, match="unknown board 'qemu-arm46'") as caught:
         load_board(lab, "qemu-arm46")
