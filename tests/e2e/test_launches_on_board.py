@@ -1,4 +1,4 @@
-"""Supervised launches on an emulated ARM board, over its SSH server."""
+"""Supervised launches on the emulated ARM boards, over their SSH servers."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def job(name, limit=60):
     return Job(launch=name, engine="none", files={}, inputs=[], time_limit=limit)
 
 
-@pytest.fixture
-def device(lab, board):
-    return load_device(Workspace(lab.root), board)
+@pytest.fixture(params=["qemu-arm64", "qemu-armv7"])
+def device(lab, boot, request):
+    return load_device(Workspace(lab.root), boot(request.param))
 
 
 @pytest.fixture
@@ -94,6 +94,7 @@ def test_a_control_group_of_its_own(device, supervisor, link):
         link.run(["umount", "/sys/fs/cgroup"])
 
 
+@pytest.mark.parametrize("device", ["qemu-arm64"], indirect=True)
 def test_a_runner_that_hangs_in_the_kernel_keeps_the_lock(supervisor, link):
     launcher = Launcher(link, "/tmp/edge-harness", supervisor)
     launcher.run(job("before"), {}, ["true"])

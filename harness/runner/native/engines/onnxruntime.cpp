@@ -1,7 +1,7 @@
 // ONNX Runtime on the CPU through its C API, inputs and outputs bound: no copy is part of a run.
 //
 // The library is the job's file "library" (libonnxruntime.so.1.x, pushed beside the model), or
-// without that the device's own libonnxruntime.so.1.
+// without that the device's own.
 #include <dlfcn.h>
 #include <onnxruntime_c_api.h>
 
@@ -12,9 +12,11 @@ namespace {
 
 // Everything used here is in this version of the API already: libraries since 1.14 will do.
 constexpr std::uint32_t kApiVersion = 14;
+constexpr std::uint32_t kNewestVersion = 99;  // that the device's own library may have
 
 const OrtApi* api = nullptr;
 const char* version = nullptr;
+std::string library_name;
 
 void check(OrtStatus* status) {
   if (status == nullptr) return;
@@ -149,9 +151,30 @@ class OnnxRuntime : public Engine {
   Owned<OrtIoBinding> binding_{nullptr, api->ReleaseIoBinding};
 };
 
-std::string library_of(const Job& job) {
-  const auto found = job.files.find("library");
-  return found == job.files.end() ? "libonnxruntime.so.1" : "./" + found->second;
+// Returns null where there is no such library; one that is there and cannot be loaded is an error.
+void* open_library(const std::string& name) {
+  library_name = name;
+  if (void* library = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL)) return library;
+  const std::string why = dlerror();
+  if (why == name + ": cannot open shared object file: No such file or directory") return nullptr;
+  throw LaunchError("EngineMissing", why);
+}
+
+void* open_library(const Job& job) {
+  const auto pushed = job.files.find("library");
+  std::vector<std::string> names;
+  if (pushed != job.files.end()) {
+    names = {"./" + pushed->second};
+  } else {
+    // As ONNX Runtime's own build calls it; then as Debian does, where no name lacks the minor
+    // version: of several the newest.
+    names = {"libonnxruntime.so.1"};
+    for (auto minor = kNewestVersion; minor >= kApiVersion; --minor)
+      names.push_back(names[0] + "." + std::to_string(minor));
+  }
+  for (const auto& name : names)
+    if (void* library = open_library(name)) return library;
+  throw LaunchError("EngineMissing", names[0] + ": no such library");
 }
 
 }  // namespace
@@ -160,8 +183,7 @@ const char* const engine_name = "onnxruntime";
 
 void import_engine(const Job& job) {
   refuse_accelerator(job);
-  void* library = dlopen(library_of(job).c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) throw LaunchError("EngineMissing", dlerror());
+  void* library = open_library(job);
   const auto base = reinterpret_cast<const OrtApiBase* (*)()>(dlsym(library, "OrtGetApiBase"));
   if (base == nullptr) throw LaunchError("EngineMissing", dlerror());
   version = base()->GetVersionString();
@@ -176,7 +198,7 @@ Configured configure_engine(const Job& job) {
           {version,
            {{"provider", "CPUExecutionProvider"},
             {"graph_optimization", "ORT_ENABLE_ALL"},
-            {"library", library_of(job)},
+            {"library", library_name},
             {"threads", std::to_string(job.threads)}}}};
 }
 
