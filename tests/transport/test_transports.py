@@ -1,4 +1,4 @@
-"""What holds of every real transport: to this machine, and over SSH."""
+"""What holds of every real transport: to this machine, over SSH, and over adb (to doubles)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from harness.transport.local import LocalTransport
 HOSTILE = ["it's", "$(touch owned)", "a b\n`c`", "--flag", "*", "ümläut", '"', "\\", "é\udcff"]
 
 
-@pytest.fixture(params=["local", "ssh"])
+@pytest.fixture(params=["local", "ssh", "adb", "old_adb"])
 def device(request):
     if request.param == "local":
         return LocalTransport()
-    return request.getfixturevalue("ssh")
+    return request.getfixturevalue(request.param)
 
 
 def wait_until(condition):
