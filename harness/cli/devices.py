@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from harness.devices.inventory import Device
-    from harness.devices.probe import Cpus, Facts
+    from harness.devices.probe import Battery, Cpus, Facts
+    from harness.transport.base import Transport
     from harness.transport.host_keys import HostKeys
     from harness.transport.target import SshTarget
     from harness.workspace import Workspace
@@ -32,6 +33,7 @@ Examples:
   harness devices list
   harness devices up qemu-arm64              start the emulated ARM board
   harness devices add ssh://root@192.168.1.7 --name rk3588
+  harness devices add adb://                 the one that is plugged in
   harness devices probe rk3588
 """
 )
@@ -164,41 +166,44 @@ def probe(ctx: click.Context, names: tuple[str, ...], *, everything: bool, as_js
 Examples:
   harness devices add ssh://root@192.168.1.7 --name rk3588
   harness devices add ssh://board --identity-file ~/.ssh/lab     an alias of ~/.ssh/config
+  harness devices add adb:// --name phone                        the one that is plugged in
+  harness devices add adb://192.168.1.8:5555 --name phone
 """
 )
-@click.argument("address", metavar="ssh://[USER@]HOST[:PORT]")
-@click.option("--name", help="What to call it; by default its host.")
+@click.argument("address", metavar="ssh://HOST|adb://[SERIAL]")
+@click.option("--name", help="What to call it; by default its host or serial number.")
 @click.option(
     "--identity-file",
     type=click.Path(path_type=Path),
-    help="The private key; by default the agent's, and those of ~/.ssh.",
+    help="The private key for SSH; by default the agent's, and those of ~/.ssh.",
 )
 @click.pass_context
 def add(ctx: click.Context, address: str, name: str | None, identity_file: Path | None) -> None:
     """Probe a board and write its file, devices/NAME.yaml.
 
-    A host key that is not on record is shown and asked about first.
+    A host key that is not on record is shown and asked about first. An adb server is started if
+    none runs.
     """
     from harness.cli.terminal import steps
     from harness.devices.probe import probe as ask
     from harness.devices.register import path_of_new, register
-    from harness.transport.host_keys import HostKeys
-    from harness.transport.ssh import SshTransport
-    from harness.transport.target import SshTarget
+    from harness.transport.adb import only_serial
     from harness.workspace import check_name
 
     workspace = workspace_of(ctx)
-    plain = address.removeprefix("ssh://")
-    target = SshTarget.resolve(plain, identity_file=identity_file)
+    scheme: Literal["ssh", "adb"] = "adb" if address.startswith("adb://") else "ssh"
+    if scheme == "adb" and identity_file:
+        raise click.UsageError("--identity-file is for ssh:// addresses")
+    plain = address.removeprefix(f"{scheme}://")
+    if scheme == "adb" and not plain:
+        plain = only_serial()
     name = check_name(name or plain.rpartition("@")[2].partition(":")[0], "device name")
     path = path_of_new(workspace, name)
-    host_keys = HostKeys(workspace.known_hosts)
-    if not host_keys.of(target):
-        _trust(target, host_keys, yes=False, fingerprint=None)
-    with steps() as shown, SshTransport(target, host_keys) as transport:
-        shown.update(f"probing {target.address}")
+    transport = _transport_of_new(workspace, scheme, plain, identity_file)
+    with steps() as shown, transport:
+        shown.update(f"probing {plain}")
         facts = ask(transport)
-    spec = register(path, plain, identity_file, facts)
+    spec = register(path, scheme, plain, facts, identity_file=identity_file)
     engines = ", ".join(spec.engines) or "none found; see docs/devices.md for how to name them"
     click.echo(f"wrote {path}: {spec.soc or spec.description or spec.abi}; engines: {engines}")
 
@@ -237,6 +242,24 @@ def trust(
         target = ssh_target(load_device(workspace, device))
     host_keys = HostKeys(workspace.known_hosts)
     _trust(target, host_keys, yes=yes, fingerprint=fingerprint, replace=replace)
+
+
+def _transport_of_new(
+    workspace: Workspace, scheme: str, address: str, identity_file: Path | None
+) -> Transport:
+    """Return the transport to a device that has no file yet; its host key gets trusted first."""
+    from harness.transport.adb import AdbTransport
+    from harness.transport.host_keys import HostKeys
+    from harness.transport.ssh import SshTransport
+    from harness.transport.target import SshTarget
+
+    if scheme == "adb":
+        return AdbTransport(address)
+    target = SshTarget.resolve(address, identity_file=identity_file)
+    host_keys = HostKeys(workspace.known_hosts)
+    if not host_keys.of(target):
+        _trust(target, host_keys, yes=False, fingerprint=None)
+    return SshTransport(target, host_keys)
 
 
 def _trust(
@@ -306,7 +329,7 @@ def _interpreters(device: Device) -> dict[str, str | None]:
 
 def _way(device: Device) -> str:
     if device.spec.board:
-        return f"ssh, EMULATED board {device.spec.board}"
+        return f"{device.spec.transport}, EMULATED board {device.spec.board}"
     return f"{device.spec.transport} {device.spec.address or ''}".strip()
 
 
@@ -324,7 +347,8 @@ def _facts_in_words(device: Device, facts: Facts) -> Iterator[tuple[str, str]]:
     from harness.text import UNKNOWN, megabytes
 
     yield "board", ", ".join(filter(None, (facts.model, facts.soc))) or UNKNOWN
-    yield "system", facts.os or UNKNOWN
+    api = f" (API level {facts.android_api})" if facts.android_api else ""
+    yield "system", f"{facts.os or UNKNOWN}{api}"
     yield "kernel", " ".join(filter(None, (facts.kernel, facts.architecture))) or UNKNOWN
     yield "ABI", facts.abi or UNKNOWN
     if facts.abi and facts.abi != device.spec.abi:
@@ -336,6 +360,10 @@ def _facts_in_words(device: Device, facts: Facts) -> Iterator[tuple[str, str]]:
     yield "memory", f"{megabytes(facts.memory_total_bytes)}, available {available}"
     sensors = [f"{name} {celsius:.0f} °C" for name, celsius in facts.temperatures_c.items()]
     yield "temperatures", ", ".join(sensors) or UNKNOWN
+    if facts.android_api or facts.battery:
+        yield "battery", _battery_in_words(facts.battery)
+        status = UNKNOWN if facts.thermal_status is None else str(facts.thermal_status)
+        yield "throttling", f"{status} of Android's 0 (none) to 6"
     npus = [f"{npu.driver} {npu.version or '(version unknown)'}" for npu in facts.npus]
     yield "NPU drivers", ", ".join(npus) or "none found"
     yield "load", UNKNOWN if facts.load1 is None else f"{facts.load1:g}"
@@ -356,6 +384,16 @@ def _facts_in_words(device: Device, facts: Facts) -> Iterator[tuple[str, str]]:
             yield "engine", f"{engine} by runner {spec.runner}; whether it fits: {command}"
         elif spec.built_in:
             yield "engine", f"{engine} by the harness's own runner"
+
+
+def _battery_in_words(battery: Battery | None) -> str:
+    from harness.text import UNKNOWN
+
+    if battery is None:
+        return UNKNOWN
+    level = UNKNOWN if battery.level_percent is None else f"{battery.level_percent} %"
+    celsius = UNKNOWN if battery.temperature_c is None else f"{battery.temperature_c:g} °C"
+    return f"level {level}, {battery.status or 'status unknown'}, temperature {celsius}"
 
 
 def _cpus_in_words(cpus: Cpus) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness.devices.emulated.board import Board
 from harness.errors import SpecificationError
+from harness.transport.adb import AdbTransport
 from harness.transport.host_keys import HostKeys
 from harness.transport.local import LocalTransport
 from harness.transport.ssh import SshTransport
@@ -28,12 +29,16 @@ def connect(workspace: Workspace, device: Device) -> Transport:
     LabError
         It is an emulated board, and that is not running.
     SpecificationError
-        Its address or the user's SSH configuration is wrong.
+        Its address, the user's SSH configuration or the environment's adb server is wrong.
     """
     if device.spec.transport == "local":
         return LocalTransport()
-    if device.spec.board:
-        endpoint = Board(workspace, device.spec.board).endpoint()
+    endpoint = Board(workspace, device.spec.board).endpoint() if device.spec.board else None
+    if device.spec.transport == "adb":
+        serial = endpoint.adb if endpoint else device.spec.address
+        assert serial  # noqa: S101 - for the type checker: the inventory has checked it
+        return AdbTransport(serial, name=device.name)
+    if endpoint:
         return SshTransport(endpoint.target, endpoint.host_keys)
     return SshTransport(ssh_target(device), HostKeys(workspace.known_hosts))
 
@@ -46,7 +51,7 @@ def ssh_target(device: Device) -> SshTarget:
     SpecificationError
         It has no address, or that or the user's SSH configuration is wrong.
     """
-    if device.spec.address is None:
+    if device.spec.transport != "ssh" or device.spec.address is None:
         raise SpecificationError(f"{device.name} has no SSH address")
     identity = device.spec.identity_file
     return SshTarget.resolve(

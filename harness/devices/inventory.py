@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
+from harness.transport.adb_server import SERIAL_PATTERN
 from harness.workspace import Name, cache_dir
 from harness.yamlfile import Spec, load, named, names
 
@@ -58,20 +60,22 @@ class DeviceSpec(Spec):
     Attributes
     ----------
     address
-        ``user@host[:port]`` or an alias from ``~/.ssh/config``, for ``ssh``.
+        ``user@host[:port]`` or an alias from ``~/.ssh/config``, for ``ssh``; for ``adb`` a
+        serial number, or ``host:port``.
     identity_file
-        A private key; without one the agent and the usual files are tried.
+        A private key for ``ssh``; without one the agent and the usual files are tried.
     board
         The recipe of an emulated board that this device is, instead of an address.
     host
         Devices with the same host share processors; by default a device has its own.
     workdir
         A folder on the device for pushed files and launches; by default ``/tmp/edge-harness``,
-        and on this machine a folder in the user's cache.
+        on Android ``/data/local/tmp/edge-harness``, and on this machine a folder in the user's
+        cache.
     """
 
     description: str = ""
-    transport: Literal["ssh", "local"]
+    transport: Literal["ssh", "adb", "local"]
     address: (
         Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9._-]+@)?[A-Za-z0-9.:\[\]_-]+$")]
         | None
@@ -96,10 +100,14 @@ class DeviceSpec(Spec):
 
     @model_validator(mode="after")
     def _reachable(self) -> Self:
-        if self.transport == "ssh" and (self.address is None) == (self.board is None):
-            raise ValueError("an ssh device needs either 'address' or 'board'")
+        if self.transport != "local" and (self.address is None) == (self.board is None):
+            raise ValueError(f"an {self.transport} device needs either 'address' or 'board'")
         if self.transport == "local" and (self.address or self.board):
             raise ValueError("a local device has neither 'address' nor 'board'")
+        if self.transport == "adb" and not re.fullmatch(SERIAL_PATTERN, self.address or "board"):
+            raise ValueError("an adb device's 'address' is a serial number or host:port")
+        if self.transport != "ssh" and self.identity_file:
+            raise ValueError("'identity_file' is for ssh devices")
         if self.transport != "local" and any(e.environment for e in self.engines.values()):
             raise ValueError("'environment' is for local devices: give 'python'")
         return self
@@ -120,8 +128,12 @@ class Device(Spec):
     @property
     def workdir(self) -> str:
         """The folder on the device for pushed files and launches."""
-        local = str(cache_dir() / "work") if self.spec.transport == "local" else None
-        return self.spec.workdir or local or "/tmp/edge-harness"  # noqa: S108 - the device's
+        if self.spec.workdir:
+            return self.spec.workdir
+        if self.spec.transport == "local":
+            return str(cache_dir() / "work")
+        android = self.spec.abi.startswith("android-")
+        return "/data/local/tmp/edge-harness" if android else "/tmp/edge-harness"  # noqa: S108 - the device's
 
     @property
     def emulated(self) -> bool:
@@ -148,6 +160,6 @@ def load_device(workspace: Workspace, name: str) -> Device:
     SpecificationError
         There is none of that name, or its file is wrong.
     """
-    otherwise = "add one: harness devices add ssh://user@host"
+    otherwise = "add one: harness devices add ssh://user@host (or adb://)"
     path = named(workspace.devices, name, "device", otherwise=otherwise)
     return Device(name=name, spec=load(path, DeviceSpec))

@@ -17,11 +17,11 @@ from harness.devices.inventory import ABI
 from harness.transport.base import TransferError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from harness.transport.base import Transport
 
-__all__ = ["ENGINE_PACKAGES", "Cpus", "Facts", "Npu", "Python", "parse", "probe"]
+__all__ = ["ENGINE_PACKAGES", "Battery", "Cpus", "Facts", "Npu", "Python", "parse", "probe"]
 
 ENGINE_PACKAGES = {
     "paddlepaddle": "paddle-inference",
@@ -90,6 +90,16 @@ _CORES = {
     (0x51, 0x805): "Kryo-4XX-Silver",
 }
 
+_ANDROID_ABIS: dict[str, ABI] = {"arm64-v8a": "android-arm64", "armeabi-v7a": "android-armv7"}
+
+# Android's BatteryManager.
+_BATTERY_STATES: dict[str | None, Literal["charging", "discharging", "not charging", "full"]] = {
+    "2": "charging",
+    "3": "discharging",
+    "4": "not charging",
+    "5": "full",
+}
+
 _EM_ARM, _EM_X86_64, _EM_AARCH64 = 40, 62, 183
 _EF_ARM_ABI_FLOAT_HARD = 0x400
 _ELF_HEADER_BYTES = 40  # of a 32-bit one, up to the end of its flags
@@ -127,6 +137,14 @@ class Npu(_Fact):
     version: str | None = None
 
 
+class Battery(_Fact):
+    """A phone's battery, as Android tells of it."""
+
+    level_percent: int | None = None
+    status: Literal["charging", "discharging", "not charging", "full"] | None = None
+    temperature_c: float | None = None
+
+
 class Python(_Fact):
     """A Python interpreter, and the engines that it has: name to version."""
 
@@ -141,13 +159,18 @@ class Facts(_Fact):
     Attributes
     ----------
     model, soc
-        Of the device tree: the board, and the last and most general of its compatible names.
+        Of the device tree: the board, and the last and most general of its compatible names; of
+        Android: its properties.
     abi
         What programs must be built for, by the header of the device's own shell.
     libc
         ``none`` where the shell is static and no loader is there.
     temperatures_c
         Sensor to degrees Celsius.
+    android_api
+        Android's API level.
+    thermal_status
+        How far Android throttles: 0 not at all, to 6, shutting down.
     tools
         Programs found, of those that the harness uses.
     load1
@@ -171,6 +194,9 @@ class Facts(_Fact):
     memory_available_bytes: int | None = None
     load1: float | None = None
     temperatures_c: dict[str, float] = {}
+    android_api: int | None = None
+    battery: Battery | None = None
+    thermal_status: int | None = None
     npus: tuple[Npu, ...] = ()
     pythons: tuple[Python, ...] = ()
     tools: tuple[str, ...] = ()
@@ -220,7 +246,7 @@ def parse(output: bytes) -> Facts:
     libc, _, libc_version = (first("libc") or "").partition(" ")
     return Facts(
         model=first("model"),
-        soc=(first("compatible") or "").rpartition(" ")[2] or None,
+        soc=first("soc") or (first("compatible") or "").rpartition(" ")[2] or None,
         serial=first("serial") or _serial(cpuinfo),
         machine_id=first("machine_id"),
         boot_id=first("boot_id"),
@@ -228,14 +254,18 @@ def parse(output: bytes) -> Facts:
         kernel=first("kernel"),
         kernel_build=first("kernel_build"),
         architecture=first("architecture"),
-        abi=_abi(first("elf") or "", first("architecture") or "", libc),
+        abi=_abi(first("elf") or "", first("architecture") or "", libc)
+        or _ANDROID_ABIS.get(first("android_abi") or ""),
         libc=libc if libc in ("glibc", "musl", "bionic", "none") else None,
         libc_version=libc_version or None,
         cpus=_cpus(cpuinfo, told),
         memory_total_bytes=_kibibytes(first("MemTotal")),
         memory_available_bytes=_kibibytes(first("MemAvailable")),
         load1=_load(first("load")),
-        temperatures_c=_temperatures(told["temperature"]),
+        temperatures_c=_temperatures([*told["temperature"], *_thermal(told["thermal"])]),
+        android_api=_number(first("android_api")),
+        battery=_battery(dict(told["battery"])),
+        thermal_status=_number(first("thermal_status")),
         npus=_npus(told["npu"]),
         pythons=_pythons(told["python"]),
         tools=tuple(dict.fromkeys(value for _, value in told["tool"]))[:_MAX_ENTRIES],
@@ -345,6 +375,29 @@ def _temperatures(told: Iterable[tuple[str, str]]) -> dict[str, float]:
                 name = f"{sensor} {others}"
             found[name] = int(value) / 1000
     return found
+
+
+def _thermal(told: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Give the sensors that Android's thermal service tells of: name, thousandths of a degree."""
+    for _, entry in told:
+        if match := re.fullmatch(
+            r"Temperature\{mValue=(-?[0-9]{1,3}(?:\.[0-9]{1,9})?), mType=-?[0-9]+, "
+            r"mName=([^,}]+), mStatus=[0-9]+\}",
+            entry,
+            re.ASCII,
+        ):
+            yield match[2], str(round(float(match[1]) * 1000))
+
+
+def _battery(told: dict[str, str]) -> Battery | None:
+    level, scale = _number(told.get("level")), _number(told.get("scale"))
+    tenths = told.get("temperature", "")
+    found = Battery(
+        level_percent=round(100 * level / scale) if level is not None and scale else None,
+        status=_BATTERY_STATES.get(told.get("status")),
+        temperature_c=int(tenths) / 10 if re.fullmatch("-?[0-9]{1,4}", tenths, re.ASCII) else None,
+    )
+    return None if told.get("present") != "true" or found == Battery() else found
 
 
 def _npus(told: Iterable[tuple[str, str]]) -> tuple[Npu, ...]:

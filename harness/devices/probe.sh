@@ -15,6 +15,28 @@ line() { # key, file: its first line
 tell architecture "$(uname -m)"
 tell kernel "$(uname -r)"
 tell kernel_build "$(uname -v)"
+if [ -n "$(command -v getprop)" ]; then # Android
+  tell model "$(getprop ro.product.manufacturer) $(getprop ro.product.model)"
+  tell soc "$(getprop ro.soc.manufacturer) $(getprop ro.soc.model)"
+  tell soc "$(getprop ro.board.platform)"
+  tell serial "$(getprop ro.serialno)"
+  tell os "Android $(getprop ro.build.version.release)"
+  tell android_api "$(getprop ro.build.version.sdk)"
+  tell android_abi "$(getprop ro.product.cpu.abi)"
+  dumpsys battery | while IFS=: read -r key value; do
+    case $key in
+      '  present' | '  level' | '  scale' | '  status' | '  temperature') tell "battery $key" "$value" ;;
+    esac
+  done
+  dumpsys thermalservice | while IFS= read -r entry; do
+    case $entry in
+      'Thermal Status: '*) tell thermal_status "${entry##* }" ;;
+      'Current temperatures from HAL:'*) current=yes ;;
+      *'Temperature{mValue='*) [ -z "$current" ] || tell thermal "$entry" ;;
+      *) current= ;;
+    esac
+  done
+fi
 line model /proc/device-tree/model
 line model /sys/class/dmi/id/product_name
 tell compatible "$(tr '\0' ' ' </proc/device-tree/compatible)"
@@ -23,7 +45,6 @@ line machine_id /etc/machine-id
 line boot_id /proc/sys/kernel/random/boot_id
 line load /proc/loadavg
 tell os "$(sed -n 's/^PRETTY_NAME=//p' /etc/os-release | tr -d "\"'")"
-tell os "$(getprop ro.build.version.release | sed 's/^/Android /')"
 sed -n 's/^\(Mem[TA][a-z]*\): *\([0-9]*\) kB$/\1 \2/p' /proc/meminfo | while read -r key value; do
   tell "$key" "$value"
 done

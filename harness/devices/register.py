@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from harness.devices.inventory import DeviceSpec, EngineSpec
 from harness.errors import SpecificationError
@@ -33,8 +33,15 @@ def path_of_new(workspace: Workspace, name: str) -> Path:
     return path
 
 
-def register(path: Path, address: str, identity_file: Path | None, facts: Facts) -> DeviceSpec:
-    """Write the file of an SSH device, with the engines that were found on it.
+def register(
+    path: Path,
+    transport: Literal["ssh", "adb"],
+    address: str,
+    facts: Facts,
+    *,
+    identity_file: Path | None = None,
+) -> DeviceSpec:
+    """Write the file of a device, with the engines that were found on it.
 
     Raises
     ------
@@ -54,7 +61,7 @@ def register(path: Path, address: str, identity_file: Path | None, facts: Facts)
     }
     spec = DeviceSpec(
         description=facts.model or "",
-        transport="ssh",
+        transport=transport,
         address=address,
         identity_file=str(identity_file) if identity_file else None,
         abi=facts.abi,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import platform
 import sys
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.devices.probe import Cpus, Facts, Npu, Python, parse, probe
+from harness.devices.probe import Battery, Cpus, Facts, Npu, Python, parse, probe
 from harness.transport.base import Completed, TransferError
 from harness.transport.fake import FakeTransport
 from harness.transport.local import LocalTransport
@@ -125,7 +126,87 @@ def test_the_abi_is_that_of_the_userland(architecture, header, libc, abi):
     assert parse(told.encode()).abi == abi
 
 
-KEYS = sorted({line.partition("\t")[0] for line in RK3588.splitlines()})
+# As Android's BatteryService and ThermalManagerService print: composed for this test.
+BATTERY = """\
+Current Battery Service state:
+  AC powered: false
+  USB powered: true
+  Max charging current: 500000
+  status: 2
+  health: 2
+  present: true
+  level: 42
+  scale: 50
+  voltage: 4200
+  temperature: 285
+  Capacity level: -1
+"""
+THERMAL = """\
+IsStatusOverride: false
+Thermal Status: 1
+Cached temperatures:
+\tTemperature{mValue=99.0, mType=0, mName=stale, mStatus=4}
+HAL Ready: true
+Current temperatures from HAL:
+\tTemperature{mValue=62.500004, mType=0, mName=CPU0, mStatus=0}
+\tTemperature{mValue=NaN, mType=3, mName=skin, mStatus=0}
+\tTemperature{mValue=-5.0, mType=2, mName=$(reboot), mStatus=0}
+Current cooling devices from HAL:
+\tCoolingDevice{mValue=0, mType=2, mName=fan}
+\tTemperature{mValue=98.0, mType=0, mName=elsewhere, mStatus=4}
+"""
+PROPERTIES = """\
+case $1 in
+ro.product.manufacturer) echo HUAWEI ;;
+ro.product.model) echo LIO-AN00 ;;
+ro.board.platform) echo kirin990 ;;
+ro.serialno) echo DEMO01 ;;
+ro.build.version.release) echo 10 ;;
+ro.build.version.sdk) echo 29 ;;
+ro.product.cpu.abi) echo arm64-v8a ;;
+esac
+"""
+
+
+@pytest.fixture
+def android(tmp_path, monkeypatch):
+    """Make this machine answer as Android does: doubles of its getprop and dumpsys."""
+    for name, script in (("getprop", PROPERTIES), ("dumpsys", 'cat "${0%/*}/$1"')):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    return tmp_path
+
+
+def test_android_tells_of_itself_its_battery_and_its_sensors(android):
+    (android / "battery").write_text(BATTERY)
+    (android / "thermalservice").write_text(THERMAL)
+    facts = probe(LocalTransport())
+    assert (facts.model, facts.soc, facts.serial) == ("HUAWEI LIO-AN00", "kirin990", "DEMO01")
+    assert (facts.os, facts.android_api) == ("Android 10", 29)
+    assert facts.battery == Battery(level_percent=84, status="charging", temperature_c=28.5)
+    assert facts.thermal_status == 1
+    assert facts.temperatures_c["CPU0"] == 62.5
+    assert facts.temperatures_c["$(reboot)"] == -5
+    assert not {"stale", "skin", "elsewhere"} & set(facts.temperatures_c)
+
+
+def test_what_android_does_not_tell_is_unknown(android):
+    (android / "battery").write_text(BATTERY.replace("present: true", "present: false"))
+    facts = probe(LocalTransport())
+    assert (facts.battery, facts.thermal_status) == (None, None)
+
+
+def test_androids_own_word_for_its_abi_counts_where_its_shell_cannot_be_read():
+    assert parse(b"android_abi\tarmeabi-v7a\nend\tyes\n").abi == "android-armv7"
+    assert parse(b"android_abi\tmips\nend\tyes\n").abi is None
+
+
+ANDROID = ["android_api", "android_abi", "soc", "battery", "thermal", "thermal_status"]
+KEYS = sorted(
+    {*ANDROID, "battery   level", "battery   scale"}
+    | {line.partition("\t")[0] for line in RK3588.splitlines()}
+)
 LINES = st.tuples(st.sampled_from(KEYS), st.text(max_size=300)).map("\t".join)
 
 

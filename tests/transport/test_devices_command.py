@@ -1,4 +1,4 @@
-"""``harness devices add`` and ``trust``, against a real sshd (whose fixture lives here)."""
+"""``harness devices add`` and ``trust``: over ssh, and over adb to doubles of it."""
 
 from __future__ import annotations
 
@@ -112,4 +112,38 @@ def test_a_device_whose_login_fails_is_not_added(sshd, workspace, cli, tmp_path)
     said = cli("devices", "add", f"ssh://{sshd.address}", "--identity-file", tmp_path / "wrong")
     assert said.code == 3
     assert "(refused)" in said.err
+    assert list(workspace.devices.iterdir()) == []
+
+
+@pytest.fixture
+def adb_here(adb_double, monkeypatch):
+    monkeypatch.delenv("ADB_SERVER_SOCKET", raising=False)
+    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(adb_double.server.port))
+    return adb_double
+
+
+def test_the_device_that_is_plugged_in_is_added_and_probed(adb_here, workspace, cli):
+    said = cli("devices", "add", "adb://", "--name", "phone")
+    assert said.code == 0, said.err
+    device = load_device(workspace, "phone")
+    assert (device.spec.transport, device.spec.address) == ("adb", "DEMO01")
+    assert device.spec.abi == probe(LocalTransport()).abi
+    said = cli("devices", "probe", "phone")
+    assert said.code == 0, said.err
+    assert re.search(f"ABI +{device.spec.abi}", said.out)
+    assert "adb DEMO01" in cli("devices", "list").out.replace("\n", " ")
+
+
+def test_of_several_devices_one_must_be_named(adb_here, workspace, cli):
+    adb_here.states["DEMO02"] = "unauthorized"
+    said = cli("devices", "add", "adb://")
+    assert said.code == 2
+    assert "DEMO01 (device), DEMO02 (unauthorized)" in said.err
+    assert "adb://DEMO01" in said.err
+    said = cli("devices", "add", "adb://DEMO02")
+    assert said.code == 3
+    assert "Allow USB debugging" in said.err
+    said = cli("devices", "add", "adb://a:kill:b")
+    assert said.code == 2
+    assert "is not an adb device" in said.err
     assert list(workspace.devices.iterdir()) == []
