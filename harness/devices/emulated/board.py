@@ -39,6 +39,7 @@ BOOT_TIMEOUT = 90.0
 _EMULATORS = {"arm64": "qemu-system-aarch64", "armhf": "qemu-system-arm"}
 # adb takes what listens on some for an Android emulator, and its server has one.
 _ADB_PORTS = {5037, *range(5555, 5586)}
+# adbd starts beside the SSH server, and is waited for.
 _ANSWER = "until netstat -ltn | grep -q :5555; do sleep 0.1; done; cat /proc/cmdline"
 _DATA_SIZE = "1G"
 _CONSOLE_LINES = 10
@@ -321,11 +322,12 @@ class Board:
         endpoint = self._endpoint(boot)
         deadline = time.monotonic() + timeout
         while True:
+            left = max(deadline - time.monotonic(), _PROBE_TIMEOUT)
             try:
                 with SshTransport(
                     endpoint.target, endpoint.host_keys, connect_timeout=_PROBE_TIMEOUT
                 ) as transport:
-                    answer = transport.run(["sh", "-c", _ANSWER]).text
+                    answer = transport.run(["sh", "-c", _ANSWER], timeout=left).text
                 break
             except (AuthenticationError, HostKeyError):
                 raise
