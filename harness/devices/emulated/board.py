@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 from filelock import FileLock
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from harness.devices.emulated import cpio, image
 from harness.devices.emulated.keys import as_dropbear, as_machine_id, as_public, load_or_make
@@ -229,7 +229,14 @@ class Board:
     def _boot(self) -> _Boot | None:
         if not self._boot_file.exists():
             return None
-        return _Boot.model_validate_json(self._boot_file.read_text())
+        try:
+            return _Boot.model_validate_json(self._boot_file.read_text())
+        except ValidationError as error:
+            raise LabError(
+                f"{self._boot_file}: not written by this version of the harness",
+                hint=f"end the board's QEMU (its number is in {self._pid_file}), then remove "
+                f"{self._folder}",
+            ) from error
 
     def _running(self) -> _Boot | None:
         return self._boot() if self._process() else None
