@@ -83,7 +83,7 @@ def _checks(ctx: click.Context) -> Iterator[Check]:
         )
     yield _tool("chromium", "chromium", "the tests of the report")
     yield _tool("sshd", "openssh-server", "the tests of ssh")
-    yield _tool("adb", "adb", "the tests of adb")
+    yield _tool("adb", "adb", "devices over adb, and their tests")
 
 
 @click.command(

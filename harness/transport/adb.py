@@ -78,11 +78,11 @@ def only_serial(server: AdbServer | None = None) -> str:
     SpecificationError
         There are several.
     ConnectError
-        There is none, or no server.
+        There is none, or it cannot be used, or there is no server.
     """
     server = server or AdbServer.of_environment()
     devices = server.devices(time.monotonic() + _CONNECT_TIMEOUT)
-    listed = ", ".join(f"{visible(serial)} ({state})" for serial, state in devices.items())
+    listed = ", ".join(f"{serial} ({state})" for serial, state in devices.items())
     if len(devices) > 1:
         raise SpecificationError(
             f"the adb server has several devices: {listed}",
@@ -93,7 +93,10 @@ def only_serial(server: AdbServer | None = None) -> str:
             "the adb server has no device",
             hint="plug it in and switch USB debugging on; on the network: adb://HOST:PORT",
         )
-    return next(iter(devices))
+    ((serial, state),) = devices.items()
+    if state != "device":
+        raise _explained(f"adb://{serial}", state)
+    return serial
 
 
 class AdbTransport(ShellTransport):
@@ -164,7 +167,7 @@ class AdbTransport(ShellTransport):
             self._abort(line, token)
             raise
         except AdbRefusedError as error:
-            raise self._explained(error) from error
+            raise _explained(self._name, error.message) from error
         except (ConnectionError, EOFError) as error:
             raise self._lost(line) from error
         if reader.status is None:
@@ -190,7 +193,7 @@ class AdbTransport(ShellTransport):
                 self._connect(deadline)
                 return self._server.query(service, deadline)
             except AdbRefusedError as error:
-                raise self._explained(error) from error
+                raise _explained(self._name, error.message) from error
 
     def _connect(self, deadline: float) -> None:
         """Have the server connect to a device on the network, anew if it is offline."""
@@ -206,12 +209,6 @@ class AdbTransport(ShellTransport):
     def _disconnect(self, deadline: float) -> None:
         with contextlib.suppress(AdbRefusedError):
             self._server.query(f"host:disconnect:{self._serial}", deadline)
-
-    def _explained(self, error: AdbRefusedError) -> ConnectError:
-        for sign, kind, meaning, hint in _STATES:
-            if re.search(sign, error.message):
-                return kind(f"{self._name}: {meaning}", hint=hint)
-        return ConnectError(f"{self._name}: {error.message}", hint="see: adb devices -l")
 
     def _converse(
         self,
@@ -282,6 +279,14 @@ class AdbTransport(ShellTransport):
             if ":" in self._serial:
                 with contextlib.suppress(TransportError):
                     self._disconnect(deadline + _ABORT_TIMEOUT)
+
+
+def _explained(name: str, said: str) -> ConnectError:
+    """Return the error for what the server says of a device that cannot be used."""
+    for sign, kind, meaning, hint in _STATES:
+        if re.search(sign, said):
+            return kind(f"{name}: {meaning}", hint=hint)
+    return ConnectError(f"{name}: {said}", hint="see: adb devices -l")
 
 
 def _base(folder: str, token: str) -> str:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import SpecificationError
 from harness.text import visible
-from harness.transport.base import ConnectError
+from harness.transport.base import ConnectError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,7 +87,7 @@ class AdbServer:
             As for :meth:`query`.
         """
         lines = (line.partition("\t") for line in self.query("host:devices", deadline).splitlines())
-        return {serial: state for serial, tab, state in lines if tab}
+        return {_clean(serial): _clean(state) for serial, tab, state in lines if tab}
 
     def query(self, service: str, deadline: float) -> str:
         """Return the server's answer to a request.
@@ -122,6 +122,8 @@ class AdbServer:
             As for :meth:`query`, but where the time is up:
         TimeoutError
             The deadline passed.
+        TransportError
+            The request is too long.
         """
         with self._talk(deadline) as link:
             _request(link, f"host:transport:{serial}".encode(), deadline)
@@ -157,7 +159,7 @@ class AdbServer:
 
     def _start(self) -> None:
         """Start the server, as ``adb`` would; it knows its USB devices when this returns."""
-        if not ipaddress.ip_address(socket.gethostbyname(self.host)).is_loopback:
+        if not ipaddress.ip_address(socket.getaddrinfo(self.host, None)[0][4][0]).is_loopback:
             raise ConnectError(f"{self._where} does not run", hint="start it on that machine")
         program = shutil.which("adb")
         if program is None:
@@ -207,7 +209,7 @@ def receive(link: socket.socket, size: int, deadline: float) -> bytes:
 def _request(link: socket.socket, service: bytes, deadline: float) -> None:
     """Send a request, and wait until it is accepted."""
     if len(service) > _MAX_REQUEST:
-        raise ConnectError(f"a request of {len(service)} bytes is too long for adb")
+        raise TransportError(f"a command of {len(service)} bytes is too long for adb")
     link.settimeout(_left(deadline))
     link.sendall(b"%04x%s" % (len(service), service))
     answer = receive(link, 4, deadline)

@@ -22,6 +22,7 @@ __all__ = ["PacketReader", "ScriptReader", "packets", "script"]
 _STDIN, _STDOUT, _STDERR, _EXIT, _CLOSE_STDIN = range(5)
 _HEADER = struct.Struct("<BI")
 _CHUNK = 1 << 15
+_LAST_STATUS = 255
 
 
 class PacketReader:
@@ -146,5 +147,6 @@ class ScriptReader:
             self._held = after
             del self._awaited[0]
         self._held = self._held[:4]
-        if told := re.fullmatch(rb"(\d{1,3})\n", self._held):
+        told = re.fullmatch(rb"(\d{1,3})\n", self._held)
+        if told and int(told[1]) <= _LAST_STATUS:
             self.status = int(told[1])

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from harness.transport.adb_server import AdbServer
 
 REPOSITORY = Path(__file__).parent.parent.parent
 HARNESS = [sys.executable, "-m", "harness"]
@@ -81,3 +84,16 @@ def boot(lab):
 @pytest.fixture(scope="session")
 def board(boot):
     return boot("qemu-arm64")
+
+
+@pytest.fixture(scope="session")
+def adb_server():
+    """Return an adb server of the tests' own, which the first command over adb starts."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("ADB_SERVER_SOCKET", raising=False)
+        patch.setenv("ANDROID_ADB_SERVER_PORT", str(port))
+        yield AdbServer(port=port)
+        subprocess.run(["adb", "kill-server"], check=False, capture_output=True)

@@ -16,7 +16,12 @@ from harness.errors import SpecificationError
 from harness.transport.adb import AdbTransport, only_serial
 from harness.transport.adb_server import AdbServer
 from harness.transport.adb_shell import PacketReader, ScriptReader
-from harness.transport.base import AuthenticationError, ConnectError, ConnectionLostError
+from harness.transport.base import (
+    AuthenticationError,
+    ConnectError,
+    ConnectionLostError,
+    TransportError,
+)
 
 WHERE = "127.0.0.1:6001"
 
@@ -50,6 +55,9 @@ def test_the_only_device_is_found_and_of_several_one_must_be_named(adb_double):
     assert only_serial(adb_double.server) == "DEMO01"
     adb_double.states[WHERE] = "unauthorized"
     with pytest.raises(SpecificationError, match=r"DEMO01 \(device\), 127.0.0.1:6001 \(unauth"):
+        only_serial(adb_double.server)
+    del adb_double.states["DEMO01"]
+    with pytest.raises(AuthenticationError, match="6001: it does not trust"):
         only_serial(adb_double.server)
     adb_double.states.clear()
     with pytest.raises(ConnectError, match="has no device"):
@@ -96,6 +104,12 @@ def test_an_old_daemons_files_are_gone_afterwards(old_adb):
     script = Path(parent.split("\0")[1])
     assert script.name.startswith("edge-harness-")
     assert list(script.parent.glob(f"{script.stem}.*")) == []
+
+
+def test_a_command_that_is_too_long_says_so(adb):
+    with pytest.raises(TransportError, match="too long for adb") as caught:
+        adb.run(["true", "x" * 70_000])
+    assert not isinstance(caught.value, ConnectError)  # which would be tried again
 
 
 def test_without_a_server_and_adb_it_says_what_to_install(monkeypatch, tmp_path):
@@ -225,7 +239,9 @@ def test_a_script_tells_all_that_there_is(out, err, status, cuts, terminal, nois
     assert (reader.status, *told) == (status, out, err)
 
 
-@pytest.mark.parametrize("end", [b"", b" \n", b" -1\n", b" 0x1\n", b" 1", b" 1000\n", b" 1 1\n"])
+@pytest.mark.parametrize(
+    "end", [b"", b" \n", b" -1\n", b" 0x1\n", b" 1", b" 1000\n", b" 1 1\n", b" 999\n"]
+)
 def test_a_script_whose_status_is_not_one_has_none(end):
     reader = ScriptReader("tok1", Sink(), Sink())
     reader(b"tok1-begin\ntok1-errortok1-end" + end)

@@ -1,4 +1,4 @@
-"""Transport, store and probe against another SSH server and another shell: the emulated board's."""
+"""Transports, store and probe against another SSH server, a real adbd, and another shell."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from harness.workspace import Workspace
 pytestmark = pytest.mark.e2e
 
 
-@pytest.fixture
-def device(lab, board):
-    return load_device(Workspace(lab.root), board)
+@pytest.fixture(params=["qemu-arm64", "qemu-arm64-adb"])
+def device(lab, board, adb_server, request):
+    return load_device(Workspace(lab.root), request.param)
 
 
 @pytest.fixture
