@@ -208,9 +208,10 @@ def check(ctx: click.Context, name: str, device_name: str, *, as_json: bool) -> 
 def _needs_in_words(runner: RegisteredRunner) -> Iterator[str]:
     from harness.devices.runners import version_text
 
+    version = f", with Paddle Lite {found}" if (found := runner.spec.engine_version) else ""
     glibc = f", glibc {version_text(runner.glibc)} or newer" if runner.glibc else ""
     libraries = ", ".join(runner.needed) or "no library"
-    yield f"{runner.name} is {runner.spec.abi}; it needs {libraries}{glibc}"
+    yield f"{runner.name} is {runner.spec.abi}{version}; it needs {libraries}{glibc}"
 
 
 def _as_json(runner: RegisteredRunner) -> dict[str, Any]:

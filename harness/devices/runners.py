@@ -51,6 +51,12 @@ _TRIPLETS = {
     "x86_64-linux": "x86_64-linux-gnu",
 }
 
+# Paddle Lite's tag, a text of its own in what is compiled with lite/core/version.h. A compiler that
+# optimizes for speed may leave no text of it.
+_PADDLE_LITE_VERSION = re.compile(
+    rb"(?<=\0)v\d{1,2}\.\d{1,3}(?:\.\d{1,3})?(?:-[a-z0-9.]{1,8})?(?=\0)"
+)
+
 # Prints the libraries that are nowhere; the loader's cache knows folders that are set up there.
 _LOOK = """\
 dirs=$1
@@ -76,6 +82,9 @@ class RunnerSpec(Spec):
         or a foreign one, whose output is translated.
     engine
         What it measures.
+    engine_version
+        Of Paddle Lite, as its files tell it: opt must be of the same one. Without it, that is left
+        to the runner.
     program
         SHA-256 of the executable.
     libraries
@@ -85,6 +94,7 @@ class RunnerSpec(Spec):
     description: str = ""
     tool: Literal["edge-runner", "benchmark_bin"]
     engine: Literal["paddle-lite", "onnxruntime"]
+    engine_version: Annotated[str, StringConstraints(max_length=100)] | None = None
     abi: ABI
     program: Digest
     libraries: dict[Annotated[str, StringConstraints(pattern=_LIBRARY)], Digest] = Field(
@@ -174,12 +184,16 @@ def add(
                 f"{file}: built for {found.abi or found.machine}, not for {spec['abi']}",
                 hint=f"give --abi {found.abi}" if found.abi else "give a file for the device",
             )
+    version = None
+    if spec["engine"] == "paddle-lite":
+        version = _paddle_lite_version([program, *libraries])
     store = workspace.state / "runners"
     store.mkdir(exist_ok=True)
     try:
         described = RunnerSpec.model_validate(
             {
                 **spec,
+                "engine_version": version,
                 "program": _keep(program, store),
                 "libraries": {file.name: _keep(file, store) for file in libraries},
             }
@@ -189,6 +203,12 @@ def add(
     except OSError as error:
         raise SpecificationError(f"{error.filename}: {error.strerror}") from error
     return RegisteredRunner(name, described, store)
+
+
+def _paddle_lite_version(files: Sequence[Path]) -> str | None:
+    """Return the version of Paddle Lite that is in some files; none where they do not agree."""
+    found = {match for file in files for match in _PADDLE_LITE_VERSION.findall(file.read_bytes())}
+    return found.pop().decode() if len(found) == 1 else None
 
 
 def _keep(source: Path, store: Path) -> str:

@@ -34,7 +34,9 @@ class Engine:
         del device
         return "any"
 
-    def refuse(self, device: DeviceSpec, files: Mapping[str, Path]) -> str | None:
+    def refuse(
+        self, device: DeviceSpec, files: Mapping[str, Path], version: str | None = None
+    ) -> str | None:
         """Say why an artifact must not be run on a device, or return none.
 
         It is asked before anything is pushed: an engine may return garbage for a wrong
@@ -44,6 +46,8 @@ class Engine:
         ----------
         files
             Role (``model``, ``params``) to the artifact's file.
+        version
+            Of the engine there, where it is known beforehand.
         """
-        del device, files
+        del device, files, version
         return None

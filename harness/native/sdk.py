@@ -18,7 +18,10 @@ __all__ = ["Sdk", "find"]
 
 HEADERS = ("paddle_api.h", "paddle_place.h")
 LIBRARY = "libpaddle_light_api_shared.so"
-_HINT = "docs/native-runners.md lists the files that are needed from an SDK"
+_HINT = (
+    f"needed, in the folder or in cxx/ there: {', '.join(f'include/{h}' for h in HEADERS)}, "
+    f"lib/{LIBRARY}"
+)
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,24 @@ def test_a_registered_runner_is_there_without_the_files_it_came_from(workspace, 
     assert found.program.stat().st_mode & 0o111
 
 
+@pytest.mark.parametrize(
+    ("texts", "version"),
+    [
+        ((b"release/v2.13", b"v2.13-rc", b"v2.13-rc"), "v2.13-rc"),
+        ((b"v2.12.1",), "v2.12.1"),
+        ((b"v2.12", b"v2.13-rc"), None),  # which of them?
+        ((b"release/v2.13", b"v2.13 ", b"2.13"), None),
+        ((), None),
+    ],
+)
+def test_the_version_of_paddle_lite_is_read_from_the_files(workspace, program, texts, version):
+    library = program.with_name("libgomp.so.1")
+    with library.open("ab") as file:
+        file.write(b"".join(b"\0" + text + b"\0" for text in texts))
+    assert add(workspace, "lite", SPEC, program, [library]).spec.engine_version == version
+    assert load_runner(workspace, "lite").spec.engine_version == version
+
+
 def test_a_changed_file_is_noticed(workspace, runner):
     with runner.program.open("ab") as file:
         file.write(b"x")
@@ -182,6 +200,7 @@ def test_a_campaign_with_a_foreign_runner(
         printed = printed.replace(recorded, here)
     programs = {
         "printing": printing_double(printed),
+        "old": printing_double(printed + "\0v2.12\0"),
         "modern": elf_double("x86_64", ["libc.so.6"], ["GLIBC_9.9"], "/lib64/ld-linux-x86-64.so.2"),
     }
     for name, content in programs.items():
@@ -207,9 +226,14 @@ def test_a_campaign_with_a_foreign_runner(
     assert cli("report", "-o", report).code == ExitCode.FINE
     assert "benchmark_bin" in report.read_text(encoding="utf-8")
 
-    here.write_text(device + "engines: {paddle-lite: {runner: modern}}\n")
     pushed = set((tmp_path / "work" / "store").iterdir())
-    said = cli("run", workspace.campaigns / "foreign.yaml")
-    assert said.code == ExitCode.LAB
-    assert "it needs glibc 9.9, and the device has" in said.out
+    for name, reason in [
+        ("modern", "it needs glibc 9.9, and the device has"),
+        ("old", "it was made by opt v2.13-rc, and the runner's Paddle Lite is v2.12"),
+    ]:
+        here.write_text(device + f"engines: {{paddle-lite: {{runner: {name}}}}}\n")
+        said = cli("run", workspace.campaigns / "foreign.yaml", "--json")
+        assert said.code == ExitCode.LAB
+        (case,) = json.loads(said.out)["cases"]
+        assert reason in case["reason"]
     assert set((tmp_path / "work" / "store").iterdir()) == pushed

@@ -44,6 +44,20 @@ def test_an_nb_file_of_another_processor_is_refused_with_the_reason(abi, name, f
     assert f"runs those for {ENGINE.target(device(abi))}" in reason
 
 
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [
+        (None, None),
+        ("v2.13-rc", None),
+        ("v2.12", "made by opt v2.13-rc, and the runner's Paddle Lite is v2.12"),
+    ],
+)
+def test_an_nb_file_by_the_opt_of_another_version_is_refused(version, said):
+    model = {"model": DATA / "linear-arm.nb"}
+    reason = ENGINE.refuse(device("arm64-linux"), model, version)
+    assert reason is None if said is None else said in reason
+
+
 def test_what_is_no_nb_file_is_an_error(tmp_path):
     path = tmp_path / "model.nb"
     path.write_text("hello")

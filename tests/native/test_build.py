@@ -56,7 +56,7 @@ def test_an_sdk_without_a_file(sdk, missing, said):
     with pytest.raises(SpecificationError, match="no Paddle Lite SDK") as caught:
         build("paddle-lite", "arm64-linux", sdk=sdk, toolchain=Path("g++"), progress=quiet)
     assert said in caught.value.message
-    assert "docs/native-runners.md" in caught.value.hint
+    assert "include/paddle_place.h, lib/libpaddle_light_api" in caught.value.hint
 
 
 @pytest.mark.parametrize(

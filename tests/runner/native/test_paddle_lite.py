@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import platform
+
 import numpy as np
 import pytest
 
+from harness.devices.runners import add
 from harness.results.contract import InputSpec
 
 pytestmark = pytest.mark.e2e  # the toolchain environments compile the runner
 
+ABI = f"{platform.machine()}-linux".replace("aarch64", "arm64")
 FAILED = 1
 HEADER = "\2\0v2.13-rc" + "\0" * 8
 
@@ -116,6 +120,13 @@ def test_an_engine_that_fails(lite_job, start, model, message):
     assert ended.returncode == FAILED
     assert ended["error"].kind == "EngineFailed"
     assert message in ended["error"].message
+
+
+def test_its_version_is_known_before_it_runs(paddle_lite, sdk, workspace):
+    library = next((sdk / "cxx" / "lib").iterdir())
+    spec = {"tool": "edge-runner", "engine": "paddle-lite", "abi": ABI}
+    registered = add(workspace, "double", spec, paddle_lite, [library])
+    assert registered.spec.engine_version == "v2.13-rc"
 
 
 def test_without_its_library_the_loader_says_so(lite_job, paddle_lite, launch):
