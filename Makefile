@@ -1,9 +1,10 @@
 # Each target does its own set-up: on a fresh Debian 12, `make demo` or `make test` is all there is.
-.PHONY: help demo test check bench lock clean
+.PHONY: help demo test full check bench lock clean
 
 help:
 	@echo "make demo    measure on an emulated ARM board and on this machine; ends with a report"
 	@echo "make test    checks, unit tests, and one end-to-end path for each feature"
+	@echo "make full    the same, and what takes many minutes"
 	@echo "make check   formatting, lint, types, import rules"
 	@echo "make bench   benchmarks, each figure beside its bound"
 	@echo "make lock    resolve the locked requirements anew"
@@ -15,6 +16,9 @@ demo:
 
 test: check
 	.venv/bin/pytest
+
+full: check
+	.venv/bin/pytest -m ""
 
 check:
 	scripts/setup test

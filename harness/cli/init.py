@@ -18,7 +18,10 @@ Examples:
 )
 @click.argument("folder", metavar="[DIR]", type=click.Path(path_type=Path), default=Path())
 def init(folder: Path) -> None:
-    """Make a new workspace: this machine as a device, a model, and a campaign to begin with."""
+    """Make a new workspace: this machine and an emulated board, models, campaigns.
+
+    campaigns/calibration.yaml needs nothing to be downloaded: it measures the lab itself.
+    """
     from harness.scaffold.workspace import create
 
     for name in create(folder):
@@ -28,7 +31,9 @@ def init(folder: Path) -> None:
         "\nNext:\n"
         f"{place}"
         "  harness doctor                          what is missing here, and how to mend it\n"
+        "  harness run campaigns/calibration.yaml  is the lab sound? It needs no download\n"
         "  harness run campaigns/example.yaml      measure; the first run makes environments\n"
+        "  harness devices up qemu-arm64           start an emulated ARM board\n"
         "  harness devices add ssh://user@host     add a board",
         err=True,
     )

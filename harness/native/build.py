@@ -1,8 +1,4 @@
-"""Building a native runner from the sources in ``harness/runner/native``.
-
-What is built is kept in the user's cache under the hash of all that it depends on: sources,
-compiler, tools, SDK.
-"""
+"""Building a native runner from the sources in ``harness/runner/native``."""
 
 from __future__ import annotations
 
@@ -10,34 +6,31 @@ import hashlib
 import json
 import os
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import harness.runner
 from harness.devices.elf import read
 from harness.errors import SpecificationError
 from harness.hashing import sha256_of
 from harness.models import environments
-from harness.models.once import make_once
 from harness.models.toolchain import ToolchainError, run
 from harness.native import abi as abis
 from harness.native import compilers
+from harness.native.program import SOURCES, Recipe
 from harness.native.sdk import find as find_sdk
-from harness.workspace import cache_dir
 from harness.yamlfile import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pathlib import Path
 
     from harness.native.abi import Abi
     from harness.native.compilers import Compiler
+    from harness.native.program import Progress, Tools
     from harness.native.sdk import Sdk
 
-__all__ = ["ENGINES", "build"]
+__all__ = ["ENGINES", "build", "recipe"]
 
 ENGINES = ("calibration", "onnxruntime", "paddle-lite")
 
-SOURCES = Path(harness.runner.__file__).parent / "native"
 _DIGEST_LENGTH = 12
 
 
@@ -48,17 +41,14 @@ def build(
     sdk: Path | None = None,
     toolchain: Path | None = None,
     ndk: Path | None = None,
-    progress: Callable[[str], None],
+    progress: Progress,
 ) -> Path:
-    """Return the runner of an engine for an ABI, which is built if it is not in the cache.
+    """Return the runner of an engine for an ABI, which is built if it is not there.
 
     Parameters
     ----------
-    sdk
-        For ``paddle-lite``: the folder of the SDK that the user brings.
-    toolchain, ndk
-        For ``paddle-lite`` one of them: the board's C++ compiler (or a CMake toolchain file), or
-        an Android NDK.
+    sdk, toolchain, ndk
+        As for :func:`recipe`.
 
     Returns
     -------
@@ -68,36 +58,59 @@ def build(
     Raises
     ------
     SpecificationError
-        There is no such engine or ABI, an argument is missing or too much, or the SDK or
-        compiler is not there or for another ABI.
+        As for :func:`recipe`.
     ToolchainError
         The tools could not be installed, or the compilation failed.
+    """
+    return recipe(engine, abi, sdk=sdk, toolchain=toolchain, ndk=ndk).obtain(progress)
+
+
+def recipe(
+    engine: str,
+    abi: str,
+    *,
+    sdk: Path | None = None,
+    toolchain: Path | None = None,
+    ndk: Path | None = None,
+) -> Recipe:
+    """Return how the runner of an engine is made for an ABI.
+
+    Parameters
+    ----------
+    sdk
+        For ``paddle-lite``: the folder of the SDK that the user brings.
+    toolchain, ndk
+        For ``paddle-lite`` one of them: the board's C++ compiler (or a CMake toolchain file), or
+        an Android NDK.
+
+    Raises
+    ------
+    SpecificationError
+        There is no such engine or ABI, an argument is missing or too much, or the SDK or
+        compiler is not there or for another ABI.
     """
     if engine not in ENGINES:
         raise SpecificationError(
             f"there is no native runner of '{engine}'", hint=nearest(engine, ENGINES)
         )
     target = abis.get(abi)
-    definitions: dict[str, str] = {}
+    definitions = {"EDGE_ENGINE": engine, "EDGE_TARGET": abi}
     if engine == "paddle-lite":
         found, compiler = _of_paddle_lite(target, sdk, toolchain, ndk)
         definitions["EDGE_SDK_INCLUDE"] = str(found.include)
         definitions["EDGE_SDK_LIBRARY"] = str(found.library)
         inputs = {path.name: sha256_of(path) for path in found.files}
     else:
-        compiler = _of_zig(engine, target, (sdk, toolchain, ndk), progress)
+        compiler = _of_zig(engine, target, (sdk, toolchain, ndk))
         inputs = {}
+
+    def compile_into(folder: Path, tools: Tools, progress: Progress) -> None:
+        _compile(target, compiler, definitions, folder, tools, progress)
+
     digest = _digest(engine, abi, compiler.identity, inputs)
-    folder = cache_dir() / "native" / f"{engine}-{abi}-{digest[:_DIGEST_LENGTH]}"
-    program = folder / f"edge-runner-{engine}"
-    if not program.is_file():
-        make_once(
-            folder,
-            lambda partial: _compile(engine, target, compiler, definitions, partial, progress),
-            sound=lambda made: (made / program.name).is_file(),
-            progress=progress,
-        )
-    return program
+    return Recipe(
+        f"edge-runner-{engine}", f"{engine}-{abi}-{digest[:_DIGEST_LENGTH]}", compile_into
+    )
 
 
 def _of_paddle_lite(
@@ -120,12 +133,7 @@ def _of_paddle_lite(
     )
 
 
-def _of_zig(
-    engine: str,
-    abi: Abi,
-    unwanted: tuple[Path | None, ...],
-    progress: Callable[[str], None],
-) -> Compiler:
+def _of_zig(engine: str, abi: Abi, unwanted: tuple[Path | None, ...]) -> Compiler:
     if any(path is not None for path in unwanted):
         raise SpecificationError(
             f"--sdk, --toolchain and --ndk are for paddle-lite: {engine} is built by zig"
@@ -134,7 +142,7 @@ def _of_zig(
     static = engine == "calibration"
     if abi.android and not static:
         raise SpecificationError(f"there is no native runner of {engine} for {abi.name}")
-    return compilers.zig(abi, static=static, progress=progress)
+    return compilers.zig(abi, static=static)
 
 
 def _digest(engine: str, abi: str, compiler: str, inputs: dict[str, str]) -> str:
@@ -158,27 +166,25 @@ def _digest(engine: str, abi: str, compiler: str, inputs: dict[str, str]) -> str
 
 
 def _compile(
-    engine: str,
     abi: Abi,
     compiler: Compiler,
     definitions: dict[str, str],
     folder: Path,
-    progress: Callable[[str], None],
+    tools: Tools,
+    progress: Progress,
 ) -> None:
-    environments.python("native", progress)
-    tools = environments.get("native").folder
-    (json_headers,) = tools.glob("lib/python*/site-packages/nlohmann_json/include")
-    cmake = str(tools / "bin" / "cmake")
+    native = tools("native")
+    (json_headers,) = native.glob("lib/python*/site-packages/nlohmann_json/include")
+    cmake = str(native / "bin" / "cmake")
     scratch = folder / "build"
     everything = {
-        "CMAKE_MAKE_PROGRAM": str(tools / "bin" / "ninja"),
-        "EDGE_ENGINE": engine,
-        "EDGE_TARGET": abi.name,
+        "CMAKE_MAKE_PROGRAM": str(native / "bin" / "ninja"),
         "NLOHMANN_JSON": str(json_headers),
         **definitions,
-        **compiler.definitions,
+        **compiler.definitions(tools),
     }
     variables = [f"{key}={value}" for key, value in compiler.environment.items()]
+    engine = definitions["EDGE_ENGINE"]
     step = f"runner {engine} for {abi.name}"
     progress(f"{step}: compiling (zig's first time for an ABI takes minutes)")
     run(

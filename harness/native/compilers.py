@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from harness.native.abi import Abi
+    from harness.native.program import Tools
 
-__all__ = ["Compiler", "ndk", "toolchain", "zig"]
+__all__ = ["Compiler", "ndk", "toolchain", "zig", "zig_cache", "zig_program"]
 
 # Of the boards' C libraries the oldest that is supported: RV1109's and Ubuntu 18.04's.
 GLIBC = "2.27"
@@ -40,17 +41,17 @@ class Compiler:
     identity
         Changes when what it compiles may change.
     definitions
-        Of CMake, name to value.
+        Of CMake, name to value; the compiler may be one of the tools.
     environment
         Variables while it runs.
     """
 
     identity: str
-    definitions: dict[str, str]
+    definitions: Callable[[Tools], dict[str, str]]
     environment: dict[str, str]
 
 
-def zig(abi: Abi, *, static: bool, progress: Callable[[str], None]) -> Compiler:
+def zig(abi: Abi, *, static: bool) -> Compiler:
     """Return zig for an ABI, from its toolchain environment.
 
     Parameters
@@ -58,26 +59,30 @@ def zig(abi: Abi, *, static: bool, progress: Callable[[str], None]) -> Compiler:
     static
         Link musl in, which runs on any Linux of that machine but cannot load libraries;
         otherwise link with an old glibc.
-
-    Raises
-    ------
-    ToolchainError
-        The environment could not be made.
     """
-    environments.python("zig", progress)
-    environment = environments.get("zig")
-    (program,) = environment.folder.glob("lib/python*/site-packages/ziglang/zig")
     target = abi.zig_target("musl" if static else f"gnu.{GLIBC}")
-    return Compiler(
-        " ".join(["zig", environment.digest, target, *abi.flags]),
-        {
-            "CMAKE_CXX_COMPILER": ";".join([str(program), "c++", "-target", target, *abi.flags]),
+
+    def definitions(tools: Tools) -> dict[str, str]:
+        command = [str(zig_program(tools)), "c++", "-target", target, *abi.flags]
+        return {
+            "CMAKE_CXX_COMPILER": ";".join(command),
             "CMAKE_SYSTEM_NAME": "Linux",
             "CMAKE_SYSTEM_PROCESSOR": abi.processor,
-        },
-        # The C++ library that zig compiles once for each target lies there.
-        {"ZIG_GLOBAL_CACHE_DIR": str(cache_dir() / "native" / "zig")},
-    )
+        }
+
+    identity = ["zig", environments.get("zig").digest, target, *abi.flags]
+    return Compiler(" ".join(identity), definitions, {"ZIG_GLOBAL_CACHE_DIR": str(zig_cache())})
+
+
+def zig_program(tools: Tools) -> Path:
+    """Return zig itself."""
+    (program,) = tools("zig").glob("lib/python*/site-packages/ziglang/zig")
+    return program
+
+
+def zig_cache() -> Path:
+    """Return where zig keeps what it compiles once for each target: C and C++ libraries."""
+    return cache_dir() / "native" / "zig"
 
 
 def toolchain(file: Path, abi: Abi) -> Compiler:
@@ -97,7 +102,7 @@ def toolchain(file: Path, abi: Abi) -> Compiler:
         if not file.is_file():
             raise SpecificationError(f"{file}: no such toolchain file")
         path = str(file.resolve())
-        return Compiler(f"{path} {sha256_of(file)}", {"CMAKE_TOOLCHAIN_FILE": path}, {})
+        return Compiler(f"{path} {sha256_of(file)}", lambda _: {"CMAKE_TOOLCHAIN_FILE": path}, {})
     found = shutil.which(file)
     if found is None:
         raise SpecificationError(
@@ -118,7 +123,7 @@ def toolchain(file: Path, abi: Abi) -> Compiler:
         "CMAKE_SYSTEM_NAME": "Linux",
         "CMAKE_SYSTEM_PROCESSOR": abi.processor,
     }
-    return Compiler(f"{program} {_ask(program, '--version')}", definitions, {})
+    return Compiler(f"{program} {_ask(program, '--version')}", lambda _: definitions, {})
 
 
 def ndk(folder: Path, abi: Abi, *, shared_stl: bool) -> Compiler:
@@ -144,16 +149,13 @@ def ndk(folder: Path, abi: Abi, *, shared_stl: bool) -> Compiler:
     for path in (file, properties):
         if not path.is_file():
             raise SpecificationError(f"{folder} is no Android NDK: it has no {path.name}")
-    return Compiler(
-        f"ndk {sha256_of(properties)} {shared_stl}",
-        {
-            "CMAKE_TOOLCHAIN_FILE": str(file.resolve()),
-            "ANDROID_ABI": abi.android,
-            "ANDROID_PLATFORM": ANDROID_PLATFORM,
-            "ANDROID_STL": "c++_shared" if shared_stl else "c++_static",
-        },
-        {},
-    )
+    definitions = {
+        "CMAKE_TOOLCHAIN_FILE": str(file.resolve()),
+        "ANDROID_ABI": abi.android,
+        "ANDROID_PLATFORM": ANDROID_PLATFORM,
+        "ANDROID_STL": "c++_shared" if shared_stl else "c++_static",
+    }
+    return Compiler(f"ndk {sha256_of(properties)} {shared_stl}", lambda _: definitions, {})
 
 
 def _ask(program: str, flag: str) -> str:

@@ -1,24 +1,23 @@
-"""The supervisor's program for a device, compiled from source on first use."""
+"""The supervisor's program for a device."""
 
 from __future__ import annotations
 
 import hashlib
-from importlib.resources import as_file, files
 from typing import TYPE_CHECKING
 
 from harness.models import environments
-from harness.models.once import make_once
 from harness.models.toolchain import run
 from harness.native import abi as abis
-from harness.workspace import cache_dir
+from harness.native.compilers import zig_cache, zig_program
+from harness.native.program import SOURCES, Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from harness.devices.inventory import ABI
+    from harness.native.program import Progress, Tools
 
-__all__ = ["supervisor"]
+__all__ = ["recipe", "supervisor"]
 
 NAME = "edge-supervisor"
 
@@ -29,49 +28,34 @@ _FLAGS = (
 )
 
 
-def supervisor(abi: ABI, progress: Callable[[str], None]) -> Path:
-    """Return the supervisor's program for an ABI.
-
-    It lies in the user's cache under the hash of its sources, flags and compiler.
+def supervisor(abi: ABI, progress: Progress) -> Path:
+    """Return the supervisor's program for an ABI; it is compiled if it is not there.
 
     Raises
     ------
     ToolchainError
         The compiler could not be installed, or refused the sources.
     """
+    return recipe(abi).obtain(progress)
+
+
+def recipe(abi: ABI) -> Recipe:
+    """Return how the supervisor is made for an ABI."""
     known = abis.get(abi)
     # Static with musl: such a program needs nothing of a device but its kernel, so that Android
     # is no different.
     target = known.zig_target("musl")
     flags = ["-target", target, *known.flags, *_FLAGS.split()]
-    compiler = environments.get("zig")
-    with as_file(files("harness.runner") / "native" / "supervisor") as folder:
-        sources = sorted(path for path in folder.iterdir() if path.suffix in {".cc", ".h"})
-        recipe = hashlib.sha256(f"{compiler.digest} {flags}".encode())
-        for path in sources:
-            recipe.update(f"\0{path.name}\0".encode() + path.read_bytes())
-        home = cache_dir() / "native" / f"{NAME}-{target}-{recipe.hexdigest()[:12]}"
-        program = home / NAME
-        if program.exists():
-            return program
-        python = environments.python("zig", progress)
+    sources = sorted(p for p in (SOURCES / "supervisor").iterdir() if p.suffix in {".cc", ".h"})
+    content = hashlib.sha256(f"{environments.get('zig').digest} {flags}".encode())
+    for path in sources:
+        content.update(f"\0{path.name}\0".encode() + path.read_bytes())
 
-        def compile_into(partial: Path) -> None:
-            progress(f"compiling {NAME} for {abi} (the first for an ABI takes half a minute)")
-            zig_cache = cache_dir() / "native" / "zig"
-            where = [f"ZIG_{scope}_CACHE_DIR={zig_cache}" for scope in ("GLOBAL", "LOCAL")]
-            units = [str(path) for path in sources if path.suffix == ".cc"]
-            command = [str(python), "-m", "ziglang", "c++", *flags, *units]
-            run(
-                ["env", *where, *command, "-o", str(partial / NAME)],
-                name=f"{NAME} for {abi}",
-                folder=partial,
-            )
+    def compile_into(folder: Path, tools: Tools, progress: Progress) -> None:
+        progress(f"compiling {NAME} for {abi} (the first for an ABI takes half a minute)")
+        where = [f"ZIG_{scope}_CACHE_DIR={zig_cache()}" for scope in ("GLOBAL", "LOCAL")]
+        units = [str(path) for path in sources if path.suffix == ".cc"]
+        command = [str(zig_program(tools)), "c++", *flags, *units, "-o", str(folder / NAME)]
+        run(["env", *where, *command], name=f"{NAME} for {abi}", folder=folder)
 
-        make_once(
-            home,
-            compile_into,
-            sound=lambda folder: (folder / NAME).exists(),
-            progress=progress,
-        )
-    return program
+    return Recipe(NAME, f"{NAME}-{target}-{content.hexdigest()[:12]}", compile_into)

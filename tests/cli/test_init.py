@@ -8,9 +8,9 @@ from typing import get_args
 
 import pytest
 
-from harness.campaign.spec import load_campaign
 from harness.cli.runners import ABIS
 from harness.cli.schema import schema
+from harness.devices.emulated.recipe import load_board
 from harness.devices.inventory import ABI, load_devices
 from harness.errors import ExitCode
 from harness.models.manifest import load_models
@@ -27,11 +27,16 @@ def test_a_new_workspace_is_a_sound_one(cli, tmp_path, monkeypatch):
     assert "harness run campaigns/example.yaml" in said.err
     workspace = Workspace.find(folder)
     assert workspace.root == folder
-    assert list(load_devices(workspace)) == ["local"]
+    for device in load_devices(workspace).values():
+        if device.emulated:
+            load_board(workspace, device.spec.board)
+    # Links in the template, of which a wheel has the content.
+    for path in (REPOSITORY / "devices" / "boards").iterdir():
+        assert (workspace.boards / path.name).read_text() == path.read_text()
     assert load_models(workspace)
-    load_campaign(workspace, folder / "campaigns" / "example.yaml")
     monkeypatch.chdir(folder)
-    assert cli("plan", "campaigns/example.yaml").code == ExitCode.FINE
+    for campaign in workspace.campaigns.iterdir():
+        assert cli("plan", campaign).code == ExitCode.FINE
     for path in folder.glob("*/*.yaml"):
         hint = path.read_text(encoding="utf-8").splitlines()[0]
         named = path.parent / hint.removeprefix("# yaml-language-server: $schema=")
