@@ -96,18 +96,31 @@ def fetch_host_key(
 
 
 class _Transport(paramiko.Transport):
-    """Keeps what the server offers, which paramiko does not tell where nothing fits."""
+    """Keeps what paramiko does not tell.
+
+    Attributes
+    ----------
+    offered
+        What the server offers, where nothing fits.
+    dismissed
+        Whether the server has said that it hangs up; else the link dropped.
+    """
 
     offered: dict[str, list[str]] | None = None
+    dismissed = False
 
     def _really_parse_kex_init(self, *args: Any, **kwargs: Any) -> dict[str, list[str]]:  # noqa: ANN401 - paramiko's, passed on
         self.offered = super()._really_parse_kex_init(*args, **kwargs)  # type: ignore[misc]
         return self.offered
 
+    def _parse_disconnect(self, message: paramiko.Message) -> None:
+        self.dismissed = True
+        super()._parse_disconnect(message)  # type: ignore[misc]
+
 
 def _negotiate(
     target: SshTarget, host_keys: HostKeys, timeout: float, stack: ExitStack
-) -> paramiko.Transport:
+) -> _Transport:
     """Reach a server and agree on keys; its host key is not verified yet."""
     transport = _Transport(_reach(target, host_keys, timeout, stack))
     stack.callback(transport.close)
@@ -212,7 +225,8 @@ def _incompatible(
     return ConnectError(f"{target.name}: {error}")
 
 
-def _log_in(transport: paramiko.Transport, target: SshTarget) -> None:
+def _log_in(transport: _Transport, target: SshTarget) -> None:
+    refused = 0
     notes: list[str] = []
     copy = f"ssh-copy-id -p {target.port} {target.user}@{target.host}"
     agent = paramiko.Agent()
@@ -227,6 +241,14 @@ def _log_in(transport: paramiko.Transport, target: SshTarget) -> None:
                     hint="allow public keys in the configuration of the device's SSH server",
                 ) from error
             except paramiko.AuthenticationException as error:
+                # paramiko takes no answer for a refusal.
+                overdue = transport.is_active() and "timeout" in str(error)
+                dropped = not (transport.is_active() or transport.dismissed or refused)
+                if overdue or dropped:
+                    raise ConnectError(
+                        f"{target.name}: {target.address}: the connection broke during the login"
+                    ) from error
+                refused += 1
                 notes.append(f"{origin} (refused)")
                 if not transport.is_active():
                     raise AuthenticationError(

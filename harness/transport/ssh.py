@@ -86,7 +86,7 @@ class SshTransport(ShellTransport):
             self._abort(channel, line)
             raise
         finally:
-            channel.close()
+            _close(channel)
             starter.join()
         if status < 0:
             raise ConnectionLostError(
@@ -125,7 +125,7 @@ class SshTransport(ShellTransport):
         killed = threading.Event()
 
         def kill() -> None:
-            channel.close()
+            _close(channel)
             if connection:
                 with (
                     contextlib.suppress(*_BROKEN),
@@ -156,6 +156,12 @@ def _start(channel: paramiko.Channel, line: bytes, stdin: BinaryIO) -> None:
                 channel.sendall(chunk)
         channel.shutdown_write()
     except _BROKEN:
+        _close(channel)
+
+
+def _close(channel: paramiko.Channel) -> None:
+    # It tells the server, and so fails where the link has just dropped.
+    with contextlib.suppress(*_BROKEN):
         channel.close()
 
 

@@ -266,3 +266,26 @@ def test_a_proxy_command_is_used_and_ended(sshd, home, host_keys):
     assert not relay.is_running()
     (home / ".ssh" / "config").write_text("Host board\n  ProxyCommand false\n")
     assert "ssh://" in refused(SshTarget.resolve("board"), host_keys, ConnectError).message
+
+
+@pytest.mark.parametrize("way", ["up", "down"])
+def test_a_link_that_drops_anywhere_in_the_login_is_no_refusal(sshd, link, tmp_path, way):
+    # Else it would not be tried again.
+    known = tmp_path / "known"
+    known.write_text(f"[127.0.0.1]:{link.port} {sshd.public_host_key}\n")
+    user = sshd.address.partition("@")[0]
+    target = SshTarget.resolve(f"{user}@127.0.0.1:{link.port}", identity_file=sshd.key)
+    with SshTransport(target, HostKeys(known)) as transport:
+        transport.run(["true"])
+    messages = link.messages[way]
+    assert messages > 5
+    for last in range(1, messages):
+        link.cut()
+        link.messages[way] = 0
+        link.cut_when(lambda _, last=last: link.messages[way] == last)
+        with (
+            SshTransport(target, HostKeys(known)) as transport,
+            pytest.raises((ConnectError, ConnectionLostError)) as caught,
+        ):
+            transport.run(["true"])
+        assert type(caught.value) in (ConnectError, ConnectionLostError)
