@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from harness.transport.base import (
     DEFAULT_OUTPUT_LIMIT,
     DEFAULT_PULL_LIMIT,
     DEFAULT_TIMEOUT,
+    CommandTimeoutError,
     Completed,
     TransferError,
     Transport,
@@ -18,12 +22,14 @@ from harness.transport.base import (
 from harness.transport.sink import Capture, receive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-__all__ = ["CORRUPT", "FakeTransport", "FaultyTransport"]
+__all__ = ["CORRUPT", "AnswerLost", "Delay", "FakeTransport", "Fault", "FaultyTransport"]
 
 CORRUPT: Final = "corrupt"
-"""The fault of a push whose last byte arrives changed."""
+"""The fault of a push or a pull whose last byte arrives changed."""
+
+Fault: TypeAlias = "TransportError | AnswerLost | Delay | str"
 
 
 class FakeTransport(Transport):
@@ -86,16 +92,49 @@ class FakeTransport(Transport):
         """Do nothing: there is no connection."""
 
 
+@dataclass(frozen=True)
+class AnswerLost:
+    """The fault of a call that the device carries out, and whose answer does not arrive.
+
+    Attributes
+    ----------
+    error
+        What is raised.
+    """
+
+    error: TransportError
+
+
+@dataclass(frozen=True)
+class Delay:
+    """The fault of a call whose answer takes so long; one longer than its time limit times out.
+
+    Attributes
+    ----------
+    seconds
+        Of the clock that the transport is given.
+    """
+
+    seconds: float
+
+
 class FaultyTransport(Transport):
-    """Passes calls on to another transport, and fails where it is told to.
+    """Passes calls on to another transport, and drops, delays or corrupts where it is told to.
 
     Parameters
     ----------
     inner
         Does the work.
     faults
-        Number of the call (from 1, of whatever kind) to what happens there: an error that is
-        raised instead, or :data:`CORRUPT`, for a push.
+        Number of the call (from 1, of whatever kind) to what happens there:
+
+        - an error: it is raised instead, and nothing is done;
+        - :class:`AnswerLost`: it is done, and then the error is raised;
+        - :class:`Delay`: it is done, late; where it is too late, a time-out is raised;
+        - :data:`CORRUPT`: the last byte of a pushed or pulled file arrives changed. Commands do
+          not know it: every real transport protects their output itself.
+    wait
+        Lets so many seconds pass; a test that gives its own virtual clock here does not sleep.
 
     Attributes
     ----------
@@ -103,9 +142,16 @@ class FaultyTransport(Transport):
         Method and first argument of every call made so far.
     """
 
-    def __init__(self, inner: Transport, faults: Mapping[int, TransportError | str]) -> None:
+    def __init__(
+        self,
+        inner: Transport,
+        faults: Mapping[int, Fault],
+        *,
+        wait: Callable[[float], object] = time.sleep,
+    ) -> None:
         self._inner = inner
         self._faults = faults
+        self._wait = wait
         self.calls: list[tuple[str, object]] = []
 
     def run(
@@ -116,20 +162,20 @@ class FaultyTransport(Transport):
         timeout: float = DEFAULT_TIMEOUT,
         output_limit: int = DEFAULT_OUTPUT_LIMIT,
     ) -> Completed:
-        """Run a command, or fail."""
-        self._fault("run", tuple(argv))
-        return self._inner.run(argv, stdin=stdin, timeout=timeout, output_limit=output_limit)
+        """Run a command, with the fault that is due."""
+        with self._fault("run", tuple(argv), timeout):
+            return self._inner.run(argv, stdin=stdin, timeout=timeout, output_limit=output_limit)
 
     def push(self, source: Path, target: str, *, timeout: float = DEFAULT_TIMEOUT) -> None:
-        """Push a file, or a corrupted one, or fail."""
-        if self._fault("push", target) != CORRUPT:
-            self._inner.push(source, target, timeout=timeout)
-            return
-        content = source.read_bytes()
-        with tempfile.TemporaryDirectory() as folder:
-            corrupted = Path(folder, source.name)
-            corrupted.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-            self._inner.push(corrupted, target, timeout=timeout)
+        """Push a file, with the fault that is due."""
+        with self._fault("push", target, timeout) as fault:
+            if fault != CORRUPT:
+                self._inner.push(source, target, timeout=timeout)
+                return
+            with tempfile.TemporaryDirectory() as folder:
+                corrupted = Path(folder, source.name)
+                corrupted.write_bytes(_changed(source.read_bytes()))
+                self._inner.push(corrupted, target, timeout=timeout)
 
     def pull(
         self,
@@ -139,17 +185,32 @@ class FaultyTransport(Transport):
         limit: int = DEFAULT_PULL_LIMIT,
         timeout: float = DEFAULT_TIMEOUT,
     ) -> None:
-        """Pull a file, or fail."""
-        self._fault("pull", source)
-        self._inner.pull(source, target, limit=limit, timeout=timeout)
+        """Pull a file, with the fault that is due."""
+        with self._fault("pull", source, timeout) as fault:
+            self._inner.pull(source, target, limit=limit, timeout=timeout)
+            if fault == CORRUPT:
+                target.write_bytes(_changed(target.read_bytes()))
 
     def close(self) -> None:
         """Close the transport that does the work."""
         self._inner.close()
 
-    def _fault(self, method: str, argument: object) -> str | None:
+    @contextmanager
+    def _fault(self, method: str, argument: object, timeout: float) -> Iterator[Fault | None]:
+        """Let a call be made in between; some faults come before it, and some after."""
         self.calls.append((method, argument))
         fault = self._faults.get(len(self.calls))
         if isinstance(fault, TransportError):
             raise fault
-        return fault
+        yield fault
+        match fault:
+            case AnswerLost(error):
+                raise error
+            case Delay(seconds):
+                self._wait(min(seconds, timeout))
+                if seconds > timeout:
+                    raise CommandTimeoutError(f"{method} was not done within {timeout:g} s")
+
+
+def _changed(content: bytes) -> bytes:
+    return content[:-1] + bytes([content[-1] ^ 1])
