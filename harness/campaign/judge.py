@@ -72,6 +72,9 @@ def _fault(ended: Ended, events: Sequence[Event], time_limit: float) -> tuple[Ca
     )
     if ended.status == 0 and stage == "done":
         return None, ""
+    match ended.outside.exit:
+        case Exit(signal=signal.SIGKILL, reason="exited", oom_kills=int(kills)) if kills:
+            return Category.DEVICE, f"killed after '{stage}': the device was out of memory"
     if events and isinstance(events[-1], contract.Failure):
         failure = events[-1]
         category = Category.ENGINE if failure.kind.startswith("Engine") else Category.RUNNER

@@ -79,6 +79,9 @@ class Exit(Message):
     vmhwm_bytes
         Its peak resident set when it was last looked at: at each of its events, and each
         second. What it took in its last moments can be missing.
+    oom_kills
+        How many processes, of whatever launch, the kernel ended meanwhile for want of memory;
+        none where it does not tell.
     left_behind
         How many processes outlived it, and were ended.
     log_bytes
@@ -95,6 +98,7 @@ class Exit(Message):
     minor_faults: Count | None = None
     major_faults: Count | None = None
     vmhwm_bytes: Bytes | None = None
+    oom_kills: Count | None = None
     left_behind: Count
     log_bytes: Count
 

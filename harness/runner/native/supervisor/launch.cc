@@ -186,6 +186,7 @@ class Supervision {
   int status_ = 0;
   double wall_s_ = 0;
   rusage usage_ = {};
+  const long long oom_kills_ = oom_kills();  // before the runner
   long long peak_ = -1;
   double peaked_ = 0;
   int pss_count_ = 0;
@@ -337,6 +338,7 @@ class Supervision {
                usage_.ru_majflt);
     }
     if (peak_ >= 0) line.add(",\"vmhwm_bytes\":%lld", peak_);
+    if (oom_kills_ >= 0) line.add(",\"oom_kills\":%lld", oom_kills() - oom_kills_);
     line.add(",\"left_behind\":%d,\"log_bytes\":%lld}\n", left_behind_, log_.total());
     cgroup_.remove();
     lock_.close();  // before the end is told: whoever reads it may begin the next launch

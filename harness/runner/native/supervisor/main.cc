@@ -250,6 +250,10 @@ int run(Words words) {
       if (symlink(links[index].target, links[index].name) != 0) {
         fail(kCannotPrepare, "%s: %s", links[index].name, strerror(errno));
       }
+      // What was pushed may be gone: a restarted device had it in memory only.
+      if (access(links[index].name, F_OK) != 0) {
+        fail(kCannotPrepare, "%s: %s", links[index].target, strerror(errno));
+      }
     }
     const Fd events(open("events.jsonl", O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
     begin(options, folder, static_cast<Fd&&>(alive), static_cast<Fd&&>(lock));

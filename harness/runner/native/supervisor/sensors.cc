@@ -7,8 +7,8 @@
 
 namespace {
 
-// The sum of the numbers, in kB, of the lines of a file that begin with a key; -1 without one.
-long long sum_kb(const char* path, const char* key) {
+// The sum of the numbers of the lines of a file that begin with a key; -1 without one.
+long long sum_of(const char* path, const char* key) {
   FILE* file = fopen(path, "re");
   if (!file) return -1;
   char line[512];
@@ -55,7 +55,7 @@ void add_environment(Text* line, const char* phase) {
   char load[64];
   read_text("/proc/loadavg", load, sizeof load);
   if (load[0]) line->add(",\"load1\":%.2f", atof(load));
-  const long long available = sum_kb("/proc/meminfo", "MemAvailable:");
+  const long long available = sum_of("/proc/meminfo", "MemAvailable:");
   if (available >= 0) line->add(",\"memory_available_bytes\":%lld", available * 1024);
 
   const char* separator = "";
@@ -90,17 +90,19 @@ void add_environment(Text* line, const char* phase) {
 long long vmhwm_bytes(pid_t pid) {
   char path[40];
   snprintf(path, sizeof path, "/proc/%d/status", static_cast<int>(pid));
-  const long long peak = sum_kb(path, "VmHWM:");
+  const long long peak = sum_of(path, "VmHWM:");
   return peak < 0 ? -1 : peak * 1024;
 }
+
+long long oom_kills() { return sum_of("/proc/vmstat", "oom_kill "); }
 
 long long pss_bytes(pid_t pid) {
   char path[40];
   snprintf(path, sizeof path, "/proc/%d/smaps_rollup", static_cast<int>(pid));
-  long long pss = sum_kb(path, "Pss:");
+  long long pss = sum_of(path, "Pss:");
   if (pss < 0) {  // before Linux 4.14
     snprintf(path, sizeof path, "/proc/%d/smaps", static_cast<int>(pid));
-    pss = sum_kb(path, "Pss:");
+    pss = sum_of(path, "Pss:");
   }
   return pss < 0 ? -1 : pss * 1024;
 }
