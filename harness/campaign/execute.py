@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.campaign.judge import judge
 from harness.campaign.launch import DeviceBusyError, LaunchLostError
 from harness.campaign.plan import order
 from harness.results.schema import Category, Launch, OutputCheck, Status
-from harness.transport.base import CommandTimeoutError, TransferError, TransportError
+from harness.transport.base import TransferError, TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from concurrent.futures import Future
 
     from harness.campaign.launch import Ended, Launcher
     from harness.campaign.on_device import OnDevice
@@ -30,6 +32,7 @@ __all__ = ["Execution", "Observer"]
 
 # A case whose first launches fail in a row is given up: the next one would fail likewise.
 FAILURES_IN_A_ROW = 2
+GRACE_S = 5.0  # from a launch's end to its thread's, when a run is interrupted
 
 
 class Observer(Protocol):
@@ -75,10 +78,9 @@ class Execution:
         self._devices = devices
         hosts = {name: each.device for name, each in devices.items()}
         self._plan = order(run.cases, hosts, run.seed)
-        self._history = {
-            (launch.case_id, launch.slot): launch
-            for launch in sorted(run.launches, key=lambda launch: launch.attempt)
-        }
+        self._history: defaultdict[tuple[str, int], list[Launch]] = defaultdict(list)
+        for launch in sorted(run.launches, key=lambda launch: launch.attempt):
+            self._history[launch.case_id, launch.slot].append(launch)
         self._invalid = Counter(
             launch.case_id for launch in run.launches if launch.status is Status.INVALID
         )
@@ -100,53 +102,97 @@ class Execution:
             The user's; runners on devices are ended first, and what is stored stays.
         """
         pending = self.pending()
+        self._clear(pending)
+        workers: list[Future[None]] = []
         with ThreadPoolExecutor(max(1, len(pending)), thread_name_prefix="host") as pool:
             try:
-                workers = [pool.submit(self._host, host, slots) for host, slots in pending.items()]
+                workers += [pool.submit(self._host, host, slots) for host, slots in pending.items()]
                 wait(workers, return_when="FIRST_EXCEPTION")
             finally:
                 # Also where one host's worker met an error of ours: the others end cleanly.
                 self._stop.set()
-                self._end_active()
+                self._end_active(workers)
             for worker in workers:
                 worker.result()
 
     def _is_pending(self, slot: Slot) -> bool:
-        last = self._history.get((slot.case_id, slot.slot))
-        if last is None or last.status is Status.FAILED:
+        attempts = self._history[slot.case_id, slot.slot]
+        if not attempts or attempts[-1].status is Status.FAILED:
             return True
-        return last.status is Status.INVALID and self._may_redo(slot.case_id)
+        return attempts[-1].status is Status.INVALID and self._may_redo(slot.case_id)
 
     def _may_redo(self, case_id: str) -> bool:
         return self._invalid[case_id] <= self._run.protocol.redo_budget
 
-    def _end_active(self) -> None:
-        for launcher, launch in list(self._active.values()):
+    def _name(self, slot: Slot) -> str:
+        """Return the id on its device of a slot's next launch.
+
+        A launch whose link was given up may have gone on there: the next attempt goes by its
+        name, and so collects it.
+        """
+        attempts = self._history[slot.case_id, slot.slot]
+        number = len(attempts)
+        while number and attempts[number - 1].category is Category.CONNECTION:
+            number -= 1
+        return f"{self._run.id}-{slot.case_id}-{slot.slot}-{number}"
+
+    def _clear(self, pending: Mapping[str, Sequence[Slot]]) -> None:
+        """Remove from the devices what earlier controllers stored and did not live to remove."""
+        if not self._run.launches:
+            return
+        wanted = {self._name(slot) for slots in pending.values() for slot in slots}
+        for device in self._devices.values():
             with suppress(TransportError):
-                launcher.stop([launch])
+                ours = [
+                    launch
+                    for launch in device.launcher.kept()
+                    if launch.startswith(f"{self._run.id}-") and launch not in wanted
+                ]
+                if ours:
+                    device.launcher.forget(ours)
+
+    def _end_active(self, workers: Sequence[Future[None]]) -> None:
+        active = list(self._active.values())
+        for launcher, launch in active:
+            launcher.interrupt(launch)
+        if wait(workers, timeout=GRACE_S).not_done:
+            for launcher, _ in active:
+                launcher.hang_up()
 
     def _host(self, host: str, slots: list[Slot]) -> None:
-        for index, slot in enumerate(slots):
-            if self._stop.is_set():
-                return
+        left = list(slots)
+        while left and not self._stop.is_set():
+            slot = left[0]
+            case = self._prepared[slot.case_id].case
+            lost = False
             if self._failing[slot.case_id] < FAILURES_IN_A_ROW:
-                label = self._prepared[slot.case_id].case.label
-                self._observer.begins(host, label, len(slots) - index)
-                self._fill(host, slot)
+                self._observer.begins(host, case.label, len(left))
+                lost = self._fill(host, slot)
                 if self._failing[slot.case_id] == FAILURES_IN_A_ROW:
-                    self._observer.gave_up(host, label)
+                    self._observer.gave_up(host, case.label)
+            if lost:
+                # The host's other devices need not wait for this one. When it is back, it goes on
+                # with this launch, which may still hold it.
+                left.sort(key=lambda each: self._device_of(each) == case.device)
+            else:
+                del left[0]
 
-    def _fill(self, host: str, slot: Slot) -> None:
-        """Make a slot's launch, and make it again while it is invalid and the budget lasts."""
-        last = self._history.get((slot.case_id, slot.slot))
-        attempt = 0 if last is None else last.attempt + 1
+    def _device_of(self, slot: Slot) -> str:
+        return self._prepared[slot.case_id].case.device
+
+    def _fill(self, host: str, slot: Slot) -> bool:
+        """Make a slot's launch, and make it again while it is invalid and the budget lasts.
+
+        Return whether the link to its device was lost, so that it may be under way there.
+        """
+        attempts = self._history[slot.case_id, slot.slot]
         while not self._stop.is_set():
             prepared = self._prepared[slot.case_id]
             device = self._devices[prepared.case.device]
-            launch_id = f"{self._run.id}-{slot.case_id}-{slot.slot}-{attempt}"
-            self._active[host] = (device.launcher, launch_id)
+            name = self._name(slot)
+            self._active[host] = (device.launcher, name)
             try:
-                launch = self._launch(launch_id, slot, attempt)
+                launch = self._launch(name, slot, len(attempts))
             finally:
                 del self._active[host]
             # What we ended is neither a result nor a failure; what was done in time is a result.
@@ -154,25 +200,29 @@ class Execution:
             if not stopped:
                 self._store.add(self._run.id, launch)
                 self._observer.ended(host, launch)
-            with suppress(TransportError):
-                device.launcher.forget([launch_id])
+                attempts.append(launch)
+            lost = launch.category is Category.CONNECTION
+            if stopped or not lost:
+                with suppress(TransportError):
+                    device.launcher.forget([name])
             if stopped:
-                return
+                break
             if launch.status is Status.FAILED:
                 self._failing[slot.case_id] += 1
-                return
+                return lost
             self._failing[slot.case_id] = 0
             if launch.status is Status.OK:
-                return
+                break
             self._invalid[slot.case_id] += 1
             if not self._may_redo(slot.case_id):
-                return
-            attempt += 1
+                break
+        return False
 
-    def _launch(self, launch_id: str, slot: Slot, attempt: int) -> Launch:
+    def _launch(self, name: str, slot: Slot, attempt: int) -> Launch:
         prepared = self._prepared[slot.case_id]
         device = self._devices[prepared.case.device]
-        job = prepared.job(launch_id, self._run.protocol)
+        patience = device.launcher.patience
+        job = prepared.job(name, self._run.protocol)
         begun = datetime.now(UTC)
         clock = time.monotonic()
         category: Category | None = None
@@ -180,21 +230,21 @@ class Execution:
         ended: Ended | None = None
         check: OutputCheck | None = None
         try:
-            links = device.deploy(prepared, job)
+            links = patience(partial(device.deploy, prepared, job))
             ended = device.launcher.run(job, links, prepared.runner.command(job))
             ended = prepared.runner.translate(ended, job)
             verdict = judge(ended, job, outputs_required=prepared.runner.returns_outputs)
             status, category, reason = verdict.status, verdict.category, verdict.reason
             fields = verdict.fields
             if status is Status.OK and verdict.outputs:
-                check = device.check(job, prepared, verdict.outputs)
+                check = patience(partial(device.check, job, prepared, verdict.outputs))
                 if not check.passed:
                     status, reason = Status.INVALID, f"wrong outputs: {check.reason}"
         except TransportError as error:
             device.forget_deployed()
             status, category, reason = Status.FAILED, _category(error), error.message
         return Launch(
-            id=launch_id,
+            id=f"{self._run.id}-{slot.case_id}-{slot.slot}-{attempt}",
             case_id=slot.case_id,
             slot=slot.slot,
             attempt=attempt,
@@ -215,8 +265,6 @@ def _category(error: TransportError) -> Category:
     match error:
         case TransferError():
             return Category.DEPLOY
-        case CommandTimeoutError():
-            return Category.TIMEOUT
         case DeviceBusyError() | LaunchLostError():
             return Category.DEVICE
         case _:

@@ -6,9 +6,12 @@ import math
 import re
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from harness.campaign.patience import Patience
 from harness.devices.store import DeviceStore
 from harness.hashing import sha256_of
 from harness.results.contract import MAX_EVENTS_BYTES
@@ -19,18 +22,10 @@ from harness.results.supervision import (
     SupervisionError,
     parse_supervision,
 )
-from harness.transport.base import (
-    AuthenticationError,
-    CommandTimeoutError,
-    ConnectError,
-    ConnectionLostError,
-    HostKeyError,
-    TransferError,
-    TransportError,
-)
+from harness.transport.base import TransferError, TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from harness.results.contract import Job
@@ -44,7 +39,6 @@ WAIT_S: Final = 60.0  # of one reading: what a dropped link makes be sent again 
 SLACK_S: Final = 30.0  # beyond that: starting, sending and the link
 RECONNECT_S: Final = 60.0
 HANGING_S: Final = 30.0  # after its time limit: the supervisor takes 10 s to give up
-_PAUSES_S = (0.1, 0.5, 1.0, 2.0, 5.0)
 
 _BUSY = 75
 _CANNOT_PREPARE = 98
@@ -139,11 +133,9 @@ class Launcher:
         The supervisor's program for the device's ABI; it is pushed where it is missing.
     lock
         The device's lock file; without it the supervisor chooses one, the same for everybody.
-    reconnect_s
-        Seconds after which a link that stays away is given up. The launch goes on; running it
-        again collects it.
-    pause
-        Waits so many seconds before the link is tried again.
+    patience
+        With the device's link. Where it is given up, the launch goes on; running it again
+        collects it.
     """
 
     def __init__(
@@ -153,18 +145,18 @@ class Launcher:
         supervisor: Path,
         *,
         lock: str | None = None,
-        reconnect_s: float = RECONNECT_S,
-        pause: Callable[[float], object] = time.sleep,
+        patience: Patience | None = None,
     ) -> None:
+        self.patience = patience or Patience(RECONNECT_S)
         self._transport = transport
         self._base = f"{workdir}/launches"
         self._store = DeviceStore(transport, workdir)
         self._local = supervisor
         self._lock = lock
-        self._reconnect_s = reconnect_s
-        self._pause = pause
         self._program: str | None = None
         self._deploying = threading.Lock()
+        self._unended: str | None = None  # as far as is known
+        self._unforgotten: set[str] = set()
 
     def run(
         self,
@@ -178,7 +170,8 @@ class Launcher:
 
         A launch of the same id that is still alive is joined, and one that has ended is
         collected; only one whose supervisor was killed is ended and begun anew. A dropped link
-        is made again, and the launch read on from the byte that was had.
+        is made again, and the launch read on from the byte that was had. Another one that was
+        left behind a link that stayed away is ended first: it holds the device.
 
         Parameters
         ----------
@@ -201,32 +194,34 @@ class Launcher:
         TransportError
             As for :meth:`harness.transport.base.Transport.run`, for a link that stays away.
         """
+        if self._unended not in (None, job.launch):
+            self.patience(partial(self.stop, [self._unended]))
+        self._unended = job.launch
+        ended = self._run(job, links, command, pss_every_ms)
+        self._unended = None
+        return ended
+
+    def _run(
+        self,
+        job: Job,
+        links: Mapping[str, str],
+        command: Sequence[str],
+        pss_every_ms: int | None,
+    ) -> Ended:
         folder = self.folder(job.launch)
         start = [*self._options(job, links, pss_every_ms), "--", *command]
         content = job.model_dump_json().encode()
         stream = _Stream()
         collected: bool | None = None
         first_seen: float | None = None
-        away_since: float | None = None
-        tries = 0
         wait = min(WAIT_S, math.ceil(job.time_limit) + 1)
         while True:
             reading = [folder, "--from", stream.position, "--wait", f"{wait:g}"]
-            try:
-                if collected is None:
-                    answer = self._call("run", [*reading, *start], stdin=content, wait=wait)
-                else:
-                    answer = self._call("read", reading, wait=wait)
-            except (AuthenticationError, HostKeyError):
-                raise
-            except (ConnectError, ConnectionLostError, CommandTimeoutError):
-                away_since = away_since or time.monotonic()
-                if time.monotonic() - away_since >= self._reconnect_s:
-                    raise
-                self._pause(_PAUSES_S[min(tries, len(_PAUSES_S) - 1)])
-                tries += 1
-                continue
-            away_since, tries = None, 0
+            if collected is None:
+                step = partial(self._call, "run", [*reading, *start], stdin=content, wait=wait)
+            else:
+                step = partial(self._call, "read", reading, wait=wait)
+            answer = self.patience(step)
             state, begun = self._take(answer, stream)
             if collected is None:
                 collected = not begun
@@ -256,8 +251,24 @@ class Launcher:
         self._call("stop", [self.folder(launch) for launch in launches])
 
     def forget(self, launches: Sequence[str]) -> None:
-        """End launches and remove their folders."""
-        self._call("forget", [self.folder(launch) for launch in launches])
+        """End launches and remove their folders, and those that an earlier call did not reach."""
+        self._unforgotten.update(launches)
+        self._call("forget", [self.folder(launch) for launch in sorted(self._unforgotten)])
+        self._unforgotten.clear()
+
+    def kept(self) -> list[str]:
+        """Return the ids of the launches whose folders are there, of whatever run."""
+        return self._transport.run(["ls", self._base]).text.split()
+
+    def interrupt(self, launch: str) -> None:
+        """End a launch that another thread runs; it begins no other."""
+        self.patience.end()
+        with suppress(TransportError):
+            self.stop([launch])
+
+    def hang_up(self) -> None:
+        """Let go of what another thread waits for: a push, or a link that stalls."""
+        self._transport.close()
 
     def _options(self, job: Job, links: Mapping[str, str], pss_every_ms: int | None) -> list[str]:
         options = ["--limit", f"{job.time_limit:g}"]

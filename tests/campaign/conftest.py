@@ -13,6 +13,7 @@ import pytest
 from harness.campaign.execute import Execution
 from harness.campaign.launch import Launcher
 from harness.campaign.on_device import OnDevice
+from harness.campaign.patience import Patience
 from harness.campaign.prepare import Prepared
 from harness.campaign.runners import PythonRunner
 from harness.devices.inventory import Device, DeviceSpec
@@ -150,7 +151,7 @@ class Bench:
             device.workdir,
             self.supervisor,
             lock=str(self.folder / "lock"),
-            reconnect_s=self.reconnect_s,
+            patience=Patience(self.reconnect_s),
         )
         on_device = OnDevice(device, self.transport, launcher)
         return Execution(run, prepared, {"here": on_device}, self.store, observer)

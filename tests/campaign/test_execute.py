@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from harness.campaign.launch import Launcher
 from harness.results.schema import Category, Status
 from harness.transport.base import ConnectionLostError
 from harness.transport.local import LocalTransport
@@ -39,6 +40,7 @@ def test_a_launch_that_goes_well(bench):
     ("body", "category", "said"),
     [
         ("hello(); os.kill(os.getpid(), signal.SIGSEGV)", Category.ENGINE, "SIGSEGV after 'hello'"),
+        ("hello(); os.kill(os.getpid(), signal.SIGKILL)", Category.ENGINE, "SIGKILL after 'hello'"),
         ("os.abort()", Category.RUNNER, "SIGABRT after 'start'"),
         ("hello(); print('bye'); sys.exit(3)", Category.ENGINE, "exited with 3 after 'hello': bye"),
         ("events.write('rubbish\\n')", Category.RUNNER, "broke the contract: events.jsonl:1"),
@@ -169,31 +171,60 @@ def test_a_launch_outlives_a_link_that_drops(bench):
 
 
 def test_a_link_that_stays_away(bench):
-    bench.transport, bench.reconnect_s = Cut(drops=1000), 0
-    launch = bench.one("all_of_it()")
-    assert (launch.status, launch.category) == (Status.FAILED, Category.CONNECTION)
-    assert launch.reason == "the link dropped"
-
-
-class Killed(BaseException):
-    """The controller's end, at this place."""
-
-
-def test_a_launch_that_the_controller_did_not_live_to_store_is_collected(bench, monkeypatch):
     bench.double("open('../../journal', 'a').write('x')\nall_of_it()")
+    run = bench.run()
+    bench.transport, bench.reconnect_s = Cut(drops=1000), 0
+    _, launches = bench.measure(run)
+    assert [launch.status for launch in launches] == [Status.FAILED] * 2
+    assert {launch.category for launch in launches} == {Category.CONNECTION}
+    assert {launch.reason for launch in launches} == {"the link dropped"}
+    bench.transport.drops = 0
+    _, (*_, last) = bench.measure(bench.store.load(run.id))
+    assert (last.status, last.attempt, last.wall_s) == (Status.OK, 2, None)
+    assert (bench.folder / "work" / "journal").read_text() == "x"
+    assert list((bench.folder / "work" / "launches").iterdir()) == []
+
+
+def test_a_launch_whose_supervisor_is_killed(bench):
+    bench.double(
+        "if not os.path.exists('../../orphan'):\n"
+        "    open('../../orphan', 'w').write(str(os.getpid()))\n"
+        "    os.kill(os.getppid(), signal.SIGKILL)\n"
+        "    signal.pause()\n"
+        "all_of_it()"
+    )
+    _, launches = bench.measure(bench.run(launches=3))
+    assert [launch.status.value for launch in launches] == ["failed", "ok", "ok"]
+    assert launches[0].category is Category.DEVICE
+    assert "its supervisor was killed; the runner was ended" in launches[0].reason
+    assert _ended(bench.folder / "work" / "orphan")
+
+
+def test_a_device_that_lost_what_was_pushed_gets_it_again(bench):
+    # As one whose store is in memory, and which restarts between two launches.
+    bench.double(
+        "all_of_it()\n"
+        "if not os.path.exists('../../once'):\n"
+        "    open('../../once', 'w')\n"
+        "    for name in os.listdir('../../store'): os.unlink('../../store/' + name)"
+    )
+    _, launches = bench.measure(bench.run(launches=3))
+    assert [launch.status.value for launch in launches] == ["ok", "failed", "ok"]
+    assert launches[1].category is Category.DEPLOY
+    assert "No such file or directory" in launches[1].reason
+
+
+def test_folders_that_a_controller_did_not_live_to_remove_are_removed(bench, monkeypatch):
+    bench.double("all_of_it()")
     run = bench.run(launches=2)
-
-    def killed(*_):
-        raise Killed
-
     with monkeypatch.context() as patch:
-        patch.setattr(bench.store, "add", killed)
-        with pytest.raises(Killed):
-            bench.measure(run)
-    _, launches = bench.measure(bench.store.load(run.id))
-    assert [launch.status for launch in launches] == [Status.OK] * 2
-    assert [launch.wall_s is None for launch in launches] == [True, False]
-    assert (bench.folder / "work" / "journal").read_text() == "xx"
+        patch.setattr(Launcher, "forget", lambda *_: None)
+        bench.measure(run)
+    folder = bench.folder / "work" / "launches"
+    (folder / "other-run-1").mkdir()
+    assert len(list(folder.iterdir())) == 3
+    bench.measure(bench.store.load(run.id))
+    assert [path.name for path in folder.iterdir()] == ["other-run-1"]
 
 
 INTERRUPTING = """
@@ -216,11 +247,12 @@ def test_an_interruption_ends_the_runner_and_stores_nothing_of_it(bench):
     assert list((bench.folder / "work" / "launches").iterdir()) == []
 
 
+# "at": what of the store kills it instead of doing its work.
 KILLED_CONTROLLER = """
-import importlib.util, os, pathlib, sys
+import importlib.util, os, pathlib, signal, sys
 from contextlib import closing
 from harness.results.store import Store
-path, folder, body, supervisor = sys.argv[1], pathlib.Path(sys.argv[2]), *sys.argv[3:]
+path, folder, body, supervisor, at = sys.argv[1], pathlib.Path(sys.argv[2]), *sys.argv[3:]
 spec = importlib.util.spec_from_file_location("bench", path)
 module = importlib.util.module_from_spec(spec)
 sys.modules["bench"] = module
@@ -230,8 +262,18 @@ spec.loader.exec_module(module)
 with closing(Store(folder / "results.sqlite")) as store:
     bench = module.Bench(folder, store, pathlib.Path(supervisor))
     bench.double(body)
-    bench.measure(bench.run(launches=4))
+    run = bench.run(launches=4)
+    if at:
+        setattr(store, at, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    bench.measure(run)
 """
+
+
+def _kill_a_controller(bench, body, at=""):
+    conftest = str(Path(__file__).with_name("conftest.py"))
+    words = [KILLED_CONTROLLER, conftest, bench.folder, body, bench.supervisor, at]
+    died = subprocess.run([sys.executable, "-c", *words], check=False)
+    assert died.returncode == -signal.SIGKILL
 
 
 def test_a_controller_killed_during_a_launch_loses_and_doubles_none(bench):
@@ -242,12 +284,7 @@ def test_a_controller_killed_during_a_launch_loses_and_doubles_none(bench):
         "    os.kill(int(open('../../controller').read()), signal.SIGKILL)\n"
         "all_of_it()"
     )
-    conftest = str(Path(__file__).with_name("conftest.py"))
-    died = subprocess.run(
-        [sys.executable, "-c", KILLED_CONTROLLER, conftest, bench.folder, body, bench.supervisor],
-        check=False,
-    )
-    assert died.returncode == -signal.SIGKILL
+    _kill_a_controller(bench, body)
     before = bench.store.load("test-run").launches
     assert [launch.slot for launch in before] == [0, 1]
     bench.double(body)
@@ -257,3 +294,15 @@ def test_a_controller_killed_during_a_launch_loses_and_doubles_none(bench):
     assert made == [(n, Status.OK) for n in range(4)]
     begun = (bench.folder / "work" / "journal").read_text().split()
     assert begun == [launch.id for launch in launches]  # the third went on without a controller
+
+
+def test_a_launch_that_the_controller_did_not_live_to_store_is_collected(bench):
+    body = "open('../../journal', 'a').write(job['launch'] + '\\n')\nall_of_it()"
+    _kill_a_controller(bench, body, at="add")
+    assert bench.store.load("test-run").launches == []
+    bench.double(body)
+    _, launches = bench.measure(bench.store.load("test-run"))
+    assert [launch.status for launch in launches] == [Status.OK] * 4
+    assert [launch.wall_s is None for launch in launches] == [True, False, False, False]
+    begun = (bench.folder / "work" / "journal").read_text().split()
+    assert begun == [launch.id for launch in launches]

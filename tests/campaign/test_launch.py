@@ -5,19 +5,26 @@ from __future__ import annotations
 import os
 import signal
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from harness.campaign.launch import DeviceBusyError, Launcher, LaunchLostError
+from harness.campaign.patience import Patience
 from harness.results.contract import Job
 from harness.transport.base import (
+    CommandTimeoutError,
     Completed,
     ConnectError,
     ConnectionLostError,
     HostKeyError,
     TransferError,
+    TransportError,
 )
-from harness.transport.fake import FakeTransport
+from harness.transport.fake import CORRUPT, AnswerLost, Delay, FakeTransport, FaultyTransport
 from harness.transport.local import LocalTransport
 
 LOST = ConnectionLostError("the link dropped")
@@ -54,12 +61,12 @@ class Device:
     folder: object
     program: object
     link: Link = field(default_factory=Link)
-    pauses: list = field(default_factory=list)
 
-    def launcher(self, link=None, **more):
+    def launcher(self, link=None, patience_s=20, patience=None):
         return Launcher(
             link or self.link, str(self.folder / "work"), self.program,
-            lock=str(self.folder / "lock"), pause=self.pauses.append, **more,
+            lock=str(self.folder / "lock"),
+            patience=patience or Patience(patience_s, pause=lambda _: None),
         )  # fmt: skip
 
     def run(self, script, name="one", launcher=None, limit=20, **more):
@@ -132,7 +139,7 @@ def test_a_link_that_stays_away_loses_nothing(device):
     device.link.after = {1: LOST}
     device.link.before = {2: ConnectError("no route")}
     with pytest.raises(ConnectionLostError):
-        device.run(SAYS, launcher=device.launcher(reconnect_s=0))
+        device.run(SAYS, launcher=device.launcher(patience_s=0))
     ended = device.run(SAYS, launcher=device.launcher(LocalTransport()))
     assert sound(ended)
     assert ended.collected
@@ -152,7 +159,7 @@ def test_two_controllers(device, monkeypatch):
     other = device.launcher(LocalTransport())
     device.link.after = {1: LOST}
     with pytest.raises(ConnectionLostError):  # a controller that went away, its launch did not
-        device.run("read x <../../../gate", launcher=device.launcher(reconnect_s=0))
+        device.run("read x <../../../gate", launcher=device.launcher(patience_s=0))
     with pytest.raises(DeviceBusyError, match=r"the device is in use: .*/launches/one pid"):
         device.run(SAYS, "two", launcher=other)
     assert other.living() == ["one"]
@@ -241,3 +248,48 @@ def test_answers_that_make_no_sense(device, answer, said):
 
     with pytest.raises(TransferError, match=said):
         device.run(SAYS, launcher=device.launcher(FakeTransport(run)))
+
+
+@dataclass
+class Clock:
+    """A clock that only waiting moves."""
+
+    now: float = 0.0
+
+    def wait(self, seconds):
+        self.now += seconds
+
+
+FAULTS = st.one_of(
+    st.builds(ConnectionLostError, st.just("dropped")),
+    st.builds(ConnectError, st.just("no route")),
+    st.builds(AnswerLost, st.builds(ConnectionLostError, st.just("dropped"))),
+    st.builds(Delay, st.floats(0, 200)),
+    st.just(CORRUPT),
+)
+
+
+@given(
+    st.lists(st.dictionaries(st.integers(1, 12), FAULTS, max_size=8), min_size=1, max_size=3),
+    st.sampled_from([0, 3, 1000]),
+)
+@settings(max_examples=40, deadline=None)
+def test_any_faults_give_one_result_or_an_error_and_one_start(supervisor, faults, patience_s):
+    # Each member of `faults` is a controller with a link of its own; the last one has a good one.
+    clock, said, errors = Clock(), [], []
+    with TemporaryDirectory() as name:
+        device = Device(Path(name), supervisor)
+        for each in [*faults, {}]:
+            link = FaultyTransport(LocalTransport(), each, wait=clock.wait)
+            patience = Patience(patience_s, pause=clock.wait, clock=lambda: clock.now)
+            launcher = device.launcher(link, patience=patience)
+            try:
+                said.append(device.run(SAYS, launcher=launcher))
+            except TransportError as error:
+                errors.append(error)
+        kinds = (ConnectionLostError, ConnectError, CommandTimeoutError, TransferError)
+        assert {type(error) for error in errors} <= set(kinds)
+        assert len(said) + len(errors) == len(faults) + 1
+        assert len(said) >= 1
+        assert all(map(sound, said))
+        assert device.begun == 1
