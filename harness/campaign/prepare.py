@@ -155,7 +155,7 @@ def _prepare(
     artifact = build.build(model, engine.format, engine.target(device.spec), progress=progress)
     paths = {role: artifact.path(role) for role in artifact.roles}
     version = registered.runner.spec.engine_version if registered else None
-    if refused := engine.refuse(device.spec, paths, version):
+    if refused := engine.refuse(device.spec, paths, version=version):
         raise _RefusedError(refused, artifact.record)
     reference = build.reference(model, progress=progress)
     runner = _runner(case, device, registered, reference, progress)

@@ -16,13 +16,43 @@ if TYPE_CHECKING:
 
     from harness.workspace import Workspace
 
-__all__ = ["ABI", "Device", "DeviceSpec", "EngineSpec", "load_device", "load_devices"]
+__all__ = [
+    "ABI",
+    "Backend",
+    "BackendSpec",
+    "Device",
+    "DeviceSpec",
+    "EngineSpec",
+    "load_device",
+    "load_devices",
+]
 
 ABI = Literal["arm64-linux", "armv7hf-linux", "x86_64-linux", "android-arm64", "android-armv7"]
 
 # The runner of these is the harness's own, on every device.
 _BUILT_IN = frozenset({"calibration"})
 _ONE_WAY = "give one of 'python', 'environment' and 'runner'"
+
+Backend = Annotated[str, StringConstraints(pattern=r"^(cpu|gpu|npu:[a-z0-9][a-z0-9_]{0,63})$")]
+"""A compute unit: ``cpu``, ``gpu``, or ``npu:`` and the name by which its engine knows it."""
+
+_Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
+_Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=4096)]
+
+
+class BackendSpec(Spec):
+    """What an engine needs to use a compute unit of a device.
+
+    Attributes
+    ----------
+    options
+        Settings of the engine's own, such as Paddle Lite's ``context_properties``.
+    variables
+        Of the runner's environment. They are stored with the results: never a secret.
+    """
+
+    options: Annotated[dict[_Word, _Text], Field(max_length=30)] = Field(default_factory=dict)
+    variables: Annotated[dict[_Word, _Text], Field(max_length=30)] = Field(default_factory=dict)
 
 
 class EngineSpec(Spec):
@@ -36,11 +66,16 @@ class EngineSpec(Spec):
         Instead: a toolchain environment of the harness, on this machine only.
     runner
         Instead: a foreign runner that is registered in the workspace (``harness runners``).
+    backends
+        The compute units that it can use there, and what it needs for each.
     """
 
     python: str | None = None
     environment: Name | None = None
     runner: Name | None = None
+    backends: Annotated[dict[Backend, BackendSpec], Field(min_length=1)] = Field(
+        default={"cpu": BackendSpec()}
+    )
 
     @model_validator(mode="after")
     def _one(self) -> Self:

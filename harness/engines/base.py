@@ -29,15 +29,29 @@ class Engine:
     name: str
     format: str
 
-    def target(self, device: DeviceSpec) -> str:
-        """Return what an artifact must be built for to run on a device; ``any`` for most."""
+    def lacks(self, device: DeviceSpec, backend: str) -> str | None:
+        """Say why a backend of a device cannot be measured with it at all, or return none."""
         del device
+        return None if backend == "cpu" else f"the harness measures {self.name} on the CPU only"
+
+    def keeps_models(self, backend: str) -> bool:
+        """Return whether it can keep a model that it compiled for a backend for later processes."""
+        del backend
+        return False
+
+    def target(self, device: DeviceSpec, backend: str = "cpu") -> str:
+        """Return what an artifact must be built for to run there; ``any`` for most."""
+        del device, backend
         return "any"
 
     def refuse(
-        self, device: DeviceSpec, files: Mapping[str, Path], version: str | None = None
+        self,
+        device: DeviceSpec,
+        files: Mapping[str, Path],
+        backend: str = "cpu",
+        version: str | None = None,
     ) -> str | None:
-        """Say why an artifact must not be run on a device, or return none.
+        """Say why an artifact must not be run there, or return none.
 
         It is asked before anything is pushed: an engine may return garbage for a wrong
         artifact, and exit with 0.
@@ -49,5 +63,5 @@ class Engine:
         version
             Of the engine there, where it is known beforehand.
         """
-        del device, files, version
+        del device, files, backend, version
         return None

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_BYTES_PER_VALUE",
+    "OPTIONS",
     "PROGRAM",
     "SCRIPT",
     "command",
@@ -53,6 +54,9 @@ SCRIPT: Final = "benchmark_bin.sh"
 
 MAX_BYTES_PER_VALUE: Final = 32
 """Of an output that it writes as text."""
+
+OPTIONS: Final = frozenset({"context_properties"})
+"""The options of a job that it has a flag for."""
 
 _NS_PER_MS = 1e6
 _ROUNDING_MS = 0.001
@@ -138,6 +142,8 @@ def _flags(job: Job, abi: str) -> dict[str, str]:
     }
     if kind == "npu":
         flags["nnadapter_device_names"] = device
+    if properties := job.options.get("context_properties"):
+        flags["nnadapter_context_properties"] = properties
     if any(spec.dtype != "float32" for spec in job.inputs):  # older versions lack the flag
         flags["input_data_type"] = ":".join(spec.dtype for spec in job.inputs)
     return flags

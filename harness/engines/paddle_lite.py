@@ -1,4 +1,4 @@
-"""Paddle Lite: loads ``.nb``."""
+"""Paddle Lite: loads ``.nb``, for the CPU or for an NPU behind NNAdapter."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.engines.base import Engine
 from harness.models import nb
+from harness.yamlfile import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,20 +21,46 @@ class _PaddleLite(Engine):
     """Its artifacts are for one processor and one version of it.
 
     On another processor it computes garbage; of another version it crashes or returns nothing.
+
+    What an NPU takes is one kernel of the target ``nnadapter`` for each part of the model; opt
+    leaves the rest to the CPU, without a word and up to the whole model.
     """
 
-    def target(self, device: DeviceSpec) -> str:
-        return "x86" if device.abi.startswith("x86_64") else "arm"
+    def lacks(self, device: DeviceSpec, backend: str) -> str | None:
+        kind, _, name = backend.partition(":")
+        if kind == "gpu":
+            return "no runner of the harness uses Paddle Lite's OpenCL backend"
+        if kind == "npu" and name not in nb.NNADAPTER_DEVICES:
+            offer = nearest(name, nb.NNADAPTER_DEVICES)
+            return f"opt builds for no NNAdapter device '{name}'; {offer}"
+        if kind == "npu" and _processor(device) != "arm":
+            return f"NPU artifacts are built for ARM processors, and the device is {device.abi}"
+        return None
+
+    def keeps_models(self, backend: str) -> bool:
+        return backend.startswith("npu:")
+
+    def target(self, device: DeviceSpec, backend: str = "cpu") -> str:
+        npu = backend.partition(":")[2]
+        return f"{npu},{_processor(device)}" if npu else _processor(device)
 
     def refuse(
-        self, device: DeviceSpec, files: Mapping[str, Path], version: str | None = None
+        self,
+        device: DeviceSpec,
+        files: Mapping[str, Path],
+        backend: str = "cpu",
+        version: str | None = None,
     ) -> str | None:
-        needed = self.target(device)
         info = nb.inspect(files["model"])
-        if not info.targets <= {needed}:
+        needed, found = _processor(device), info.targets
+        if backend != "cpu":
+            if "nnadapter" not in found:
+                return f"opt gave no part of it to {backend}: all of it would run on the CPU"
+            found -= {"nnadapter"}
+        if not found <= {needed}:
             return (
-                f"its kernels are for {' and '.join(sorted(info.targets))}, a {device.abi} device "
-                f"runs those for {needed}: Paddle Lite would return garbage without an error"
+                f"its kernels are for {' and '.join(sorted(found))}, a {device.abi} device runs "
+                f"those for {needed}: Paddle Lite would return garbage without an error"
             )
         if version not in (None, info.opt_version):
             return (
@@ -41,6 +68,10 @@ class _PaddleLite(Engine):
                 f"{version}: they must be of one version"
             )
         return None
+
+
+def _processor(device: DeviceSpec) -> str:
+    return "x86" if device.abi.startswith("x86_64") else "arm"
 
 
 PADDLE_LITE = _PaddleLite(name="paddle-lite", format="nb")

@@ -25,7 +25,7 @@ from pydantic import ValidationError
 
 from harness.errors import SpecificationError
 from harness.hashing import sha256_of
-from harness.models import environments
+from harness.models import environments, nb
 from harness.models.calibration import CalibrationSource
 from harness.models.manifest import PackageSource
 from harness.models.once import make_once
@@ -53,7 +53,7 @@ TARGETS = {
     "reference": ("any",),
     "calibration": ("any",),
 }
-"""The formats of artifacts, and what each can be built for."""
+"""The formats of artifacts, and what each can be built for; NPUs aside."""
 
 ONNX_OPSET = 11
 
@@ -144,7 +144,8 @@ def build(
         ``pdmodel``, ``onnx``, ``nb`` or ``reference`` (outputs to check others against); for a
         calibration model ``calibration`` alone.
     target
-        ``x86`` or ``arm`` for ``nb``; ``any`` for the others.
+        ``x86`` or ``arm`` for ``nb``, or an NPU and its processor (``rockchip_npu,arm``); ``any``
+        for the others.
 
     Raises
     ------
@@ -200,10 +201,13 @@ def _recipe(model: Model, artifact_format: str, target: str) -> _Recipe:
             f"'{artifact_format}' is no artifact format of model '{model.name}'",
             hint=nearest(artifact_format, possible),
         )
-    if target not in possible[artifact_format]:
+    known = [*possible[artifact_format]]
+    if artifact_format == "nb":
+        known += [f"{npu},arm" for npu in nb.NNADAPTER_DEVICES]
+    if target not in known:
         raise SpecificationError(
             f"'{artifact_format}' artifacts are not built for '{target}'",
-            hint=nearest(target, possible[artifact_format]),
+            hint=nearest(target, known),
         )
     exported = _source_recipe(model)
     paddle = environments.get("paddle")

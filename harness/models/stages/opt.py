@@ -1,8 +1,9 @@
 """Optimize a Paddle inference model for Paddle Lite, with ``opt``.
 
-Run in the environment ``paddle`` as ``opt.py REQUEST``: a JSON object with ``target`` (``x86``
-or ``arm``). Makes ``model.nb`` of ``model.pdmodel`` and ``model.pdiparams`` in the current
-folder. ``opt`` ends the process (signal 6 or 11) where it fails.
+Run in the environment ``paddle`` as ``opt.py REQUEST``: a JSON object with ``target`` (``x86``,
+``arm``, or an NPU and its processor: ``rockchip_npu,arm``). Makes ``model.nb`` of
+``model.pdmodel`` and ``model.pdiparams`` in the current folder. ``opt`` ends the process (signal
+6 or 11) where it fails.
 """
 
 from __future__ import annotations
