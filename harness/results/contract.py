@@ -233,19 +233,42 @@ class Outputs(Message):
 
 
 class Memory(Message):
-    """The process's peak resident set (VmHWM), after sampling and before the outputs."""
+    """The process's peak resident set (VmHWM), after sampling and before the outputs.
+
+    Attributes
+    ----------
+    runtime_bytes
+        What the engine's runtime itself says that it holds of the device's memory; absent where
+        it cannot be asked.
+    """
 
     event: Literal["memory"] = "memory"
     vmhwm_bytes: Bytes
+    runtime_bytes: Bytes | None = None
 
 
 class Environment(Message):
-    """What the device's own sensors said; absent where it has none."""
+    """What the device's own sensors said; absent where it has none.
+
+    Attributes
+    ----------
+    cma_free_bytes
+        Of the memory that drivers take in one piece.
+    dma_buf_bytes
+        Of all buffers that are shared between drivers and processes.
+    driver_bytes
+        Driver to what it has given out by its own account.
+    """
 
     event: Literal["environment"] = "environment"
     phase: Literal["before", "during", "after"]
     load1: Annotated[float, Field(ge=0, le=1e6)] | None = None
     memory_available_bytes: Bytes | None = None
+    cma_free_bytes: Bytes | None = None
+    dma_buf_bytes: Bytes | None = None
+    driver_bytes: Annotated[dict[ShortText, Bytes], Field(max_length=16)] = Field(
+        default_factory=dict
+    )
     frequencies_khz: Annotated[
         dict[ShortText, Annotated[int, Field(ge=0)]], Field(max_length=256)
     ] = Field(default_factory=dict)

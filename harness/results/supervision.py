@@ -42,6 +42,10 @@ class Started(Message):
         The device's lock file.
     time
         Seconds since 1970 by the device's clock, which may be wrong; for display.
+    caches_dropped
+        Whether programs and libraries were put out of the page cache, too.
+    model_cache_bytes
+        How much was in the launch's model cache.
     """
 
     event: Literal["started"] = "started"
@@ -51,10 +55,12 @@ class Started(Message):
     boot_id: ShortText
     lock: ShortText
     time: int
+    caches_dropped: bool = False
+    model_cache_bytes: Bytes | None = None
 
 
 class Pss(Message):
-    """The runner's proportional set size, so many milliseconds after its start."""
+    """The proportional set size of the runner and its children, so long after its start."""
 
     event: Literal["pss"] = "pss"
     ms: Milliseconds
@@ -77,11 +83,13 @@ class Exit(Message):
     user_s, system_s, minor_faults, major_faults
         The kernel's account of the runner and the children that it has waited for.
     vmhwm_bytes
-        Its peak resident set when it was last looked at: at each of its events, and each
-        second. What it took in its last moments can be missing.
+        Its peak resident set, or that of a child if it was higher, when it was last looked at: at
+        each of its events, and each second. What it took in its last moments can be missing.
     oom_kills
         How many processes, of whatever launch, the kernel ended meanwhile for want of memory;
         none where it does not tell.
+    model_cache_bytes
+        How much is in the launch's model cache.
     left_behind
         How many processes outlived it, and were ended.
     log_bytes
@@ -99,6 +107,7 @@ class Exit(Message):
     major_faults: Count | None = None
     vmhwm_bytes: Bytes | None = None
     oom_kills: Count | None = None
+    model_cache_bytes: Bytes | None = None
     left_behind: Count
     log_bytes: Count
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.analysis.memory import device_memory
 from harness.results.supervision import parse_supervision
 
 
@@ -191,6 +193,117 @@ def test_a_memory_pass(lab):
     readings = lab.read().of("pss")
     assert all(entry["bytes"] > 0 for entry in readings)
     assert [entry["ms"] for entry in readings] == sorted(entry["ms"] for entry in readings)
+
+
+def test_memory_is_of_the_runner_and_its_children(lab):
+    child = "x = b'1' * 60_000_000; input()"
+    gate = lab.gate()
+    lab.begin(f'{sys.executable} -c "{child}" <../gate; true', "--memory-pass", 5, wait=0)
+    with gate.open("w") as file:
+        while max((entry["bytes"] for entry in lab.read(wait=0.01).of("pss")), default=0) < 6e7:
+            pass
+        file.write("\n")
+    assert lab.read().exit["vmhwm_bytes"] > 60_000_000
+
+
+MEMINFO = "MemAvailable:  8000 kB\nCmaTotal:  {total} kB\nCmaFree:  300 kB\n"
+GALCORE = """\
+VIDEO MEMORY:
+  POOL SYSTEM:
+    Free :    {free:10d} B
+    Used :    {used:10d} B
+    MaxUsed :    8652920 B
+  POOL VIRTUAL:
+    Used :           480 B
+"""
+SYSTEM = """\
+mount --make-rprivate / && mount -t tmpfs none /sys/kernel && cp -r {0}/kernel/. /sys/kernel &&
+mount --bind {0}/meminfo /proc/meminfo &&
+mount --bind {0}/drop /proc/sys/vm/drop_caches || exit 99
+exec "$@"
+"""
+
+
+@pytest.fixture
+def made_up_memory(lab, tmp_path):
+    """Give a lab on a system whose kernel tells of the device's memory what is put there."""
+    unshare = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
+    kernel = tmp_path / "kernel"
+    (kernel / "debug" / "gc").mkdir(parents=True)
+    (tmp_path / "drop").touch()
+
+    def make(*, cma_total=400, galcore=None, buffers=(), bufinfo=None):
+        (tmp_path / "meminfo").write_text(MEMINFO.format(total=cma_total))
+        if galcore:
+            (kernel / "debug" / "gc" / "meminfo").write_text(galcore)
+        for number, size in enumerate(buffers):
+            (kernel / "dmabuf" / "buffers" / str(number)).mkdir(parents=True)
+            (kernel / "dmabuf" / "buffers" / str(number) / "size").write_text(f"{size}\n")
+        if bufinfo:
+            (kernel / "debug" / "dma_buf").mkdir()
+            (kernel / "debug" / "dma_buf" / "bufinfo").write_text(bufinfo)
+        program = tmp_path / "made-up-system"
+        script = shlex.quote(SYSTEM.format(tmp_path))
+        program.write_text(
+            f'#!/bin/sh\nexec {" ".join(unshare)} sh -c {script} sh {lab.program} "$@"\n'
+        )
+        program.chmod(0o755)
+        if subprocess.run([program, "living", "/"], check=False, capture_output=True).returncode:
+            pytest.skip("mounting is not allowed here")
+        return type(lab)(program, lab.folder)
+
+    return make
+
+
+def test_the_memory_of_the_device(made_up_memory):
+    lab = made_up_memory(galcore=GALCORE.format(free=100, used=21520), buffers=[4096, 8192])
+    grow = "echo 12288 >/sys/kernel/dmabuf/buffers/0/size"
+    seen = "until grep -q 'during.*dma_buf_bytes.:20480' supervisor.jsonl; do :; done"
+    answer = lab.begin(f"{grow}; {seen}", "--memory-pass", 20)
+    before, *_, after = answer.of("environment")
+    assert before.items() >= {
+        "memory_available_bytes": 8000 << 10, "cma_free_bytes": 300 << 10,
+        "dma_buf_bytes": 12288, "driver_bytes": {"galcore": 22000},
+    }.items()  # fmt: skip
+    assert after["dma_buf_bytes"] == 20480
+    record = parse_supervision((lab.folder / "launch" / "supervisor.jsonl").read_bytes())
+    assert device_memory(record.environment).dma_buf_bytes == 8192
+
+
+def test_an_older_kernel_tells_of_buffers_in_debugfs(made_up_memory):
+    bufinfo = "Dma-buf Objects:\nsize flags\n00004096 3\nTotal 1 devices attached\n\n"
+    lab = made_up_memory(bufinfo=f"{bufinfo}\nTotal 1 objects, 4096 bytes\n")
+    assert lab.begin("true").of("environment")[0]["dma_buf_bytes"] == 4096
+
+
+def test_memory_that_cannot_be_read_is_not_there(made_up_memory):
+    lab = made_up_memory(cma_total=0, galcore="VIDEO MEMORY:\n")
+    for reading in lab.begin("true").of("environment"):
+        assert not {"cma_free_bytes", "dma_buf_bytes", "driver_bytes"} & reading.keys()
+
+
+def test_programs_and_libraries_are_put_out_of_the_page_cache_where_root_may(made_up_memory):
+    lab = made_up_memory()
+    assert lab.begin("true", "--drop-caches").of("started")[0]["caches_dropped"] is True
+    assert (lab.folder / "drop").read_text() == "1"
+    assert "caches_dropped" not in lab.begin("true", name="two").of("started")[0]
+
+
+def test_a_model_cache_is_made_and_emptied_under_the_lock(lab):
+    cache = lab.folder / "made" / "cache"
+    fill = f"echo abc >{cache}/model; mkdir {cache}/more; echo de >{cache}/more/model"
+    for name in ("one", "two"):
+        answer = lab.begin(fill, "--model-cache", cache, "--fresh", name=name)
+        assert answer.of("started")[0]["model_cache_bytes"] == 0
+        assert answer.exit["model_cache_bytes"] == 7
+    answer = lab.begin("true", "--model-cache", cache, name="three")
+    assert answer.of("started")[0]["model_cache_bytes"] == 7
+    busy = lab.folder / "busy"
+    lab.gate()
+    lab.begin("read x <../gate", name="four", wait=0)
+    assert lab.begin("true", "--model-cache", cache, "--fresh", name="busy").code == 75
+    assert not busy.exists()
+    assert (cache / "model").exists()
 
 
 def test_nothing_marks_a_launch_as_part_of_the_call_that_began_it(lab):

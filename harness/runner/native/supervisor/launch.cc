@@ -33,6 +33,7 @@ constexpr double kUnkillable_s = 10;  // what SIGKILL has not ended by then hang
 constexpr double kStop_s = kUnkillable_s + 5;
 constexpr double kFirstPeak_s = 0.01;
 constexpr double kSense_s = 1;
+constexpr double kSenseInPass_s = 0.2;  // a memory pass is disturbed anyway
 constexpr int kMaxSensed = 2000;  // events of a kind, so that the record stays readable
 constexpr int kMaxPss = 10000;
 constexpr off_t kRecordRoom = 64 << 10;
@@ -117,7 +118,8 @@ class Supervision {
     sigprocmask(SIG_BLOCK, &signals, nullptr);
     const Fd signalled(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
     prctl(PR_SET_CHILD_SUBREAPER, 1);  // what leaves the runner's group comes to us
-    sense("before");
+    if (options_.drop_caches) dropped_ = drop_page_cache();
+    sense("before", true);
     if (!start()) return;
     begun.close();
     const Fd watch(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
@@ -125,10 +127,12 @@ class Supervision {
 
     const double deadline = begun_ + options_.limit_s;
     double next_peak = begun_ + kFirstPeak_s;
-    double next_sense = begun_ + kSense_s;
+    const bool memory_pass = options_.pss_every_s > 0;
+    const double wanted = memory_pass ? kSenseInPass_s : kSense_s;
     const double sense_every =
-        kSense_s > options_.limit_s / kMaxSensed ? kSense_s : options_.limit_s / kMaxSensed;
-    double next_pss = options_.pss_every_s > 0 ? begun_ + options_.pss_every_s : deadline;
+        wanted > options_.limit_s / kMaxSensed ? wanted : options_.limit_s / kMaxSensed;
+    double next_sense = begun_ + wanted;
+    double next_pss = memory_pass ? begun_ + options_.pss_every_s : deadline;
     while (!ended_) {
       double next = next_sense < deadline ? next_sense : deadline;
       if (next_pss < next) next = next_pss;
@@ -152,7 +156,7 @@ class Supervision {
       if (now >= deadline && !ended_) end_because("time_limit");
       if (now >= next_sense && !ended_) {
         next_sense = now + sense_every;
-        sense("during");
+        sense("during", memory_pass);
       }
       if (now >= next_peak && !ended_) {  // ever more seldom, up to as seldom as the sensors
         const double age = now - begun_;
@@ -164,7 +168,7 @@ class Supervision {
         proportional(now);
       }
     }
-    sense("after");
+    sense("after", true);
     end_descendants(signalled.get());
     drain();
     finish();
@@ -192,6 +196,7 @@ class Supervision {
   int pss_count_ = 0;
   int left_behind_ = 0;
   bool unkillable_ = false;
+  bool dropped_ = false;
 
   bool start() {
     int output[2];
@@ -220,6 +225,8 @@ class Supervision {
     line.add_quoted(owners.boot.text);
     line.add(",\"lock\":");
     line.add_quoted(options_.lock);
+    if (dropped_) line.add(",\"caches_dropped\":true");
+    add_model_cache(&line);
     line.add(",\"time\":%lld}\n", static_cast<long long>(time(nullptr)));
     record_.write(line);
     if (owners.save()) write_all(gate[1], "g", 1);
@@ -298,9 +305,9 @@ class Supervision {
     }
   }
 
-  void sense(const char* phase) {
+  void sense(const char* phase, bool all_memory) {
     Text line;
-    add_environment(&line, phase);
+    add_environment(&line, phase, all_memory);
     record_.write(line);
   }
 
@@ -318,6 +325,11 @@ class Supervision {
     Text line;
     line.add("{\"event\":\"pss\",\"ms\":%.1f,\"bytes\":%lld}\n", (now - begun_) * 1e3, bytes);
     record_.write(line);
+  }
+
+  void add_model_cache(Text* line) const {
+    if (!options_.model_cache) return;
+    line->add(",\"model_cache_bytes\":%lld", folder_bytes(options_.model_cache));
   }
 
   void finish() {
@@ -339,6 +351,7 @@ class Supervision {
     }
     if (peak_ >= 0) line.add(",\"vmhwm_bytes\":%lld", peak_);
     if (oom_kills_ >= 0) line.add(",\"oom_kills\":%lld", oom_kills() - oom_kills_);
+    add_model_cache(&line);
     line.add(",\"left_behind\":%d,\"log_bytes\":%lld}\n", left_behind_, log_.total());
     cgroup_.remove();
     lock_.close();  // before the end is told: whoever reads it may begin the next launch

@@ -12,6 +12,8 @@ struct Options {
   const char* lock = nullptr;  // the device's lock file
   double limit_s = 120;
   double pss_every_s = 0;  // 0: no memory pass
+  const char* model_cache = nullptr;  // a folder that is there
+  bool drop_caches = false;
   cpu_set_t affinity;
   bool bound = false;
   const char* environment[64] = {};  // NAME=VALUE

@@ -7,7 +7,11 @@
 //     --affinity N,N     bind it to processors
 //     --env NAME=VALUE   add to its environment
 //     --rlimit NAME=N    one of as, core, cpu, data, fsize, nofile, stack
-//     --memory-pass MS   record its proportional set size every so many milliseconds
+//     --memory-pass MS   record its proportional set size every so many milliseconds, and more
+//                        often all of the device's memory
+//     --model-cache DIR  make the folder, and record how much is in it before and after
+//     --fresh            empty that folder before
+//     --drop-caches      put out of the page cache what may be, programs and libraries too (root)
 //   read DIR [--from EVENTS,LOG,RECORD] [--wait S]
 //                        wait for its end at most so long, and give what came after these bytes
 //   stop DIR...          end launches
@@ -101,6 +105,15 @@ int remove_entry(const char* path, const struct stat*, int, struct FTW* place) {
 
 // Empties the current folder but for "alive", which this process holds.
 void empty_folder() { nftw(".", remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT); }
+
+// Makes a model cache's folder, and empties it where it is to be filled anew.
+void prepare_cache(const char* path, bool fresh) {
+  make_folder(path);
+  const Fd here(open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (chdir(path) != 0) fail(kCannotPrepare, "%s: %s", path, strerror(errno));
+  if (fresh) empty_folder();
+  if (fchdir(here.get()) != 0) fail(kCannotPrepare, "%s", strerror(errno));
+}
 
 void save_job() {
   const Fd job(open("job.json", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
@@ -199,6 +212,7 @@ int run(Words words) {
     const char* target;
   } links[64];
   int link_count = 0;
+  bool fresh = false;
   while (true) {
     const char* option = words.next("--");
     if (strcmp(option, "--") == 0) break;
@@ -209,6 +223,12 @@ int run(Words words) {
       options.limit_s = words.number(option);
     } else if (strcmp(option, "--memory-pass") == 0) {
       options.pss_every_s = words.number(option) / 1e3;
+    } else if (strcmp(option, "--model-cache") == 0) {
+      options.model_cache = words.next(option);
+    } else if (strcmp(option, "--fresh") == 0) {
+      fresh = true;
+    } else if (strcmp(option, "--drop-caches") == 0) {
+      options.drop_caches = true;
     } else if (strcmp(option, "--affinity") == 0) {
       take_affinity(words.next(option), &options);
     } else if (strcmp(option, "--rlimit") == 0) {
@@ -255,6 +275,7 @@ int run(Words words) {
         fail(kCannotPrepare, "%s: %s", links[index].target, strerror(errno));
       }
     }
+    if (options.model_cache) prepare_cache(options.model_cache, fresh);
     const Fd events(open("events.jsonl", O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
     begin(options, folder, static_cast<Fd&&>(alive), static_cast<Fd&&>(lock));
     begun = true;

@@ -31,9 +31,10 @@ bool read_stat(pid_t pid, Stat* stat) {
                         &stat->state, &stat->parent, &stat->start) == 3;
 }
 
+// Calls visit(number) for each process of /proc, or each thread of a process's folder "task".
 template <typename Visit>
-void for_each_process(Visit visit) {
-  DIR* folder = opendir("/proc");
+void for_each_process(const char* path, Visit visit) {
+  DIR* folder = opendir(path);
   if (!folder) return;
   while (const dirent* entry = readdir(folder)) {
     if (isdigit(static_cast<unsigned char>(entry->d_name[0]))) visit(atoi(entry->d_name));
@@ -102,10 +103,32 @@ Owners Owners::load() {
 
 bool Owners::this_boot() const { return strcmp(boot.text, BootId::current().text) == 0; }
 
+int family(pid_t pid, pid_t* found, int most) {
+  int count = 0;
+  found[count++] = pid;
+  for (int at = 0; at < count; ++at) {
+    char folder[40];
+    snprintf(folder, sizeof folder, "/proc/%d/task", static_cast<int>(found[at]));
+    for_each_process(folder, [&](pid_t thread) {
+      char path[80];
+      char children[4096];
+      snprintf(path, sizeof path, "%s/%d/children", folder, static_cast<int>(thread));
+      read_text(path, children, sizeof children);
+      char* rest = children;
+      for (char* end; count < most; rest = end) {
+        const long child = strtol(rest, &end, 10);
+        if (end == rest) break;
+        found[count++] = static_cast<pid_t>(child);
+      }
+    });
+  }
+  return count;
+}
+
 int signal_children(int signal) {
   const pid_t self = getpid();
   int count = 0;
-  for_each_process([&](pid_t pid) {
+  for_each_process("/proc", [&](pid_t pid) {
     Stat stat;
     if (!read_stat(pid, &stat) || stat.parent != self) return;
     ++count;
@@ -116,7 +139,7 @@ int signal_children(int signal) {
 
 void kill_marked(const char* word) {
   const pid_t self = getpid();
-  for_each_process([&](pid_t pid) {
+  for_each_process("/proc", [&](pid_t pid) {
     if (pid != self && environment_holds(pid, word)) kill(pid, SIGKILL);
   });
 }

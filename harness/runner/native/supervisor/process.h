@@ -28,6 +28,9 @@ struct Owners {
   bool this_boot() const;
 };
 
+// A process and its descendants, as far as the kernel tells of them (CONFIG_PROC_CHILDREN), at most
+// so many; returns how many.
+int family(pid_t pid, pid_t* found, int most);
 // Sends a signal to each child of this process; returns how many there are.
 int signal_children(int signal);
 // Sends SIGKILL to every process whose environment holds the word.

@@ -1,11 +1,19 @@
 #include "sensors.h"
 
 #include <dirent.h>
+#include <fcntl.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "process.h"
 
 namespace {
+
+constexpr int kMaxFamily = 64;
 
 // The sum of the numbers of the lines of a file that begin with a key; -1 without one.
 long long sum_of(const char* path, const char* key) {
@@ -46,9 +54,54 @@ void for_each_numbered(const char* folder, const char* prefix, Visit visit) {
   closedir(entries);
 }
 
+// The bytes of all dma-buf buffers; -1 where the kernel does not tell, or not this user.
+//
+// Documentation/ABI/testing/sysfs-kernel-dmabuf-buffers (CONFIG_DMABUF_SYSFS_STATS), else the last
+// line of what drivers/dma-buf/dma-buf.c prints into debugfs.
+long long dma_buf_bytes() {
+  static const char kBuffers[] = "/sys/kernel/dmabuf/buffers";
+  if (access(kBuffers, R_OK | X_OK) == 0) {
+    long long sum = 0;
+    int seen = 0;
+    int known = 0;
+    for_each_numbered(kBuffers, "", [&](const char* name) {
+      char path[320];
+      long long size;
+      snprintf(path, sizeof path, "%s/%s/size", kBuffers, name);
+      ++seen;
+      if (!read_number(path, &size) || size < 0) return;  // freed since, or not for us
+      ++known;
+      sum += size;
+    });
+    return seen > 0 && known == 0 ? -1 : sum;
+  }
+  FILE* file = fopen("/sys/kernel/debug/dma_buf/bufinfo", "re");
+  if (!file) return -1;
+  char text[512];
+  long long total = -1;
+  while (fgets(text, sizeof text, file)) sscanf(text, "Total %*d objects, %lld bytes", &total);
+  fclose(file);
+  return total;
+}
+
+// What the driver of Vivante's GPUs and NPUs has given out of all its pools; -1 where it does not
+// tell. Its gc_meminfo_show() prints "Used : 123 B" for each, with spaces that differ by version.
+long long galcore_bytes() {
+  FILE* file = fopen("/sys/kernel/debug/gc/meminfo", "re");
+  if (!file) return -1;
+  char text[512];
+  long long sum = -1;
+  long long used;
+  while (fgets(text, sizeof text, file)) {
+    if (sscanf(text, " Used : %lld B", &used) == 1) sum = (sum < 0 ? 0 : sum) + used;
+  }
+  fclose(file);
+  return sum;
+}
+
 }  // namespace
 
-void add_environment(Text* line, const char* phase) {
+void add_environment(Text* line, const char* phase, bool all_memory) {
   char path[320];
   long long value;
   line->add("{\"event\":\"environment\",\"phase\":\"%s\"", phase);
@@ -57,6 +110,15 @@ void add_environment(Text* line, const char* phase) {
   if (load[0]) line->add(",\"load1\":%.2f", atof(load));
   const long long available = sum_of("/proc/meminfo", "MemAvailable:");
   if (available >= 0) line->add(",\"memory_available_bytes\":%lld", available * 1024);
+  if (sum_of("/proc/meminfo", "CmaTotal:") > 0) {
+    line->add(",\"cma_free_bytes\":%lld", sum_of("/proc/meminfo", "CmaFree:") * 1024);
+  }
+  if (all_memory) {
+    const long long dma_buf = dma_buf_bytes();
+    if (dma_buf >= 0) line->add(",\"dma_buf_bytes\":%lld", dma_buf);
+    const long long galcore = galcore_bytes();
+    if (galcore >= 0) line->add(",\"driver_bytes\":{\"galcore\":%lld}", galcore);
+  }
 
   const char* separator = "";
   line->add(",\"frequencies_khz\":{");
@@ -88,21 +150,50 @@ void add_environment(Text* line, const char* phase) {
 }
 
 long long vmhwm_bytes(pid_t pid) {
-  char path[40];
-  snprintf(path, sizeof path, "/proc/%d/status", static_cast<int>(pid));
-  const long long peak = sum_of(path, "VmHWM:");
-  return peak < 0 ? -1 : peak * 1024;
+  pid_t members[kMaxFamily];
+  const int count = family(pid, members, kMaxFamily);
+  long long highest = -1;
+  for (int at = 0; at < count; ++at) {
+    char path[40];
+    snprintf(path, sizeof path, "/proc/%d/status", static_cast<int>(members[at]));
+    const long long peak = sum_of(path, "VmHWM:");
+    if (peak > highest) highest = peak;
+  }
+  return highest < 0 ? -1 : highest * 1024;
 }
 
 long long oom_kills() { return sum_of("/proc/vmstat", "oom_kill "); }
 
 long long pss_bytes(pid_t pid) {
-  char path[40];
-  snprintf(path, sizeof path, "/proc/%d/smaps_rollup", static_cast<int>(pid));
-  long long pss = sum_of(path, "Pss:");
-  if (pss < 0) {  // before Linux 4.14
-    snprintf(path, sizeof path, "/proc/%d/smaps", static_cast<int>(pid));
-    pss = sum_of(path, "Pss:");
+  pid_t members[kMaxFamily];
+  const int count = family(pid, members, kMaxFamily);
+  long long sum = -1;
+  for (int at = 0; at < count; ++at) {
+    char path[40];
+    snprintf(path, sizeof path, "/proc/%d/smaps_rollup", static_cast<int>(members[at]));
+    long long pss = sum_of(path, "Pss:");
+    if (pss < 0) {  // before Linux 4.14
+      snprintf(path, sizeof path, "/proc/%d/smaps", static_cast<int>(members[at]));
+      pss = sum_of(path, "Pss:");
+    }
+    if (pss >= 0) sum = (sum < 0 ? 0 : sum) + pss;
   }
-  return pss < 0 ? -1 : pss * 1024;
+  return sum < 0 ? -1 : sum * 1024;
+}
+
+long long folder_bytes(const char* path) {
+  static long long sum;
+  sum = 0;
+  const auto add = [](const char*, const struct stat* found, int kind, struct FTW*) {
+    if (kind == FTW_F) sum += found->st_size;
+    return 0;
+  };
+  nftw(path, add, 16, FTW_PHYS | FTW_MOUNT);
+  return sum;
+}
+
+bool drop_page_cache() {
+  sync();  // what is not yet written stays
+  const Fd file(open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC));
+  return file.open() && write_all(file.get(), "1", 1);
 }

@@ -6,16 +6,22 @@
 #include "base.h"
 
 // Appends an "environment" event: load, memory, CPU frequencies, temperatures; without what
-// the device has no sensor for.
-void add_environment(Text* line, const char* phase);
+// the device has no sensor for. With all of the device's memory it takes the kernel longer.
+void add_environment(Text* line, const char* phase, bool all_memory);
 
-// The peak resident set of a process in bytes; -1 where it is gone.
+// The highest peak resident set of a process and its descendants in bytes; -1 where it is gone.
 long long vmhwm_bytes(pid_t pid);
 
 // How many processes the kernel has ended for want of memory since it started; -1 where it does
 // not tell (before Linux 4.13).
 long long oom_kills();
 
-// The proportional set size in bytes; -1 where it cannot be read. Walks the page tables while
-// the process cannot change its mappings: it disturbs what it measures.
+// Their proportional set size, summed, in bytes; -1 where it cannot be read. Walks the page tables
+// while the processes cannot change their mappings: it disturbs what it measures.
 long long pss_bytes(pid_t pid);
+
+// How many bytes the files in a folder and below have.
+long long folder_bytes(const char* path);
+
+// Puts all that is clean and not in use out of the page cache; only root may.
+bool drop_page_cache();
