@@ -6,7 +6,16 @@ import math
 import unicodedata
 from typing import Final
 
-__all__ = ["UNKNOWN", "count", "interval", "megabytes", "milliseconds", "percent", "visible"]
+__all__ = [
+    "UNKNOWN",
+    "change",
+    "count",
+    "interval",
+    "megabytes",
+    "milliseconds",
+    "percent",
+    "visible",
+]
 
 UNKNOWN: Final = "unknown"
 
@@ -55,6 +64,13 @@ def interval(low: float, high: float) -> str:
 def megabytes(value: float | None) -> str:
     """Return bytes in MB (10⁶ bytes), in three significant digits."""
     return UNKNOWN if value is None else f"{_digits(value / 1e6)} MB"
+
+
+def change(value: float | None) -> str:
+    """Return a difference of bytes in MB, with its sign."""
+    if not value:
+        return megabytes(value)
+    return ("+" if value > 0 else "\N{MINUS SIGN}") + megabytes(abs(value))
 
 
 def percent(value: float | None) -> str:

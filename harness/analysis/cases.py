@@ -9,13 +9,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from harness.analysis.summary import estimate, first_load
-from harness.results.schema import Status
+from harness.results.schema import Role, Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.analysis.summary import Estimate, Range
-    from harness.results.schema import CaseRecord, Launch, Run
+    from harness.results.schema import CaseRecord, DeviceMemory, Launch, Run
 
 __all__ = ["CaseResult", "State", "case_results"]
 
@@ -37,7 +37,11 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class CaseResult:
-    """A case, its launches in the order in which they were made, and what they amount to."""
+    """A case, its launches in the order in which they were made, and what they amount to.
+
+    Launches that fill a model cache and memory passes are no measurements: they count for what they
+    are for, and where their outputs are wrong.
+    """
 
     record: CaseRecord
     launches: Sequence[Launch]
@@ -47,12 +51,12 @@ class CaseResult:
         """What came of it; there is a latency only where it is ``MEASURED``."""
         if self.record.refused is not None:
             return State.REFUSED
-        if not self.launches:
-            return State.MISSING
         if self.wrong:
             return State.WRONG
-        statuses = Counter(launch.status for launch in self.launches)
-        if statuses[Status.INVALID] > INVALID_SHARE * len(self.launches):
+        if not self.measuring:
+            return State.FAILED if self._unfilled else State.MISSING
+        statuses = Counter(launch.status for launch in self.measuring)
+        if statuses[Status.INVALID] > INVALID_SHARE * len(self.measuring):
             return State.INVALID
         return State.MEASURED if statuses[Status.OK] else State.FAILED
 
@@ -70,10 +74,23 @@ class CaseResult:
                 return self.wrong[0].reason
             case State.INVALID:
                 bad = self.of(Status.INVALID)
-                share = f"{len(bad)} of {len(self.launches)} launches were invalid"
+                share = f"{len(bad)} of {len(self.measuring)} launches were invalid"
                 return f"{share}: {bad[0].reason}"
             case State.FAILED:
-                return f"no launch succeeded: {self.launches[0].reason}"
+                first = (self.measuring or self.launches)[0]
+                what = "no launch succeeded" if self.measuring else "its model cache was not filled"
+                return f"{what}: {first.reason}"
+
+    @cached_property
+    def measuring(self) -> list[Launch]:
+        """The launches that measure."""
+        return [launch for launch in self.launches if launch.role is Role.MEASURE]
+
+    @property
+    def _unfilled(self) -> bool:
+        """Whether the last try to fill its model cache came to nothing."""
+        fills = [launch for launch in self.launches if launch.role is Role.FILL]
+        return bool(fills) and fills[-1].status is not Status.OK
 
     @property
     def wrong(self) -> list[Launch]:
@@ -81,8 +98,8 @@ class CaseResult:
         return [launch for launch in self.launches if launch.outputs and not launch.outputs.passed]
 
     def of(self, status: Status) -> list[Launch]:
-        """Return its launches of one status."""
-        return [launch for launch in self.launches if launch.status is status]
+        """Return its measuring launches of one status."""
+        return [launch for launch in self.measuring if launch.status is status]
 
     @cached_property
     def counted(self) -> list[Launch]:
@@ -109,10 +126,58 @@ class CaseResult:
         """The first load by the page cache's state, then by part, in milliseconds."""
         return first_load(launch.first_load for launch in self.counted if launch.first_load)
 
+    @cached_property
+    def filling_ms(self) -> dict[str, dict[str, Range]]:
+        """The same of the launches that filled its model cache."""
+        return first_load(launch.first_load for launch in self.fills if launch.first_load)
+
+    @property
+    def fills(self) -> list[Launch]:
+        """The launches that filled its model cache, and went well."""
+        return self._valid(Role.FILL)
+
     @property
     def memory_bytes(self) -> list[int]:
         """The peak memory (VmHWM) of every launch that counts, in bytes."""
         return [found.vmhwm_bytes for found in self.counted if found.vmhwm_bytes is not None]
+
+    @property
+    def memory_sources(self) -> frozenset[str]:
+        """Who read the peak memory of the launches that count: ``runner``, ``supervisor``."""
+        # Of runs stored before this was recorded, it is the runner.
+        return frozenset(
+            found.vmhwm_source or "runner"
+            for found in self.counted
+            if found.vmhwm_bytes is not None
+        )
+
+    @property
+    def memory_passes(self) -> list[Launch]:
+        """Its memory passes that went well."""
+        return self._valid(Role.MEMORY)
+
+    @property
+    def pss_bytes(self) -> int | None:
+        """The highest proportional set size of its memory passes."""
+        found = [launch.pss_bytes for launch in self.memory_passes]
+        return max((size for size in found if size is not None), default=None)
+
+    @property
+    def device_memory(self) -> DeviceMemory | None:
+        """How much more of the device's memory was in use: of the memory pass with most of it."""
+        found = [launch.device_memory for launch in self.memory_passes if launch.device_memory]
+        return max(found, key=lambda each: each.available_bytes or 0, default=None)
+
+    @property
+    def runtime_bytes(self) -> int | None:
+        """What the engine's runtime says that it holds of the device's memory: the highest."""
+        found = [launch.runtime_bytes for launch in self.counted]
+        return max((size for size in found if size is not None), default=None)
+
+    def _valid(self, role: Role) -> list[Launch]:
+        if self.state is not State.MEASURED:
+            return []
+        return [each for each in self.launches if each.role is role and each.status is Status.OK]
 
 
 def case_results(run: Run) -> list[CaseResult]:

@@ -164,14 +164,14 @@ def first_load(loads: Iterable[FirstLoad]) -> dict[str, dict[str, Range]]:
     Returns
     -------
     dict
-        The page cache's state (``cold``, ``warm``, ``unknown``), which must not be mixed, to
-        part (``process``, ``import``, ``read``, ``init``, ``first``, ``total``) to range. The
-        process's start is absent where no launch knew it, and launches that did not know it are
-        left out of the total where another did.
+        The page cache's state (:attr:`FirstLoad.state`), which must not be mixed, to part
+        (``process``, ``import``, ``read``, ``init``, ``first``, ``total``) to range. The process's
+        start is absent where no launch knew it, and launches that did not know it are left out of
+        the total where another did.
     """
     by_state: dict[str, list[FirstLoad]] = {}
     for load in loads:
-        by_state.setdefault(load.page_cache, []).append(load)
+        by_state.setdefault(load.state, []).append(load)
     return {state: _parts(group) for state, group in sorted(by_state.items())}
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from harness.campaign.judge import judge
 from harness.campaign.launch import DeviceBusyError, LaunchLostError
 from harness.campaign.plan import order
-from harness.results.schema import Category, Launch, OutputCheck, Status
+from harness.results.schema import Category, Launch, OutputCheck, Role, Status
 from harness.transport.base import TransferError, TransportError
 
 if TYPE_CHECKING:
@@ -82,7 +82,9 @@ class Execution:
         for launch in sorted(run.launches, key=lambda launch: launch.attempt):
             self._history[launch.case_id, launch.slot].append(launch)
         self._invalid = Counter(
-            launch.case_id for launch in run.launches if launch.status is Status.INVALID
+            (launch.case_id, launch.role)
+            for launch in run.launches
+            if launch.status is Status.INVALID
         )
         self._failing: Counter[str] = Counter()
 
@@ -102,7 +104,9 @@ class Execution:
             The user's; runners on devices are ended first, and what is stored stays.
         """
         pending = self.pending()
-        self._clear(pending)
+        if self._run.launches:
+            self._clear(pending)
+            self._join_first(pending)
         workers: list[Future[None]] = []
         with ThreadPoolExecutor(max(1, len(pending)), thread_name_prefix="host") as pool:
             try:
@@ -114,15 +118,32 @@ class Execution:
                 self._end_active(workers)
             for worker in workers:
                 worker.result()
+        for device in self._devices.values():
+            with suppress(TransportError):
+                device.forget_model_caches()
+
+    def _join_first(self, pending: Mapping[str, list[Slot]]) -> None:
+        """Put what an earlier controller left running first: all else would find a busy device."""
+        alive: set[str] = set()
+        for device in self._devices.values():
+            with suppress(TransportError):
+                alive.update(device.launcher.living())
+        for slots in pending.values():
+            slots.sort(key=lambda slot: self._name(slot) not in alive)
 
     def _is_pending(self, slot: Slot) -> bool:
+        if slot.role is Role.FILL:
+            # Whatever an earlier controller had filled may be gone, or half of it.
+            every = (each for slots in self._plan.values() for each in slots)
+            others = (each for each in every if each.case_id == slot.case_id and each != slot)
+            return any(map(self._is_pending, others))
         attempts = self._history[slot.case_id, slot.slot]
         if not attempts or attempts[-1].status is Status.FAILED:
             return True
-        return attempts[-1].status is Status.INVALID and self._may_redo(slot.case_id)
+        return attempts[-1].status is Status.INVALID and self._may_redo(slot)
 
-    def _may_redo(self, case_id: str) -> bool:
-        return self._invalid[case_id] <= self._run.protocol.redo_budget
+    def _may_redo(self, slot: Slot) -> bool:
+        return self._invalid[slot.case_id, slot.role] <= self._run.protocol.redo_budget
 
     def _name(self, slot: Slot) -> str:
         """Return the id on its device of a slot's next launch.
@@ -138,8 +159,6 @@ class Execution:
 
     def _clear(self, pending: Mapping[str, Sequence[Slot]]) -> None:
         """Remove from the devices what earlier controllers stored and did not live to remove."""
-        if not self._run.launches:
-            return
         wanted = {self._name(slot) for slots in pending.values() for slot in slots}
         for device in self._devices.values():
             with suppress(TransportError):
@@ -209,20 +228,23 @@ class Execution:
                 break
             if launch.status is Status.FAILED:
                 self._failing[slot.case_id] += 1
-                return lost
-            self._failing[slot.case_id] = 0
-            if launch.status is Status.OK:
-                break
-            self._invalid[slot.case_id] += 1
-            if not self._may_redo(slot.case_id):
-                break
+            else:
+                self._failing[slot.case_id] = 0
+            if launch.status is Status.INVALID:
+                self._invalid[slot.case_id, slot.role] += 1
+                if self._may_redo(slot):
+                    continue
+            if slot.role is Role.FILL and launch.status is not Status.OK and not lost:
+                self._failing[slot.case_id] = FAILURES_IN_A_ROW  # the others would find no cache
+            return lost
         return False
 
     def _launch(self, name: str, slot: Slot, attempt: int) -> Launch:
         prepared = self._prepared[slot.case_id]
         device = self._devices[prepared.case.device]
         patience = device.launcher.patience
-        job = prepared.job(name, self._run.protocol)
+        job = prepared.job(name, slot, self._run.protocol)
+        handling = prepared.handling(slot, self._run.protocol)
         begun = datetime.now(UTC)
         clock = time.monotonic()
         category: Category | None = None
@@ -231,13 +253,20 @@ class Execution:
         check: OutputCheck | None = None
         try:
             links = patience(partial(device.deploy, prepared, job))
-            ended = device.launcher.run(job, links, prepared.runner.command(job))
+            if prepared.case.model_cache == "kept":
+                cache = device.model_cache(prepared, links)
+                job = job.model_copy(update={"model_cache": cache})
+            ended = device.launcher.run(job, links, prepared.runner.command(job), handling)
             ended = prepared.runner.translate(ended, job)
-            verdict = judge(ended, job, outputs_required=prepared.runner.returns_outputs)
+            required = prepared.runner.returns_outputs
+            verdict = judge(ended, job, slot.role, outputs_required=required)
             status, category, reason = verdict.status, verdict.category, verdict.reason
             fields = verdict.fields
             if status is Status.OK and verdict.outputs:
-                check = patience(partial(device.check, job, prepared, verdict.outputs))
+                fills = slot.role is Role.FILL
+                check = patience(
+                    partial(device.check, job, prepared, verdict.outputs, fills_cache=fills)
+                )
                 if not check.passed:
                     status, reason = Status.INVALID, f"wrong outputs: {check.reason}"
         except TransportError as error:
@@ -246,6 +275,7 @@ class Execution:
         return Launch(
             id=f"{self._run.id}-{slot.case_id}-{slot.slot}-{attempt}",
             case_id=slot.case_id,
+            role=slot.role,
             slot=slot.slot,
             attempt=attempt,
             position=slot.position,

@@ -6,10 +6,11 @@ import signal
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from harness.analysis.memory import device_memory, thin
 from harness.analysis.summary import launch_figure
 from harness.results import contract
 from harness.results.contract import EventsError, parse_events
-from harness.results.schema import Category, Estimator, FirstLoad, Status
+from harness.results.schema import Category, Estimator, FirstLoad, Role, Status
 from harness.results.supervision import Exit
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from harness.campaign.launch import Ended
     from harness.results.contract import Event, Job, Outputs
+    from harness.results.supervision import Supervision
 
 __all__ = ["Verdict", "judge"]
 
@@ -42,11 +44,15 @@ class Verdict:
     outputs: list[Outputs] = field(default_factory=list)
 
 
-def judge(ended: Ended, job: Job, *, outputs_required: bool = True) -> Verdict:
+def judge(
+    ended: Ended, job: Job, role: Role = Role.MEASURE, *, outputs_required: bool = True
+) -> Verdict:
     """Judge a launch by what it left; whatever events there are is kept, also of a failed one.
 
     Parameters
     ----------
+    role
+        What the launch was for.
     outputs_required
         Whether a launch that returned no outputs at all has failed.
     """
@@ -54,7 +60,7 @@ def judge(ended: Ended, job: Job, *, outputs_required: bool = True) -> Verdict:
         events = parse_events(ended.events)
     except EventsError as error:
         return Verdict(Status.FAILED, Category.RUNNER, f"the runner broke the contract: {error}")
-    fields = _fields(events)
+    fields = _fields(events, ended.outside) | _memory(events, ended.outside, role)
     outputs = [event for event in events if isinstance(event, contract.Outputs)]
     category, reason = _fault(ended, events, job.time_limit)
     seeds = {event.seed for event in outputs}
@@ -62,8 +68,23 @@ def judge(ended: Ended, job: Job, *, outputs_required: bool = True) -> Verdict:
         category, reason = Category.RUNNER, "the runner did not return the outputs it was asked for"
     if category is None and not fields.get("figure_ns"):
         category, reason = Category.RUNNER, "the runner finished without samples of any length"
-    status = Status.OK if category is None else Status.FAILED
-    return Verdict(status, category, reason, fields, outputs)
+    if category is not None:
+        return Verdict(Status.FAILED, category, reason, fields, outputs)
+    reason = _unlike_planned(ended.outside, job, role)
+    return Verdict(Status.INVALID if reason else Status.OK, None, reason, fields, outputs)
+
+
+def _unlike_planned(outside: Supervision, job: Job, role: Role) -> str:
+    """Say why a launch was not in the state of the model cache that it stands for, or nothing."""
+    if job.model_cache is None:
+        return ""
+    before = outside.started.model_cache_bytes if outside.started else None
+    after = outside.exit.model_cache_bytes if outside.exit else None
+    if role is Role.FILL:
+        return "" if after else "the engine left nothing in its model cache"
+    if not before:
+        return "its model cache was empty: the device may have restarted since it was filled"
+    return "" if after == before else "it did not take its model from its cache: it wrote there"
 
 
 def _fault(ended: Ended, events: Sequence[Event], time_limit: float) -> tuple[Category | None, str]:
@@ -106,9 +127,28 @@ def _last_line(log: str) -> str:
     return f": {lines[-1][:200]}" if lines else ""
 
 
-def _fields(events: Sequence[Event]) -> dict[str, Any]:
+def _memory(events: Sequence[Event], outside: Supervision, role: Role) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    parts: dict[str, Any] = {}
+    told = next((event for event in events if isinstance(event, contract.Memory)), None)
+    if told:
+        found = {"vmhwm_bytes": told.vmhwm_bytes, "vmhwm_source": "runner"}
+        found["runtime_bytes"] = told.runtime_bytes
+    elif outside.exit and outside.exit.vmhwm_bytes is not None:
+        found = {"vmhwm_bytes": outside.exit.vmhwm_bytes, "vmhwm_source": "supervisor"}
+    if role is Role.MEMORY:
+        series = [(reading.ms, reading.bytes) for reading in outside.pss]
+        found |= {
+            "pss_bytes": max((size for _, size in series), default=None),
+            "pss_series": thin(series),
+            "device_memory": device_memory(outside.environment),
+        }
+    return found
+
+
+def _fields(events: Sequence[Event], outside: Supervision) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    dropped = outside.started is not None and outside.started.caches_dropped
+    parts: dict[str, Any] = {"libraries": "cold" if dropped else "unknown"}
     environment: list[contract.Environment] = []
     for event in events:
         match event:
@@ -124,8 +164,6 @@ def _fields(events: Sequence[Event]) -> dict[str, Any]:
                 found["first_load"] = FirstLoad(**parts, first_ms=event.ms)
             case contract.Warmup():
                 found |= {"warmup_ns": event.ns, "warmup_reason": event.reason}
-            case contract.Memory():
-                found["vmhwm_bytes"] = event.vmhwm_bytes
             case contract.Environment():
                 environment.append(event)
             case _:

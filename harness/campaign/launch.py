@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from harness.results.contract import Job
     from harness.transport.base import Completed, Transport
 
-__all__ = ["DeviceBusyError", "Ended", "LaunchLostError", "Launcher"]
+__all__ = ["DeviceBusyError", "Ended", "Handling", "LaunchLostError", "Launcher"]
 
 LOG_LIMIT: Final = 64 << 10
 FILE_LIMIT: Final = 256 << 20  # bytes of a file: no runner fills the disk
@@ -63,6 +63,42 @@ class DeviceBusyError(TransportError):
 
 class LaunchLostError(TransportError):
     """A launch ended without anybody there to see how: supervisor killed, device restarted."""
+
+
+@dataclass(frozen=True)
+class Handling:
+    """What the supervisor does for a launch, beside what the job says.
+
+    Attributes
+    ----------
+    variables
+        Of the runner's environment.
+    fresh_cache
+        Empties the job's model cache before.
+    drop_caches
+        Puts programs and libraries out of the page cache before, where root allows.
+    pss_every_ms
+        Makes it a memory pass: the proportional set size is read so often, which disturbs the
+        timing.
+    """
+
+    variables: Mapping[str, str] = field(default_factory=dict)
+    fresh_cache: bool = False
+    drop_caches: bool = False
+    pss_every_ms: int | None = None
+
+    def options(self, model_cache: str | None) -> list[str]:
+        """Return the supervisor's options for it."""
+        options = []
+        for name, value in self.variables.items():
+            options += ["--env", f"{name}={value}"]
+        if model_cache is not None:
+            options += ["--model-cache", model_cache, *(["--fresh"] if self.fresh_cache else [])]
+        if self.drop_caches:
+            options += ["--drop-caches"]
+        if self.pss_every_ms is not None:
+            options += ["--memory-pass", str(self.pss_every_ms)]
+        return options
 
 
 @dataclass(frozen=True)
@@ -163,8 +199,7 @@ class Launcher:
         job: Job,
         links: Mapping[str, str],
         command: Sequence[str],
-        *,
-        pss_every_ms: int | None = None,
+        handling: Handling = Handling(),
     ) -> Ended:
         """Run a launch to its end, in one round trip where it is shorter than a minute.
 
@@ -179,9 +214,8 @@ class Launcher:
             Name within the launch's folder to the path on the device that it links to.
         command
             The runner and its arguments.
-        pss_every_ms
-            Makes it a memory pass: the proportional set size is read so often, which disturbs
-            the timing.
+        handling
+            What the supervisor does beside.
 
         Raises
         ------
@@ -197,7 +231,7 @@ class Launcher:
         if self._unended not in (None, job.launch):
             self.patience(partial(self.stop, [self._unended]))
         self._unended = job.launch
-        ended = self._run(job, links, command, pss_every_ms)
+        ended = self._run(job, links, command, handling)
         self._unended = None
         return ended
 
@@ -206,10 +240,10 @@ class Launcher:
         job: Job,
         links: Mapping[str, str],
         command: Sequence[str],
-        pss_every_ms: int | None,
+        handling: Handling,
     ) -> Ended:
         folder = self.folder(job.launch)
-        start = [*self._options(job, links, pss_every_ms), "--", *command]
+        start = [*self._options(job, links), *handling.options(job.model_cache), "--", *command]
         content = job.model_dump_json().encode()
         stream = _Stream()
         collected: bool | None = None
@@ -270,15 +304,13 @@ class Launcher:
         """Let go of what another thread waits for: a push, or a link that stalls."""
         self._transport.close()
 
-    def _options(self, job: Job, links: Mapping[str, str], pss_every_ms: int | None) -> list[str]:
+    def _options(self, job: Job, links: Mapping[str, str]) -> list[str]:
         options = ["--limit", f"{job.time_limit:g}"]
         options += ["--rlimit", "core=0", "--rlimit", f"fsize={FILE_LIMIT}"]
         if self._lock:
             options += ["--lock", self._lock]
         if job.affinity:
             options += ["--affinity", ",".join(map(str, job.affinity))]
-        if pss_every_ms:
-            options += ["--memory-pass", str(pss_every_ms)]
         for name, target in links.items():
             options += ["--link", name, target]
         return options

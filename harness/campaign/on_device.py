@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,8 @@ from harness.hashing import sha256_of
 from harness.transport.base import TransferError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from harness.campaign.launch import Launcher
@@ -35,13 +39,19 @@ class OnDevice:
         To it; it stays open.
     launcher
         Starts and ends its launches.
+    drivers
+        Its kernel and NPU drivers, as far as it tells.
     """
 
-    def __init__(self, device: Device, transport: Transport, launcher: Launcher) -> None:
+    def __init__(
+        self, device: Device, transport: Transport, launcher: Launcher, drivers: str = ""
+    ) -> None:
         self.device = device
         self.launcher = launcher
         self._transport = transport
         self._store = DeviceStore(transport, device.workdir)
+        self._drivers = drivers
+        self._caches: set[str] = set()
         self._deployed: dict[str, dict[str, str]] = {}
         self._checked: dict[tuple[str, ...], OutputCheck] = {}
 
@@ -64,8 +74,53 @@ class OnDevice:
         """Look again what is there: a device that was lost may have been restarted."""
         self._deployed.clear()
 
-    def check(self, job: Job, prepared: Prepared, claimed: list[Outputs]) -> OutputCheck:
-        """Check a launch's outputs; ones with digests that were checked before are not pulled.
+    def model_cache(self, prepared: Prepared, links: Mapping[str, str]) -> str:
+        """Return the folder there for what an engine compiles of a case's model.
+
+        Paddle Lite takes from such a folder whatever fits the inputs' names and shapes, be it of
+        another model: so each case has its own, by all that the compiled model depends on.
+
+        Parameters
+        ----------
+        links
+            Of its deployment: its artifact, runner and engine, by hash.
+        """
+        content = [
+            prepared.case.id,
+            prepared.artifact.record.id,
+            sorted(links.items()),
+            prepared.settings.model_dump(),
+            self._drivers,
+        ]
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        name = f"cache-{digest[:32]}"
+        self._caches.add(name)
+        return self.launcher.folder(name)
+
+    def forget_model_caches(self) -> None:
+        """Remove the folders that were given out.
+
+        Raises
+        ------
+        TransportError
+            As for :meth:`harness.transport.base.Transport.run`.
+        """
+        if self._caches:
+            self.launcher.forget(sorted(self._caches))
+            self._caches.clear()
+
+    def check(
+        self, job: Job, prepared: Prepared, claimed: list[Outputs], *, fills_cache: bool = False
+    ) -> OutputCheck:
+        """Check a launch's outputs.
+
+        Ones with digests that were checked before are not pulled: of the same case, in the same
+        state of its model cache.
+
+        Parameters
+        ----------
+        fills_cache
+            Whether the launch fills the case's model cache, instead of finding it filled.
 
         Raises
         ------
@@ -74,7 +129,8 @@ class OnDevice:
         TransportError
             As for :meth:`harness.transport.base.Transport.pull`.
         """
-        digests = (prepared.artifact.record.id, *(output.sha256 for output in claimed))
+        state = "fills" if fills_cache else "measures"
+        digests = (prepared.case.id, state, *(output.sha256 for output in claimed))
         if digests in self._checked:
             return self._checked[digests].model_copy(update={"full": False})
         found: dict[int, list[NDArray[Any]]] = {}

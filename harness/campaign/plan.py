@@ -6,6 +6,8 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from harness.results.schema import Role
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Expectation", "Slot", "expect", "order"]
 
+# A model cache is filled before it is used; memory passes disturb, and come last.
+STAGES = (Role.FILL, Role.MEASURE, Role.MEMORY)
+
 # Where a case has no history: what a launch took on the boards that were tried, roundly.
 GUESS_S = 6.0
 GUESS_EMULATED_S = 20.0
@@ -22,11 +27,12 @@ GUESS_EMULATED_S = 20.0
 
 @dataclass(frozen=True)
 class Slot:
-    """One planned launch: which of its case's, and its place among its host's."""
+    """One planned launch: which of its case's, its place among its host's, what it is for."""
 
     case_id: str
     slot: int
     position: int
+    role: Role = Role.MEASURE
 
 
 def order(
@@ -36,6 +42,7 @@ def order(
 
     Launches are interleaved: block after block, each with one launch of every case that has any
     left, in random order. So a drift of the device spreads over all cases instead of one. [1]_
+    Before them model caches are filled, after them come memory passes.
 
     Parameters
     ----------
@@ -53,11 +60,16 @@ def order(
     plan: dict[str, list[Slot]] = {}
     for host, records in sorted(hosts.items()):
         shuffler = random.Random(f"{seed} {host}")  # noqa: S311 - an order, not a secret
+        blocks: dict[tuple[int, int], list[tuple[str, Role]]] = {}
+        for record in records:
+            for slot, role in enumerate(record.roles):
+                blocks.setdefault((STAGES.index(role), slot), []).append((record.case.id, role))
         slots: list[Slot] = []
-        for index in range(max(record.launches for record in records)):
-            block = [record.case.id for record in records if record.launches > index]
+        for (_, slot), block in sorted(blocks.items()):
             shuffler.shuffle(block)
-            slots += [Slot(case_id, index, len(slots) + n) for n, case_id in enumerate(block)]
+            slots += [
+                Slot(case_id, slot, len(slots) + n, role) for n, (case_id, role) in enumerate(block)
+            ]
         plan[host] = slots
     return plan
 
@@ -90,5 +102,5 @@ def expect(cases: Sequence[CaseRecord], devices: Mapping[str, Device], store: St
         guessed += known is None
         guess = GUESS_EMULATED_S if device.emulated else GUESS_S
         each = guess if known is None else known
-        hosts[device.host] = hosts.get(device.host, 0.0) + each * record.launches
+        hosts[device.host] = hosts.get(device.host, 0.0) + each * len(record.roles)
     return Expectation(seconds=max(hosts.values(), default=0.0), guessed=guessed)

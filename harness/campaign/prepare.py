@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from harness import engines
+from harness.campaign.launch import Handling
 from harness.campaign.runners import BenchmarkBin, NativeRunner, PythonRunner
+from harness.devices.inventory import BackendSpec
 from harness.models import build, environments
 from harness.models.toolchain import ToolchainError
 from harness.native.build import build as build_runner
 from harness.results.contract import Job
-from harness.results.schema import CaseRecord
+from harness.results.schema import CaseRecord, Role
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
+    from harness.campaign.plan import Slot
     from harness.campaign.runners import Runner
     from harness.devices.inventory import Device, EngineSpec
     from harness.devices.runners import RegisteredRunner
@@ -36,6 +39,8 @@ class Prepared:
     ----------
     reference
         Check seed to the model's reference outputs.
+    settings
+        Of its backend, by the device's file.
     """
 
     case: Case
@@ -43,9 +48,20 @@ class Prepared:
     artifact: Artifact
     runner: Runner
     reference: Mapping[int, list[NDArray[Any]]]
+    settings: BackendSpec = field(default_factory=BackendSpec)
 
-    def job(self, launch: str, protocol: Protocol) -> Job:
-        """Return the job of one launch."""
+    def handling(self, slot: Slot, protocol: Protocol) -> Handling:
+        """Return what the supervisor does for one launch."""
+        memory = slot.role is Role.MEMORY
+        return Handling(
+            variables=self.settings.variables,
+            fresh_cache=slot.role is Role.FILL,
+            drop_caches=protocol.drop_caches and protocol.page_cache_of(slot.slot) == "evict",
+            pss_every_ms=protocol.pss_every_ms if memory else None,
+        )
+
+    def job(self, launch: str, slot: Slot, protocol: Protocol) -> Job:
+        """Return the job of one launch, but for the model cache's folder."""
         manifest = self.model.manifest
         job = Job(
             launch=launch,
@@ -59,7 +75,8 @@ class Prepared:
             warmup=protocol.warmup,
             sampling=protocol.sampling,
             time_limit=protocol.time_limit,
-            page_cache=protocol.page_cache,
+            page_cache=protocol.page_cache_of(slot.slot),
+            options=self.settings.options,
         )
         return self.runner.adapt(job)
 
@@ -77,6 +94,7 @@ def prepare(
     devices: Mapping[str, Device],
     models: Mapping[str, Model],
     runners: Mapping[tuple[str, str], RegisteredOn],
+    memory_launches: int,
     progress: Callable[[str], None],
 ) -> tuple[list[CaseRecord], dict[str, Prepared]]:
     """Build what cases need and refuse those that must not run.
@@ -85,6 +103,8 @@ def prepare(
     ----------
     runners
         Device and engine to the registered runner that measures it there.
+    memory_launches
+        Of each case, beside those that measure.
 
     Returns
     -------
@@ -102,7 +122,7 @@ def prepare(
     prepared: dict[str, Prepared] = {}
     errors: list[ToolchainError] = []
     for case, launches in cases:
-        record = CaseRecord(case=case, launches=launches)
+        record = CaseRecord(case=case, launches=launches, memory_launches=memory_launches)
         device, model = devices[case.device], models[case.model]
         try:
             ready = _prepare(case, device, model, runners, progress)
@@ -114,7 +134,13 @@ def prepare(
             errors.append(error)
             record = record.model_copy(update={"refused": f"not built: {error.message}"})
         else:
-            record = record.model_copy(update={"artifact": ready.artifact.record})
+            record = record.model_copy(
+                update={
+                    "artifact": ready.artifact.record,
+                    "options": ready.settings.options,
+                    "variables": ready.settings.variables,
+                }
+            )
             prepared[case.id] = ready
         records.append(record)
     if errors and not prepared:
@@ -124,11 +150,24 @@ def prepare(
 
 def refusal(case: Case, device: Device, model: Model) -> str | None:
     """Say why a case cannot be measured, by the files of its device and model alone."""
-    if case.engine not in device.spec.engines:
+    spec = device.spec.engines.get(case.engine)
+    if spec is None:
         return f"{device.name} has no engine '{case.engine}' in its file"
-    if engines.get(case.engine).format not in build.targets(model):
-        return f"{model.name} is no model for engine '{case.engine}'"
-    return None
+    return next(_refusals(case, device, model, spec), None)
+
+
+def _refusals(case: Case, device: Device, model: Model, spec: EngineSpec) -> Iterator[str]:
+    engine = engines.get(case.engine)
+    if engine.format not in build.targets(model):
+        yield f"{model.name} is no model for engine '{case.engine}'"
+    if case.backend not in spec.backends:
+        yield f"{device.name} has no backend '{case.backend}' for {case.engine} in its file"
+    if lacking := engine.lacks(device.spec, case.backend):
+        yield lacking
+    if case.backend != "cpu" and spec.runner is None:
+        yield f"the Python runner has no backend '{case.backend}': give a 'runner'"
+    if case.model_cache == "kept" and not engine.keeps_models(case.backend):
+        yield f"{case.engine} keeps no compiled models for backend '{case.backend}'"
 
 
 class _RefusedError(Exception):
@@ -148,18 +187,22 @@ def _prepare(
 ) -> Prepared:
     if refused := refusal(case, device, model):
         raise _RefusedError(refused)
+    settings = device.spec.engines[case.engine].backends[case.backend]
     registered = runners.get((device.name, case.engine))
     if registered and registered.fault:
         raise _RefusedError(f"runner '{registered.runner.name}': {registered.fault}")
     engine = engines.get(case.engine)
-    artifact = build.build(model, engine.format, engine.target(device.spec), progress=progress)
+    target = engine.target(device.spec, case.backend)
+    artifact = build.build(model, engine.format, target, progress=progress)
     paths = {role: artifact.path(role) for role in artifact.roles}
     version = registered.runner.spec.engine_version if registered else None
-    if refused := engine.refuse(device.spec, paths, version=version):
+    if refused := engine.refuse(device.spec, paths, case.backend, version):
         raise _RefusedError(refused, artifact.record)
     reference = build.reference(model, progress=progress)
     runner = _runner(case, device, registered, reference, progress)
-    return Prepared(case, model, artifact, runner, reference)
+    if refused := runner.lacks(case, settings):
+        raise _RefusedError(refused, artifact.record)
+    return Prepared(case, model, artifact, runner, reference, settings)
 
 
 def _runner(

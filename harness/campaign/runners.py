@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.campaign.launch import Ended
+    from harness.devices.inventory import BackendSpec
     from harness.devices.runners import RegisteredRunner
     from harness.results.contract import Job, Outputs
+    from harness.results.schema import Case
 
 __all__ = ["BenchmarkBin", "NativeRunner", "PythonRunner", "Runner"]
 
@@ -38,6 +40,11 @@ class Runner(abc.ABC):
 
     returns_outputs = True
     """Whether a launch without outputs has failed; else its case is unchecked."""
+
+    def lacks(self, case: Case, settings: BackendSpec) -> str | None:
+        """Say what a case asks for that it would leave aside without a word, or return none."""
+        del case, settings
+        return None
 
     def adapt(self, job: Job) -> Job:
         """Return the job with what this runner has to know beside."""
@@ -135,6 +142,13 @@ class BenchmarkBin(Runner):
     registered: RegisteredRunner
     reference: Sequence[NDArray[Any]]
     returns_outputs = False
+
+    def lacks(self, case: Case, settings: BackendSpec) -> str | None:
+        """See :meth:`Runner.lacks`."""
+        if case.model_cache == "kept":
+            return "benchmark_bin has no flag for a model cache"
+        unknown = settings.options.keys() - benchmark_bin.OPTIONS
+        return f"benchmark_bin has no option '{min(unknown)}'" if unknown else None
 
     @contextmanager
     def files(self, job: Job) -> Iterator[dict[str, Path]]:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from harness.devices.probe import Facts
     from harness.devices.runners import RegisteredRunner
     from harness.models.manifest import Model
-    from harness.results.schema import Case
+    from harness.results.schema import Case, Protocol
     from harness.results.store import Store
     from harness.transport.base import Transport
     from harness.workspace import Workspace
@@ -54,7 +54,7 @@ def select(campaign: Campaign, only: Sequence[str]) -> list[tuple[Case, int]]:
     Parameters
     ----------
     only
-        Shell patterns; a case is kept if each of them fits its model, device or engine.
+        Shell patterns; a case is kept if each of them fits its model, device, engine or backend.
 
     Raises
     ------
@@ -64,23 +64,19 @@ def select(campaign: Campaign, only: Sequence[str]) -> list[tuple[Case, int]]:
     cases = [
         (case, launches)
         for case, launches in campaign.cases()
-        if all(
-            any(
-                fnmatch.fnmatchcase(name, pattern)
-                for name in (case.model, case.device, case.engine)
-            )
-            for pattern in only
-        )
+        if all(any(fnmatch.fnmatchcase(name, pattern) for name in _names(case)) for pattern in only)
     ]
     if not cases:
-        names = {
-            name for case, _ in campaign.cases() for name in (case.model, case.device, case.engine)
-        }
+        names = {name for case, _ in campaign.cases() for name in _names(case)}
         raise SpecificationError(
             f"no case fits --only {' --only '.join(only)}",
             hint=f"patterns are matched against: {', '.join(sorted(names))}",
         )
     return cases
+
+
+def _names(case: Case) -> tuple[str, ...]:
+    return case.model, case.device, case.engine, case.backend
 
 
 @dataclass(frozen=True)
@@ -153,7 +149,7 @@ def begin(
     started = datetime.now(UTC)
     with ExitStack() as stack:
         bench = _reach(workspace, lab, stack, run_id=None, progress=progress)
-        records, prepared = _prepare(cases, lab, bench, progress)
+        records, prepared = _prepare(cases, lab, bench, campaign.protocol, progress)
         run = Run(
             id=f"{path.stem}-{started:%Y%m%d-%H%M%S}",
             campaign=path.stem,
@@ -180,7 +176,7 @@ def resume(
     Raises
     ------
     ResultsError
-        An artifact is not the one that the run began with.
+        An artifact, or a backend's settings, are not those that the run began with.
     SpecificationError, LabError
         As for :func:`begin`.
     """
@@ -189,12 +185,21 @@ def resume(
     lab = Lab.of(workspace, cases)
     with ExitStack() as stack:
         bench = _reach(workspace, lab, stack, run_id=run_id, progress=progress)
-        records, prepared = _prepare(cases, lab, bench, progress)
+        records, prepared = _prepare(cases, lab, bench, run.protocol, progress)
         for before, now in zip(run.cases, records, strict=True):
             if before.artifact and now.artifact and before.artifact.id != now.artifact.id:
                 raise ResultsError(
                     f"{now.case.label}: its artifact is not the one that run {run_id} began with",
                     hint="the model, a build stage or a tool has changed: start a new run",
+                )
+            if not (before.refused or now.refused) and (before.options, before.variables) != (
+                now.options,
+                now.variables,
+            ):
+                raise ResultsError(
+                    f"{now.case.label}: its backend's options or variables are not those that run "
+                    f"{run_id} began with",
+                    hint=f"correct devices/{now.case.device}.yaml, or start a new run",
                 )
         known = {record.name: record for record in bench.records if record.facts}
         run = run.model_copy(
@@ -252,7 +257,10 @@ def _reach(
                 if runner := lab.runners.get(spec.runner or ""):
                     fault = _unfit(runner, engine, probed, transport)
                     bench.runners[name, engine] = RegisteredOn(runner, fault)
-            bench.reached[name] = OnDevice(device, transport, launcher)
+            drivers = {"npus", "kernel", "kernel_build"}
+            bench.reached[name] = OnDevice(
+                device, transport, launcher, probed.model_dump_json(include=drivers)
+            )
         except SpecificationError:
             raise
         except LabError as error:
@@ -324,9 +332,12 @@ def _prepare(
     cases: Sequence[tuple[Case, int]],
     lab: Lab,
     bench: _Bench,
+    protocol: Protocol,
     progress: Callable[[str], None],
 ) -> tuple[list[CaseRecord], dict[str, Prepared]]:
-    records, prepared = prepare(cases, lab.devices, lab.models, bench.runners, progress)
+    records, prepared = prepare(
+        cases, lab.devices, lab.models, bench.runners, protocol.memory_launches, progress
+    )
     for index, record in enumerate(records):
         if record.case.device in bench.unreachable:
             reason = f"not reached: {bench.unreachable[record.case.device]}"

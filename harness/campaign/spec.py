@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from harness.devices.inventory import Backend
 from harness.engines import ENGINES
 from harness.errors import SpecificationError
 from harness.results.schema import Case, Protocol
@@ -14,7 +15,7 @@ from harness.workspace import Name
 from harness.yamlfile import Spec, load, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from harness.workspace import Workspace
@@ -31,6 +32,11 @@ class Block(Spec):
 
     Attributes
     ----------
+    backends
+        Compute units: ``cpu``, ``gpu``, or ``npu:`` and a name; the device's file says what it has.
+    model_caches
+        ``none``, and ``kept`` for an engine that keeps what it compiles for an NPU: one more launch
+        fills its cache, and the others find it filled.
     cpus
         Sets of processors that the runner is bound to; none means that it is not bound.
     launches
@@ -40,6 +46,10 @@ class Block(Spec):
     models: Annotated[list[Name], Field(min_length=1)]
     devices: Annotated[list[Name], Field(min_length=1)]
     engines: Annotated[list[Name], Field(min_length=1)]
+    backends: Annotated[list[Backend], Field(min_length=1)] = Field(default=["cpu"])
+    model_caches: Annotated[list[Literal["none", "kept"]], Field(min_length=1)] = Field(
+        default=["none"]
+    )
     threads: Annotated[list[Annotated[int, Field(ge=1, le=256)]], Field(min_length=1)] = Field(
         default=[1]
     )
@@ -69,15 +79,17 @@ class Campaign(Spec):
         """Yield each case once, with its number of launches; a later block wins."""
         found: dict[Case, int] = {}
         for block in self.matrix:
-            axes = (block.models, block.devices, block.engines, block.threads, block.cpus)
-            for model, device, engine, threads, cpus in product(*axes):
-                case = Case(
-                    model=model,
-                    device=device,
-                    engine=engine,
-                    threads=threads,
-                    cpus=None if cpus is None else tuple(sorted(set(cpus))),
-                )
+            axes: dict[str, Sequence[object]] = {
+                "model": block.models,
+                "device": block.devices,
+                "engine": block.engines,
+                "backend": block.backends,
+                "model_cache": block.model_caches,
+                "threads": block.threads,
+                "cpus": [None if cpus is None else sorted(set(cpus)) for cpus in block.cpus],
+            }
+            for cell in product(*axes.values()):
+                case = Case.model_validate(dict(zip(axes, cell, strict=True)))
                 found[case] = block.launches or self.launches
         yield from found.items()
 

@@ -63,11 +63,11 @@ class LiveProgress:
     def ended(self, host: str, launch: Launch) -> None:
         """Count a launch and print its line."""
         label = self._labels[launch.case_id]
-        figure = milliseconds(launch.figure_ns / NS_PER_MS) if launch.figure_ns else ""
+        figure = f" · {milliseconds(launch.figure_ns / NS_PER_MS)}" if launch.figure_ns else ""
         with self._lock:
             self._progress.advance(self._tasks[host])
             self._console.print(
-                f"{_MARKS[launch.status]} {label} [dim]#{launch.slot + 1}[/] {figure}",
+                f"{_MARKS[launch.status]} {label} · [dim]{launch.name}[/]{figure}",
                 highlight=False,
             )
             if launch.reason:
@@ -78,7 +78,7 @@ class LiveProgress:
         del host
         with self._lock:
             self._console.print(
-                f"   {case}: given up after two failures in a row; --resume tries again",
+                f"   {case}: its other launches are left out; --resume tries again",
                 markup=False,
                 highlight=False,
             )

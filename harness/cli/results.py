@@ -14,6 +14,9 @@ from harness.cli.options import as_json, complete_run
 from harness.errors import SpecificationError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from harness.analysis.summary import Range
     from harness.results.schema import Launch, Run
     from harness.results.store import Store
 
@@ -128,7 +131,7 @@ def logs(ctx: click.Context, run_id: str | None, *, failed: bool) -> None:
     if not shown:
         click.echo("no launch to show", err=True)
     for launch in shown:
-        head = f"== {labels[launch.case_id]} #{launch.slot + 1}, attempt {launch.attempt + 1}: "
+        head = f"== {labels[launch.case_id]} {launch.name}, attempt {launch.attempt + 1}: "
         click.secho(visible(head + _outcome(launch)), bold=True)
         click.echo(visible(launch.log).rstrip() or "(it printed nothing)")
 
@@ -148,8 +151,20 @@ def run_as_json(run: Run) -> dict[str, Any]:
         row["state"] = result.state.value
         row["reason"] = result.reason
         row["latency_ms"] = asdict(result.latency_ms) if result.latency_ms else None
-        row["first_load_ms"] = {
-            state: {part: asdict(known) for part, known in parts.items()}
-            for state, parts in result.first_loads_ms.items()
+        row["first_load_ms"] = _parts(result.first_loads_ms)
+        row["filling_ms"] = _parts(result.filling_ms)
+        row["memory"] = {
+            "vmhwm_bytes": result.memory_bytes,
+            "vmhwm_sources": sorted(result.memory_sources),
+            "pss_bytes": result.pss_bytes,
+            "device": result.device_memory.model_dump() if result.device_memory else None,
+            "runtime_bytes": result.runtime_bytes,
         }
     return content
+
+
+def _parts(by_state: Mapping[str, Mapping[str, Range]]) -> dict[str, Any]:
+    return {
+        state: {part: asdict(known) for part, known in parts.items()}
+        for state, parts in by_state.items()
+    }

@@ -32,7 +32,7 @@ _only = click.option(
     "--only",
     multiple=True,
     metavar="PATTERN",
-    help="Only cases whose model, device or engine fits; given several times, all must fit.",
+    help="Only cases whose model, device, engine or backend fits; of several, all must fit.",
 )
 
 
@@ -63,18 +63,20 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
 
     workspace = workspace_of(ctx)
     path = _required(campaign)
-    cases = select(load_campaign(workspace, path), only)
+    loaded = load_campaign(workspace, path)
+    cases = select(loaded, only)
     lab = Lab.of(workspace, cases)
     rows = []
     for case, launches in cases:
         device, model = lab.devices[case.device], lab.models[case.model]
         engine, refused = engines.get(case.engine), refusal(case, device, model)
-        target = engine.target(device.spec)
+        target = engine.target(device.spec, case.backend)
         artifact = None if refused else build.find(model, engine.format, target)
         rows.append(
             CaseRecord(
                 case=case,
                 launches=launches,
+                memory_launches=loaded.protocol.memory_launches,
                 artifact=artifact.record if artifact else None,
                 refused=refused,
             )
@@ -88,6 +90,7 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
                     "id": row.case.id,
                     **row.case.model_dump(mode="json"),
                     "launches": row.launches,
+                    "memory_launches": row.memory_launches,
                     "artifact": row.artifact.id if row.artifact else None,
                     "refused": row.refused,
                 }
@@ -113,7 +116,7 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
             f"refused: {row.refused}" if row.refused else built,
         )
     console().print(table)
-    launches = sum(row.launches for row in rows if row.refused is None)
+    launches = sum(len(row.roles) for row in rows if row.refused is None)
     guessed = f", {expected.guessed} of {len(rows)} cases guessed" if expected.guessed else ""
     click.echo(
         f"\n{len(rows)} cases, {launches} launches, about {humane_seconds(expected.seconds)}"

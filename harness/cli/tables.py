@@ -10,7 +10,8 @@ from rich.table import Table
 
 from harness.analysis.cases import State, case_results
 from harness.cli.terminal import console
-from harness.text import interval, megabytes, milliseconds, visible
+from harness.results.schema import DeviceMemory
+from harness.text import UNKNOWN, change, interval, megabytes, milliseconds, visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +38,10 @@ def print_cases(run: Run) -> None:
         if by_part.row_count:
             out.print("")
             out.print(by_part)
+        memory = _memory(here)
+        if memory.row_count:
+            out.print("")
+            out.print(memory)
         out.print("")
     for result in results:
         if result.reason:
@@ -69,12 +74,35 @@ def _first_loads(results: Sequence[CaseResult]) -> Table:
     table = Table("First load of", "", box=None)
     for part in _PARTS:
         table.add_column(part, justify="right", no_wrap=True)
-    table.add_column("page cache")
+    table.add_column("caches")
     for result in results:
-        for state, parts in result.first_loads_ms.items():
+        loads = [*result.first_loads_ms.items()]
+        loads += [(f"{state}, filling", parts) for state, parts in result.filling_ms.items()]
+        for state, parts in loads:
             ranges = (parts.get(part) for part in _PARTS)
             medians = (milliseconds(found.median if found else None) for found in ranges)
             table.add_row(result.record.case.model, result.record.case.setting, *medians, state)
+    return table
+
+
+def _memory(results: Sequence[CaseResult]) -> Table:
+    """Return what memory passes told; a case without one has no row."""
+    table = Table("Memory pass of", "", box=None)
+    for name in ("PSS peak", "available", "CMA", "dma-buf", "NPU driver", "runtime's own"):
+        table.add_column(name, justify="right")
+    for result in results:
+        if not result.memory_passes:
+            continue
+        more = result.device_memory or DeviceMemory()
+        drivers = (f"{name} {change(size)}" for name, size in more.driver_bytes.items())
+        table.add_row(
+            result.record.case.model,
+            result.record.case.setting,
+            megabytes(result.pss_bytes),
+            *map(change, (more.available_bytes, more.cma_bytes, more.dma_buf_bytes)),
+            escape(visible(", ".join(drivers))) or UNKNOWN,
+            megabytes(result.runtime_bytes),
+        )
     return table
 
 

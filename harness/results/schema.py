@@ -10,7 +10,7 @@ import hashlib
 import json
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -23,6 +23,7 @@ __all__ = [
     "Case",
     "CaseRecord",
     "Category",
+    "DeviceMemory",
     "DeviceRecord",
     "Estimator",
     "FirstLoad",
@@ -30,6 +31,7 @@ __all__ = [
     "ModelRecord",
     "OutputCheck",
     "Protocol",
+    "Role",
     "Run",
     "Status",
 ]
@@ -69,18 +71,55 @@ class Estimator(StrEnum):
     MEAN = "mean"
 
 
+class Role(StrEnum):
+    """What a launch is for; only those that measure count for a case's figures."""
+
+    MEASURE = "measure"
+    FILL = "fill"
+    MEMORY = "memory"
+
+
 class Protocol(Record):
-    """How a run measured."""
+    """How a run measured.
+
+    Attributes
+    ----------
+    page_cache
+        Whether the artifact is read cold (``evict``) or ``warm``; ``both`` takes turns, cold first:
+        only the first load differs.
+    drop_caches
+        Whether a cold launch's programs and libraries are to be cold, too, where root allows.
+    memory_launches
+        Beside those that measure: of each case so many in which memory is read all the time,
+        which would disturb the others.
+    pss_every_ms
+        How often the proportional set size is read in those.
+    """
 
     warmup: WarmupPolicy = WarmupPolicy()
     sampling: Sampling = Sampling()
-    page_cache: str = "evict"
+    page_cache: Literal["evict", "warm", "both"] = "evict"
+    drop_caches: bool = False
+    memory_launches: Annotated[int, Field(ge=0, le=100)] = 1
+    pss_every_ms: Annotated[int, Field(ge=1, le=10_000)] = 20
     time_limit: float = 120.0
     redo_budget: int = 1
 
+    def page_cache_of(self, slot: int) -> Literal["evict", "warm"]:
+        """Return how the artifact is to be read in a launch."""
+        if self.page_cache == "both":
+            return "warm" if slot % 2 else "evict"
+        return self.page_cache
+
 
 class Case(Record):
-    """One cell of a campaign's matrix."""
+    """One cell of a campaign's matrix.
+
+    Attributes
+    ----------
+    model_cache
+        ``none``, or ``kept``: the engine finds on disk what it compiled in an earlier process.
+    """
 
     model: str
     device: str
@@ -89,11 +128,14 @@ class Case(Record):
     precision: str = "fp32"
     threads: int = 1
     cpus: tuple[int, ...] | None = None
+    model_cache: Literal["none", "kept"] = "none"
 
     @property
     def id(self) -> str:
         """A short name that is the same for the same cell in every run."""
-        content = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        # What came later counts only where it is not the default: ids of stored runs stay.
+        later = {"model_cache"} if self.model_cache == "none" else set()
+        content = json.dumps(self.model_dump(mode="json", exclude=later), sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:12]
 
     @property
@@ -103,6 +145,7 @@ class Case(Record):
         extra = [f"{self.threads} threads"] if self.threads != 1 else []
         extra += [self.precision] if self.precision != "fp32" else []
         extra += ["CPUs " + ",".join(map(str, self.cpus))] if self.cpus is not None else []
+        extra += ["model cache kept"] if self.model_cache == "kept" else []
         return " · ".join([name, *extra])
 
     @property
@@ -166,18 +209,50 @@ class DeviceRecord(Record):
 
 
 class CaseRecord(Record):
-    """A case as it was planned: its artifact, or why it could not be measured at all."""
+    """A case as it was planned: its artifact, or why it could not be measured at all.
+
+    Attributes
+    ----------
+    launches
+        How many measure.
+    memory_launches
+        How many memory passes there are beside.
+    options, variables
+        What the device's file gave its backend: the engine's own settings, and variables of the
+        runner's environment.
+    """
 
     case: Case
     launches: int
+    memory_launches: int = 0
     artifact: ArtifactRecord | None = None
     refused: str | None = None
+    options: dict[str, str] = Field(default_factory=dict)
+    variables: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def roles(self) -> list[Role]:
+        """What each of its launches is for, by slot; a model cache's filling comes last here."""
+        fills = self.case.model_cache == "kept"
+        return [
+            *[Role.MEASURE] * self.launches,
+            *[Role.MEMORY] * self.memory_launches,
+            *[Role.FILL] * fills,
+        ]
 
 
 class FirstLoad(Record):
-    """The first load by part, in milliseconds; ``page_cache`` is the state when reading began.
+    """The first load by part, in milliseconds.
 
     A foreign tool tells only two parts: its ``init_ms`` includes reading.
+
+    Attributes
+    ----------
+    page_cache
+        The artifact's state when reading began.
+    libraries
+        ``cold`` where programs and libraries were put out of the page cache before the start;
+        else they were as earlier launches had left them, which is not known.
     """
 
     process_ms: float | None
@@ -186,6 +261,12 @@ class FirstLoad(Record):
     init_ms: float
     first_ms: float
     page_cache: str
+    libraries: Literal["cold", "unknown"] = "unknown"
+
+    @property
+    def state(self) -> str:
+        """The state of the page cache in words; first loads of different ones are never mixed."""
+        return self.page_cache + (", libraries cold" if self.libraries == "cold" else "")
 
     @property
     def total_ms(self) -> float:
@@ -219,11 +300,37 @@ class OutputCheck(Record):
     full: bool = True
 
 
+class DeviceMemory(Record):
+    """How much more of a device's memory was in use at most during a launch than just before.
+
+    It is the whole device's, whoever used it, and so below 0 where others gave memory back. What
+    could not be read is absent.
+
+    Attributes
+    ----------
+    available_bytes
+        By ``MemAvailable``.
+    cma_bytes
+        Of the memory that drivers take in one piece.
+    dma_buf_bytes
+        In buffers that are shared between drivers and processes.
+    driver_bytes
+        Driver to the change of its own account.
+    """
+
+    available_bytes: int | None = None
+    cma_bytes: int | None = None
+    dma_buf_bytes: int | None = None
+    driver_bytes: dict[str, int] = Field(default_factory=dict)
+
+
 class Launch(Record):
     """One fresh process of a runner for a case: the statistical unit.
 
     Attributes
     ----------
+    role
+        What it is for.
     slot, attempt
         Which of the case's planned launches, and which try at it (both from 0).
     position
@@ -232,6 +339,16 @@ class Launch(Record):
         Its figure, by ``estimator``; only where samples were taken.
     samples_ns, warmup_ns
         Single inferences in order.
+    vmhwm_bytes, vmhwm_source
+        The peak resident set, by the runner itself after sampling, or by the supervisor over
+        the whole launch.
+    runtime_bytes
+        What the engine's runtime says that it holds of the device's memory.
+    pss_bytes, pss_series
+        Of a memory pass: the highest proportional set size, and milliseconds after the start
+        with bytes: at most 200 readings, the highest among them.
+    device_memory
+        Of a memory pass.
     wall_s
         The whole launch as the controller saw it, link included; none where it was begun by an
         earlier controller.
@@ -241,6 +358,7 @@ class Launch(Record):
 
     id: str
     case_id: str
+    role: Role = Role.MEASURE
     slot: int
     attempt: int
     position: int
@@ -255,6 +373,11 @@ class Launch(Record):
     warmup_reason: str | None = None
     first_load: FirstLoad | None = None
     vmhwm_bytes: int | None = None
+    vmhwm_source: Literal["runner", "supervisor"] | None = None
+    runtime_bytes: int | None = None
+    pss_bytes: int | None = None
+    pss_series: list[tuple[float, int]] = Field(default_factory=list)
+    device_memory: DeviceMemory | None = None
     outputs: OutputCheck | None = None
     environment: list[Environment] = Field(default_factory=list)
     engine_version: str | None = None
@@ -263,6 +386,17 @@ class Launch(Record):
     wall_s: float | None = None
     log: str = ""
     exit: Exit | None = None
+
+    @property
+    def name(self) -> str:
+        """Which of its case's launches it is, in words."""
+        match self.role:
+            case Role.MEASURE:
+                return f"launch {self.slot + 1}"
+            case Role.MEMORY:
+                return "memory pass"
+            case Role.FILL:
+                return "filling of the model cache"
 
 
 class Run(Record):

@@ -215,7 +215,7 @@ class Store:
                     campaign=run.campaign,
                     started=run.started,
                     finished=run.finished,
-                    planned=sum(case.launches for case in run.cases),
+                    planned=sum(len(case.roles) for case in run.cases),
                     launches=by_run.get(run.id, {}),
                 )
 

@@ -16,7 +16,7 @@ from harness.campaign.on_device import OnDevice
 from harness.campaign.patience import Patience
 from harness.campaign.prepare import Prepared
 from harness.campaign.runners import PythonRunner
-from harness.devices.inventory import Device, DeviceSpec
+from harness.devices.inventory import BackendSpec, Device, DeviceSpec
 from harness.hashing import sha256_of
 from harness.models.build import Artifact
 from harness.models.manifest import Manifest, Model
@@ -93,6 +93,7 @@ class Bench:
     transport: object = field(default_factory=LocalTransport)
     reconnect_s: float = 20
     foreign: object = None
+    settings: BackendSpec = field(default_factory=BackendSpec)
     reference = REFERENCE
 
     def double(self, body: str, name: str = "double") -> str:
@@ -103,24 +104,37 @@ class Bench:
         self.doubles[name] = str(path)
         return name
 
-    def run(self, launches: int = 1, **protocol) -> Run:
-        """Return a run with a case for each double."""
+    def run(self, launches: int = 1, model_caches=("none",), **protocol) -> Run:
+        """Return a run with a case for each double; memory passes are asked for."""
+        protocol = {"time_limit": 20, "memory_launches": 0} | protocol
         cases = [
             CaseRecord(
-                case=Case(model=name, device="here", engine="onnxruntime"),
+                case=Case(model=name, device="here", engine="onnxruntime", model_cache=model_cache),
                 launches=launches,
+                memory_launches=protocol["memory_launches"],
                 artifact=self._artifact().record,
             )
             for name in self.doubles
+            for model_cache in model_caches
         ]
         run = Run(
             id="test-run", campaign="test", description="", specification="", seed=7,
             started=datetime.now(UTC), harness_version="0",
-            protocol=Protocol(**({"time_limit": 20} | protocol)), devices=[], models=[],
+            protocol=Protocol(**protocol), devices=[], models=[],
             cases=cases,
         )  # fmt: skip
         self.store.create(run)
         return run
+
+    def launcher(self) -> Launcher:
+        """Return the launches of the device."""
+        return Launcher(
+            self.transport,
+            str(self.folder / "work"),
+            self.supervisor,
+            lock=str(self.folder / "lock"),
+            patience=Patience(self.reconnect_s),
+        )
 
     def execution(self, run: Run, observer: Recorder) -> Execution:
         """Return the execution of a run."""
@@ -137,6 +151,7 @@ class Bench:
                 artifact=self._artifact(),
                 runner=self.foreign or PythonRunner(self.doubles[record.case.model]),
                 reference=REFERENCE,
+                settings=self.settings,
             )
             for record in run.cases
         }
@@ -146,14 +161,7 @@ class Bench:
                 transport="local", abi="x86_64-linux", workdir=str(self.folder / "work")
             ),
         )
-        launcher = Launcher(
-            self.transport,
-            device.workdir,
-            self.supervisor,
-            lock=str(self.folder / "lock"),
-            patience=Patience(self.reconnect_s),
-        )
-        on_device = OnDevice(device, self.transport, launcher)
+        on_device = OnDevice(device, self.transport, self.launcher())
         return Execution(run, prepared, {"here": on_device}, self.store, observer)
 
     def measure(self, run: Run) -> tuple[Recorder, list[Launch]]:

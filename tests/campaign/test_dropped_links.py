@@ -55,6 +55,7 @@ CAMPAIGN = f"""\
 matrix: [{{models: [m], devices: [%s], engines: [onnxruntime]}}]
 launches: {LAUNCHES}
 protocol:
+  memory_launches: 0
   warmup: {{min_samples: 2, min_seconds: 0, max_samples: 2}}
   sampling: {{min_samples: 5, min_seconds: 0, max_samples: 5}}
   time_limit: 60

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.campaign.launch import DeviceBusyError, Launcher, LaunchLostError
+from harness.campaign.launch import DeviceBusyError, Handling, Launcher, LaunchLostError
 from harness.campaign.patience import Patience
 from harness.results.contract import Job
 from harness.transport.base import (
@@ -210,7 +210,8 @@ def test_a_time_limit(device):
 
 def test_a_memory_pass(device):
     ended = device.run(
-        "while [ $(grep -c pss supervisor.jsonl) -lt 2 ]; do :; done", pss_every_ms=5
+        "while [ $(grep -c pss supervisor.jsonl) -lt 2 ]; do :; done",
+        handling=Handling(pss_every_ms=5),
     )
     assert all(entry.bytes > 0 for entry in ended.outside.pss)
 

@@ -43,6 +43,18 @@ def test_every_launch_once_in_blocks_of_one_each(launches, seed):
     assert found == wanted
 
 
+def test_caches_are_filled_before_and_memory_passes_come_after():
+    kept = Case(model="k", device="real", engine="e", model_cache="kept")
+    cases = [
+        CaseRecord(case=kept, launches=2, memory_launches=1),
+        CaseRecord(case=Case(model="m", device="real", engine="e"), launches=3, memory_launches=2),
+    ]
+    slots = order(cases, DEVICES, 1)["real"]
+    roles = [slot.role.value for slot in slots]
+    assert roles == ["fill"] + ["measure"] * 5 + ["memory"] * 3
+    assert len({(slot.case_id, slot.slot) for slot in slots}) == 9
+
+
 def test_the_seed_decides_the_order():
     cases = _cases(3, 3, 3)
     assert order(cases, DEVICES, 1) == order(cases, DEVICES, 1)

@@ -60,12 +60,21 @@ def test_only_keeps_what_fits_every_pattern(write):
         ("launches: 3", "lunches: 3", "c.yaml:9: unknown key 'matrix.1.lunches'; did you mean"),
         ("launches: 3", "launches: 0", "greater than or equal to 1"),
         ("threads: [1, 2]", "threads: []", "at least 1 item"),
+        ("threads: [1, 2]", "backends: [tpu]", "matrix.0.backends.0: string should match pattern"),
     ],
 )  # fmt: skip
 def test_faults_name_line_and_what_is_near(write, old, new, said):
     with pytest.raises(SpecificationError) as caught:
         write(CAMPAIGN.replace(old, new, 1))
     assert said in caught.value.message
+
+
+def test_backends_are_an_axis(write):
+    text = CAMPAIGN.replace("threads: [1, 2]", "backends: [cpu, 'npu:some_npu']", 1)
+    campaign = write(text)
+    (npu,) = select(campaign, ["npu:*", "small"])
+    assert npu[0].setting == "onnxruntime/npu:some_npu"
+    assert len(select(campaign, [])) == 4
 
 
 def test_a_campaign_that_does_not_exist(workspace, write, cli):

@@ -31,8 +31,8 @@ def test_a_new_workspace_is_a_sound_one(cli, tmp_path, monkeypatch):
         if device.emulated:
             load_board(workspace, device.spec.board)
     # Links in the template, of which a wheel has the content.
-    for path in (REPOSITORY / "devices" / "boards").iterdir():
-        assert (workspace.boards / path.name).read_text() == path.read_text()
+    for path in workspace.boards.iterdir():
+        assert path.read_text() == (REPOSITORY / "devices" / "boards" / path.name).read_text()
     assert load_models(workspace)
     monkeypatch.chdir(folder)
     for campaign in workspace.campaigns.iterdir():

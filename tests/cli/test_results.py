@@ -12,11 +12,13 @@ from harness.results.schema import (
     Case,
     CaseRecord,
     Category,
+    DeviceMemory,
     DeviceRecord,
     FirstLoad,
     Launch,
     OutputCheck,
     Protocol,
+    Role,
     Run,
     Status,
 )
@@ -29,7 +31,7 @@ BAD = Case(model="bad", device="here", engine="onnxruntime")
 
 @pytest.fixture
 def stored(workspace):
-    cases = [CaseRecord(case=case, launches=2) for case in (GOOD, BAD)]
+    cases = [CaseRecord(case=case, launches=2, memory_launches=1) for case in (GOOD, BAD)]
     run = Run(
         id="demo-1", campaign="demo", description="", specification="", seed=1, started=NOW,
         finished=NOW, harness_version="0", protocol=Protocol(), models=[], cases=cases,
@@ -55,6 +57,14 @@ def stored(workspace):
         store.add(
             run.id,
             Launch(
+                id="g2", case_id=GOOD.id, role=Role.MEMORY, slot=2, attempt=0, position=3,
+                started=NOW, status=Status.OK, pss_bytes=30_000_000,
+                device_memory=DeviceMemory(available_bytes=5_000_000),
+            ),
+        )  # fmt: skip
+        store.add(
+            run.id,
+            Launch(
                 id="b0", case_id=BAD.id, slot=0, attempt=0, position=2, started=NOW,
                 status=Status.FAILED, category=Category.ENGINE, reason="crashed \x1b[2Jhere",
                 log="a line\n\x1b]0;title\x07[bold]not markup[/bold]\n",
@@ -66,9 +76,9 @@ def stored(workspace):
 def test_list(stored, cli):
     said = cli("results", "list")
     assert "demo-1" in said.out
-    assert "1 failed, 2 ok of 4 planned" in said.out
+    assert "1 failed, 3 ok of 6 planned" in said.out
     (row,) = json.loads(cli("results", "list", "--json").out)
-    assert row["launches"] == {"ok": 2, "failed": 1}
+    assert row["launches"] == {"ok": 3, "failed": 1}
 
 
 def test_show(stored, cli):
@@ -77,6 +87,8 @@ def test_show(stored, cli):
     assert "20.0 MB" in said.out
     assert "2/2" in said.out
     assert "EMULATED" in said.out
+    row = next(line for line in said.out.splitlines() if "30.0 MB" in line)
+    assert row.split()[2:] == ["30.0", "MB", "+5.00", "MB", *["unknown"] * 4]
     assert "no launch succeeded: crashed \ufffd[2Jhere" in said.out
 
 
@@ -84,6 +96,15 @@ def test_show_json_holds_everything(stored, cli):
     content = json.loads(cli("results", "show", "demo-1", "--json").out)
     good, bad = content["cases"]
     assert good["latency_ms"]["n"] == 2
+    assert good["first_load_ms"]["cold"]["total"]["median"] == 15
+    assert good["memory"] == {
+        "vmhwm_bytes": [20_000_000] * 2, "vmhwm_sources": ["runner"], "pss_bytes": 30_000_000,
+        "device": {
+            "available_bytes": 5_000_000, "cma_bytes": None, "dma_buf_bytes": None,
+            "driver_bytes": {},
+        },
+        "runtime_bytes": None,
+    }  # fmt: skip
     assert good["latency_ms"]["low"] < 1.05 < good["latency_ms"]["high"]
     assert (bad["state"], bad["latency_ms"]) == ("failed", None)
     assert content["launches"][0]["samples_ns"] == [1_000_000]

@@ -221,7 +221,7 @@ def test_a_campaign_with_a_foreign_runner(
         assert launch["estimator"] == "mean"
         assert launch["figure_ns"] == 2_846_843_000
         assert launch["first_load"]["init_ms"] == 88.228
-        assert launch["vmhwm_bytes"] is None
+        assert launch["vmhwm_source"] == "supervisor"
     report = tmp_path / "report.html"
     assert cli("report", "-o", report).code == ExitCode.FINE
     assert "benchmark_bin" in report.read_text(encoding="utf-8")

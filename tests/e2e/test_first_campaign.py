@@ -20,6 +20,7 @@ protocol:
   warmup: {min_samples: 1, min_seconds: 0, max_seconds: 1}
   sampling: {min_samples: 5, min_seconds: 0}
   time_limit: 180
+  memory_launches: 0
 """
 
 BOTH = f"""
@@ -31,7 +32,7 @@ matrix:
     devices: [local]
     engines: [paddle-lite, paddle-inference, onnxruntime]
 launches: 2
-{SHORT}
+{SHORT.replace("memory_launches: 0", "page_cache: both")}
 """
 
 HERE = f"""
@@ -54,7 +55,7 @@ def test_every_case_is_measured_and_checked(measured):
     printed, run = measured
     assert {case["state"] for case in run["cases"]} == {"measured"}
     assert {launch["status"] for launch in run["launches"]} == {"ok"}
-    assert len(run["launches"]) == 10
+    assert len(run["launches"]) == 15
     for launch in run["launches"]:
         assert launch["outputs"]["passed"]
         assert len(launch["samples_ns"]) >= 5
@@ -86,9 +87,21 @@ def test_the_board_is_what_it_says(measured):
     assert "frequencies" not in facts["qemu-arm64"]  # the guest has none: unknown, not invented
 
 
-def test_files_are_read_cold_on_the_board(measured):
+def test_files_are_read_cold_and_warm_on_the_board(board, measured):
     _, run = measured
-    assert {launch["first_load"]["page_cache"] for launch in run["launches"]} == {"cold"}
+    cases = [case for case in run["cases"] if case["case"]["device"] == board]
+    assert [set(case["first_load_ms"]) for case in cases] == [{"cold", "warm"}] * 2
+
+
+def test_memory_is_read_in_a_launch_of_its_own(measured):
+    printed, run = measured
+    passes = [launch for launch in run["launches"] if launch["role"] == "memory"]
+    assert len(passes) == 5
+    for launch in passes:
+        assert launch["pss_bytes"] > 10e6
+        assert launch["device_memory"]["available_bytes"] is not None
+    assert {case["latency_ms"]["n"] for case in run["cases"]} == {2}
+    assert "Memory pass of" in printed
 
 
 def test_no_launch_is_left_on_the_board(lab, board, measured):
@@ -126,7 +139,7 @@ def test_the_report_is_one_file(lab, measured, tmp_path):
 def test_a_second_run_expects_what_the_first_took(lab, measured):
     del measured
     planned = lab("plan", "campaigns/both.yaml")
-    assert "5 cases, 10 launches" in planned
+    assert "5 cases, 15 launches" in planned
     assert "guessed" not in planned
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -37,6 +39,29 @@ def _launch(slot=0, attempt=0, status=Status.OK, **more):
 def store(tmp_path):
     with closing(Store(tmp_path / "results.sqlite")) as opened:
         yield opened
+
+
+def test_a_database_of_before_launches_had_roles(store, tmp_path):
+    """Cases keep their ids, and what was not recorded then has its default."""
+    was = {
+        "model": "m", "device": "d", "engine": "e", "backend": "cpu", "precision": "fp32",
+        "threads": 1, "cpus": None,
+    }  # fmt: skip
+    assert CASE.id == hashlib.sha256(json.dumps(was, sort_keys=True).encode()).hexdigest()[:12]
+    assert Case(**was, model_cache="kept").id != CASE.id
+    store.create(_run())
+    store.add("r1", _launch())
+    later = {"role", "vmhwm_source", "pss_bytes", "pss_series", "device_memory", "runtime_bytes"}
+    with closing(sqlite3.connect(tmp_path / "results.sqlite")) as database:
+        record = _launch().model_dump_json(exclude=later)
+        database.execute("UPDATE launches SET record = ?", [record])
+        later = {"cases": {0: {"case": {"model_cache"}, "memory_launches": True}}}
+        protocol = {"page_cache": "evict", "time_limit": 120.0, "redo_budget": 1}
+        run = json.loads(_run().model_dump_json(exclude=later)) | {"protocol": protocol}
+        database.execute("UPDATE runs SET record = ?", [json.dumps(run)])
+        database.commit()
+    assert store.load("r1").launches == [_launch()]
+    assert next(store.summaries()).planned == 5
 
 
 def test_what_is_stored_comes_back(store, tmp_path):

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.e2e  # the toolchain environments compile the runner
 
 ABI = f"{platform.machine()}-linux".replace("aarch64", "arm64")
 FAILED = 1
+COMPILING_MS = 50  # of the double, in the first inference
 HEADER = "\2\0v2.13-rc" + "\0" * 8
 
 
@@ -79,6 +80,20 @@ def test_an_npu_gets_all_that_the_job_says(lite_job, start, tmp_path):
     assert build["nnadapter_devices"] == "double_npu,other_npu"
     assert build["context_properties"] == "KEY=1;OTHER=2"
     assert build["model_cache"] == str(cache)
+
+
+def test_a_model_cache_is_filled_and_found(lite_job, start, tmp_path):
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    npu = lite_job.model_copy(update={"backend": "npu:double_npu"})
+    kept = npu.model_copy(update={"model_cache": str(cache)})
+    assert start(npu)["first"].ms >= COMPILING_MS
+    assert not list(cache.iterdir())
+    assert start(kept)["first"].ms >= COMPILING_MS
+    compiled = cache / "fli.nnc"
+    before = compiled.stat().st_mtime_ns
+    assert start(kept)["first"].ms > 0
+    assert compiled.stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,103 @@
+"""Which cases are refused before anything is built or pushed, and what a job is made of."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.campaign.prepare import refusal
+from harness.campaign.runners import BenchmarkBin
+from harness.devices.inventory import BackendSpec, load_device
+from harness.errors import SpecificationError
+from harness.models.manifest import Manifest, Model
+from harness.results.schema import Case
+
+NPU = "npu:verisilicon_timvx"
+DEVICE = """\
+transport: ssh
+address: root@board
+abi: arm64-linux
+engines:
+  paddle-lite:
+    runner: mine
+    backends:
+      cpu: {}
+      npu:verisilicon_timvx:
+        options: {context_properties: A=1}
+        variables: {VIV_VX_ENABLE_GRAPH_TRANSFORM: '-pcq:1'}
+      npu:unheard_of: {}
+  onnxruntime:
+    python: /usr/bin/python3
+    backends: {npu:verisilicon_timvx: {}}
+  paddle-inference: {python: /usr/bin/python3}
+  calibration: {}
+"""
+
+
+MODEL = Model(
+    name="m",
+    manifest=Manifest(
+        title="t",
+        licence="l",
+        source={"kind": "paddle.vision", "function": "f"},
+        inputs=[{"name": "x", "shape": [1, 2]}],
+    ),
+)
+
+
+@pytest.fixture
+def board(workspace):
+    def write(text=DEVICE):
+        (workspace.devices / "board.yaml").write_text(text)
+        return load_device(workspace, "board")
+
+    return write
+
+
+def case(engine="paddle-lite", backend=NPU, **more):
+    return Case(model="m", device="board", engine=engine, backend=backend, **more)
+
+
+@pytest.mark.parametrize(
+    ("engine", "backend", "said"),
+    [
+        ("paddle-lite", "cpu", None),
+        ("paddle-lite", NPU, None),
+        ("paddle-lite", "gpu", "board has no backend 'gpu' for paddle-lite in its file"),
+        ("paddle-lite", "npu:unheard_of", "opt builds for no NNAdapter device 'unheard_of'"),
+        ("onnxruntime", "cpu", "has no backend 'cpu' for onnxruntime"),
+        ("onnxruntime", NPU, "measures onnxruntime on the CPU only"),
+        ("paddle-inference", "cpu", None),
+        ("calibration", "cpu", "m is no model for engine 'calibration'"),
+        ("rknn", "cpu", "board has no engine 'rknn' in its file"),
+    ],
+)
+def test_what_a_device_file_says_of_backends(board, engine, backend, said):
+    found = refusal(case(engine, backend), board(), MODEL)
+    assert found == said or said in found
+
+
+def test_the_python_runner_has_the_cpu_only(board):
+    text = DEVICE.replace("runner: mine", "python: /usr/bin/python3")
+    assert "the Python runner has no backend" in refusal(case(), board(text), MODEL)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("npu:unheard_of: {}", "npu: {}", "npu.[key]: string should match pattern"),
+        ("cpu: {}", "cpu: {option: 1}", "unknown key 'engines.paddle-lite.backends.cpu.option'"),
+        ("VIV_VX_ENABLE_GRAPH_TRANSFORM", "'A=B'", "A=B.[key]: string should match pattern"),
+        ("A=1", '"\\0"', "context_properties: string should match pattern"),
+    ],
+)
+def test_faults_of_backends(board, old, new, said):
+    with pytest.raises(SpecificationError) as caught:
+        board(DEVICE.replace(old, new))
+    assert said in caught.value.message
+
+
+def test_a_foreign_tool_has_a_flag_for_the_options_or_the_case_is_refused():
+    tool = BenchmarkBin(None, [])
+    assert tool.lacks(case(), BackendSpec(options={"context_properties": "A=1"})) is None
+    lacking = tool.lacks(case(), BackendSpec(options={"power_mode": "high"}))
+    assert lacking == "benchmark_bin has no option 'power_mode'"
