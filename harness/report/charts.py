@@ -47,7 +47,7 @@ def first_load(model: ModelView) -> Markup:
     """Draw first loads by part, and the total of every launch."""
     rows = [
         vega.Strip(
-            label=f"{load.case.label} · {load.page_cache}",
+            label=f"{load.case.label} · {load.state}",
             value=milliseconds(load.parts["total"].median),
             colour=_colour(load.case),
             parts=[

@@ -36,6 +36,8 @@ def words(facts: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
         "Temperatures": [f"{name} {celsius:g} °C" for name, celsius in temperatures.items()],
         "Load before": [None if facts.get("load1") is None else f"{facts['load1']:g}"],
     }
+    if not facts.get("soc") and str(facts.get("abi")).startswith("x86_64"):
+        del found["SoC"]  # a PC has none to tell
     return [
         (name, [line or UNKNOWN for line in lines] or [UNKNOWN]) for name, lines in found.items()
     ]
@@ -49,9 +51,12 @@ def _npus(facts: Mapping[str, Any]) -> list[str | None]:
 def _cluster(cluster: Mapping[str, Any]) -> str:
     low, high = cluster.get("min_khz"), cluster.get("max_khz")
     current = sorted(set(cluster.get("current_khz") or ()))
+    kind = f"{len(cluster.get('numbers') or ())} {cluster.get('core') or 'of unknown kind'}"
+    if not (low or high or current or cluster.get("governor")):
+        return f"{kind}, clock not readable"
     return ", ".join(
         [
-            f"{len(cluster.get('numbers') or ())} {cluster.get('core') or 'of unknown kind'}",
+            kind,
             f"{low / 1e3:g} to {high / 1e3:g} MHz" if low and high else "clocks unknown",
             f"now {', '.join(f'{khz / 1e3:g}' for khz in current)} MHz"
             if current

@@ -43,6 +43,7 @@ def render(run: Run) -> str:
     environment.filters |= {
         "count": text.count,
         "mb": text.megabytes,
+        "change": text.change,
         "median": statistics.median,
         "ms": text.milliseconds,
         "percent": text.percent,

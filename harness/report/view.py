@@ -119,17 +119,29 @@ class CaseView(CaseResult):
 
     @cached_property
     def loads(self) -> list[LoadView]:
-        """Its first loads, one for each state of the page cache: these are never mixed."""
+        """Its first loads, one for each state of the caches: these are never mixed."""
         loads = [launch.first_load for launch in self.counted if launch.first_load]
+        fills = [launch.first_load for launch in self.fills if launch.first_load]
         return [
-            LoadView(self, state, parts, [x.total_ms for x in loads if x.page_cache == state])
-            for state, parts in self.first_loads_ms.items()
+            *(
+                LoadView(self, state, parts, [x.total_ms for x in loads if x.state == state])
+                for state, parts in self.first_loads_ms.items()
+            ),
+            *(
+                LoadView(
+                    self,
+                    f"{state}, filling the model cache",
+                    parts,
+                    [x.total_ms for x in fills if x.state == state],
+                )
+                for state, parts in self.filling_ms.items()
+            ),
         ]
 
     @property
     def sampled(self) -> list[Launch]:
-        """The launches that went to their end."""
-        return [launch for launch in self.launches if launch.status is not Status.FAILED]
+        """The measuring launches that went to their end."""
+        return [launch for launch in self.measuring if launch.status is not Status.FAILED]
 
     @property
     def traces(self) -> list[Launch]:
@@ -146,10 +158,12 @@ class CaseView(CaseResult):
 
 @dataclass(frozen=True)
 class LoadView:
-    """The first loads of a case that began in one state of the page cache.
+    """The first loads of a case that began in one state of the caches.
 
     Attributes
     ----------
+    state
+        In words.
     parts
         Part, or ``total``, to its range over launches, in milliseconds; a part that no launch
         knew is absent.
@@ -158,7 +172,7 @@ class LoadView:
     """
 
     case: CaseView
-    page_cache: str
+    state: str
     parts: dict[str, Range]
     totals_ms: list[float]
 
@@ -284,16 +298,19 @@ class ReportView(_Cases):
     @property
     def page_cache(self) -> dict[str, int]:
         """The states in which artifacts were found when reading began, in how many launches."""
-        found: Counter[str] = Counter()
-        for load in self.loads:
-            found[load.page_cache] += len(load.totals_ms)
-        return found
+        loads = (launch.first_load for case in self.cases for launch in case.counted)
+        return Counter(load.page_cache for load in loads if load)
 
     @property
     def warmups(self) -> dict[str, int]:
         """Why warm-ups ended, in how many launches."""
         reasons = (launch.warmup_reason for case in self.cases for launch in case.counted)
         return Counter(reason for reason in reasons if reason)
+
+    @property
+    def keeps_models(self) -> bool:
+        """Whether a case has a model cache."""
+        return any(case.record.case.model_cache == "kept" for case in self.cases)
 
     @property
     def has_paddle_lite(self) -> bool:

@@ -80,7 +80,10 @@ class MadeUpRun:
             ModelRecord(name=name, title=title, source=source, licence=licence, inputs=inputs)
         )
 
-    def case(self, model, device, engine, *, launches=5, refused=None, artifact=None, **settings):
+    def case(
+        self, model, device, engine, *, launches=5, refused=None, artifact=None, record=None,
+        **settings,
+    ):  # fmt: skip
         case = Case(model=model, device=device, engine=engine, **settings)
         artifact = artifact or ArtifactRecord(
             id=sha256(f"{engine} {model}".encode()).hexdigest(),
@@ -96,6 +99,7 @@ class MadeUpRun:
                 launches=launches,
                 refused=refused,
                 artifact=None if refused else artifact,
+                **(record or {}),
             )
         )
         return case.id
@@ -138,6 +142,7 @@ class MadeUpRun:
                 first_ms=3 * latency_ms,
                 page_cache="cold",
             ),
+            "vmhwm_source": "runner",
             "vmhwm_bytes": int(7e7 * self.random.lognormvariate(0, 0.01)),
             "outputs": OutputCheck(passed=True, relative_error=3e-7, cosine=1.0, tolerance=1e-3),
             "environment": [Environment(phase="before", load1=0.2)],

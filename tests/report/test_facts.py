@@ -34,7 +34,9 @@ def test_facts_are_told_with_their_units():
     assert told["C library"] == ["glibc 2.36"]
     assert told["Processors"] == [
         "2 Cortex-A55, 408 to 1800 MHz, now 1416 MHz, governor performance",
-        "1 of unknown kind, clocks unknown, now unknown, governor unknown",
+        "1 of unknown kind, clock not readable",
     ]
+    assert dict(words({"abi": "arm64-linux"}))["SoC"] == ["unknown"]
+    assert "SoC" not in dict(words({"abi": "x86_64-linux"}))  # a PC has none to tell
     assert told["Temperatures"] == ["soc-thermal 41.5 °C"]
     assert not {"0123456789", "fedcba"} & {line for lines in told.values() for line in lines}

@@ -7,7 +7,14 @@ from itertools import pairwise
 import pytest
 
 from harness.report.render import render
-from harness.results.schema import ArtifactRecord, Category, OutputCheck, Status
+from harness.results.schema import (
+    ArtifactRecord,
+    Category,
+    DeviceMemory,
+    OutputCheck,
+    Role,
+    Status,
+)
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -65,6 +72,22 @@ def test_the_demo_s_report_says_what_came_of_every_case(page):
     assert "W1122 14:05:11 onednn not available" in text
     assert "harness run campaigns/demo.yaml --seed 20261122" in text
     assert "SECRET" not in text
+
+
+def test_memory_says_of_what_it_is_and_what_is_unknown(made_up):
+    settings = {"options": {"power": "<b>"}, "variables": {"VIV": "\u202ex"}}
+    case = made_up.case("net", "local", "paddle-lite", record=settings)
+    made_up.launch(case, 1.0, vmhwm_source="supervisor", vmhwm_bytes=61_000_000)
+    memory = DeviceMemory(available_bytes=-3_100_000, driver_bytes={"galcore": 17_000_000})
+    made_up.launch(case, role=Role.MEMORY, pss_bytes=52_000_000, device_memory=memory)
+    made_up.launch(made_up.case("net", "local", "onnxruntime"), 1.0)
+    text = " ".join(Page(render(made_up.run())).text.split())
+    assert (
+        "61.0 MB seen from outside61.0 MB to 61.0 MB52.0 MB\N{MINUS SIGN}3.10 MBunknownunknown"
+        "galcore +17.0 MBunknown1.90 MB"
+    ) in text
+    assert "MBunknownunknownunknownunknownunknownunknown1.90 MB" in text  # without a memory pass
+    assert "option power=<b> variable VIV=\ufffdx." in text
 
 
 def test_nothing_is_loaded_and_nothing_runs(page):

@@ -2,7 +2,7 @@ import pytest
 
 from harness.analysis.summary import estimate
 from harness.report.view import LOG_PER_REPORT, ReportView
-from harness.results.schema import FirstLoad, OutputCheck, Status
+from harness.results.schema import FirstLoad, OutputCheck, Role, Status
 
 WRONG = OutputCheck(passed=False, reason="output 0 is off by 0.9", tolerance=1e-3)
 FIRST_LOAD = FirstLoad(
@@ -54,13 +54,28 @@ def test_an_invalid_launch_is_shown_and_does_not_count(made_up):
     assert [launch.reason for launch in case.bad] == ["hot"]
 
 
+def test_what_does_not_measure_is_no_figure(made_up):
+    case_id = made_up.case("net", "local", "paddle-lite", backend="npu:n", model_cache="kept")
+    made_up.launch(case_id, 9.0, role=Role.FILL)
+    made_up.launch(case_id, 1.0, figure_ns=1e6)
+    made_up.launch(case_id, 5.0, role=Role.MEMORY, vmhwm_bytes=1, pss_bytes=50_000_000)
+    made_up.launch(case_id, role=Role.MEMORY, status=Status.FAILED, reason="lost", pss_bytes=9)
+    case = only_case(made_up)
+    assert case.figures_ms == [1.0]
+    assert case.set_aside_ms == []
+    assert (len(case.traces), len(case.memory_bytes)) == (1, 1)
+    assert case.pss_bytes == 50_000_000
+    assert [load.state for load in case.loads] == ["cold", "cold, filling the model cache"]
+    assert [launch.reason for launch in case.bad] == ["lost"]
+
+
 def test_first_loads_from_a_cold_and_a_warm_page_cache_are_not_mixed(made_up):
     case_id = made_up.case("net", "local", "onnxruntime")
     made_up.launch(case_id, 1.0)
     made_up.launch(case_id, 1.0, first_load=FIRST_LOAD)
     cold, warm = only_case(made_up).loads
-    assert (cold.page_cache, len(cold.totals_ms)) == ("cold", 1)
-    assert (warm.page_cache, warm.totals_ms) == ("warm", [4.0])
+    assert (cold.state, len(cold.totals_ms)) == ("cold", 1)
+    assert (warm.state, warm.totals_ms) == ("warm", [4.0])
     assert "process" not in warm.parts
 
 
