@@ -6,7 +6,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from harness.analysis.cases import State, case_results
 from harness.cli.terminal import console
@@ -51,7 +51,7 @@ def print_cases(run: Run) -> None:
 
 
 def _cases(results: Sequence[CaseResult]) -> Table:
-    table = Table("Model", "Engine", box=None)
+    table = Table("Model", Column("Engine", overflow="fold"), box=None)
     for name in ("Latency", "95 % interval", "Launches", "First load", "Peak memory"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("Outputs")

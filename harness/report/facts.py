@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 __all__ = ["words"]
 
+_BOARD = ("Board", "SoC")
+
 
 def words(facts: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
     """Return names and lines of text for what a report tells of a device.
@@ -36,8 +38,8 @@ def words(facts: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
         "Temperatures": [f"{name} {celsius:g} °C" for name, celsius in temperatures.items()],
         "Load before": [None if facts.get("load1") is None else f"{facts['load1']:g}"],
     }
-    if not facts.get("soc") and str(facts.get("abi")).startswith("x86_64"):
-        del found["SoC"]  # a PC has none to tell
+    if str(facts.get("abi")).startswith("x86_64"):  # many a PC has neither to tell
+        found = {name: lines for name, lines in found.items() if name not in _BOARD or any(lines)}
     return [
         (name, [line or UNKNOWN for line in lines] or [UNKNOWN]) for name, lines in found.items()
     ]
