@@ -196,11 +196,11 @@ def test_a_memory_pass(lab):
 
 
 def test_memory_is_of_the_runner_and_its_children(lab):
-    child = "x = b'1' * 60_000_000; input()"
+    child = "x = b'1' * 80_000_000; input()"
     gate = lab.gate()
     lab.begin(f'{sys.executable} -c "{child}" <../gate; true', "--memory-pass", 5, wait=0)
     with gate.open("w") as file:
-        while max((entry["bytes"] for entry in lab.read(wait=0.01).of("pss")), default=0) < 6e7:
+        while max((entry["bytes"] for entry in lab.read(wait=0.01).of("pss")), default=0) < 8e7:
             pass
         file.write("\n")
     assert lab.read().exit["vmhwm_bytes"] > 60_000_000

@@ -320,6 +320,7 @@ class Supervision {
   }
 
   void proportional(double now) {
+    peak();
     const long long bytes = pss_bytes(runner_);
     if (bytes < 0) return;
     Text line;
