@@ -118,7 +118,8 @@ def dump(content: BaseModel) -> str:
     stream = StringIO()
     yaml = YAML()
     yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.dump(content.model_dump(mode="json", exclude_none=True, exclude_defaults=True), stream)
+    plain = content.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
+    yaml.dump(plain, stream)
     return stream.getvalue()
 
 
@@ -162,7 +163,12 @@ def _keys(model: type[BaseModel], location: Sequence[int | str]) -> set[str]:
         ]
         # A part that is no field is a mapping's key or a list's index: its values stay.
         found = [leaf for field in fields for leaf in _leaves(field)] or found
-    return {key for candidate in found if _is_model(candidate) for key in candidate.model_fields}
+    return {
+        field.alias or key
+        for candidate in found
+        if _is_model(candidate)
+        for key, field in candidate.model_fields.items()
+    }
 
 
 def _is_model(annotation: object) -> bool:

@@ -274,6 +274,7 @@ def _reach(
                 transport=device.spec.transport,
                 host=device.host,
                 emulated=device.emulated,
+                device_class=device.spec.device_class,
                 facts=facts,
             )
         )

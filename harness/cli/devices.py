@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from harness.devices.inventory import Device
-    from harness.devices.probe import Battery, Cpus, Facts
+    from harness.devices.probe import Battery, Clock, Cpus, Facts
+    from harness.devices.verdicts import Verdict
     from harness.transport.base import Transport
     from harness.transport.host_keys import HostKeys
     from harness.transport.target import SshTarget
@@ -91,17 +93,30 @@ Example:
 @as_json
 @click.pass_context
 def show(ctx: click.Context, name: str, *, as_json: bool) -> None:
-    """Show one device as the workspace has it; it is not connected to."""
+    """Show one device as the workspace has it; it is not connected to.
+
+    Of a backend of its class that has never run on such hardware, it says so, until a run in the
+    workspace's results has a launch that went well there.
+    """
     from harness.devices.inventory import load_device
+    from harness.devices.stamps import stamps
 
     workspace = workspace_of(ctx)
     device = load_device(workspace, name)
+    its_class = device.spec.device_class
+    stamped = stamps(workspace, its_class) if its_class else []
     if as_json:
-        click.echo(json.dumps(_device_as_json(device), indent=2))
+        content = {**_device_as_json(device), "stamps": [asdict(stamp) for stamp in stamped]}
+        click.echo(json.dumps(content, indent=2))
         return
     path = workspace.devices / f"{name}.yaml"
     click.echo(f"# {path}")
     click.echo(f"# reached by {_way(device)}; host {device.host}; works in {device.workdir}")
+    if its_class:
+        click.echo(f"# class {_class_in_words(its_class)}")
+    for stamp in stamped:
+        ran = f"run on such a device: {stamp.run}" if stamp.run else "run by the harness's authors"
+        click.echo(f"# {stamp.engine} {stamp.backend}: {stamp.text or ran}")
     click.echo(path.read_text(encoding="utf-8").rstrip())
 
 
@@ -119,7 +134,8 @@ Examples:
 def probe(ctx: click.Context, names: tuple[str, ...], *, everything: bool, as_json: bool) -> None:
     """Connect to devices and ask what they are: cores, memory, kernel, NPU drivers, engines.
 
-    What a device does not tell is unknown. Nothing on it is changed.
+    What a device does not tell is unknown. Nothing on it is changed. For each backend of its class
+    there is a verdict: usable, not usable, or unknown, with the reasons and what to do.
     """
     from harness.cli.terminal import console, steps
     from harness.devices.inventory import load_device, load_devices
@@ -128,7 +144,7 @@ def probe(ctx: click.Context, names: tuple[str, ...], *, everything: bool, as_js
         raise click.UsageError("name devices, or give --all")
     workspace = workspace_of(ctx)
     chosen = [load_device(workspace, name) for name in names] or load_devices(workspace).values()
-    answers: list[tuple[Device, Facts | HarnessError]] = []
+    answers: list[tuple[Device, _Probed | HarnessError]] = []
     with steps() as shown:
         for device in chosen:
             shown.update(f"probing {device.name}")
@@ -141,7 +157,12 @@ def probe(ctx: click.Context, names: tuple[str, ...], *, everything: bool, as_js
         rows = [
             {"name": device.name, "error": answer.message, "hint": answer.hint}
             if isinstance(answer, HarnessError)
-            else {"name": device.name, "facts": answer.model_dump(mode="json")}
+            else {
+                "name": device.name,
+                "facts": answer.facts.model_dump(mode="json"),
+                "class": answer.device_class,
+                "verdicts": [asdict(verdict) for verdict in answer.verdicts],
+            }
             for device, answer in answers
         ]
         click.echo(json.dumps(rows, indent=2))
@@ -154,7 +175,7 @@ def probe(ctx: click.Context, names: tuple[str, ...], *, everything: bool, as_js
             rows_of = (
                 [("", answer.message), ("try", answer.hint or "")]
                 if isinstance(answer, HarnessError)
-                else list(_facts_in_words(device, answer))
+                else [*_facts_in_words(device, answer.facts), *_verdicts_in_words(device, answer)]
             )
             for key, value in rows_of:
                 out.print(f"  {key:13}{value}", markup=False, soft_wrap=True)
@@ -206,6 +227,9 @@ def add(ctx: click.Context, address: str, name: str | None, identity_file: Path 
     spec = register(path, scheme, plain, facts, identity_file=identity_file)
     engines = ", ".join(spec.engines) or "none found; see docs/devices.md for how to name them"
     click.echo(f"wrote {path}: {spec.soc or spec.description or spec.abi}; engines: {engines}")
+    if spec.device_class:
+        click.echo(f"class: {_class_in_words(spec.device_class)}", err=True)
+    click.echo(f"next: harness devices probe {name}", err=True)
 
 
 @devices.command(
@@ -304,12 +328,29 @@ def _trust(
     click.echo("recorded", err=True)
 
 
-def _probe(workspace: Workspace, device: Device) -> Facts:
+@dataclass(frozen=True)
+class _Probed:
+    """What a device told, and what follows for its backends."""
+
+    facts: Facts
+    device_class: str | None
+    verdicts: list[Verdict]
+
+
+def _probe(workspace: Workspace, device: Device) -> _Probed:
+    from harness.devices.classes import detect, load_class
     from harness.devices.connect import connect
     from harness.devices.probe import probe as ask
+    from harness.devices.verdicts import runner_states, verdicts
 
+    spec = device.spec
+    pythons = [python for python in _interpreters(device).values() if python]
     with connect(workspace, device) as transport:
-        return ask(transport, [python for python in _interpreters(device).values() if python])
+        facts = ask(transport, pythons, spec.library_folders)
+    name = spec.device_class or detect(facts.abi, facts.says_of_itself)
+    its_class = load_class(name) if name else None
+    judged = verdicts(its_class, facts, spec, runner_states(workspace, spec, facts))
+    return _Probed(facts, name, judged)
 
 
 def _interpreters(device: Device) -> dict[str, str | None]:
@@ -336,7 +377,7 @@ def _way(device: Device) -> str:
 def _device_as_json(device: Device) -> dict[str, Any]:
     return {
         "name": device.name,
-        **device.spec.model_dump(mode="json"),
+        **device.spec.model_dump(mode="json", by_alias=True),
         "host": device.host,
         "workdir": device.workdir,
         "emulated": device.emulated,
@@ -364,8 +405,7 @@ def _facts_in_words(device: Device, facts: Facts) -> Iterator[tuple[str, str]]:
         yield "battery", _battery_in_words(facts.battery)
         status = UNKNOWN if facts.thermal_status is None else str(facts.thermal_status)
         yield "throttling", f"{status} of Android's 0 (none) to 6"
-    npus = [f"{npu.driver} {npu.version or '(version unknown)'}" for npu in facts.npus]
-    yield "NPU drivers", ", ".join(npus) or "none found"
+    yield from _npus_in_words(facts)
     yield "load", UNKNOWN if facts.load1 is None else f"{facts.load1:g}"
     of_python = {python.path: python for python in facts.pythons}
     for engine, interpreter in _interpreters(device).items():
@@ -386,6 +426,25 @@ def _facts_in_words(device: Device, facts: Facts) -> Iterator[tuple[str, str]]:
             yield "engine", f"{engine} by the harness's own runner"
 
 
+def _verdicts_in_words(device: Device, probed: _Probed) -> Iterator[tuple[str, str]]:
+    if probed.device_class:
+        by_hand = "" if device.spec.device_class else "; its file does not name it"
+        yield "class", _class_in_words(probed.device_class) + by_hand
+    for verdict in probed.verdicts:
+        said = "; ".join(verdict.reasons or verdict.found)
+        yield "verdict", f"{verdict.engine} {verdict.backend}  {verdict.state}: {said}"
+        for todo in verdict.todo:
+            yield "", f"try: {todo}"
+        if verdict.caution and verdict.state != "not usable":
+            yield "", f"note: {verdict.caution}"
+
+
+def _class_in_words(name: str) -> str:
+    from harness.devices.classes import load_class
+
+    return f"{name} ({load_class(name).title}; docs/devices/{name}.md)"
+
+
 def _battery_in_words(battery: Battery | None) -> str:
     from harness.text import UNKNOWN
 
@@ -394,6 +453,21 @@ def _battery_in_words(battery: Battery | None) -> str:
     level = UNKNOWN if battery.level_percent is None else f"{battery.level_percent} %"
     celsius = UNKNOWN if battery.temperature_c is None else f"{battery.temperature_c:g} °C"
     return f"level {level}, {battery.status or 'status unknown'}, temperature {celsius}"
+
+
+def _npus_in_words(facts: Facts) -> Iterator[tuple[str, str]]:
+    npus = [f"{npu.driver} {npu.version or '(version unknown)'}" for npu in facts.npus]
+    yield "NPU drivers", ", ".join(npus) or "none found"
+    if facts.clocks:
+        yield "other clocks", ", ".join(_clock_in_words(*clock) for clock in facts.clocks.items())
+
+
+def _clock_in_words(name: str, clock: Clock) -> str:
+    from harness.text import UNKNOWN
+
+    current = UNKNOWN if clock.current_hz is None else f"{clock.current_hz / 1e6:g} MHz"
+    most = f" of {clock.max_hz / 1e6:g}" if clock.max_hz else ""
+    return f"{name} {current}{most}"
 
 
 def _cpus_in_words(cpus: Cpus) -> str:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
+from harness.devices.classes import class_names, load_class
 from harness.transport.adb_server import SERIAL_PATTERN
 from harness.workspace import Name, cache_dir
-from harness.yamlfile import Spec, load, named, names
+from harness.yamlfile import Spec, load, named, names, nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Self
 
     from harness.workspace import Workspace
@@ -67,7 +69,8 @@ class EngineSpec(Spec):
     runner
         Instead: a foreign runner that is registered in the workspace (``harness runners``).
     backends
-        The compute units that it can use there, and what it needs for each.
+        The compute units that it can use there, and what it needs for each; by default those of
+        the device's class, else the CPU.
     """
 
     python: str | None = None
@@ -88,6 +91,23 @@ class EngineSpec(Spec):
         """Whether the harness itself brings what runs it."""
         return self.python is self.environment is self.runner is None
 
+    def with_defaults(self, known: Mapping[str, BackendSpec]) -> EngineSpec:
+        """Return it with a class's backends: all where it names none, else beneath its own."""
+        if not known:
+            return self
+        if "backends" not in self.model_fields_set:
+            return self.model_copy(update={"backends": dict(known)})
+        merged = {
+            backend: BackendSpec(
+                options={**known[backend].options, **own.options},
+                variables={**known[backend].variables, **own.variables},
+            )
+            if backend in known
+            else own
+            for backend, own in self.backends.items()
+        }
+        return self.model_copy(update={"backends": merged})
+
 
 class DeviceSpec(Spec):
     """The content of a device's file.
@@ -101,6 +121,8 @@ class DeviceSpec(Spec):
         A private key for ``ssh``; without one the agent and the usual files are tried.
     board
         The recipe of an emulated board that this device is, instead of an address.
+    class
+        The kind of hardware it is (``docs/devices/``): what its backends need by default.
     host
         Devices with the same host share processors; by default a device has its own.
     workdir
@@ -119,9 +141,17 @@ class DeviceSpec(Spec):
     board: Name | None = None
     abi: ABI
     soc: str | None = None
+    device_class: Name | None = Field(default=None, alias="class")
     host: Name | None = None
     workdir: Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9._/-]*$")] | None = None
     engines: dict[Name, EngineSpec] = Field(default_factory=dict)
+
+    @field_validator("device_class")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in class_names():
+            raise ValueError(f"unknown device class '{name}'; {nearest(name, class_names())}")
+        return name
 
     @field_validator("engines")
     @classmethod
@@ -147,9 +177,42 @@ class DeviceSpec(Spec):
             raise ValueError("'environment' is for local devices: give 'python'")
         return self
 
+    @property
+    def library_folders(self) -> list[str]:
+        """Where its backends look for libraries, beside the device's own places."""
+        given = [
+            folder
+            for engine in self.engines.values()
+            for backend in engine.backends.values()
+            for folder in backend.variables.get("LD_LIBRARY_PATH", "").split(":")
+        ]
+        return [folder for folder in dict.fromkeys(given) if folder.startswith("/")]
+
+    def with_class_defaults(self) -> DeviceSpec:
+        """Return it with what its class knows of the backends, where its file says nothing else."""
+        if self.device_class is None:
+            return self
+        known = load_class(self.device_class).engines
+        engines = {
+            name: engine.with_defaults(
+                {
+                    backend: BackendSpec(options=spec.options, variables=spec.variables)
+                    for backend, spec in known.get(name, {}).items()
+                }
+            )
+            for name, engine in self.engines.items()
+        }
+        return self.model_copy(update={"engines": engines})
+
 
 class Device(Spec):
-    """A device of the inventory: its name, which is its file's, and the file's content."""
+    """A device of the inventory: its name, which is its file's, and the file's content.
+
+    Attributes
+    ----------
+    spec
+        With the defaults of its class.
+    """
 
     name: Name
     spec: DeviceSpec
@@ -197,4 +260,4 @@ def load_device(workspace: Workspace, name: str) -> Device:
     """
     otherwise = "add one: harness devices add ssh://user@host (or adb://)"
     path = named(workspace.devices, name, "device", otherwise=otherwise)
-    return Device(name=name, spec=load(path, DeviceSpec))
+    return Device(name=name, spec=load(path, DeviceSpec).with_class_defaults())

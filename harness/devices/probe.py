@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from harness.devices.classes import library_names
 from harness.devices.inventory import ABI
 from harness.transport.base import TransferError
 
@@ -21,7 +22,18 @@ if TYPE_CHECKING:
 
     from harness.transport.base import Transport
 
-__all__ = ["ENGINE_PACKAGES", "Battery", "Cpus", "Facts", "Npu", "Python", "parse", "probe"]
+__all__ = [
+    "ENGINE_PACKAGES",
+    "Battery",
+    "Clock",
+    "Cpus",
+    "Facts",
+    "Library",
+    "Npu",
+    "Python",
+    "parse",
+    "probe",
+]
 
 ENGINE_PACKAGES = {
     "paddlepaddle": "paddle-inference",
@@ -131,10 +143,35 @@ class Cpus(_Fact):
 
 
 class Npu(_Fact):
-    """An NPU's driver; its version often needs root to be read."""
+    """An NPU's driver; its version often needs root to be read.
+
+    Attributes
+    ----------
+    node
+        The device file by which it is used.
+    accessible
+        Whether the user who was asked may read and write that.
+    """
 
     driver: str
     version: str | None = None
+    node: str | None = None
+    accessible: bool | None = None
+
+
+class Library(_Fact):
+    """A shared library of an NPU's, and the version that stands in it."""
+
+    path: str
+    version: str | None = None
+
+
+class Clock(_Fact):
+    """A clock that is no processor's, as devfreq tells of it, in Hz."""
+
+    current_hz: int | None = None
+    max_hz: int | None = None
+    governor: str | None = None
 
 
 class Battery(_Fact):
@@ -161,6 +198,10 @@ class Facts(_Fact):
     model, soc
         Of the device tree: the board, and the last and most general of its compatible names; of
         Android: its properties.
+    compatible
+        All compatible names of the device tree's root, the most special first.
+    root
+        Whether the user who was asked is root.
     abi
         What programs must be built for, by the header of the device's own shell.
     libc
@@ -171,6 +212,10 @@ class Facts(_Fact):
         Android's API level.
     thermal_status
         How far Android throttles: 0 not at all, to 6, shutting down.
+    libraries
+        Of those that a backend of any class needs, by name: the first that was found.
+    clocks
+        Those that devfreq has, by its names for them: the NPU's and the memory's, often.
     tools
         Programs found, of those that the harness uses.
     load1
@@ -179,6 +224,8 @@ class Facts(_Fact):
 
     model: str | None = None
     soc: str | None = None
+    compatible: tuple[str, ...] = ()
+    root: bool | None = None
     serial: str | None = None
     machine_id: str | None = None
     boot_id: str | None = None
@@ -198,11 +245,18 @@ class Facts(_Fact):
     battery: Battery | None = None
     thermal_status: int | None = None
     npus: tuple[Npu, ...] = ()
+    libraries: dict[str, Library] = {}
+    clocks: dict[str, Clock] = {}
     pythons: tuple[Python, ...] = ()
     tools: tuple[str, ...] = ()
 
+    @property
+    def says_of_itself(self) -> tuple[str | None, ...]:
+        """What tells its class: the names of its chip and its board."""
+        return (self.soc, self.model, *self.compatible)
 
-def probe(transport: Transport, pythons: Sequence[str] = ()) -> Facts:
+
+def probe(transport: Transport, pythons: Sequence[str] = (), folders: Sequence[str] = ()) -> Facts:
     """Ask a device what it is.
 
     Parameters
@@ -210,6 +264,8 @@ def probe(transport: Transport, pythons: Sequence[str] = ()) -> Facts:
     pythons
         Interpreters there that are asked for the engines they have; without any, the
         ``python3`` that its shell finds.
+    folders
+        Where NPUs' libraries lie, beside the usual folders.
 
     Raises
     ------
@@ -220,7 +276,11 @@ def probe(transport: Transport, pythons: Sequence[str] = ()) -> Facts:
     """
     script = files("harness.devices").joinpath("probe.sh").read_text(encoding="utf-8")
     answer = transport.run(
-        ["sh", "-c", script, "probe.sh", _PYTHON_PROGRAM, *dict.fromkeys(pythons)],
+        [
+            *("sh", "-c", script, "probe.sh", _PYTHON_PROGRAM),
+            *(":".join(folders), " ".join(library_names())),
+            *dict.fromkeys(pythons),
+        ],
         timeout=PROBE_TIMEOUT,
         output_limit=OUTPUT_LIMIT,
     )
@@ -243,10 +303,14 @@ def parse(output: bytes) -> Facts:
         return told[key][0][1] if key in told else None
 
     cpuinfo = [value for _, value in told["cpuinfo"]]
+    compatible = tuple((first("compatible") or "").split())
+    uid = _number(first("uid"))
     libc, _, libc_version = (first("libc") or "").partition(" ")
     return Facts(
         model=first("model"),
-        soc=first("soc") or (first("compatible") or "").rpartition(" ")[2] or None,
+        soc=first("soc") or (compatible[-1] if compatible else None),
+        compatible=compatible,
+        root=None if uid is None else uid == 0,
         serial=first("serial") or _serial(cpuinfo),
         machine_id=first("machine_id"),
         boot_id=first("boot_id"),
@@ -266,7 +330,9 @@ def parse(output: bytes) -> Facts:
         android_api=_number(first("android_api")),
         battery=_battery(dict(told["battery"])),
         thermal_status=_number(first("thermal_status")),
-        npus=_npus(told["npu"]),
+        npus=_npus(told["npu"], told["npu_node"]),
+        libraries=_libraries(told["library"], dict(told["library_version"])),
+        clocks=_clocks(told),
         pythons=_pythons(told["python"]),
         tools=tuple(dict.fromkeys(value for _, value in told["tool"]))[:_MAX_ENTRIES],
     )
@@ -400,13 +466,57 @@ def _battery(told: dict[str, str]) -> Battery | None:
     return None if told.get("present") != "true" or found == Battery() else found
 
 
-def _npus(told: Iterable[tuple[str, str]]) -> tuple[Npu, ...]:
-    versions: dict[str, str | None] = {}
+def _npus(
+    told: Iterable[tuple[str, str]], told_nodes: Iterable[tuple[str, str]]
+) -> tuple[Npu, ...]:
+    # The first device node that may be used, or else the first there is.
+    nodes: dict[str, tuple[bool, str]] = {}
+    for driver, value in list(told_nodes)[:_MAX_ENTRIES]:
+        access, _, node = value.partition(" ")
+        if node.startswith("/"):
+            nodes[driver] = max(
+                nodes.get(driver, (False, node)), (access == "yes", node), key=lambda x: x[0]
+            )
+    versions: dict[str, str | None] = dict.fromkeys(nodes)
     for driver, value in list(told)[:_MAX_ENTRIES]:
-        match = re.search(r"[0-9]+(?:\.[0-9]+)+", value, re.ASCII)
+        # As in "Galcore version 6.4.3.p1.305572" and "RKNPU driver: v0.9.8".
+        match = re.search(r"[0-9]+(?:\.[0-9A-Za-z]+)+", value, re.ASCII)
         if driver:
             versions[driver] = versions.get(driver) or (match[0] if match else None)
-    return tuple(Npu(driver=driver, version=version) for driver, version in versions.items())
+    return tuple(
+        Npu(
+            driver=driver,
+            version=version,
+            node=nodes[driver][1] if driver in nodes else None,
+            accessible=nodes[driver][0] if driver in nodes else None,
+        )
+        for driver, version in versions.items()
+        if driver
+    )
+
+
+def _libraries(told: Iterable[tuple[str, str]], versions: dict[str, str]) -> dict[str, Library]:
+    found: dict[str, Library] = {}
+    for name, path in list(told)[:_MAX_ENTRIES]:
+        version = re.search(r"version:? ([0-9]+(?:\.[0-9]+)+)", versions.get(name, ""), re.ASCII)
+        if name and path.startswith("/"):
+            found.setdefault(name, Library(path=path, version=version[1] if version else None))
+    return found
+
+
+def _clocks(told: dict[str, list[tuple[str, str]]]) -> dict[str, Clock]:
+    current, most, governors = (
+        dict(told[key][:_MAX_ENTRIES]) for key in ("clock_hz", "clock_max_hz", "clock_governor")
+    )
+    return {
+        name: Clock(
+            current_hz=_number(value),
+            max_hz=_number(most.get(name)),
+            governor=governors.get(name),
+        )
+        for name, value in current.items()
+        if name
+    }
 
 
 def _pythons(told: Iterable[tuple[str, str]]) -> tuple[Python, ...]:

@@ -1,7 +1,8 @@
 # Tells what a device is, in lines of a key, a tab and a value. Needs a POSIX shell; what a tool
 # or a file would tell that is not there is left out. Reads only, and asks no engine.
 #
-# Arguments: a Python program, and the interpreters that are to run it; else python3 does.
+# Arguments: a Python program; folders with libraries, by colons; libraries to look for, by spaces;
+# and the interpreters that are to run the program, else python3 does.
 exec 2>/dev/null
 export LC_ALL=C PATH="$PATH:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -12,9 +13,16 @@ line() { # key, file: its first line
   tell "$1" "$value"
 }
 
+node() { # driver, device file
+  access=no
+  [ ! -r "$2" ] || [ ! -w "$2" ] || access=yes
+  [ ! -e "$2" ] || tell "npu_node $1" "$access $2"
+}
+
 tell architecture "$(uname -m)"
 tell kernel "$(uname -r)"
 tell kernel_build "$(uname -v)"
+tell uid "$(id -u)"
 if [ -n "$(command -v getprop)" ]; then # Android
   tell model "$(getprop ro.product.manufacturer) $(getprop ro.product.model)"
   tell soc "$(getprop ro.soc.manufacturer) $(getprop ro.soc.model)"
@@ -23,6 +31,8 @@ if [ -n "$(command -v getprop)" ]; then # Android
   tell os "Android $(getprop ro.build.version.release)"
   tell android_api "$(getprop ro.build.version.sdk)"
   tell android_abi "$(getprop ro.product.cpu.abi)"
+  hiai=$(getprop ro.config.hiaiversion)
+  [ "$hiai" = 000.000.000.000 ] || tell "npu hiai" "$hiai" # a phone without an NPU
   dumpsys battery | while IFS=: read -r key value; do
     case $key in
       '  present' | '  level' | '  scale' | '  status' | '  temperature') tell "battery $key" "$value" ;;
@@ -98,24 +108,65 @@ for file in /sys/class/hwmon/hwmon*/temp*_input; do
   line "temperature $kind $label" "$file"
 done
 
+# Often only root may read these.
+messages=$(dmesg | grep -iE 'galcore version|initialized rknpu')
 for file in /sys/kernel/debug/rknpu/version /proc/debug/rknpu/version /proc/rknpu/version \
   /sys/module/rknpu/version; do
   line "npu rknpu" "$file"
 done
-[ ! -e /dev/rknpu ] && [ ! -e /sys/bus/platform/drivers/RKNPU ] || tell "npu rknpu" present
-[ ! -e /dev/galcore ] ||
-  tell "npu galcore" "$(dmesg | grep -io 'galcore version [0-9.]*' | tail -n 1) present"
+tell "npu rknpu" "$(echo "$messages" | grep -io 'initialized rknpu [0-9.]*' | tail -n 1)"
+[ ! -e /sys/bus/platform/drivers/RKNPU ] || tell "npu rknpu" present
+node rknpu /dev/rknpu
+for file in /dev/dri/renderD*; do
+  driver=$(readlink "/sys/class/drm/${file##*/}/device/driver")
+  [ "${driver##*/}" != RKNPU ] || node rknpu "$file"
+done
+for file in /sys/module/galcore/version /sys/kernel/debug/gc/version; do
+  line "npu galcore" "$file"
+done
+tell "npu galcore" "$(echo "$messages" | grep -io 'galcore version [0-9a-z.]*' | tail -n 1)"
+node galcore /dev/galcore
 for file in /sys/class/accel/accel*/device/uevent; do
   driver=$(sed -n 's/^DRIVER=//p' "$file")
   [ -z "$driver" ] || tell "npu $driver" present
+done
+
+for folder in /sys/class/devfreq/*; do
+  clock=${folder##*/}
+  line "clock_hz $clock" "$folder/cur_freq"
+  line "clock_max_hz $clock" "$folder/max_freq"
+  line "clock_governor $clock" "$folder/governor"
 done
 
 for tool in flock python3 setsid sha256sum taskset timeout; do
   [ -z "$(command -v $tool)" ] || tell tool $tool
 done
 
-program=$1
-shift
+program=$1 folders=$2 libraries=$3
+shift 3
+bits() { od -An -v -tu1 -j4 -N1 "$1" | tr -d ' \n'; } # of an ELF file: 1 for 32, 2 for 64
+own=$(bits /bin/sh)
+[ -n "$own" ] || own=$(bits /system/bin/sh)
+cached=$(ldconfig -p | sed -n 's/.* => //p')
+set -f
+for name in $libraries; do
+  found=
+  IFS=:
+  for folder in $folders /usr/lib /lib /usr/local/lib /usr/lib64 /lib64 /usr/lib/npu \
+    /usr/lib/aarch64-linux-gnu /usr/lib/arm-linux-gnueabihf /vendor/lib64 /vendor/lib \
+    /system/lib64 /system/lib; do
+    [ -n "$found" ] || [ -z "$folder" ] || [ ! -r "$folder/$name" ] ||
+      [ "$(bits "$folder/$name")" != "$own" ] || found=$folder/$name
+  done
+  unset IFS
+  [ -n "$found" ] || found=$(echo "$cached" | grep "/$name\$" | head -n 1)
+  tell "library $name" "$found"
+  case $name in
+    librknn*) [ -z "$found" ] || tell "library_version $name" "$(tr -c '[:print:]' '\n' <"$found" |
+      grep -oE "${name%.so} version:? [0-9][0-9.]*" | head -n 1)" ;;
+  esac
+done
+set +f
 [ $# -gt 0 ] || set -- "$(command -v python3)"
 for python; do
   [ ! -x "$python" ] || "$python" -c "$program" </dev/null | while IFS= read -r entry; do

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from harness.devices.classes import detect
 from harness.devices.inventory import DeviceSpec, EngineSpec
 from harness.errors import SpecificationError
 from harness.yamlfile import dump
@@ -41,7 +42,7 @@ def register(
     *,
     identity_file: Path | None = None,
 ) -> DeviceSpec:
-    """Write the file of a device, with the engines that were found on it.
+    """Write the file of a device, with its class and the engines that were found on it.
 
     Raises
     ------
@@ -66,6 +67,7 @@ def register(
         identity_file=str(identity_file) if identity_file else None,
         abi=facts.abi,
         soc=facts.soc,
+        **{"class": detect(facts.abi, facts.says_of_itself)},
         engines=engines,
     )
     try:

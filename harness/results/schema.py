@@ -196,6 +196,8 @@ class DeviceRecord(Record):
     ----------
     host
         Devices with the same host share processors and are measured one at a time.
+    device_class
+        That its file named (see ``harness.devices.classes``).
     facts
         What probing told (see ``harness.devices.probe.Facts``), as JSON.
     """
@@ -205,6 +207,7 @@ class DeviceRecord(Record):
     transport: str
     host: str
     emulated: bool
+    device_class: str | None = None
     facts: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine.interfaces import DBAPIConnection
 
+    from harness.results.schema import Case, DeviceRecord
+
 __all__ = ["RunSummary", "Store"]
 
 BUSY_TIMEOUT_S = 30
@@ -218,6 +220,22 @@ class Store:
                     planned=sum(len(case.roles) for case in run.cases),
                     launches=by_run.get(run.id, {}),
                 )
+
+    def measured(self) -> Iterator[tuple[str, DeviceRecord, Case]]:
+        """Yield run, device and case of each case that had a launch go well, newest runs first."""
+        query = select(_LaunchRow.run_id, _LaunchRow.case_id).distinct()
+        with self._session() as session:
+            well: dict[str, set[str]] = {}
+            for run_id, case_id in session.execute(query.where(_LaunchRow.status == Status.OK)):
+                well.setdefault(run_id, set()).add(case_id)
+            for row in session.scalars(select(_RunRow).order_by(_RunRow.started.desc())):
+                if row.id not in well:
+                    continue
+                run = Run.model_validate_json(row.record)
+                devices = {device.name: device for device in run.devices}
+                for record in run.cases:
+                    if record.case.id in well[run.id]:
+                        yield run.id, devices[record.case.device], record.case
 
     def _session(self) -> AbstractContextManager[Session]:
         return Session(self._engine)

@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.devices.probe import Battery, Cpus, Facts, Npu, Python, parse, probe
+from harness.devices.probe import (
+    Battery,
+    Clock,
+    Cpus,
+    Facts,
+    Library,
+    Npu,
+    Python,
+    parse,
+    probe,
+)
 from harness.transport.base import Completed, TransferError
 from harness.transport.fake import FakeTransport
 from harness.transport.local import LocalTransport
@@ -50,8 +60,18 @@ temperature soc-thermal\t45307
 temperature gpu-thermal\t-1500
 temperature soc-thermal\t46000
 temperature broken\tnone
+uid\t1000
 npu rknpu\tRKNPU driver: v0.9.8
+npu_node rknpu\tno /dev/dri/renderD128
+npu_node rknpu\tyes /dev/dri/renderD129
 npu galcore\tpresent
+library librknnrt.so\t/usr/lib/librknnrt.so
+library_version librknnrt.so\tlibrknnrt version: 2.3.0
+library libGAL.so\tno path
+clock_hz fdab0000.npu\t1000000000
+clock_max_hz fdab0000.npu\t1000000000
+clock_governor fdab0000.npu\trknpu_ondemand
+clock_hz dmc\tfast
 python /usr/bin/python3\tversion 3.9.2
 python /usr/bin/python3\tonnxruntime 1.19.0
 python /usr/bin/python3\tsomething-else 1.0
@@ -65,6 +85,8 @@ def test_what_a_board_tells_is_read():
     assert facts == Facts(
         model="Radxa ROCK 5B",
         soc="rockchip,rk3588",
+        compatible=("radxa,rock-5b", "rockchip,rk3588"),
+        root=False,
         serial="0123456789abcdef",
         kernel="5.10.160",
         architecture="aarch64",
@@ -86,7 +108,17 @@ def test_what_a_board_tells_is_read():
         memory_available_bytes=7_168_000_000,
         load1=0.1,
         temperatures_c={"soc-thermal": 45.307, "gpu-thermal": -1.5, "soc-thermal 2": 46.0},
-        npus=(Npu(driver="rknpu", version="0.9.8"), Npu(driver="galcore")),
+        npus=(
+            Npu(driver="rknpu", version="0.9.8", node="/dev/dri/renderD129", accessible=True),
+            Npu(driver="galcore"),
+        ),
+        libraries={"librknnrt.so": Library(path="/usr/lib/librknnrt.so", version="2.3.0")},
+        clocks={
+            "fdab0000.npu": Clock(
+                current_hz=1_000_000_000, max_hz=1_000_000_000, governor="rknpu_ondemand"
+            ),
+            "dmc": Clock(),
+        },
         pythons=(
             Python(path="/usr/bin/python3", version="3.9.2", engines={"onnxruntime": "1.19.0"}),
         ),
@@ -161,6 +193,7 @@ ro.product.manufacturer) echo HUAWEI ;;
 ro.product.model) echo LIO-AN00 ;;
 ro.board.platform) echo kirin990 ;;
 ro.serialno) echo DEMO01 ;;
+ro.config.hiaiversion) echo 100.320.010.022 ;;
 ro.build.version.release) echo 10 ;;
 ro.build.version.sdk) echo 29 ;;
 ro.product.cpu.abi) echo arm64-v8a ;;
@@ -186,6 +219,7 @@ def test_android_tells_of_itself_its_battery_and_its_sensors(android):
     assert (facts.os, facts.android_api) == ("Android 10", 29)
     assert facts.battery == Battery(level_percent=84, status="charging", temperature_c=28.5)
     assert facts.thermal_status == 1
+    assert Npu(driver="hiai", version="100.320.010.022") in facts.npus
     assert facts.temperatures_c["CPU0"] == 62.5
     assert facts.temperatures_c["$(reboot)"] == -5
     assert not {"stale", "skin", "elsewhere"} & set(facts.temperatures_c)
@@ -208,6 +242,82 @@ KEYS = sorted(
     | {line.partition("\t")[0] for line in RK3588.splitlines()}
 )
 LINES = st.tuples(st.sampled_from(KEYS), st.text(max_size=300)).map("\t".join)
+
+
+@pytest.mark.parametrize(
+    ("said", "version"),
+    [
+        ("Galcore version 6.4.3.p1.305572", "6.4.3.p1.305572"),
+        ("Galcore version 6.4.4.3.310723AAA", "6.4.4.3.310723AAA"),
+        ("initialized rknpu 0.9.8", "0.9.8"),
+        ("6.4.6.5.351518", "6.4.6.5.351518"),
+        ("present", None),
+        ("galcore version", None),
+    ],
+)
+def test_a_drivers_version_is_read_as_its_makers_write_it(said, version):
+    assert parse(f"npu d\t{said}\n".encode()).npus == (Npu(driver="d", version=version),)
+
+
+class Relocated(LocalTransport):
+    """This machine, with another root for what probing reads of NPUs: a double of a board."""
+
+    def __init__(self, root):
+        self.root = root
+
+    def run(self, argv, **options):
+        script = argv[2]
+        for folder in ("/sys/", "/dev/galcore", "/dev/rknpu", "/dev/dri/"):
+            script = script.replace(f" {folder}", f" {self.root}{folder}")
+            script = script.replace(f'"{folder}', f'"{self.root}{folder}')
+        return super().run([*argv[:2], script, *argv[3:]], **options)
+
+
+def put(path, content=""):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+
+
+def test_what_verdicts_need_is_read_from_where_boards_have_it(tmp_path, elf_double):
+    put(tmp_path / "sys/module/galcore/version", "6.4.6.5.351518\n")
+    put(tmp_path / "dev/galcore")
+    put(tmp_path / "sys/module/rknpu/version", "0.9.6\n")
+    put(tmp_path / "dev/dri/renderD128")
+    put(tmp_path / "dev/dri/renderD129")
+    for number, driver in ((128, "panfrost"), (129, "RKNPU")):
+        device = tmp_path / f"sys/class/drm/renderD{number}/device"
+        device.mkdir(parents=True)
+        (device / "driver").symlink_to(f"../{driver}")
+    put(tmp_path / "sys/class/devfreq/fdab0000.npu/cur_freq", "1000000000\n")
+    put(tmp_path / "sys/class/devfreq/fdab0000.npu/max_freq", "1000000000\n")
+    folder, other = tmp_path / "npu libraries", tmp_path / "32 bits"
+    runtime = b"\0librknnrt version: 2.3.0 (c949ad889d@2024-11-07T11:35:33)\0"
+    for place, machine in ((other, "arm"), (folder, "x86_64")):
+        place.mkdir()
+        (place / "librknnrt.so").write_bytes(elf_double(machine) + runtime)
+    (folder / "libGAL.so").write_bytes(elf_double("arm"))
+
+    facts = probe(Relocated(tmp_path), folders=[str(other), str(folder)])
+    assert facts.root == (os.geteuid() == 0)
+    assert {npu.driver: npu for npu in facts.npus} == {
+        "rknpu": Npu(
+            driver="rknpu",
+            version="0.9.6",
+            node=f"{tmp_path}/dev/dri/renderD129",
+            accessible=True,
+        ),
+        "galcore": Npu(
+            driver="galcore",
+            version="6.4.6.5.351518",
+            node=f"{tmp_path}/dev/galcore",
+            accessible=True,
+        ),
+    }
+    assert facts.clocks["fdab0000.npu"] == Clock(current_hz=10**9, max_hz=10**9)
+    # Neither libGAL.so nor the first librknnrt.so is for the word size of this machine's programs.
+    assert facts.libraries == {
+        "librknnrt.so": Library(path=f"{folder}/librknnrt.so", version="2.3.0")
+    }
 
 
 @given(
