@@ -9,6 +9,7 @@ import shutil
 import paramiko
 import pytest
 
+from harness.devices.classes import detect
 from harness.devices.inventory import load_device
 from harness.devices.probe import probe
 from harness.transport.host_keys import HostKeys
@@ -82,10 +83,13 @@ def test_add_asks_for_trust_and_writes_the_devices_file(sshd, workspace, home, c
     device = load_device(workspace, "board")
     assert device.spec.address == sshd.address
     assert device.spec.identity_file == str(sshd.key)
-    assert device.spec.abi == probe(LocalTransport()).abi
+    here = probe(LocalTransport())
+    assert device.spec.abi == here.abi
+    assert device.spec.device_class == detect(here.abi, here.says_of_itself) is not None
 
     said = cli("devices", "probe", "board")
     assert said.code == 0, said.err
+    assert f"class        {device.spec.device_class} (" in said.out
     assert re.search(f"ABI +{device.spec.abi}", said.out)
 
     said = cli(*add)
