@@ -159,11 +159,15 @@ def _fields(events: Sequence[Event], outside: Supervision) -> dict[str, Any]:
                 parts |= {"process_ms": event.process_ms, "import_ms": event.import_ms}
             case contract.Loaded():
                 parts |= event.model_dump(include={"read_ms", "init_ms", "page_cache"})
+                found["engine_version"] = event.engine_version or found.get("engine_version")
+                found["build"] = found.get("build", {}) | event.build
             # A runner that skips a part breaks no rule of the parser, but has no first load.
             case contract.First() if {"import_ms", "read_ms"} <= parts.keys():
                 found["first_load"] = FirstLoad(**parts, first_ms=event.ms)
             case contract.Warmup():
                 found |= {"warmup_ns": event.ns, "warmup_reason": event.reason}
+            case contract.Layers():
+                found["layers"] = event.layers
             case contract.Environment():
                 environment.append(event)
             case _:

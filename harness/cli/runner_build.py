@@ -17,6 +17,7 @@ _folder = click.Path(path_type=Path, file_okay=False)
 Examples:
   harness runners build calibration --abi arm64-linux
   harness runners build onnxruntime --abi arm64-linux -o edge-runner-onnxruntime
+  harness runners build rknn --abi arm64-linux -o edge-runner-rknn
   harness runners build paddle-lite --abi arm64-linux --sdk inference_lite_lib.armlinux.armv8 \\
       --toolchain /opt/vendor/bin/aarch64-linux-gnu-g++
   harness runners build paddle-lite --abi android-arm64 --sdk SDK --ndk ~/Android/ndk/26.1
@@ -45,7 +46,7 @@ def build(
     *,
     as_json: bool,
 ) -> None:
-    """Build the native runner of ENGINE: calibration, onnxruntime or paddle-lite.
+    """Build the native runner of ENGINE: calibration, onnxruntime, paddle-lite or rknn.
 
     Prints its path. What was built already, of the same sources with the same compiler, is left
     as it is.

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ENGINES", "build", "recipe"]
 
-ENGINES = ("calibration", "onnxruntime", "paddle-lite")
+ENGINES = ("calibration", "onnxruntime", "paddle-lite", "rknn")
 
 _DIGEST_LENGTH = 12
 
@@ -148,7 +148,7 @@ def _of_zig(engine: str, abi: Abi, unwanted: tuple[Path | None, ...]) -> Compile
 def _digest(engine: str, abi: str, compiler: str, inputs: dict[str, str]) -> str:
     sources = {
         str(path.relative_to(SOURCES)): sha256_of(path)
-        for part in ("CMakeLists.txt", "core/*", f"engines/{engine.replace('-', '_')}.cpp")
+        for part in ("CMakeLists.txt", "core/*", f"engines/{engine.replace('-', '_')}*")
         for path in sorted(SOURCES.glob(part))
     }
     if engine == "onnxruntime":

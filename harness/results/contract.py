@@ -23,6 +23,8 @@ __all__ = [
     "Hello",
     "InputSpec",
     "Job",
+    "Layer",
+    "Layers",
     "Loaded",
     "Mean",
     "Memory",
@@ -158,6 +160,8 @@ class Hello(Message):
         From the start of the process (the kernel's own record) to the runner's first line.
     import_ms
         Importing the engine, or loading its library.
+    engine_version
+        Absent where only a predictor tells it: then it is in ``loaded``.
     build
         What else may matter: versions of the interpreter and libraries, how the engine was
         loaded.
@@ -170,7 +174,7 @@ class Hello(Message):
     runner: ShortText
     runner_version: ShortText
     engine: ShortText
-    engine_version: ShortText
+    engine_version: ShortText | None = None
     pid: Annotated[int, Field(ge=1)] | None = None
     process_ms: Milliseconds | None = None
     import_ms: Milliseconds | None = None
@@ -181,6 +185,11 @@ class Loaded(Message):
     """The artifact is read and its predictor made.
 
     Without ``read_ms`` (a foreign tool), reading is a part of ``init_ms``.
+
+    Attributes
+    ----------
+    engine_version, build
+        As in ``hello``: what only a predictor tells.
     """
 
     event: Literal["loaded"] = "loaded"
@@ -188,6 +197,8 @@ class Loaded(Message):
     read_bytes: Bytes | None = None
     page_cache: Literal["cold", "warm", "unknown"]
     init_ms: Milliseconds
+    engine_version: ShortText | None = None
+    build: Annotated[dict[ShortText, ShortText], Field(max_length=30)] = Field(default_factory=dict)
 
 
 class First(Message):
@@ -247,6 +258,32 @@ class Memory(Message):
     runtime_bytes: Bytes | None = None
 
 
+class Layer(Message):
+    """One layer of the model as the engine runs it.
+
+    Attributes
+    ----------
+    op
+        Its kind, in the engine's words.
+    target
+        What ran it: ``NPU``, ``CPU``; empty where the engine does not say.
+    us
+        Microseconds.
+    """
+
+    name: ShortText
+    op: ShortText
+    target: ShortText = ""
+    us: Annotated[float, Field(ge=0, le=86_400_000_000)]
+
+
+class Layers(Message):
+    """Where one inference's time went, by the engine's own measure, which slows inference."""
+
+    event: Literal["layers"] = "layers"
+    layers: Annotated[list[Layer], Field(max_length=5000)]
+
+
 class Environment(Message):
     """What the device's own sensors said; absent where it has none.
 
@@ -301,6 +338,7 @@ Event = (
     | Mean
     | Outputs
     | Memory
+    | Layers
     | Environment
     | Done
     | Failure
@@ -315,9 +353,10 @@ _ORDER = {
     "samples": 4,
     "mean": 4,
     "memory": 5,
-    "outputs": 6,
-    "done": 7,
-    "error": 7,
+    "layers": 6,
+    "outputs": 7,
+    "done": 8,
+    "error": 8,
 }
 _REPEATED = {"samples", "outputs"}
 

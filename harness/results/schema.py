@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from harness.results.contract import Environment, InputSpec, Sampling, WarmupPolicy
+from harness.results.contract import Environment, InputSpec, Layer, Sampling, WarmupPolicy
 from harness.results.supervision import Exit
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Launch",
     "ModelRecord",
     "OutputCheck",
+    "Precision",
     "Protocol",
     "Role",
     "Run",
@@ -37,6 +38,9 @@ __all__ = [
 ]
 
 SCHEMA_VERSION: Final = 1
+
+Precision = Literal["fp32", "fp16"]
+"""What an engine computes in."""
 
 
 class Record(BaseModel):
@@ -125,7 +129,7 @@ class Case(Record):
     device: str
     engine: str
     backend: str = "cpu"
-    precision: str = "fp32"
+    precision: Precision = "fp32"
     threads: int = 1
     cpus: tuple[int, ...] | None = None
     model_cache: Literal["none", "kept"] = "none"
@@ -347,6 +351,8 @@ class Launch(Record):
         the whole launch.
     runtime_bytes
         What the engine's runtime says that it holds of the device's memory.
+    layers
+        Where one inference's time went; only where a job asks for it, and such a launch is slower.
     pss_bytes, pss_series
         Of a memory pass: the highest proportional set size, and milliseconds after the start
         with bytes: at most 200 readings, the highest among them.
@@ -378,6 +384,7 @@ class Launch(Record):
     vmhwm_bytes: int | None = None
     vmhwm_source: Literal["runner", "supervisor"] | None = None
     runtime_bytes: int | None = None
+    layers: list[Layer] = Field(default_factory=list)
     pss_bytes: int | None = None
     pss_series: list[tuple[float, int]] = Field(default_factory=list)
     device_memory: DeviceMemory | None = None

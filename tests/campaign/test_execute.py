@@ -36,6 +36,23 @@ def test_a_launch_that_goes_well(bench):
     assert launch.wall_s > 0
 
 
+def test_what_only_an_accelerators_runtime_tells_is_kept(bench):
+    body = """
+hello()
+emit("loaded", read_ms=1, read_bytes=3, page_cache="cold", init_ms=2, engine_version="2.3",
+     build={"driver": "0.9"})
+emit("samples", ns=[1000])
+emit("memory", vmhwm_bytes=1000, runtime_bytes=2000)
+emit("layers", layers=[{"name": "a", "op": "Conv", "target": "NPU", "us": 7}])
+outputs(); emit("done")
+"""
+    launch = bench.one(body)
+    assert launch.status is Status.OK, launch.reason
+    assert (launch.engine_version, launch.build) == ("2.3", {"driver": "0.9"})
+    assert launch.runtime_bytes == 2000
+    assert [layer.us for layer in launch.layers] == [7]
+
+
 @pytest.mark.parametrize(
     ("body", "category", "said"),
     [

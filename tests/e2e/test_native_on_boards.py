@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +17,11 @@ from harness.devices.connect import connect
 from harness.devices.inventory import load_device
 from harness.devices.store import DeviceStore
 from harness.hashing import sha256_of
+from harness.models import environments
 from harness.models.build import build as build_model
 from harness.models.manifest import load_model
+from harness.native import abi as abis
+from harness.native import compilers
 from harness.native.build import build
 from harness.native.supervisor import supervisor
 from harness.results.contract import InputSpec, Job, Sampling, WarmupPolicy, parse_events
@@ -29,6 +34,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.e2e
 
+REPOSITORY = Path(__file__).parents[2]
 NATIVE = ["./edge-runner", "job.json"]
 SPINNING_US = 3000
 
@@ -139,6 +145,40 @@ def test_onnxruntime_returns_what_the_python_runner_does(lab, on_board):
         for name, events in seen.items()
     }
     assert peak["native"] < peak["python"]
+
+
+def double_of_rknns_runtime(abi, library):
+    source = REPOSITORY / "tests/runner/native/rknn_runtime_double/librknnrt_double.c"
+    environments.python("zig", print)
+    zig = compilers.zig_program(lambda name: environments.get(name).folder)
+    target = abis.get(abi).zig_target(f"gnu.{compilers.GLIBC}")
+    command = [zig, "cc", "-target", target, "-shared", "-fPIC", source, "-o", library]
+    cache = {"ZIG_GLOBAL_CACHE_DIR": str(compilers.zig_cache())}
+    subprocess.run(command, env=os.environ | cache, check=True)
+    return library
+
+
+@pytest.mark.parametrize("name", ["qemu-arm64", "qemu-armv7"])
+def test_rknn_calls_its_runtime_as_the_processor_has_it(on_board, name, tmp_path):
+    """Against the double, whose structures are its own: they differ between 32 and 64 bits."""
+    board = on_board(name)
+    abi = board.device.spec.abi
+    model = tmp_path / "model"
+    model.write_text("RKNN-DOUBLE rk3588\ninput x nhwc 0 1 4 5 3\noutput y nchw 1 3 4 5\n")
+    spec = InputSpec(name="x", shape=(1, 3, 4, 5), low=-1)
+    roles = {"model": "model", "library": "librknnrt.so"}
+    job = job_of("rknn", "rknn", roles, [spec]).model_copy(update={"backend": "npu:rknpu"})
+    files = {
+        "edge-runner": build("rknn", abi, progress=print),
+        "librknnrt.so": double_of_rknns_runtime(abi, tmp_path / "librknnrt.so"),
+        "model": model,
+    }
+    events = board.launch(job, files, NATIVE)
+    fed = [edge_runner.make_input(spec.model_dump(), seed, 0) for seed in job.check_seeds]
+    assert [digest[-1] for digest in digests(events)] == [
+        hashlib.sha256((2 * values + 1).tobytes()).hexdigest() for values in fed
+    ]
+    assert next(event.runtime_bytes for event in events if event.event == "memory") == 5000
 
 
 CAMPAIGN = """

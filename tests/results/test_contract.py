@@ -17,6 +17,8 @@ HELLO = {
 }  # fmt: skip
 LOADED = {"event": "loaded", "read_ms": 1, "read_bytes": 1, "page_cache": "cold", "init_ms": 1}
 SAMPLES = {"event": "samples", "ns": [1, 2]}
+MEMORY = {"event": "memory", "vmhwm_bytes": 1, "runtime_bytes": 2}
+LAYERS = {"event": "layers", "layers": [{"name": "n", "op": "Conv", "target": "NPU", "us": 1.5}]}
 DONE = {"event": "done"}
 
 
@@ -28,6 +30,13 @@ def test_events_in_order():
     events = parse_events(_lines(HELLO, LOADED, SAMPLES, SAMPLES, DONE))
     assert [event.event for event in events] == ["hello", "loaded", "samples", "samples", "done"]
     assert isinstance(events[2], Samples)
+
+
+def test_layers_come_after_memory():
+    events = parse_events(_lines(HELLO, LOADED, SAMPLES, MEMORY, LAYERS, DONE))
+    assert events[-2].layers[0].us == 1.5
+    with pytest.raises(EventsError, match="out of order"):
+        parse_events(_lines(HELLO, LOADED, SAMPLES, LAYERS, MEMORY))
 
 
 def test_a_cut_last_line_is_left_out():
@@ -44,6 +53,7 @@ def test_a_cut_last_line_is_left_out():
         (_lines({**HELLO, "protocol": 2}), "hello.protocol"),
         (_lines({**HELLO, "more": 1}), "hello.more"),
         (_lines({"event": "bye"}), "bye"),
+        (_lines({**LAYERS, "layers": LAYERS["layers"] * 5001}), "at most 5000 items"),
         (_lines({**LOADED, "init_ms": -1}), "greater than or equal"),
         (_lines({**LOADED, "init_ms": 1e300}), "less than or equal"),
         (b'{"event":"first","ms":NaN}\n', "events.jsonl:1"),

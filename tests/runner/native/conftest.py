@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shutil
 import subprocess
@@ -11,10 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from harness.models import environments
+from harness.native import abi, compilers
 from harness.native.build import build
 from harness.results.contract import InputSpec, Job, Sampling, WarmupPolicy, parse_events
 
 SDK_DOUBLE = Path(__file__).parent / "paddle_lite_sdk_double"
+RKNN_DOUBLE = Path(__file__).parent / "rknn_runtime_double" / "librknnrt_double.c"
 ABI = f"{platform.machine()}-linux".replace("aarch64", "arm64")
 
 
@@ -76,6 +80,25 @@ def sdk(compiler, tmp_path_factory):
 @pytest.fixture(scope="session")
 def paddle_lite(sdk, compiler):
     return build("paddle-lite", ABI, sdk=sdk, toolchain=compiler, progress=print)
+
+
+@pytest.fixture(scope="session")
+def rknn():
+    return build("rknn", ABI, progress=print)
+
+
+@pytest.fixture(scope="session")
+def rknn_library(tmp_path_factory):
+    """Compile the double of librknnrt.so."""
+    environments.python("zig", print)
+    zig = compilers.zig_program(lambda name: environments.get(name).folder)
+    target = abi.get(ABI).zig_target(f"gnu.{compilers.GLIBC}")
+    library = tmp_path_factory.mktemp("rknn-runtime-double") / "librknnrt.so"
+    options = ["-std=c11", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror"]
+    command = [zig, "cc", "-target", target, *options, RKNN_DOUBLE, "-o", library]
+    cache = {"ZIG_GLOBAL_CACHE_DIR": str(compilers.zig_cache())}
+    subprocess.run(command, env=os.environ | cache, check=True)
+    return library
 
 
 @pytest.fixture

@@ -179,6 +179,14 @@ std::string bounded(const std::string& text, std::size_t limit) {
   return "..." + text.substr(start);
 }
 
+void add(Fields& event, const Facts& facts) {
+  if (!facts.version.empty()) event["engine_version"] = bounded(facts.version, kShortText);
+  if (facts.build.empty()) return;
+  Fields build = Fields::object();
+  for (const auto& [key, value] : facts.build) build[key] = bounded(value, kShortText);
+  event["build"] = build;
+}
+
 }  // namespace
 
 const std::string& Job::file(const std::string& role) const {
@@ -234,18 +242,16 @@ void Events::write(const std::string& line) const {
 }
 
 void Events::hello(const Facts& facts, double process_ms, double import_ms) const {
-  Fields build = Fields::object();
-  for (const auto& [key, value] : facts.build) build[key] = bounded(value, kShortText);
-  write(dump({{"event", "hello"},
-              {"protocol", kProtocol},
-              {"runner", "native"},
-              {"runner_version", kRunnerVersion},
-              {"engine", engine_name},
-              {"engine_version", bounded(facts.version, kShortText)},
-              {"pid", getpid()},
-              {"process_ms", process_ms},
-              {"import_ms", import_ms},
-              {"build", build}}));
+  Fields event = {{"event", "hello"},
+                  {"protocol", kProtocol},
+                  {"runner", "native"},
+                  {"runner_version", kRunnerVersion},
+                  {"engine", engine_name},
+                  {"pid", getpid()},
+                  {"process_ms", process_ms},
+                  {"import_ms", import_ms}};
+  add(event, facts);
+  write(dump(event));
 }
 
 void Events::environment(const char* phase, const Environment& seen) const {
@@ -261,12 +267,14 @@ void Events::environment(const char* phase, const Environment& seen) const {
 }
 
 void Events::loaded(double read_ms, std::uint64_t read_bytes, const char* page_cache,
-                    double init_ms) const {
-  write(dump({{"event", "loaded"},
-              {"read_ms", read_ms},
-              {"read_bytes", read_bytes},
-              {"page_cache", page_cache},
-              {"init_ms", init_ms}}));
+                    double init_ms, const Facts& facts) const {
+  Fields event = {{"event", "loaded"},
+                  {"read_ms", read_ms},
+                  {"read_bytes", read_bytes},
+                  {"page_cache", page_cache},
+                  {"init_ms", init_ms}};
+  add(event, facts);
+  write(dump(event));
 }
 
 void Events::first(double ms) const { write(dump({{"event", "first"}, {"ms", ms}})); }
@@ -279,8 +287,20 @@ void Events::samples(const std::vector<std::int64_t>& ns) const {
   write(dump({{"event", "samples"}, {"ns", ns}}));
 }
 
-void Events::memory(std::uint64_t vmhwm_bytes) const {
-  write(dump({{"event", "memory"}, {"vmhwm_bytes", vmhwm_bytes}}));
+void Events::memory(std::uint64_t vmhwm_bytes, std::optional<std::uint64_t> runtime_bytes) const {
+  Fields event = {{"event", "memory"}, {"vmhwm_bytes", vmhwm_bytes}};
+  if (runtime_bytes) event["runtime_bytes"] = *runtime_bytes;
+  write(dump(event));
+}
+
+void Events::layers(const std::vector<Layer>& layers) const {
+  Fields event = {{"event", "layers"}, {"layers", Fields::array()}};
+  for (const auto& layer : layers)
+    event["layers"].push_back({{"name", bounded(layer.name, kShortText)},
+                               {"op", bounded(layer.op, kShortText)},
+                               {"target", bounded(layer.target, kShortText)},
+                               {"us", layer.us}});
+  write(dump(event));
 }
 
 void Events::outputs(std::uint64_t seed, std::size_t index, const Output& output,

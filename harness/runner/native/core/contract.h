@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,11 +24,12 @@ class Events {
   void hello(const Facts& facts, double process_ms, double import_ms) const;
   void environment(const char* phase, const Environment& seen) const;
   void loaded(double read_ms, std::uint64_t read_bytes, const char* page_cache,
-              double init_ms) const;
+              double init_ms, const Facts& facts) const;
   void first(double ms) const;
   void warmup(const std::vector<std::int64_t>& ns, const char* reason) const;
   void samples(const std::vector<std::int64_t>& ns) const;
-  void memory(std::uint64_t vmhwm_bytes) const;
+  void memory(std::uint64_t vmhwm_bytes, std::optional<std::uint64_t> runtime_bytes) const;
+  void layers(const std::vector<Layer>& layers) const;
   void outputs(std::uint64_t seed, std::size_t index, const Output& output,
                const std::string& sha256, const std::string& file) const;
   void done() const;

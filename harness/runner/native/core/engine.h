@@ -85,10 +85,16 @@ struct Job {
   const std::string& file(const std::string& role) const;
 };
 
-// What `hello` says of an engine.
+// What `hello` says of an engine, or `loaded` where only a predictor knows.
 struct Facts {
-  std::string version;
+  std::string version;  // empty where it is not known
   std::map<std::string, std::string> build;
+};
+
+// One layer of the model, as the engine ran it.
+struct Layer {
+  std::string name, op, target;
+  double us;
 };
 
 class Engine {
@@ -103,6 +109,13 @@ class Engine {
   virtual void run() = 0;
   // The outputs of the last inference.
   virtual std::vector<Output> fetch() = 0;
+
+  // What only the predictor knows; asked once it is loaded.
+  virtual Facts facts() { return {}; }
+  // The bytes that the engine holds of the device's memory, by its own account.
+  virtual std::optional<std::uint64_t> runtime_bytes() { return std::nullopt; }
+  // Where the last inference's time went; nothing unless the job asks for it.
+  virtual std::vector<Layer> layers() { return {}; }
 };
 
 // --- what the one engine of a runner defines ---

@@ -68,7 +68,7 @@ void load(Engine& engine, const Job& job, const Events& events) {
   };
   if (!std::is_permutation(given.begin(), given.end(), names.begin(), names.end()))
     throw bad_job("the job's inputs are " + list(given) + ", the model's " + list(names));
-  events.loaded(read_ms, read_bytes, cache, init_ms);
+  events.loaded(read_ms, read_bytes, cache, init_ms, engine.facts());
 }
 
 // First inference, warm-up and samples; while one of them runs, nothing is written.
@@ -128,7 +128,9 @@ void launch(const std::string& path, double started_ms, const Events& events) {
   measure(*engine, job, events);
   const auto peak = vmhwm_bytes();
   events.environment("after", environment());
-  events.memory(peak);
+  events.memory(peak, engine->runtime_bytes());
+  const auto layers = engine_is("asking for the layers", [&] { return engine->layers(); });
+  if (!layers.empty()) events.layers(layers);
   return_outputs(*engine, job, events);
   events.done();
 }
