@@ -432,5 +432,5 @@ def test_it_is_python_3_8_and_stands_alone(runner):
             imported |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             imported.add(node.module.partition(".")[0])
-    engines = {"numpy", "onnxruntime", "paddle", "paddlelite"}
+    engines = {"numpy", "onnxruntime", "paddle", "paddlelite", "rknnlite"}
     assert imported - engines <= sys.stdlib_module_names

@@ -39,16 +39,29 @@ if TYPE_CHECKING:
         ----------
         roles
             The files that an artifact consists of.
+        backend
+            The one that it has.
+        takes
+            The options that a job may set.
         run
             One inference on the inputs that are set; the only thing that is timed. There from
             ``bind`` on.
         """
 
         roles: tuple[str, ...]
+        backend: str
+        takes: tuple[str, ...]
         run: Callable[[], object]
 
-        def configure(self, job: dict[str, Any]) -> tuple[str, dict[str, str]]:
-            """Take the settings from a job; return the engine's version and what it was set to."""
+        def configure(self, job: dict[str, Any]) -> tuple[str | None, dict[str, str]]:
+            """Take the settings from a job; return the engine's version and what it was set to.
+
+            Without a version, ``told`` has it.
+            """
+
+        @property
+        def told(self) -> dict[str, Any]:
+            """Return more of ``loaded``, where only the predictor knows it: versions."""
 
         def load(self) -> list[str]:
             """Make the predictor from the artifact's files; return its inputs' names."""
@@ -112,7 +125,15 @@ def engine_is(doing: str) -> Iterator[None]:
 # --- engines ---
 
 
-class PaddleInference:
+class OnCpu:
+    """What the engines for the processor have in common."""
+
+    backend = "cpu"
+    takes: tuple[str, ...] = ()
+    told: dict[str, Any] = {}  # noqa: RUF012 - never changed
+
+
+class PaddleInference(OnCpu):
     """Paddle Inference on the CPU.
 
     Only its core extension is loaded: ``import paddle`` brings a whole training framework, which
@@ -200,7 +221,7 @@ class PaddleInference:
         ]
 
 
-class OnnxRuntime:
+class OnnxRuntime(OnCpu):
     """ONNX Runtime on the CPU, inputs and outputs bound: no copy is part of an inference."""
 
     roles: tuple[str, ...] = ("model",)
@@ -243,7 +264,7 @@ class OnnxRuntime:
         return list(zip(names, self.binding.copy_outputs_to_cpu()))
 
 
-class PaddleLite:
+class PaddleLite(OnCpu):
     """Paddle Lite's light API for x86, which runs on one thread and cannot be told otherwise."""
 
     roles: tuple[str, ...] = ("model",)
@@ -289,10 +310,94 @@ class PaddleLite:
         ]
 
 
+class Rknn:
+    """RKNN on Rockchip's NPUs, through RKNN-Toolkit-Lite2.
+
+    Its ``inference`` converts the inputs and hands them over, runs, and copies the outputs: all
+    of it is timed. (The native runner times the run alone.) Names it does not tell: inputs are
+    given in the job's order, which is that of the model that the harness builds.
+    """
+
+    roles: tuple[str, ...] = ("model",)
+    backend = "npu:rknpu"
+    takes: tuple[str, ...] = ("core_mask",)
+    core_masks = ("auto", "0", "1", "2", "0_1", "0_1_2")
+    run: Callable[[], object]
+
+    def __init__(self) -> None:
+        from rknnlite.api import RKNNLite
+
+        self.toolkit = RKNNLite
+
+    def configure(self, job: dict[str, Any]) -> tuple[str | None, dict[str, str]]:
+        from importlib import metadata
+
+        if job["threads"] != 1:
+            raise LaunchError("BadJob", f"{job['threads']} threads: RKNN has none to set")
+        mask = job.get("options", {}).get("core_mask", "auto")
+        if mask not in self.core_masks:
+            raise LaunchError(
+                "BadJob", f"core_mask cannot be {mask!r}: {', '.join(self.core_masks)}"
+            )
+        self.core_mask = getattr(self.toolkit, f"NPU_CORE_{mask.upper()}")
+        self.model = job["files"]["model"]
+        self.names = [spec["name"] for spec in job["inputs"]]
+        self.lite = self.toolkit()
+        return None, {
+            "rknn-toolkit-lite2": metadata.version("rknn-toolkit-lite2"),
+            "core_mask": mask,
+            "timed": "inputs, run and outputs",
+        }
+
+    def load(self) -> list[str]:
+        self.check("load_rknn", self.lite.load_rknn(self.model))
+        self.check("init_runtime", self.lite.init_runtime(core_mask=self.core_mask))
+        return self.names
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The versions of the runtime and of the NPU's driver, of the toolkit's text."""
+        import re
+
+        versions = dict(re.findall(r"(API|DRV): *(.+)", self.lite.get_sdk_version() or ""))
+        known = {"engine_version": versions["API"]} if "API" in versions else {}
+        return {**known, "build": {"driver": versions["DRV"]}} if "DRV" in versions else known
+
+    def bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
+        import numpy as np
+
+        # Images as NHWC, which is what the runtime takes: else the toolkit would transpose them
+        # in every inference.
+        images = [inputs[name].ndim == 4 for name in self.names]  # noqa: PLR2004 - NCHW
+        given = [
+            np.ascontiguousarray(inputs[name].transpose(0, 2, 3, 1)) if image else inputs[name]
+            for name, image in zip(self.names, images)
+        ]
+        formats = ["nhwc" if image else "nchw" for image in images]
+
+        def run() -> None:
+            # Copies, for it writes into the lists that it is given.
+            self.outputs = self.lite.inference(inputs=given[:], data_format=formats[:])
+            if self.outputs is None:
+                raise RuntimeError("inference failed: the launch's log has the toolkit's words")
+
+        self.run = run
+
+    def fetch(self) -> list[tuple[str, NDArray[Any]]]:
+        return [("", output) for output in self.outputs]
+
+    @staticmethod
+    def check(call: str, code: int) -> None:
+        """Raise what the toolkit only returns."""
+        if code != 0:
+            raise RuntimeError(f"{call} returned {code}: the launch's log has the toolkit's words")
+
+
 ENGINES: dict[str, type[Engine]] = {
     "paddle-inference": PaddleInference,
     "onnxruntime": OnnxRuntime,
     "paddle-lite": PaddleLite,
+    "rknn": Rknn,
 }
 
 
@@ -575,11 +680,13 @@ def job_faults(job: dict[str, Any]) -> Iterator[str]:
         yield f"this runner keeps protocol {PROTOCOL} with inputs {INPUT_SPEC_VERSION} only"
     if job["engine"] not in ENGINES:
         yield f"unknown engine {job['engine']!r}; there are {', '.join(ENGINES)}"
-    if job["backend"] != "cpu" or job["model_cache"] is not None:
-        yield "this runner has the backend 'cpu' and no model cache"
+    engine = ENGINES[job["engine"]]
+    if job["backend"] != engine.backend or job["model_cache"] is not None:
+        yield f"this runner has the backend '{engine.backend}' and no model cache"
     for option in job.get("options", {}):
-        yield f"this runner has no option {option!r}"
-    for role in ENGINES[job["engine"]].roles:
+        if option not in engine.takes:
+            yield f"this runner has no option {option!r}"
+    for role in engine.roles:
         if role not in job["files"]:
             yield f"{job['engine']} needs the file '{role}'"
     for name in job["files"].values():
@@ -644,7 +751,12 @@ def load(engine: Engine, job: dict[str, Any], events: Events) -> None:
     if sorted(given) != sorted(names):
         raise LaunchError("BadJob", f"the job's inputs are {given}, the model's {names}")
     events.write(
-        "loaded", read_ms=read_ms, read_bytes=read_bytes, page_cache=cache, init_ms=init_ms
+        "loaded",
+        read_ms=read_ms,
+        read_bytes=read_bytes,
+        page_cache=cache,
+        init_ms=init_ms,
+        **engine.told,
     )
 
 
@@ -718,7 +830,7 @@ def launch(path: str, events: Events) -> None:
         runner="python",
         runner_version=RUNNER_VERSION,
         engine=job["engine"],
-        engine_version=text(version, SHORT_TEXT),
+        engine_version=version and text(version, SHORT_TEXT),
         pid=os.getpid(),
         process_ms=started_ms,
         import_ms=import_ms,
