@@ -146,7 +146,7 @@ class OnDevice:
                         f"{output.file}: what was pulled is not what the runner announced"
                     )
                 found.setdefault(output.seed, []).append(values)
-        tolerance = prepared.model.manifest.tolerance["fp32"]
+        tolerance = prepared.model.manifest.tolerance[prepared.case.precision]
         check = outputs.check(found, prepared.reference, tolerance)
         self._checked[digests] = check
         return check

@@ -14,6 +14,7 @@ from harness.models.toolchain import ToolchainError
 from harness.native.build import build as build_runner
 from harness.results.contract import Job
 from harness.results.schema import CaseRecord, Role
+from harness.runner.python import edge_runner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -164,7 +165,8 @@ def _refusals(case: Case, device: Device, model: Model, spec: EngineSpec) -> Ite
         yield f"{device.name} has no backend '{case.backend}' for {case.engine} in its file"
     if lacking := engine.lacks(device.spec, case.backend):
         yield lacking
-    if case.backend != "cpu" and spec.runner is None:
+    in_python = edge_runner.ENGINES.get(case.engine)
+    if spec.runner is None and in_python and in_python.backend != case.backend:
         yield f"the Python runner has no backend '{case.backend}': give a 'runner'"
     if case.model_cache == "kept" and not engine.keeps_models(case.backend):
         yield f"{case.engine} keeps no compiled models for backend '{case.backend}'"

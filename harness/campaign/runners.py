@@ -110,9 +110,9 @@ class NativeRunner(Runner):
     libraries: Mapping[str, Path] = field(default_factory=dict)
 
     def adapt(self, job: Job) -> Job:
-        """See :meth:`Runner.adapt`: ONNX Runtime is loaded by the name of its file."""
-        names = self.libraries
-        library = next((name for name in names if name.startswith("libonnxruntime.so")), None)
+        """See :meth:`Runner.adapt`: these engines are loaded by the name of their file."""
+        loaded = ("libonnxruntime.so", "librknn")
+        library = next((name for name in self.libraries if name.startswith(loaded)), None)
         files = job.files | ({"library": library} if library else {})
         return job.model_copy(update={"files": files})
 

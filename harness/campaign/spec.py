@@ -89,7 +89,9 @@ class Campaign(Spec):
                 "cpus": [None if cpus is None else sorted(set(cpus)) for cpus in block.cpus],
             }
             for cell in product(*axes.values()):
-                case = Case.model_validate(dict(zip(axes, cell, strict=True)))
+                settings = dict(zip(axes, cell, strict=True))
+                precision = ENGINES[str(settings["engine"])].precision
+                case = Case.model_validate(settings | {"precision": precision})
                 found[case] = block.launches or self.launches
         yield from found.items()
 

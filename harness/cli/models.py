@@ -27,7 +27,8 @@ ID_LENGTH = 12
     epilog="""\b
 Examples:
   harness models list
-  harness models build                                  everything, of all models
+  harness models build                                  everything but RKNN, of all models
+  harness models build ppocr_v4_cls --target rk3588
   harness models build ppocr_v4_cls --format nb --target arm
   harness models show ppocr_v4_cls
 """
@@ -73,10 +74,14 @@ Examples:
 @click.option(
     "--format",
     "artifact_format",
-    type=click.Choice(["pdmodel", "onnx", "nb", "reference", "calibration"]),
+    type=click.Choice(["pdmodel", "onnx", "nb", "rknn", "reference", "calibration"]),
     help="Only this format.",
 )
-@click.option("--target", type=click.Choice(["x86", "arm"]), help="Only .nb files for this target.")
+@click.option(
+    "--target",
+    type=click.Choice(["x86", "arm", "rk3562", "rk3566", "rk3568", "rk3576", "rk3588"]),
+    help="Only .nb files for this processor, or .rknn files for this chip.",
+)
 @as_json
 @click.pass_context
 def build(
@@ -87,21 +92,22 @@ def build(
     *,
     as_json: bool,
 ) -> None:
-    """Build artifacts: without options everything, of all models.
+    """Build artifacts: without options everything but .rknn files, of all models.
 
-    What is built already, of the same inputs with the same tools, is left as it is. The first
-    build makes the toolchain environments.
+    Those are for one chip, and their toolkit is a download of its own: ask for them with --format
+    or --target. What is built already, of the same inputs with the same tools, is left as it is.
+    The first build makes the toolchain environments.
     """
     from rich.table import Table
 
     from harness.cli.terminal import console, steps
     from harness.errors import SpecificationError
+    from harness.models.build import TARGETS, find, targets
     from harness.models.build import build as build_artifact
-    from harness.models.build import find, targets
     from harness.models.manifest import load_model, load_models
 
-    if target and artifact_format not in (None, "nb"):
-        raise click.UsageError(f"--target is for .nb files, not for {artifact_format}")
+    if target and artifact_format and target not in TARGETS[artifact_format]:
+        raise click.UsageError(f"{artifact_format} is not built for --target {target}")
     workspace = workspace_of(ctx)
     chosen = [load_model(workspace, name) for name in names] or load_models(workspace).values()
     wanted = [
@@ -109,7 +115,9 @@ def build(
         for model in chosen
         for kind, places in targets(model).items()
         for place in places
-        if artifact_format in (None, kind) and target in (None, place)
+        if artifact_format in (None, kind)
+        and target in (None, place)
+        and (kind != "rknn" or artifact_format or target)
     ]
     if not wanted:
         raise SpecificationError("none of these models has such artifacts")

@@ -56,7 +56,7 @@ A device then names it in its file:
 )
 @click.argument("tool", type=click.Choice(["edge-runner", "benchmark_bin"]))
 @click.argument("program", metavar="FILE", type=click.Path(path_type=Path))
-@click.option("--engine", type=click.Choice(["paddle-lite", "onnxruntime"]), required=True)
+@click.option("--engine", type=click.Choice(["paddle-lite", "onnxruntime", "rknn"]), required=True)
 @click.option("--abi", type=click.Choice(ABIS), required=True, help="What it is built for.")
 @click.option(
     "--lib",

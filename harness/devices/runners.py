@@ -93,7 +93,7 @@ class RunnerSpec(Spec):
 
     description: str = ""
     tool: Literal["edge-runner", "benchmark_bin"]
-    engine: Literal["paddle-lite", "onnxruntime"]
+    engine: Literal["paddle-lite", "onnxruntime", "rknn"]
     engine_version: Annotated[str, StringConstraints(max_length=100)] | None = None
     abi: ABI
     program: Digest

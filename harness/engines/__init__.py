@@ -5,13 +5,15 @@ from harness.engines.calibration import CALIBRATION
 from harness.engines.onnxruntime import ONNXRUNTIME
 from harness.engines.paddle_inference import PADDLE_INFERENCE
 from harness.engines.paddle_lite import PADDLE_LITE
+from harness.engines.rknn import RKNN
 from harness.errors import SpecificationError
 from harness.yamlfile import nearest
 
 __all__ = ["ENGINES", "Engine", "get"]
 
 ENGINES = {
-    engine.name: engine for engine in (PADDLE_LITE, PADDLE_INFERENCE, ONNXRUNTIME, CALIBRATION)
+    engine.name: engine
+    for engine in (PADDLE_LITE, PADDLE_INFERENCE, ONNXRUNTIME, RKNN, CALIBRATION)
 }
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.devices.inventory import DeviceSpec
+    from harness.results.schema import Precision
 
 __all__ = ["Engine"]
 
@@ -23,11 +24,14 @@ class Engine:
     name
         As campaigns and inventory write it.
     format
-        Of the artifacts that it loads: ``nb``, ``pdmodel``, ``onnx`` or ``calibration``.
+        Of the artifacts that it loads: ``nb``, ``pdmodel``, ``onnx``, ``rknn`` or ``calibration``.
+    precision
+        What it computes in.
     """
 
     name: str
     format: str
+    precision: Precision = "fp32"
 
     def lacks(self, device: DeviceSpec, backend: str) -> str | None:
         """Say why a backend of a device cannot be measured with it at all, or return none."""

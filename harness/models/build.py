@@ -50,6 +50,7 @@ TARGETS = {
     "pdmodel": ("any",),
     "onnx": ("any",),
     "nb": ("x86", "arm"),
+    "rknn": ("rk3562", "rk3566", "rk3568", "rk3576", "rk3588"),
     "reference": ("any",),
     "calibration": ("any",),
 }
@@ -61,6 +62,7 @@ _ROLES = {
     "pdmodel": {"model": "model.pdmodel", "params": "model.pdiparams"},
     "onnx": {"model": "model.onnx"},
     "nb": {"model": "model.nb"},
+    "rknn": {"model": "model.rknn"},
     "reference": {"outputs": "outputs.npz"},
     "calibration": {"model": "model.json"},
 }
@@ -141,11 +143,11 @@ def build(
     Parameters
     ----------
     artifact_format
-        ``pdmodel``, ``onnx``, ``nb`` or ``reference`` (outputs to check others against); for a
-        calibration model ``calibration`` alone.
+        ``pdmodel``, ``onnx``, ``nb``, ``rknn`` (in fp16) or ``reference`` (outputs to check others
+        against); for a calibration model ``calibration`` alone.
     target
-        ``x86`` or ``arm`` for ``nb``, or an NPU and its processor (``rockchip_npu,arm``); ``any``
-        for the others.
+        ``x86`` or ``arm`` for ``nb``, or an NPU and its processor (``rockchip_npu,arm``); the chip
+        for ``rknn``; ``any`` for the others.
 
     Raises
     ------
@@ -213,8 +215,13 @@ def _recipe(model: Model, artifact_format: str, target: str) -> _Recipe:
     paddle = environments.get("paddle")
     if artifact_format == "nb":
         return _Recipe("nb", target, "opt", paddle, {"target": target}, exported)
-    if artifact_format == "onnx":
-        return _Recipe("onnx", "any", "to_onnx", paddle, {"opset": ONNX_OPSET}, exported)
+    if artifact_format in ("onnx", "rknn"):
+        onnx = _Recipe("onnx", "any", "to_onnx", paddle, {"opset": ONNX_OPSET}, exported)
+        if artifact_format == "onnx":
+            return onnx
+        toolkit = environments.get("rknn")
+        request = {"target": target, "precision": "fp16", "inputs": _inputs(model)}
+        return _Recipe("rknn", target, "to_rknn", toolkit, request, onnx)
     if artifact_format == "reference":
         # Not the runner's content, which makes the inputs: the version stands for what they are.
         options = {

@@ -60,4 +60,4 @@ def test_an_unknown_model_offers_the_nearest(cli, network, command):
 def test_a_target_for_a_format_without_one_is_a_usage_error(cli, network):
     said = cli("models", "build", "--format", "onnx", "--target", "arm")
     assert said.code == 2
-    assert "--target is for .nb files, not for onnx" in said.err
+    assert "onnx is not built for --target arm" in said.err

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import harness
+from harness.analysis.outputs import check
 from harness.models import environments
 from harness.models.build import build, reference
 from harness.models.manifest import Manifest, Model, load_model
@@ -51,6 +52,23 @@ np.save(sys.argv[3], session.run(None, {name: np.load(sys.argv[2])})[0])
 """,
     ),
 }
+
+
+# The toolkit's simulator computes what the NPU would; it runs only what it has just built.
+SIMULATOR = """
+import json, runpy, sys, numpy as np
+request, npy, out = sys.argv[1:]
+stage = runpy.run_path("to_rknn.py")
+sys.meta_path.append(stage["NoTorch"]())
+from rknn.api import RKNN
+toolkit = RKNN()
+toolkit.config(target_platform=json.loads(request)["target"])
+(spec,) = json.loads(request)["inputs"]
+toolkit.load_onnx("model.onnx", [spec["name"]], [spec["shape"]])
+toolkit.build(do_quantization=False)
+toolkit.init_runtime()
+np.save(out, [toolkit.inference([x], data_format=["nchw"])[0] for x in np.load(npy)])
+"""
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +124,45 @@ def test_what_is_built_computes_the_reference_outputs(
         assert error(seed, seed) < tolerance / 10
         # A runner that swaps its inputs must fail, and by far.
         assert all(error(seed, other) > 10 * tolerance for other in expected if other != seed)
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v1_025_96", "ppocr_v4_cls"])
+def test_the_simulator_computes_the_reference_outputs_in_fp16(name, tmp_path, make_input):
+    model = load_model(REPOSITORY, name)
+    artifact = build(model, "rknn", "rk3588", progress=print)
+    assert artifact.path("model").read_bytes()[:4] == b"RKNN"
+    spec = model.manifest.inputs[0].model_dump(mode="json")
+    seeds = model.manifest.check_seeds
+    (tmp_path / "model.onnx").symlink_to(build(model, "onnx", progress=print).path("model"))
+    (tmp_path / "to_rknn.py").symlink_to(STAGES / "to_rknn.py")
+    np.save(tmp_path / "in.npy", [make_input(spec, seed, 0) for seed in seeds])
+    python = environments.python("rknn", print)
+    request = json.dumps({"target": "rk3588", "inputs": [spec]})
+    command = [python, "-c", SIMULATOR, request, "in.npy", "out.npy"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    computed = dict(zip(seeds, np.load(tmp_path / "out.npy"), strict=True))
+    outputs = {seed: [computed[seed]] for seed in seeds}
+    expected = reference(model, progress=print)
+    assert check(outputs, expected, model.manifest.tolerance["fp16"]).passed
+    # Half precision shows: it would not pass for fp32.
+    assert not check(outputs, expected, model.manifest.tolerance["fp32"]).passed
+
+
+def test_a_chip_without_half_precision_is_one_line(tmp_path):
+    python = str(environments.python("rknn", print))
+    onnx = build(load_model(REPOSITORY, "ppocr_v4_cls"), "onnx", progress=print)
+    (tmp_path / "model.onnx").symlink_to(onnx.path("model"))
+    request = {
+        "target": "rv1106",
+        "precision": "fp16",
+        "inputs": [{"name": "x", "shape": [1, 3, 48, 192]}],
+    }
+    with pytest.raises(ToolchainError, match=r"rv1106.* not support do_quantization = False"):
+        run(
+            [python, "-I", str(STAGES / "to_rknn.py"), json.dumps(request)],
+            name="net rknn rv1106",
+            folder=tmp_path,
+        )
 
 
 def test_the_same_weights_come_from_the_same_seed(own_artifacts):

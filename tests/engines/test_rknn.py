@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from harness.devices.inventory import DeviceSpec
+from harness.engines import get
+
+ENGINE = get("rknn")
+
+
+def device(soc):
+    return DeviceSpec(transport="ssh", address="board", abi="arm64-linux", soc=soc)
+
+
+@pytest.mark.parametrize(
+    ("soc", "target"),
+    [
+        ("rk3588", "rk3588"),
+        ("rockchip,rk3588s", "rk3588"),  # as a device tree says it
+        ("Rockchip RK3566", "rk3566"),
+        ("RK3568B2", "rk3568"),
+    ],
+)
+def test_an_artifact_is_built_for_the_devices_chip(soc, target):
+    assert ENGINE.lacks(device(soc), "npu:rknpu") is None
+    assert ENGINE.target(device(soc)) == target
+
+
+@pytest.mark.parametrize(
+    ("soc", "said"),
+    [
+        (None, "soc says nothing"),
+        ("bcm2712", "soc says 'bcm2712'"),
+        ("rk3399", "soc says 'rk3399'"),
+        ("rockchip,rv1106", "the small runtime of rv1106 (librknnmrt.so)"),
+    ],
+)
+def test_a_chip_that_it_does_not_measure_on(soc, said):
+    assert said in ENGINE.lacks(device(soc), "npu:rknpu")
+
+
+def test_it_does_not_measure_on_the_processor():
+    assert ENGINE.lacks(device("rk3588"), "cpu") == "rknn measures on 'npu:rknpu' only"
+
+
+MODEL = """\
+title: small
+licence: Apache-2.0
+source: {kind: paddle.vision, function: mobilenet_v1}
+inputs: [{name: x, shape: [1, 3, 32, 32]}]
+"""
+CAMPAIGN = """\
+matrix:
+  - {models: [small], devices: [known, other], engines: [rknn], backends: ["npu:rknpu"]}
+"""
+
+
+def test_a_plan_refuses_the_device_that_it_cannot_measure_and_keeps_the_others(workspace, cli):
+    (workspace.models / "small.yaml").write_text(MODEL)
+    for name, soc in (("known", "rk3588"), ("other", "bcm2712")):
+        device = f"transport: local\nabi: x86_64-linux\nsoc: {soc}\n"
+        engine = "engines: {rknn: {python: p, backends: {'npu:rknpu': {}}}}\n"
+        (workspace.devices / f"{name}.yaml").write_text(device + engine)
+    (workspace.campaigns / "npu.yaml").write_text(CAMPAIGN)
+    said = cli("plan", workspace.campaigns / "npu.yaml", "--json")
+    known, other = json.loads(said.out)["cases"]
+    assert known["refused"] is None
+    assert (known["backend"], known["precision"]) == ("npu:rknpu", "fp16")
+    assert "soc says 'bcm2712'" in other["refused"]
