@@ -1,10 +1,17 @@
-"""Figures beside their bounds: collected by the benchmarks, printed at the end of the run."""
+"""An emulated board; and figures beside their bounds, which are printed at the end of the run."""
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+
+from harness.devices.emulated.board import Board
+from harness.workspace import Workspace
+
+REPOSITORY = Path(__file__).parent.parent
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,23 @@ def within(record):
         record(Figure(name, value, f"within 1 ± {margin:g}", kept, how))
 
     return measured
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    """A copy of this repository's devices and models."""
+    for folder in ("devices", "models"):
+        shutil.copytree(REPOSITORY / folder, tmp_path / folder)
+    return Workspace(tmp_path)
+
+
+@pytest.fixture
+def board(workspace):
+    """The emulated board, booted."""
+    board = Board(workspace, "qemu-arm64")
+    board.up(print)  # builds the image where there is none
+    yield board
+    board.down()
 
 
 def pytest_terminal_summary(terminalreporter, config):

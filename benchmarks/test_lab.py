@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from harness.campaign.launch import Launcher
-from harness.devices.emulated.board import Board
 from harness.native.supervisor import supervisor
 from harness.results.contract import Job
 from harness.transport.ssh import SshTransport
-from harness.workspace import Workspace
 
-REPOSITORY = Path(__file__).parent.parent
 MB = 1e6
 
 CAMPAIGN = """
@@ -33,30 +28,12 @@ launches: 3
 # The command line, and at its end the peak of its own resident set.
 CONTROLLER = """
 import sys
-from pathlib import Path
 from harness.cli.app import main
 try:
     main()
 finally:
     print(Path("/proc/self/status").read_text(), file=sys.stderr)
 """
-
-
-@pytest.fixture
-def workspace(tmp_path):
-    for folder in ("devices", "models"):
-        shutil.copytree(REPOSITORY / folder, tmp_path / folder)
-    (tmp_path / "campaigns").mkdir()
-    (tmp_path / "campaigns" / "c.yaml").write_text(CAMPAIGN)
-    return Workspace(tmp_path)
-
-
-@pytest.fixture
-def board(workspace):
-    board = Board(workspace, "qemu-arm64")
-    board.up(print)  # builds the image where there is none
-    yield board
-    board.down()
 
 
 def test_boot(board, benchmark, at_most):
@@ -75,6 +52,8 @@ def test_boot(board, benchmark, at_most):
 
 @pytest.mark.usefixtures("board")
 def test_controller_memory(workspace, at_most):
+    (workspace.root / "campaigns").mkdir()
+    (workspace.root / "campaigns" / "c.yaml").write_text(CAMPAIGN)
     done = subprocess.run(
         [sys.executable, "-c", CONTROLLER, "run", "campaigns/c.yaml"],
         cwd=workspace.root,

@@ -65,7 +65,8 @@ def supervisor(tmp_path_factory) -> Path:
     if compiler is None:
         return build_supervisor(f"{platform.machine()}-linux", print)
     program = tmp_path_factory.mktemp("supervisor") / "edge-supervisor"
-    sources = (REPOSITORY / "harness/runner/native/supervisor").glob("*.cc")
+    native = REPOSITORY / "harness/runner/native"
+    sources = [*native.glob("supervisor/*.cc"), native / "core/sha256.cpp"]
     flags = ["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-fno-exceptions", "-fno-rtti"]
     subprocess.run([compiler, *flags, *sources, "-o", program], check=True)
     return program

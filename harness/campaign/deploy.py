@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.devices.store import DeviceStore
+from harness.devices.supervisor import DeviceSupervisor
 from harness.errors import SpecificationError
 from harness.models import build
+from harness.native.supervisor import supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +56,8 @@ def push(
         raise SpecificationError(f"{model.name} for {engine.name} on {device.name}: {refused}")
     progress(f"pushing {model.name} for {engine.name} to {device.name}")
     hashes = {path.name: artifact.record.files[path.name] for path in local.values()}
-    paths = DeviceStore(transport, device.workdir).ensure(
-        {digest: artifact.folder / name for name, digest in hashes.items()}
-    )
+    program = supervisor(device.spec.abi, progress)
+    on_device = DeviceSupervisor(transport, device.workdir, program)
+    store = DeviceStore(on_device, limit_mb=device.spec.store_limit_mb)
+    paths = store.ensure({digest: artifact.folder / name for name, digest in hashes.items()})
     return artifact, {name: paths[digest] for name, digest in hashes.items()}

@@ -270,7 +270,6 @@ class Execution:
                 if not check.passed:
                     status, reason = Status.INVALID, f"wrong outputs: {check.reason}"
         except TransportError as error:
-            device.forget_deployed()
             status, category, reason = Status.FAILED, _category(error), error.message
         return Launch(
             id=f"{self._run.id}-{slot.case_id}-{slot.slot}-{attempt}",

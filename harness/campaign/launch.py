@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,8 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from harness.campaign.patience import Patience
-from harness.devices.store import DeviceStore
-from harness.hashing import sha256_of
+from harness.devices.supervisor import CANNOT_PREPARE, DeviceSupervisor, said
 from harness.results.contract import MAX_EVENTS_BYTES
 from harness.results.supervision import (
     MAX_RECORD_BYTES,
@@ -41,8 +39,6 @@ RECONNECT_S: Final = 60.0
 HANGING_S: Final = 30.0  # after its time limit: the supervisor takes 10 s to give up
 
 _BUSY = 75
-_CANNOT_PREPARE = 98
-_CANNOT_RUN = {126, 127}
 _SIGNAL_BASE = 128
 _KILLED = 137
 
@@ -172,6 +168,11 @@ class Launcher:
     patience
         With the device's link. Where it is given up, the launch goes on; running it again
         collects it.
+
+    Attributes
+    ----------
+    supervisor
+        On the device.
     """
 
     def __init__(
@@ -184,13 +185,10 @@ class Launcher:
         patience: Patience | None = None,
     ) -> None:
         self.patience = patience or Patience(RECONNECT_S)
+        self.supervisor = DeviceSupervisor(transport, workdir, supervisor)
         self._transport = transport
-        self._base = f"{workdir}/launches"
-        self._store = DeviceStore(transport, workdir)
-        self._local = supervisor
+        self._base = self.supervisor.launches
         self._lock = lock
-        self._program: str | None = None
-        self._deploying = threading.Lock()
         self._unended: str | None = None  # as far as is known
         self._unforgotten: set[str] = set()
 
@@ -325,38 +323,21 @@ class Launcher:
         raise self._refused(answer)
 
     def _refused(self, answer: Completed) -> TransportError:
-        said = answer.stderr.decode(errors="replace").strip()[:300]
-        said = said.removeprefix("edge-supervisor: ")
         if answer.returncode == _BUSY:
-            return DeviceBusyError(said, hint="wait for that launch, or end it")
-        if answer.returncode == _CANNOT_PREPARE:
-            return TransferError(f"{self._base}: a launch could not be prepared: {said}")
-        return TransferError(
-            f"the device did not run the supervisor (exit {answer.returncode}): {said}",
-            hint="is its ABI right, and may programs be run from its workdir?",
-        )
+            return DeviceBusyError(said(answer), hint="wait for that launch, or end it")
+        if answer.returncode == CANNOT_PREPARE:
+            return TransferError(f"{self._base}: a launch could not be prepared: {said(answer)}")
+        return self.supervisor.not_run(answer)
 
     def _call(
         self, verb: str, arguments: Sequence[str], *, stdin: bytes = b"", wait: float = 0.0
     ) -> Completed:
-        for last in (False, True):
-            answer = self._transport.run(
-                [self._deployed(), verb, *arguments],
-                stdin=stdin,
-                timeout=wait + SLACK_S,
-                output_limit=MAX_EVENTS_BYTES + LOG_LIMIT + MAX_RECORD_BYTES + 200,
-            )
-            if answer.returncode not in _CANNOT_RUN or last:
-                break
-            self._program = None  # it is gone: a restarted device had it in memory only
-        return answer
-
-    def _deployed(self) -> str:
-        with self._deploying:
-            if self._program is None:
-                digest = sha256_of(self._local)
-                self._program = self._store.ensure({digest: self._local})[digest]
-            return self._program
+        return self.supervisor.call(
+            [verb, *arguments],
+            stdin=stdin,
+            timeout=wait + SLACK_S,
+            output_limit=MAX_EVENTS_BYTES + LOG_LIMIT + MAX_RECORD_BYTES + 200,
+        )
 
 
 def _ended(stream: _Stream, *, collected: bool) -> Ended:

@@ -49,30 +49,33 @@ class OnDevice:
         self.device = device
         self.launcher = launcher
         self._transport = transport
-        self._store = DeviceStore(transport, device.workdir)
+        self._store = DeviceStore(launcher.supervisor, limit_mb=device.spec.store_limit_mb)
         self._drivers = drivers
         self._caches: set[str] = set()
-        self._deployed: dict[str, dict[str, str]] = {}
+        self._sizes: dict[str, int] = {}
+        self._hashes: dict[str, dict[str, str]] = {}
         self._checked: dict[tuple[str, ...], OutputCheck] = {}
 
     def deploy(self, prepared: Prepared, job: Job) -> dict[str, str]:
         """Push what is missing; return the links of a launch's folder: name to path there."""
-        case_id = prepared.case.id
-        if case_id not in self._deployed:
-            artifact = prepared.artifact
-            hashes = {name: artifact.record.files[name] for name in artifact.roles.values()}
-            sources = {digest: artifact.folder / name for name, digest in hashes.items()}
-            with prepared.runner.files(job) as runner_files:
-                for name, path in runner_files.items():
-                    hashes[name] = sha256_of(path)
-                    sources[hashes[name]] = path
-                paths = self._store.ensure(sources)
-            self._deployed[case_id] = {name: paths[digest] for name, digest in hashes.items()}
-        return self._deployed[case_id]
+        hashes = self._hashes.get(prepared.case.id)
+        if hashes is None or self._store.missing(
+            {each: self._sizes[each] for each in hashes.values()}
+        ):
+            hashes = self._hashes[prepared.case.id] = self._ensure(prepared, job)
+        return {name: self._store.path(digest) for name, digest in hashes.items()}
 
-    def forget_deployed(self) -> None:
-        """Look again what is there: a device that was lost may have been restarted."""
-        self._deployed.clear()
+    def _ensure(self, prepared: Prepared, job: Job) -> dict[str, str]:
+        artifact = prepared.artifact
+        hashes = {name: artifact.record.files[name] for name in artifact.roles.values()}
+        sources = {digest: artifact.folder / name for name, digest in hashes.items()}
+        with prepared.runner.files(job) as runner_files:
+            for name, path in runner_files.items():
+                hashes[name] = sha256_of(path)
+                sources[hashes[name]] = path
+            self._store.ensure(sources)
+            self._sizes.update({digest: path.stat().st_size for digest, path in sources.items()})
+        return hashes
 
     def model_cache(self, prepared: Prepared, links: Mapping[str, str]) -> str:
         """Return the folder there for what an engine compiles of a case's model.

@@ -129,6 +129,9 @@ class DeviceSpec(Spec):
         A folder on the device for pushed files and launches; by default ``/tmp/edge-harness``,
         on Android ``/data/local/tmp/edge-harness``, and on this machine a folder in the user's
         cache.
+    store_limit_mb
+        Megabytes of pushed files that are kept there; by default 2000, or half of what its disk
+        has for them where that is less.
     """
 
     description: str = ""
@@ -144,6 +147,7 @@ class DeviceSpec(Spec):
     device_class: Name | None = Field(default=None, alias="class")
     host: Name | None = None
     workdir: Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9._/-]*$")] | None = None
+    store_limit_mb: Annotated[int, Field(ge=0)] | None = None
     engines: dict[Name, EngineSpec] = Field(default_factory=dict)
 
     @field_validator("device_class")

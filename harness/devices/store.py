@@ -1,36 +1,28 @@
-"""Pushed files on a device, each under the hash of its content."""
+"""Pushed files on a device, each under the hash of its content; kept by the supervisor there."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from harness.devices.sending import Gzipped, Link, gain_below
+from harness.devices.supervisor import CANNOT_PREPARE, no_room, said
 from harness.transport.base import Completed, TransferError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from harness.transport.base import Transport
+    from harness.devices.supervisor import DeviceSupervisor
 
 __all__ = ["DeviceStore"]
 
 SLOWEST_BYTES_PER_S = 250_000
 _ATTEMPTS = 2
 
-# Only verified content gets its final name; the size tells a file that a crash cut off.
-_LOOK = """\
-mkdir -p "$1" && cd "$1" && rm -f ./*.partial || exit 1
-shift
-while [ $# -gt 0 ]; do
-  size=$(stat -c %s "$1" 2>/dev/null || wc -c <"$1" 2>/dev/null)
-  [ "$size" = "$2" ] || echo "$1"
-  shift 2
-done"""
-
-_ACCEPT = """\
-sum=$(sha256sum <"$1") || exit 1
-sum=${sum%% *}
-if [ "$sum" = "$3" ]; then mv -f "$1" "$2"; else echo "$sum"; rm -f "$1"; fi"""
+_WRONG_CONTENT: Final = 65
+_NO_GZIP: Final = 69
+_NO_ROOM: Final = 73
+_CUT_SHORT: Final = 74
 
 
 class DeviceStore:
@@ -38,15 +30,45 @@ class DeviceStore:
 
     Parameters
     ----------
-    transport
-        To the device.
-    workdir
-        The device's folder for pushed files and launches.
+    supervisor
+        On the device; it verifies what arrives, and removes what was not used for longest.
+    limit_mb
+        Megabytes above which it does; without it the supervisor decides by the device's disk.
     """
 
-    def __init__(self, transport: Transport, workdir: str) -> None:
-        self._transport = transport
-        self._folder = f"{workdir}/store"
+    def __init__(self, supervisor: DeviceSupervisor, *, limit_mb: int | None = None) -> None:
+        self._supervisor = supervisor
+        self._folder = supervisor.store
+        self._limit = [] if limit_mb is None else ["--limit", str(limit_mb)]
+        self._link = Link()
+        self._unpacks = True
+
+    def missing(self, sizes: Mapping[str, int]) -> set[str]:
+        """Return which files the device does not have, in one round trip.
+
+        Room is made for those, and the others stay there for an hour at least.
+
+        Parameters
+        ----------
+        sizes
+            SHA-256 of the content (hexadecimal) to bytes.
+
+        Raises
+        ------
+        TransferError
+            The device has no room for them, or may not be written to.
+        TransportError
+            As for :meth:`harness.transport.base.Transport.run`.
+        """
+        needed = {self._supervisor.digest: self._supervisor.size, **sizes}
+        words = [word for digest, size in needed.items() for word in (digest, str(size))]
+        launches = ["--launches", self._supervisor.launches]
+        answer = self._supervisor.call(
+            ["store", "look", self._folder, *self._limit, *launches, *words]
+        )
+        if answer.returncode != 0:
+            raise self._refused(answer)
+        return set(answer.text.split()) & set(sizes)
 
     def ensure(self, files: Mapping[str, Path]) -> dict[str, str]:
         """Push the files that the device does not have; return where each is there.
@@ -69,47 +91,42 @@ class DeviceStore:
             As for :meth:`harness.transport.base.Transport.run`.
         """
         sizes = {digest: path.stat().st_size for digest, path in files.items()}
-        pairs = [word for digest, size in sizes.items() for word in (digest, str(size))]
-        looked = self._shell(_LOOK, [self._folder, *pairs])
-        if looked.returncode != 0:
-            raise TransferError(f"{self._folder}: {_last_line(looked)}")
-        for digest in set(looked.text.split()) & set(files):
+        for digest in sorted(self.missing(sizes), key=list(files).index):
             self._push(digest, files[digest], sizes[digest])
-        return {digest: self._path(digest) for digest in files}
+        return {digest: self.path(digest) for digest in files}
 
-    def _push(self, digest: str, source: Path, size: int) -> None:
-        partial = f"{self._path(digest)}.partial"
-        timeout = 30 + size / SLOWEST_BYTES_PER_S
-        arrived = ""
-        for _ in range(_ATTEMPTS):
-            try:
-                self._transport.push(source, partial, timeout=timeout)
-            except TransferError as error:
-                self._shell('rm -f "$1"', [partial])
-                if "No space left" not in error.message:
-                    raise
-                raise TransferError(
-                    f"{source.name} ({size} bytes): the device has no room in {self._folder}",
-                    hint="make room there, or set 'workdir' in the device's file",
-                ) from error
-            accepted = self._shell(_ACCEPT, [partial, self._path(digest), digest], timeout)
-            if accepted.returncode != 0:
-                raise TransferError(f"{source.name}: not verified: {_last_line(accepted)}")
-            arrived = accepted.text.strip()
-            if not arrived:
-                return
-        raise TransferError(
-            f"{source.name}: corrupted in transfer, twice: sent with SHA-256 {digest}, "
-            f"arrived with {arrived[:64]}"
-        )
-
-    def _path(self, digest: str) -> str:
+    def path(self, digest: str) -> str:
+        """Return where a file is on the device."""
         return f"{self._folder}/{digest}"
 
-    def _shell(self, script: str, arguments: Sequence[str], timeout: float = 30.0) -> Completed:
-        return self._transport.run(["sh", "-c", script, "sh", *arguments], timeout=timeout)
+    def _push(self, digest: str, source: Path, size: int) -> None:
+        for _ in range(_ATTEMPTS):
+            answer = self._put(digest, source, size)
+            if answer.returncode == _NO_GZIP:
+                self._unpacks = False
+                answer = self._put(digest, source, size)
+            if answer.returncode == 0:
+                return
+            if answer.returncode not in {_WRONG_CONTENT, _CUT_SHORT}:
+                raise self._refused(answer)
+        raise TransferError(
+            f"{source.name}: corrupted in transfer, twice: sent with SHA-256 {digest}; "
+            f"there: {said(answer)}"
+        )
 
+    def _put(self, digest: str, source: Path, size: int) -> Completed:
+        with source.open("rb") as file:
+            packed = self._unpacks and self._link.bytes_per_s < gain_below(file, size)
+            return self._supervisor.call(
+                ["store", "put", self._folder, digest, str(size), *["--gzip"] * packed],
+                stdin=self._link.measured(Gzipped(file) if packed else file, packed=packed),
+                timeout=30 + size / SLOWEST_BYTES_PER_S,
+            )
 
-def _last_line(completed: Completed) -> str:
-    lines = completed.stderr.decode(errors="replace").strip().splitlines()
-    return lines[-1][:300] if lines else f"exit status {completed.returncode}"
+    def _refused(self, answer: Completed) -> TransferError:
+        why = said(answer)
+        if answer.returncode == _NO_ROOM:
+            return no_room(self._folder, why)
+        if answer.returncode == CANNOT_PREPARE:
+            return TransferError(f"{self._folder}: {why}")
+        return self._supervisor.not_run(answer)

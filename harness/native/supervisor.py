@@ -46,7 +46,8 @@ def recipe(abi: ABI) -> Recipe:
     # is no different.
     target = known.zig_target("musl")
     flags = ["-target", target, *known.flags, *_FLAGS.split()]
-    sources = sorted(p for p in (SOURCES / "supervisor").iterdir() if p.suffix in {".cc", ".h"})
+    own = (path for path in (SOURCES / "supervisor").iterdir() if path.suffix in {".cc", ".h"})
+    sources = [*sorted(own), *sorted(SOURCES.glob("core/sha256.*"))]
     content = hashlib.sha256(f"{environments.get('zig').digest} {flags}".encode())
     for path in sources:
         content.update(f"\0{path.name}\0".encode() + path.read_bytes())
@@ -54,7 +55,7 @@ def recipe(abi: ABI) -> Recipe:
     def compile_into(folder: Path, tools: Tools, progress: Progress) -> None:
         progress(f"compiling {NAME} for {abi} (the first for an ABI takes half a minute)")
         where = [f"ZIG_{scope}_CACHE_DIR={zig_cache()}" for scope in ("GLOBAL", "LOCAL")]
-        units = [str(path) for path in sources if path.suffix == ".cc"]
+        units = [str(path) for path in sources if path.suffix != ".h"]
         command = [str(zig_program(tools)), "c++", *flags, *units, "-o", str(folder / NAME)]
         run(["env", *where, *command], name=f"{NAME} for {abi}", folder=folder)
 

@@ -29,7 +29,8 @@ from harness.transport.shell import CallLine, ShellTransport
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator, Sequence
-    from typing import BinaryIO
+
+    from harness.transport.base import ByteSource
 
 __all__ = ["AdbTransport", "only_serial"]
 
@@ -140,7 +141,7 @@ class AdbTransport(ShellTransport):
     def _execute(
         self,
         argv: Sequence[str],
-        stdin: BinaryIO,
+        stdin: ByteSource,
         out: Callable[[bytes], None],
         err: Callable[[bytes], None],
         timeout: float,
@@ -243,24 +244,32 @@ class AdbTransport(ShellTransport):
                         return
                     reader(chunk)
 
-    def _send_script(self, line: CallLine, stdin: BinaryIO, token: str, deadline: float) -> str:
+    def _send_script(self, line: CallLine, stdin: ByteSource, token: str, deadline: float) -> str:
         """Put a script for an old daemon onto the device, its standard input beside it.
 
         Such a daemon takes no line longer than 4 kB, and no end of an input.
         """
+        base = self._put_script(line, token, deadline)
+        try:
+            with self._server.open(self._serial, b"sync:", deadline) as link:
+                _send_file(link, f"{base}.in", stdin, deadline)
+        except TransferError as error:
+            raise TransferError(f"{self._name}: {error.message}") from error
+        return f"{base}.sh"
+
+    def _put_script(self, line: CallLine, token: str, deadline: float) -> str:
+        """Put the script into the first folder that takes it; return the files' path but ".sh"."""
         refused: TransferError | None = None
         for folder in _SCRATCH:
             base = _base(folder, token)
             content = script(line.mark, line.command, base, token)
-            stdin.seek(0)
             try:
                 with self._server.open(self._serial, b"sync:", deadline) as link:
-                    _send_file(link, f"{base}.in", stdin, deadline)
                     _send_file(link, f"{base}.sh", io.BytesIO(content), deadline)
             except TransferError as error:
                 refused = refused or TransferError(f"{self._name}: {error.message}")
             else:
-                return f"{base}.sh"
+                return base
         assert refused  # noqa: S101 - for the type checker: there are folders
         raise refused
 
@@ -293,7 +302,7 @@ def _base(folder: str, token: str) -> str:
     return f"{folder}/edge-harness-{token}"
 
 
-def _send_file(link: socket.socket, path: str, content: BinaryIO, deadline: float) -> None:
+def _send_file(link: socket.socket, path: str, content: ByteSource, deadline: float) -> None:
     """Write a file over a connection to the sync service (AOSP: ``SYNC.TXT``)."""
     target = f"{path},{0o100600}".encode()
     # A device that refuses the file hangs up, perhaps, but says why before.

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import BinaryIO
+
+    from harness.transport.base import ByteSource
 
 __all__ = ["PacketReader", "ScriptReader", "packets", "script"]
 
@@ -67,7 +68,7 @@ class PacketReader:
             start = end
 
 
-def packets(stdin: BinaryIO) -> Iterator[bytes]:
+def packets(stdin: ByteSource) -> Iterator[bytes]:
     """Give what is sent to the device: the content of a file, then its end."""
     while chunk := stdin.read(_CHUNK):
         yield _HEADER.pack(_STDIN, len(chunk)) + chunk

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from harness.errors import LabError, SpecificationError
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AuthenticationError",
+    "ByteSource",
     "CommandTimeoutError",
     "Completed",
     "ConnectError",
@@ -65,6 +66,13 @@ class TransferError(TransportError):
     """A file could not be moved, or did not arrive as it was sent."""
 
 
+class ByteSource(Protocol):
+    """What a command's standard input comes from: an open file, for example."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most so many bytes, and none only at the end."""
+
+
 @dataclass(frozen=True)
 class Completed:
     """What a command left behind.
@@ -98,7 +106,7 @@ class Transport(abc.ABC):
         self,
         argv: Sequence[str],
         *,
-        stdin: bytes = b"",
+        stdin: bytes | ByteSource = b"",
         timeout: float = DEFAULT_TIMEOUT,
         output_limit: int = DEFAULT_OUTPUT_LIMIT,
     ) -> Completed:
@@ -109,7 +117,8 @@ class Transport(abc.ABC):
         argv
             The program and its arguments; no shell interprets them.
         stdin
-            What it reads; end of file follows.
+            What it reads; end of file follows. A source is read as the command takes it, and
+            not to its end where the command does not.
         timeout
             Seconds until the call gives up. It ends the command where the transport can.
         output_limit

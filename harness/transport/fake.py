@@ -24,10 +24,12 @@ from harness.transport.sink import Capture, receive
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from harness.transport.base import ByteSource
+
 __all__ = ["CORRUPT", "AnswerLost", "Delay", "FakeTransport", "Fault", "FaultyTransport"]
 
 CORRUPT: Final = "corrupt"
-"""The fault of a push or a pull whose last byte arrives changed."""
+"""The fault of a push, a pull or a command's input, whose last byte arrives changed."""
 
 Fault: TypeAlias = "TransportError | AnswerLost | Delay | str"
 
@@ -55,13 +57,13 @@ class FakeTransport(Transport):
         self,
         argv: Sequence[str],
         *,
-        stdin: bytes = b"",
+        stdin: bytes | ByteSource = b"",
         timeout: float = DEFAULT_TIMEOUT,
         output_limit: int = DEFAULT_OUTPUT_LIMIT,
     ) -> Completed:
         """Return the answer, its output bounded as a real transport does."""
         del timeout
-        answer = self._answer(argv, stdin)
+        answer = self._answer(argv, _whole(stdin))
         out, err = Capture(output_limit), Capture(output_limit)
         out(answer.stdout)
         err(answer.stderr)
@@ -131,8 +133,8 @@ class FaultyTransport(Transport):
         - an error: it is raised instead, and nothing is done;
         - :class:`AnswerLost`: it is done, and then the error is raised;
         - :class:`Delay`: it is done, late; where it is too late, a time-out is raised;
-        - :data:`CORRUPT`: the last byte of a pushed or pulled file arrives changed. Commands do
-          not know it: every real transport protects their output itself.
+        - :data:`CORRUPT`: the last byte of a pushed or pulled file, or of a command's input,
+          arrives changed. A command's output does not: every real transport protects it itself.
     wait
         Lets so many seconds pass; a test that gives its own virtual clock here does not sleep.
 
@@ -158,12 +160,14 @@ class FaultyTransport(Transport):
         self,
         argv: Sequence[str],
         *,
-        stdin: bytes = b"",
+        stdin: bytes | ByteSource = b"",
         timeout: float = DEFAULT_TIMEOUT,
         output_limit: int = DEFAULT_OUTPUT_LIMIT,
     ) -> Completed:
         """Run a command, with the fault that is due."""
-        with self._fault("run", tuple(argv), timeout):
+        with self._fault("run", tuple(argv), timeout) as fault:
+            if fault == CORRUPT:
+                stdin = _changed(_whole(stdin))
             return self._inner.run(argv, stdin=stdin, timeout=timeout, output_limit=output_limit)
 
     def push(self, source: Path, target: str, *, timeout: float = DEFAULT_TIMEOUT) -> None:
@@ -175,6 +179,7 @@ class FaultyTransport(Transport):
             with tempfile.TemporaryDirectory() as folder:
                 corrupted = Path(folder, source.name)
                 corrupted.write_bytes(_changed(source.read_bytes()))
+                corrupted.chmod(source.stat().st_mode)
                 self._inner.push(corrupted, target, timeout=timeout)
 
     def pull(
@@ -212,5 +217,9 @@ class FaultyTransport(Transport):
                     raise CommandTimeoutError(f"{method} was not done within {timeout:g} s")
 
 
+def _whole(stdin: bytes | ByteSource) -> bytes:
+    return stdin if isinstance(stdin, bytes) else b"".join(iter(lambda: stdin.read(1 << 16), b""))
+
+
 def _changed(content: bytes) -> bytes:
-    return content[:-1] + bytes([content[-1] ^ 1])
+    return content[:-1] + bytes(last ^ 1 for last in content[-1:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import selectors
 import shutil
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import IO
 
+    from harness.transport.base import ByteSource
+
 __all__ = ["LocalTransport"]
 
 _CHUNK = 1 << 16
@@ -43,7 +46,7 @@ class LocalTransport(Transport):
         self,
         argv: Sequence[str],
         *,
-        stdin: bytes = b"",
+        stdin: bytes | ByteSource = b"",
         timeout: float = DEFAULT_TIMEOUT,
         output_limit: int = DEFAULT_OUTPUT_LIMIT,
     ) -> Completed:
@@ -63,7 +66,8 @@ class LocalTransport(Transport):
         out, err = Capture(output_limit), Capture(output_limit)
         with process:
             try:
-                _communicate(process, stdin, out, err, time.monotonic() + timeout)
+                source = io.BytesIO(stdin) if isinstance(stdin, bytes) else stdin
+                _communicate(process, source, out, err, time.monotonic() + timeout)
             except subprocess.TimeoutExpired:
                 raise CommandTimeoutError(
                     f"'{argv[0]}' was not done within {timeout:g} s on this machine"
@@ -115,11 +119,15 @@ class LocalTransport(Transport):
 
 
 def _communicate(
-    process: subprocess.Popen[bytes], stdin: bytes, out: Capture, err: Capture, deadline: float
+    process: subprocess.Popen[bytes],
+    stdin: ByteSource,
+    out: Capture,
+    err: Capture,
+    deadline: float,
 ) -> None:
     """Feed and drain a process until it ends; ``Popen.communicate`` would keep all output."""
     streams: dict[IO[bytes] | None, Capture] = {process.stdout: out, process.stderr: err}
-    pending = memoryview(stdin)
+    pending = memoryview(b"")
     with selectors.DefaultSelector() as selector:
         for stream in (process.stdout, process.stderr):
             assert stream is not None  # noqa: S101 - for the type checker: they are pipes
@@ -134,15 +142,16 @@ def _communicate(
                 raise subprocess.TimeoutExpired(process.args, 0)
             for key, _ in ready:
                 if key.fileobj is feed:
+                    chunk = pending or memoryview(stdin.read(_CHUNK))
                     try:
-                        pending = pending[os.write(key.fd, pending[:_CHUNK]) :]
-                    except BrokenPipeError:
-                        pending = pending[:0]
-                    if not pending:
+                        pending = chunk[os.write(key.fd, chunk) :]
+                    except BrokenPipeError:  # it wants no more
+                        chunk = memoryview(b"")
+                    if not chunk:
                         selector.unregister(feed)
                         feed.close()
-                elif chunk := os.read(key.fd, _CHUNK):
-                    streams[key.fileobj](chunk)  # type: ignore[index]
+                elif said := os.read(key.fd, _CHUNK):
+                    streams[key.fileobj](said)  # type: ignore[index]
                 else:
                     selector.unregister(key.fileobj)
     process.wait(timeout=max(0.0, deadline - time.monotonic()))

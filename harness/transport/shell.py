@@ -26,7 +26,8 @@ from harness.transport.sink import Capture, receive
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
-    from typing import BinaryIO
+
+    from harness.transport.base import ByteSource
 
 __all__ = ["CallLine", "ShellTransport"]
 
@@ -102,13 +103,14 @@ class ShellTransport(Transport):
         self,
         argv: Sequence[str],
         *,
-        stdin: bytes = b"",
+        stdin: bytes | ByteSource = b"",
         timeout: float = DEFAULT_TIMEOUT,
         output_limit: int = DEFAULT_OUTPUT_LIMIT,
     ) -> Completed:
         """See :meth:`Transport.run`; a command that timed out is killed on the device."""
         out, err = Capture(output_limit), Capture(output_limit)
-        status = self._execute(argv, io.BytesIO(stdin), out, err, timeout)
+        source = io.BytesIO(stdin) if isinstance(stdin, bytes) else stdin
+        status = self._execute(argv, source, out, err, timeout)
         return Completed(status, out.content, err.content, truncated=out.truncated or err.truncated)
 
     def push(self, source: Path, target: str, *, timeout: float = DEFAULT_TIMEOUT) -> None:
@@ -150,7 +152,7 @@ class ShellTransport(Transport):
     def _execute(
         self,
         argv: Sequence[str],
-        stdin: BinaryIO,
+        stdin: ByteSource,
         out: Callable[[bytes], None],
         err: Callable[[bytes], None],
         timeout: float,

@@ -104,7 +104,9 @@ class Bench:
         self.doubles[name] = str(path)
         return name
 
-    def run(self, launches: int = 1, model_caches=("none",), **protocol) -> Run:
+    def run(
+        self, launches: int = 1, model_caches=("none",), name: str = "test-run", **protocol
+    ) -> Run:
         """Return a run with a case for each double; memory passes are asked for."""
         protocol = {"time_limit": 20, "memory_launches": 0} | protocol
         cases = [
@@ -118,7 +120,7 @@ class Bench:
             for model_cache in model_caches
         ]
         run = Run(
-            id="test-run", campaign="test", description="", specification="", seed=7,
+            id=name, campaign="test", description="", specification="", seed=7,
             started=datetime.now(UTC), harness_version="0",
             protocol=Protocol(**protocol), devices=[], models=[],
             cases=cases,

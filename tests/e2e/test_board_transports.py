@@ -10,7 +10,9 @@ from harness.devices.connect import connect
 from harness.devices.inventory import load_device
 from harness.devices.probe import probe
 from harness.devices.store import DeviceStore
+from harness.devices.supervisor import DeviceSupervisor
 from harness.hashing import sha256_of
+from harness.native.supervisor import supervisor
 from harness.transport.base import CommandTimeoutError
 from harness.workspace import Workspace
 
@@ -44,7 +46,9 @@ def test_files_are_stored_and_come_back(transport, device, tmp_path):
     source = tmp_path / "source"
     source.write_bytes(os.urandom(1 << 20))
     digest = sha256_of(source)
-    path = DeviceStore(transport, device.workdir).ensure({digest: source})[digest]
+    program = supervisor(device.spec.abi, print)
+    store = DeviceStore(DeviceSupervisor(transport, device.workdir, program))
+    path = store.ensure({digest: source})[digest]
     transport.pull(path, tmp_path / "back")
     assert sha256_of(tmp_path / "back") == digest
 

@@ -47,11 +47,11 @@ class OnBoard:
     def launch(self, job, files, command, links=()):
         """Push files, and run a launch with them; return its events."""
         digests = {name: sha256_of(path) for name, path in files.items()}
-        store = DeviceStore(self.transport, self.device.workdir)
-        paths = store.ensure({digests[name]: path for name, path in files.items()})
-        every = {name: paths[digest] for name, digest in digests.items()} | dict(links)
         program = supervisor(self.device.spec.abi, print)
         launcher = Launcher(self.transport, self.device.workdir, program)
+        store = DeviceStore(launcher.supervisor)
+        paths = store.ensure({digests[name]: path for name, path in files.items()})
+        every = {name: paths[digest] for name, digest in digests.items()} | dict(links)
         ended = launcher.run(job, every, command)
         launcher.forget([job.launch])
         events = parse_events(ended.events)

@@ -10,8 +10,6 @@ from harness.campaign.launch import Launcher
 from harness.devices.connect import connect
 from harness.devices.emulated.board import Board
 from harness.devices.inventory import load_device
-from harness.devices.store import DeviceStore
-from harness.hashing import sha256_of
 from harness.native.supervisor import supervisor
 from harness.results.contract import Job
 from harness.transport.base import TransferError
@@ -70,10 +68,11 @@ def test_nothing_runs_in_a_noexec_folder_and_the_error_says_so(device, link):
     assert "may programs be run from its workdir?" in caught.value.hint
 
 
-def test_a_file_that_has_no_room_leaves_nothing_there(link, tmp_path):
-    source = tmp_path / "model.onnx"
-    source.write_bytes(bytes(9 << 20))
+def test_a_full_disk_is_told_and_nothing_is_left_there(device, link):
+    link.run(["sh", "-c", "dd if=/dev/zero of=/tmp/full bs=64k 2>/dev/null"], timeout=120)
+    launcher = Launcher(link, WORKDIR, supervisor(device.spec.abi, print))
     with pytest.raises(TransferError, match=f"no room in {WORKDIR}/store") as caught:
-        DeviceStore(link, WORKDIR).ensure({sha256_of(source): source})
+        launcher.living()
     assert "set 'workdir' in the device's file" in caught.value.hint
-    assert link.run(["find", "/tmp", "-type", "f"]).text == ""
+    assert link.run(["find", "/tmp", "-type", "f"]).text == "/tmp/full\n"
+    link.run(["rm", "/tmp/full"])

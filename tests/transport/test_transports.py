@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import time
@@ -54,6 +55,18 @@ def test_a_signal_n_gives_128_plus_n(device):
 
 def test_a_command_need_not_read_its_input(device):
     assert device.run(["true"], stdin=bytes(8 << 20)).returncode == 0
+
+
+@pytest.mark.parametrize("piece", [1 << 10, 100_001])
+def test_input_may_come_piece_by_piece(device, piece):
+    content = os.urandom(3_000_000)
+
+    class Pieces(io.BytesIO):
+        def read(self, size):
+            return super().read(min(size, piece))
+
+    answer = device.run(["sh", "-c", "cat"], stdin=Pieces(content), output_limit=4_000_000)
+    assert answer.stdout == content
 
 
 def test_a_hundred_megabytes_of_output_are_bounded(device):

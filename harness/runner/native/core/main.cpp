@@ -107,7 +107,9 @@ void return_outputs(Engine& engine, const Job& job, const Events& events) {
       const auto path =
           "output-" + std::to_string(seed) + "-" + std::to_string(index) + ".bin";
       write_file(path, output.data, output.bytes);
-      events.outputs(seed, index, output, sha256(output.data, output.bytes), path);
+      Sha256 digest;
+      digest.add(output.data, output.bytes);
+      events.outputs(seed, index, output, digest.text(), path);
     }
   }
 }

@@ -1,12 +1,11 @@
-#include "core/sha256.h"
+#include "sha256.h"
 
-#include <cstdint>
-#include <cstring>
+#include <string.h>
 
 namespace edge {
 namespace {
 
-constexpr std::uint32_t kRound[64] = {
+constexpr uint32_t kRound[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
     0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
     0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
@@ -17,14 +16,14 @@ constexpr std::uint32_t kRound[64] = {
     0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2,
 };
 
-std::uint32_t rotated(std::uint32_t x, int by) { return (x >> by) | (x << (32 - by)); }
+uint32_t rotated(uint32_t x, int by) { return (x >> by) | (x << (32 - by)); }
 
-void absorb(std::uint32_t (&state)[8], const unsigned char* block) {
-  std::uint32_t w[64];
+void absorb(uint32_t (&state)[8], const unsigned char* block) {
+  uint32_t w[64];
   for (int i = 0; i < 16; ++i)
-    w[i] = static_cast<std::uint32_t>(block[4 * i]) << 24 |
-           static_cast<std::uint32_t>(block[4 * i + 1]) << 16 |
-           static_cast<std::uint32_t>(block[4 * i + 2]) << 8 | block[4 * i + 3];
+    w[i] = static_cast<uint32_t>(block[4 * i]) << 24 |
+           static_cast<uint32_t>(block[4 * i + 1]) << 16 |
+           static_cast<uint32_t>(block[4 * i + 2]) << 8 | block[4 * i + 3];
   for (int i = 16; i < 64; ++i) {
     const auto s0 = rotated(w[i - 15], 7) ^ rotated(w[i - 15], 18) ^ (w[i - 15] >> 3);
     const auto s1 = rotated(w[i - 2], 17) ^ rotated(w[i - 2], 19) ^ (w[i - 2] >> 10);
@@ -38,32 +37,42 @@ void absorb(std::uint32_t (&state)[8], const unsigned char* block) {
         (rotated(a, 2) ^ rotated(a, 13) ^ rotated(a, 22)) + ((a & b) ^ (a & c) ^ (b & c));
     h = g, g = f, f = e, e = d + t1, d = c, c = b, b = a, a = t1 + t2;
   }
-  const std::uint32_t last[8] = {a, b, c, d, e, f, g, h};
+  const uint32_t last[8] = {a, b, c, d, e, f, g, h};
   for (int i = 0; i < 8; ++i) state[i] += last[i];
 }
 
 }  // namespace
 
-std::string sha256(const void* data, std::size_t size) {
-  std::uint32_t state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
-                            0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+void Sha256::add(const void* data, size_t size) {
   const auto* bytes = static_cast<const unsigned char*>(data);
-  std::size_t left = size;
-  for (; left >= 64; left -= 64, bytes += 64) absorb(state, bytes);
-  // The rest, a one bit, zeros, and the length in bits.
-  unsigned char tail[128] = {};
-  if (left > 0) std::memcpy(tail, bytes, left);
-  tail[left] = 0x80;
-  const std::size_t length = left < 56 ? 64 : 128;
-  const std::uint64_t bits = static_cast<std::uint64_t>(size) * 8;
-  for (int i = 0; i < 8; ++i)
-    tail[length - 1 - static_cast<std::size_t>(i)] = static_cast<unsigned char>(bits >> (8 * i));
-  absorb(state, tail);
-  if (length == 128) absorb(state, tail + 64);
-  std::string text;
-  for (const auto word : state)
-    for (int shift = 28; shift >= 0; shift -= 4) text += "0123456789abcdef"[(word >> shift) & 15];
-  return text;
+  while (size > 0) {
+    const size_t filled = size_ % sizeof begun_;
+    if (filled == 0 && size >= sizeof begun_) {
+      absorb(state_, bytes);
+      size_ += sizeof begun_, bytes += sizeof begun_, size -= sizeof begun_;
+      continue;
+    }
+    const size_t room = sizeof begun_ - filled;
+    const size_t taken = size < room ? size : room;
+    memcpy(begun_ + filled, bytes, taken);
+    size_ += taken, bytes += taken, size -= taken;
+    if (taken == room) absorb(state_, begun_);
+  }
+}
+
+const char* Sha256::text() {
+  // A one bit, zeros up to the end of a block, and the length in bits.
+  const uint64_t bits = size_ * 8;
+  unsigned char end[72] = {0x80};
+  const size_t padded = 1 + (119 - size_ % 64) % 64;
+  for (size_t i = 0; i < 8; ++i) {
+    end[padded + i] = static_cast<unsigned char>(bits >> (56 - 8 * i));
+  }
+  add(end, padded + 8);
+  char* at = text_;
+  for (const auto word : state_)
+    for (int shift = 28; shift >= 0; shift -= 4) *at++ = "0123456789abcdef"[(word >> shift) & 15];
+  return text_;
 }
 
 }  // namespace edge

@@ -2,10 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -82,6 +84,20 @@ void read_text(const char* path, char* text, size_t size) {
     length += static_cast<size_t>(got);
   }
   text[length] = 0;
+}
+
+void make_folder(const char* path) {
+  char part[PATH_MAX];
+  snprintf(part, sizeof part, "%s", path);
+  for (char* at = part + 1; *at; ++at) {
+    if (*at != '/') continue;
+    *at = 0;
+    mkdir(part, 0755);
+    *at = '/';
+  }
+  if (mkdir(part, 0755) != 0 && errno != EEXIST) {
+    fail(kCannotPrepare, "%s: %s", path, strerror(errno));
+  }
 }
 
 double monotonic_s() {

@@ -50,5 +50,7 @@ bool write_all(int descriptor, const void* data, size_t size);
 bool copy_range(int source, int target, off_t from, off_t to);
 // Reads the beginning of a file as a string; an empty one where it cannot be read.
 void read_text(const char* path, char* text, size_t size);
+// Makes a folder and those above it, or fails with kCannotPrepare; one that is there is fine.
+void make_folder(const char* path);
 // Seconds that no clock setting changes.
 double monotonic_s();

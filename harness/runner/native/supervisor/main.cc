@@ -18,6 +18,7 @@
 //   forget DIR...        end launches and remove their folders
 //   living BASE          the names of the launches in a folder that have not ended
 //   lock [FILE]          tell who holds the device's lock; fails with 75 where somebody does
+//   store ...            the store of pushed files: see store.h
 //
 // The answer of run and read is a line, "edge-supervisor 1 STATE BEGUN EVENTS LOG_FIRST LOG
 // RECORD", and then as many bytes of events.jsonl, of what the runner printed, and of
@@ -39,6 +40,8 @@
 #include "launch.h"
 #include "lock.h"
 #include "log.h"
+#include "store.h"
+#include "words.h"
 
 namespace {
 
@@ -53,44 +56,6 @@ struct Reading {
   long long record = 0;
   double wait_s = 0;
 };
-
-// The words of the command line, one after the other.
-class Words {
- public:
-  explicit Words(char** words) : at_(words) {}
-  bool more() const { return *at_ != nullptr; }
-  const char* next(const char* what) {
-    if (!more()) fail(kUsage, "%s is missing", what);
-    return *at_++;
-  }
-  double number(const char* what) {
-    const char* word = next(what);
-    char* end;
-    const double value = strtod(word, &end);
-    if (end == word || *end || !(value >= 0 && value <= 1e9)) {
-      fail(kUsage, "%s: '%s' is not a number", what, word);
-    }
-    return value;
-  }
-  char** rest() const { return at_; }
-
- private:
-  char** at_;
-};
-
-void make_folder(const char* path) {
-  char part[PATH_MAX];
-  snprintf(part, sizeof part, "%s", path);
-  for (char* at = part + 1; *at; ++at) {
-    if (*at != '/') continue;
-    *at = 0;
-    mkdir(part, 0755);
-    *at = '/';
-  }
-  if (mkdir(part, 0755) != 0 && errno != EEXIST) {
-    fail(kCannotPrepare, "%s: %s", path, strerror(errno));
-  }
-}
 
 // Changes into a folder; returns its path without links, by which its processes are marked.
 const char* enter(const char* path) {
@@ -357,5 +322,6 @@ int main(int, char** arguments) {
   if (strcmp(command, "forget") == 0) return stop_all(words, true);
   if (strcmp(command, "living") == 0) return living(words);
   if (strcmp(command, "lock") == 0) return lock_status(words);
+  if (strcmp(command, "store") == 0) return store(words);
   fail(kUsage, "unknown command '%s'", command);
 }
