@@ -41,6 +41,7 @@ INPUT_SPEC_VERSION: Final = 1
 
 MAX_EVENTS_BYTES: Final = 16 << 20
 MAX_EVENTS: Final = 20_000
+MAX_SAMPLES: Final = 100_000
 
 ShortText = Annotated[str, StringConstraints(max_length=200)]
 LongText = Annotated[str, StringConstraints(max_length=8192)]
@@ -104,7 +105,7 @@ class Sampling(Message):
 
     min_samples: Annotated[int, Field(ge=1, le=100_000)] = 20
     min_seconds: Annotated[float, Field(ge=0, le=3600)] = 1.0
-    max_samples: Annotated[int, Field(ge=1, le=100_000)] = 2000
+    max_samples: Annotated[int, Field(ge=1, le=MAX_SAMPLES)] = 2000
     max_seconds: Annotated[float, Field(gt=0, le=3600)] = 20.0
 
 
@@ -121,6 +122,9 @@ class Job(Message):
         Of the inputs whose outputs are returned, after the timed inferences.
     affinity
         Processors the runner binds itself to; none means that it does not.
+    sustained
+        Sampling does not end at ``max_samples``: every other sample is dropped there, and from
+        then on only every second, fourth, … inference is kept as a sample.
     time_limit
         Seconds after which the launch is ended from outside.
     page_cache
@@ -143,6 +147,7 @@ class Job(Message):
     affinity: list[Annotated[int, Field(ge=0, le=4095)]] | None = None
     warmup: WarmupPolicy = WarmupPolicy()
     sampling: Sampling = Sampling()
+    sustained: bool = False
     time_limit: Annotated[float, Field(gt=0, le=86_400)] = 120.0
     page_cache: Literal["evict", "warm"] = "evict"
     model_cache: ShortText | None = None
@@ -217,10 +222,21 @@ class Warmup(Message):
 
 
 class Samples(Message):
-    """A batch of timed inferences, in the order in which they were made."""
+    """A batch of timed inferences, in the order in which they were made.
+
+    Attributes
+    ----------
+    inferences
+        How many were made, where samples were dropped to keep a long launch's few; those that
+        are there are evenly spaced.
+    cpu_ms
+        CPU time, user and system, of the process and all its threads in the meantime.
+    """
 
     event: Literal["samples"] = "samples"
     ns: Annotated[list[Nanoseconds], Field(max_length=100_000)]
+    inferences: Annotated[int, Field(ge=0, le=1 << 40)] | None = None
+    cpu_ms: Annotated[float, Field(ge=0, le=1e12)] | None = None
 
 
 class Mean(Message):
@@ -289,16 +305,30 @@ class Environment(Message):
 
     Attributes
     ----------
+    ms
+        Since the launch's start.
     cma_free_bytes
         Of the memory that drivers take in one piece.
     dma_buf_bytes
         Of all buffers that are shared between drivers and processes.
     driver_bytes
         Driver to what it has given out by its own account.
+    frequency_limits_khz
+        What the kernel lets a processor's clock rise to: what slows processors down because of
+        heat lowers it.
+    governors, cpufreq_driver
+        Who sets the processors' clocks.
+    npu_khz
+        Device to its clock.
+    cooling
+        Cooling device to its state: 0 does nothing, -1 is not in use. Fans are among them.
+    battery_percent, battery_status
+        The status in the kernel's words: ``Charging``, ``Discharging``, ``Full``, …
     """
 
     event: Literal["environment"] = "environment"
     phase: Literal["before", "during", "after"]
+    ms: Milliseconds | None = None
     load1: Annotated[float, Field(ge=0, le=1e6)] | None = None
     memory_available_bytes: Bytes | None = None
     cma_free_bytes: Bytes | None = None
@@ -309,9 +339,24 @@ class Environment(Message):
     frequencies_khz: Annotated[
         dict[ShortText, Annotated[int, Field(ge=0)]], Field(max_length=256)
     ] = Field(default_factory=dict)
+    frequency_limits_khz: Annotated[
+        dict[ShortText, Annotated[int, Field(ge=0)]], Field(max_length=256)
+    ] = Field(default_factory=dict)
+    governors: Annotated[dict[ShortText, ShortText], Field(max_length=256)] = Field(
+        default_factory=dict
+    )
+    cpufreq_driver: ShortText | None = None
+    npu_khz: Annotated[dict[ShortText, Annotated[int, Field(ge=0)]], Field(max_length=64)] = Field(
+        default_factory=dict
+    )
     temperatures_c: Annotated[
         dict[ShortText, Annotated[float, Field(ge=-274, le=1000)]], Field(max_length=64)
     ] = Field(default_factory=dict)
+    cooling: Annotated[dict[ShortText, Annotated[int, Field(ge=-1)]], Field(max_length=64)] = Field(
+        default_factory=dict
+    )
+    battery_percent: Annotated[int, Field(ge=0, le=100)] | None = None
+    battery_status: ShortText | None = None
 
 
 class Done(Message):

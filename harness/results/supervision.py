@@ -8,18 +8,23 @@ comes from a device it is untrusted: parsed strictly and bounded in size and num
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from harness.results.contract import Bytes, Environment, Message, Milliseconds, ShortText
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 __all__ = [
+    "Conditions",
     "Exit",
     "Pss",
     "Started",
     "Supervision",
     "SupervisionError",
+    "Waiting",
     "parse_supervision",
 ]
 
@@ -29,6 +34,38 @@ MAX_RECORD_LINES: Final = 20_000
 Seconds = Annotated[float, Field(ge=0, le=1e9)]
 Count = Annotated[int, Field(ge=0, le=1 << 62)]
 Pid = Annotated[int, Field(ge=1)]
+
+
+class Waiting(Message):
+    """The launch is not begun yet: the device is not as it has to be, and why."""
+
+    event: Literal["waiting"] = "waiting"
+    reason: ShortText
+
+
+class Conditions(Message):
+    """What came of what the launch asked of its device, before it began.
+
+    Attributes
+    ----------
+    waited_s
+        How long it took.
+    background_load
+        Share of the processors that others used just before; where it was asked for.
+    governor
+        What every processor has, read back; where one was asked for.
+    missed
+        Why the launch was not begun; where it was not.
+    unmet
+        What was asked for and could not be done or known here. The launch was begun without.
+    """
+
+    event: Literal["conditions"] = "conditions"
+    waited_s: Seconds
+    background_load: Annotated[float, Field(ge=0, le=1)] | None = None
+    governor: ShortText | None = None
+    missed: ShortText | None = None
+    unmet: Annotated[list[ShortText], Field(max_length=8)] = Field(default_factory=list)
 
 
 class Started(Message):
@@ -75,7 +112,8 @@ class Exit(Message):
     reason
         ``exited`` by itself or by a signal, of whoever's; ``time_limit`` or ``stopped``: ended
         by the supervisor; ``unkillable``: ended by it, but it hangs in the kernel and still
-        holds the device's lock.
+        holds the device's lock; ``conditions``: never begun, the device did not become what the
+        launch asks for.
     wall_s
         From before its process was made, on a clock that no setting of the time changes.
     status, signal
@@ -94,10 +132,14 @@ class Exit(Message):
         How many processes outlived it, and were ended.
     log_bytes
         How much it printed; the end of that is kept.
+    load_cpu_s
+        CPU time of the processes that kept processors busy for it.
+    other_cpu_s
+        CPU time of all else on the device meanwhile, the kernel included; counted in ticks.
     """
 
     event: Literal["exit"] = "exit"
-    reason: Literal["exited", "time_limit", "stopped", "unkillable"]
+    reason: Literal["exited", "time_limit", "stopped", "unkillable", "conditions"]
     wall_s: Seconds
     status: Annotated[int, Field(ge=0, le=255)] | None = None
     signal: Annotated[int, Field(ge=1, le=127)] | None = None
@@ -110,19 +152,23 @@ class Exit(Message):
     model_cache_bytes: Bytes | None = None
     left_behind: Count
     log_bytes: Count
+    load_cpu_s: Seconds | None = None
+    other_cpu_s: Seconds | None = None
 
 
 @dataclass(frozen=True)
 class Supervision:
     """The record of one launch; ``exit`` is missing where its supervisor was killed."""
 
+    conditions: Conditions | None
     started: Started | None
     environment: list[Environment]
     pss: list[Pss]
     exit: Exit | None
 
 
-_Entry = Started | Environment | Pss | Exit
+_EntryT = TypeVar("_EntryT", Conditions, Started, Exit)
+_Entry = Waiting | Conditions | Started | Environment | Pss | Exit
 _ENTRY: TypeAdapter[_Entry] = TypeAdapter(Annotated[_Entry, Field(discriminator="event")])
 
 
@@ -141,25 +187,24 @@ def parse_supervision(content: bytes) -> Supervision:
     lines = content.split(b"\n")[:-1]
     if len(content) > MAX_RECORD_BYTES or len(lines) > MAX_RECORD_LINES:
         raise SupervisionError("supervisor.jsonl is too large")
-    started: Started | None = None
-    ended: Exit | None = None
-    environment: list[Environment] = []
-    pss: list[Pss] = []
+    entries: list[_Entry] = []
     for number, line in enumerate(lines, 1):
         try:
             entry = _ENTRY.validate_json(line)
         except ValidationError as error:
             fault = error.errors(include_url=False, include_input=False)[0]["msg"]
             raise SupervisionError(f"supervisor.jsonl:{number}: {fault}") from None
-        if ended:
+        if entries and isinstance(entries[-1], Exit):
             raise SupervisionError(f"supervisor.jsonl:{number}: '{entry.event}' after the exit")
-        match entry:
-            case Started():
-                started = entry
-            case Environment():
-                environment.append(entry)
-            case Pss():
-                pss.append(entry)
-            case Exit():
-                ended = entry
-    return Supervision(started, environment, pss, ended)
+        entries.append(entry)
+    return Supervision(
+        conditions=_last(entries, Conditions),
+        started=_last(entries, Started),
+        environment=[entry for entry in entries if isinstance(entry, Environment)],
+        pss=[entry for entry in entries if isinstance(entry, Pss)],
+        exit=_last(entries, Exit),
+    )
+
+
+def _last(entries: Sequence[_Entry], kind: type[_EntryT]) -> _EntryT | None:
+    return next((entry for entry in reversed(entries) if isinstance(entry, kind)), None)

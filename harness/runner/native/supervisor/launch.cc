@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "cgroup.h"
+#include "conditions.h"
 #include "lock.h"
 #include "log.h"
 #include "process.h"
@@ -37,6 +38,8 @@ constexpr double kSenseInPass_s = 0.2;  // a memory pass is disturbed anyway
 constexpr int kMaxSensed = 2000;  // events of a kind, so that the record stays readable
 constexpr int kMaxPss = 10000;
 constexpr off_t kRecordRoom = 64 << 10;
+constexpr size_t kMaxReadings = 7 << 20;  // bytes of them: the record is read to 8 MiB
+constexpr int kGateLook_ms = 1000;
 
 // supervisor.jsonl: what the outside sees. A file of its own, for the runner's may end in half a
 // line, is written by any program in any way, and must not be able to swallow this one's end.
@@ -51,9 +54,15 @@ class Record {
   void write(const Text& line) {
     if (line.whole()) write_all(file_.get(), line.data(), line.size());
   }
+  // What there may be any number of: it is left out where it would crowd out the end.
+  void write_reading(const Text& line) {
+    readings_ += line.size();
+    if (readings_ <= kMaxReadings) write(line);
+  }
 
  private:
   Fd file_;
+  size_t readings_ = 0;
 };
 
 // The runner's process, before it becomes the runner.
@@ -109,7 +118,7 @@ class Supervision {
   Supervision(const Options& options, const char* folder, Fd lock)
       : options_(options), folder_(folder), lock_(static_cast<Fd&&>(lock)) {}
 
-  // Closes `begun` when the runner is on record.
+  // Closes `begun` when the runner is on record, or waits for the device.
   void run(Fd begun) {
     sigset_t signals;
     sigemptyset(&signals);
@@ -118,9 +127,16 @@ class Supervision {
     sigprocmask(SIG_BLOCK, &signals, nullptr);
     const Fd signalled(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
     prctl(PR_SET_CHILD_SUBREAPER, 1);  // what leaves the runner's group comes to us
+    if (options_.conditions.any() && !prepare(signalled.get(), &begun)) {
+      finish();
+      return;
+    }
     if (options_.drop_caches) dropped_ = drop_page_cache();
     sense("before", true);
-    if (!start()) return;
+    if (!start()) {
+      restore_governors();
+      return;
+    }
     begun.close();
     const Fd watch(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
     inotify_add_watch(watch.get(), "events.jsonl", IN_MODIFY);
@@ -169,6 +185,7 @@ class Supervision {
       }
     }
     sense("after", true);
+    load_.end();
     end_descendants(signalled.get());
     drain();
     finish();
@@ -181,6 +198,9 @@ class Supervision {
   Record record_;
   LogWriter log_;
   Cgroup cgroup_;
+  BusyLoad load_;
+  double busy_before_s_ = -1;  // of the device, without ours
+  double used_s_ = 0;  // by the launch, load aside
   pid_t runner_ = 0;
   int output_ = -1;
   double begun_ = 0;
@@ -198,11 +218,64 @@ class Supervision {
   bool unkillable_ = false;
   bool dropped_ = false;
 
+  // Makes the device what the launch asks for; false where it did not become so in time, or
+  // somebody has ended the launch meanwhile.
+  bool prepare(int signalled, Fd* begun) {
+    const Conditions& asked = options_.conditions;
+    Gate gate(asked);
+    own(Process());  // from here on it can be stopped
+    bool waits = false;
+    bool stopped = false;
+    while (!gate.open() && !gate.missed()) {
+      if (!waits) {
+        waits = true;
+        Text line;
+        line.add("{\"event\":\"waiting\",\"reason\":");
+        line.add_quoted(gate.reason());
+        line.add("}\n");
+        record_.write(line);
+        begun->close();
+      }
+      pollfd ready = {signalled, POLLIN, 0};
+      stopped = poll(&ready, 1, kGateLook_ms) > 0;  // without children only SIGTERM comes
+      if (stopped) break;
+    }
+    const double waited_s = gate.waited_s();
+    Notes unmet = gate.unmet();
+    const bool fit = !stopped && !gate.missed();
+    const bool governed = fit && asked.governor && set_governor(asked.governor, &unmet);
+    Text line;
+    line.add("{\"event\":\"conditions\",\"waited_s\":%.3f", waited_s);
+    if (gate.load() >= 0) line.add(",\"background_load\":%.4f", gate.load());
+    if (governed) {
+      line.add(",\"governor\":");
+      line.add_quoted(asked.governor);
+    }
+    if (gate.missed()) {
+      line.add(",\"missed\":");
+      line.add_quoted(gate.reason());
+    }
+    line.add(",\"unmet\":");
+    unmet.write(&line);
+    line.add("}\n");
+    record_.write(line);
+    if (!fit) reason_ = stopped ? "stopped" : "conditions";
+    return fit;
+  }
+
+  bool own(const Process& runner) {
+    const Owners owners = {Process::of(getpid()), runner, BootId::current()};
+    sign_lock(lock_.get(), folder_);
+    return owners.save();
+  }
+
   bool start() {
     int output[2];
     int gate[2];
     if (pipe2(output, O_CLOEXEC) != 0 || pipe2(gate, O_CLOEXEC) != 0) return false;
     fcntl(output[0], F_SETFL, O_NONBLOCK);
+    busy_before_s_ = busy_s() - own_cpu_s();
+    if (!load_.begin(options_.conditions.busy, cgroup_)) return false;
     begun_ = monotonic_s();
     runner_ = fork();
     if (runner_ < 0) return false;
@@ -215,21 +288,19 @@ class Supervision {
     ::close(output[1]);
     ::close(gate[0]);
     output_ = output[0];
-    const Owners owners = {Process::of(getpid()), Process::of(runner_), BootId::current()};
-    sign_lock(lock_.get(), folder_);
     Text line;
     line.add(
         "{\"event\":\"started\",\"protocol\":1,\"supervisor_pid\":%d,\"runner_pid\":%d,\"boot_"
         "id\":",
         getpid(), runner_);
-    line.add_quoted(owners.boot.text);
+    line.add_quoted(BootId::current().text);
     line.add(",\"lock\":");
     line.add_quoted(options_.lock);
     if (dropped_) line.add(",\"caches_dropped\":true");
     add_model_cache(&line);
     line.add(",\"time\":%lld}\n", static_cast<long long>(time(nullptr)));
     record_.write(line);
-    if (owners.save()) write_all(gate[1], "g", 1);
+    if (own(Process::of(runner_))) write_all(gate[1], "g", 1);
     ::close(gate[1]);
     return true;
   }
@@ -248,6 +319,8 @@ class Supervision {
     rusage usage;
     pid_t pid;
     while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
+      if (load_.reaped(pid, usage)) continue;
+      used_s_ += cpu_s(usage);
       if (pid != runner_) continue;
       wall_s_ = monotonic_s() - begun_;
       status_ = status;
@@ -307,8 +380,8 @@ class Supervision {
 
   void sense(const char* phase, bool all_memory) {
     Text line;
-    add_environment(&line, phase, all_memory);
-    record_.write(line);
+    add_environment(&line, phase, begun_ > 0 ? (monotonic_s() - begun_) * 1e3 : -1, all_memory);
+    record_.write_reading(line);
   }
 
   // The kernel forgets it when the process ends: it is read whenever the runner has told or
@@ -325,7 +398,7 @@ class Supervision {
     if (bytes < 0) return;
     Text line;
     line.add("{\"event\":\"pss\",\"ms\":%.1f,\"bytes\":%lld}\n", (now - begun_) * 1e3, bytes);
-    record_.write(line);
+    record_.write_reading(line);
   }
 
   void add_model_cache(Text* line) const {
@@ -337,6 +410,7 @@ class Supervision {
     const auto seconds = [](const timeval& time) {
       return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
     };
+    const double busy = busy_s();
     Text line;
     line.add("{\"event\":\"exit\",\"reason\":\"%s\",\"wall_s\":%.6f",
              unkillable_ ? "unkillable" : reason_, wall_s_);
@@ -350,11 +424,18 @@ class Supervision {
                seconds(usage_.ru_utime), seconds(usage_.ru_stime), usage_.ru_minflt,
                usage_.ru_majflt);
     }
+    if (options_.conditions.busy) line.add(",\"load_cpu_s\":%.3f", load_.used_s());
+    if (reaped_ && busy >= 0) {
+      // The kernel counts all of it in ticks and a process's in nanoseconds: they may cross.
+      const double others = busy - busy_before_s_ - used_s_ - load_.used_s() - own_cpu_s();
+      line.add(",\"other_cpu_s\":%.3f", others > 0 ? others : 0);
+    }
     if (peak_ >= 0) line.add(",\"vmhwm_bytes\":%lld", peak_);
     if (oom_kills_ >= 0) line.add(",\"oom_kills\":%lld", oom_kills() - oom_kills_);
     add_model_cache(&line);
     line.add(",\"left_behind\":%d,\"log_bytes\":%lld}\n", left_behind_, log_.total());
     cgroup_.remove();
+    restore_governors();
     lock_.close();  // before the end is told: whoever reads it may begin the next launch
     record_.write(line);
   }
@@ -380,6 +461,8 @@ const char* name_of(State state) {
   switch (state) {
     case State::kAbsent:
       return "absent";
+    case State::kWaiting:
+      return "waiting";
     case State::kRunning:
       return "running";
     case State::kEnded:
@@ -395,7 +478,9 @@ const char* name_of(State state) {
 State state() {
   const Fd alive(open("alive", O_RDWR | O_CLOEXEC));
   if (!alive.open()) return State::kAbsent;
-  if (flock(alive.get(), LOCK_SH | LOCK_NB) != 0) return State::kRunning;
+  if (flock(alive.get(), LOCK_SH | LOCK_NB) != 0) {
+    return ends_with("{\"event\":\"waiting\"") ? State::kWaiting : State::kRunning;
+  }
   return state_unsupervised();
 }
 
@@ -462,7 +547,8 @@ bool await_end(double seconds) {
 
 void stop(const char* folder) {
   const Owners owners = Owners::load();
-  if (state() == State::kRunning && owners.this_boot() && owners.supervisor.alive()) {
+  const State now = state();
+  if ((now == State::kWaiting || now == State::kRunning) && owners.this_boot() && owners.supervisor.alive()) {
     kill(owners.supervisor.pid, SIGTERM);
     if (!await_end(kStop_s)) {  // it hangs, or somebody has stopped it
       kill(owners.supervisor.pid, SIGKILL);

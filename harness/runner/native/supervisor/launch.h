@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 
 #include "base.h"
+#include "conditions.h"
 
 struct Options {
   const char* lock = nullptr;  // the device's lock file
@@ -14,6 +15,7 @@ struct Options {
   double pss_every_s = 0;  // 0: no memory pass
   const char* model_cache = nullptr;  // a folder that is there
   bool drop_caches = false;
+  Conditions conditions;
   cpu_set_t affinity;
   bool bound = false;
   const char* environment[64] = {};  // NAME=VALUE
@@ -29,6 +31,7 @@ struct Options {
 // What stands of a launch, in the words of the answer.
 enum class State {
   kAbsent,    // never begun here
+  kWaiting,   // supervised, and not begun: the device is not as it has to be
   kRunning,   // supervised
   kEnded,     // with its last record
   kOrphaned,  // the supervisor is gone without one, the runner lives
@@ -37,7 +40,7 @@ enum class State {
 
 const char* name_of(State state);
 State state();
-// The same, for who holds "alive": never running.
+// The same, for who holds "alive": never waiting or running.
 State state_unsupervised();
 // Whether it ended because a controller said so: then it may be begun anew.
 bool was_stopped();

@@ -31,19 +31,24 @@ Fd open_lock(const char* path) {
 
 }  // namespace
 
-const char* default_lock() {
+const char* shared_folder() {
   static const char* const folders[] = {"/dev/shm", "/tmp", "/run", "/data/local/tmp"};
-  static char path[64];
   for (int any = 0; any <= 1; ++any) {
     for (const char* folder : folders) {
       struct statfs system;
       if (access(folder, W_OK) != 0 || statfs(folder, &system) != 0) continue;
-      if (!any && static_cast<long>(system.f_type) != kTmpfs) continue;
-      snprintf(path, sizeof path, "%s/edge-harness.lock", folder);
-      return path;
+      if (any || static_cast<long>(system.f_type) == kTmpfs) return folder;
     }
   }
-  fail(kCannotPrepare, "no folder for the device's lock: name a file with --lock");
+  return nullptr;
+}
+
+const char* default_lock() {
+  static char path[64];
+  const char* folder = shared_folder();
+  if (!folder) fail(kCannotPrepare, "no folder for the device's lock: name a file with --lock");
+  snprintf(path, sizeof path, "%s/edge-harness.lock", folder);
+  return path;
 }
 
 Fd take_lock(const char* path) {

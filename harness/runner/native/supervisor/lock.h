@@ -3,7 +3,9 @@
 
 #include "base.h"
 
-// Where the lock is unless a file is named: on tmpfs where there is one that all may write.
+// A folder that all may write, on tmpfs where there is one; null where there is none.
+const char* shared_folder();
+// Where the lock is unless a file is named: in that folder.
 const char* default_lock();
 
 // Opens and locks the file; not open where it is held for longer than a moment.

@@ -12,6 +12,13 @@
 //     --model-cache DIR  make the folder, and record how much is in it before and after
 //     --fresh            empty that folder before
 //     --drop-caches      put out of the page cache what may be, programs and libraries too (root)
+//     --governor NAME    set it on every processor, for the launch
+//     --cool C S         begin when no thermal zone is hotter than so many degrees Celsius; wait
+//                        at most so many seconds, and then do not begin
+//     --zone NAME        a zone's name or type: only this one, or these, count
+//     --quiet SHARE S    begin when other work takes no more than this share of the processors
+//     --battery PERCENT  do not begin with less
+//     --busy N           keep so many processors busy meanwhile
 //   read DIR [--from EVENTS,LOG,RECORD] [--wait S]
 //                        wait for its end at most so long, and give what came after these bytes
 //   stop DIR...          end launches
@@ -19,6 +26,8 @@
 //   living BASE          the names of the launches in a folder that have not ended
 //   lock [FILE]          tell who holds the device's lock; fails with 75 where somebody does
 //   store ...            the store of pushed files: see store.h
+//
+// run, stop, forget and living restore the governors that a killed supervisor has left changed.
 //
 // The answer of run and read is a line, "edge-supervisor 1 STATE BEGUN EVENTS LOG_FIRST LOG
 // RECORD", and then as many bytes of events.jsonl, of what the runner printed, and of
@@ -168,6 +177,29 @@ void take_limit(const char* word, Options* options) {
   fail(kUsage, "--rlimit: '%s' is not NAME=NUMBER of a known limit", word);
 }
 
+bool take_condition(const char* option, Words* words, Conditions* asked) {
+  if (strcmp(option, "--governor") == 0) {
+    asked->governor = words->next(option);
+  } else if (strcmp(option, "--cool") == 0) {
+    asked->max_celsius = words->number(option);
+    asked->cool_within_s = words->number(option);
+  } else if (strcmp(option, "--zone") == 0) {
+    if (asked->zone_count == kMaxZones) fail(kUsage, "too many zones");
+    asked->zones[asked->zone_count++] = words->next(option);
+  } else if (strcmp(option, "--quiet") == 0) {
+    asked->max_load = words->number(option);
+    asked->quiet_within_s = words->number(option);
+  } else if (strcmp(option, "--battery") == 0) {
+    asked->min_battery = static_cast<int>(words->number(option));
+  } else if (strcmp(option, "--busy") == 0) {
+    asked->busy = static_cast<int>(words->number(option));
+    if (asked->busy > kMaxBusy) fail(kUsage, "--busy: at most %d", kMaxBusy);
+  } else {
+    return false;
+  }
+  return true;
+}
+
 int run(Words words) {
   const char* path = words.next("DIR");
   Options options;
@@ -198,6 +230,8 @@ int run(Words words) {
       take_affinity(words.next(option), &options);
     } else if (strcmp(option, "--rlimit") == 0) {
       take_limit(words.next(option), &options);
+    } else if (take_condition(option, &words, &options.conditions)) {
+      continue;
     } else if (strcmp(option, "--env") == 0) {
       if (options.environment_count == 64) fail(kUsage, "too many variables");
       options.environment[options.environment_count++] = words.next(option);
@@ -221,6 +255,7 @@ int run(Words words) {
   if (Fd alive = claim();
       alive.open() && (state_unsupervised() != State::kEnded || was_stopped())) {
     end_orphans(folder);  // of an earlier beginning, whose supervisor is gone
+    restore_governors();
     empty_folder();
     Fd lock = take_lock(options.lock);
     if (!lock.open()) {
@@ -282,17 +317,19 @@ int stop_all(Words words, bool forget) {
     }
     if (fchdir(here.get()) != 0) fail(1, "%s", strerror(errno));
   }
+  restore_governors();
   return 0;
 }
 
 int living(Words words) {
+  restore_governors();
   const char* base = words.next("BASE");
   DIR* entries = enter(base) ? opendir(".") : nullptr;
   if (!entries) return 0;
   while (const dirent* entry = readdir(entries)) {
     if (entry->d_name[0] == '.' || chdir(entry->d_name) != 0) continue;
     const State now = state();
-    if (now == State::kRunning || now == State::kOrphaned) puts(entry->d_name);
+    if (now != State::kAbsent && now != State::kEnded && now != State::kLost) puts(entry->d_name);
     if (fchdir(dirfd(entries)) != 0) break;
   }
   closedir(entries);

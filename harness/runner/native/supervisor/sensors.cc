@@ -1,6 +1,5 @@
 #include "sensors.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <stdio.h>
@@ -10,10 +9,12 @@
 #include <unistd.h>
 
 #include "process.h"
+#include "sysfs.h"
 
 namespace {
 
 constexpr int kMaxFamily = 64;
+constexpr int kMaxNamed = 64;  // thermal zones, or cooling devices: the contract's bound
 
 // The sum of the numbers of the lines of a file that begin with a key; -1 without one.
 long long sum_of(const char* path, const char* key) {
@@ -28,30 +29,6 @@ long long sum_of(const char* path, const char* key) {
   }
   fclose(file);
   return sum;
-}
-
-bool read_number(const char* path, long long* value) {
-  char text[64];
-  read_text(path, text, sizeof text);
-  char* end;
-  *value = strtoll(text, &end, 10);
-  return end != text;
-}
-
-// Calls visit(name) for a folder's entries that are a prefix and a number, in no order.
-template <typename Visit>
-void for_each_numbered(const char* folder, const char* prefix, Visit visit) {
-  DIR* entries = opendir(folder);
-  if (!entries) return;
-  const size_t length = strlen(prefix);
-  while (const dirent* entry = readdir(entries)) {
-    const char* digits = entry->d_name + length;
-    if (strncmp(entry->d_name, prefix, length) == 0 && *digits &&
-        strspn(digits, "0123456789") == strlen(digits)) {
-      visit(entry->d_name);
-    }
-  }
-  closedir(entries);
 }
 
 // The bytes of all dma-buf buffers; -1 where the kernel does not tell, or not this user.
@@ -101,10 +78,13 @@ long long galcore_bytes() {
 
 }  // namespace
 
-void add_environment(Text* line, const char* phase, bool all_memory) {
-  char path[320];
+void add_environment(Text* line, const char* phase, double ms, bool all_memory) {
+  char path[400];
+  char word[64];
+  char label[340];
   long long value;
   line->add("{\"event\":\"environment\",\"phase\":\"%s\"", phase);
+  if (ms >= 0) line->add(",\"ms\":%.1f", ms);
   char load[64];
   read_text("/proc/loadavg", load, sizeof load);
   if (load[0]) line->add(",\"load1\":%.2f", atof(load));
@@ -120,33 +100,82 @@ void add_environment(Text* line, const char* phase, bool all_memory) {
     if (galcore >= 0) line->add(",\"driver_bytes\":{\"galcore\":%lld}", galcore);
   }
 
+  const auto clocks = [&](const char* key, const char* leaf) {
+    const char* separator = "";
+    line->add(",\"%s\":{", key);
+    for_each_numbered("/sys/devices/system/cpu", "cpu", [&](const char* name) {
+      snprintf(path, sizeof path, "/sys/devices/system/cpu/%s/cpufreq/%s", name, leaf);
+      if (!read_number(path, &value) || value < 0) return;
+      line->add("%s\"%s\":%lld", separator, name, value);
+      separator = ",";
+    });
+    line->add("}");
+  };
+  clocks("frequencies_khz", "scaling_cur_freq");
+  clocks("frequency_limits_khz", "scaling_max_freq");
   const char* separator = "";
-  line->add(",\"frequencies_khz\":{");
-  for_each_numbered("/sys/devices/system/cpu", "cpu", [&](const char* name) {
-    snprintf(path, sizeof path, "/sys/devices/system/cpu/%s/cpufreq/scaling_cur_freq", name);
-    if (!read_number(path, &value) || value < 0) return;
-    line->add("%s\"%s\":%lld", separator, name, value);
+  if (strcmp(phase, "before") == 0) {
+    char driver[64] = {};
+    line->add(",\"governors\":{");
+    for_each_numbered("/sys/devices/system/cpu", "cpu", [&](const char* name) {
+      snprintf(path, sizeof path, "/sys/devices/system/cpu/%s/cpufreq/scaling_driver", name);
+      read_word(path, driver, sizeof driver);
+      snprintf(path, sizeof path, "/sys/devices/system/cpu/%s/cpufreq/scaling_governor", name);
+      if (!read_word(path, word, sizeof word)) return;
+      line->add("%s\"%s\":", separator, name);
+      line->add_quoted(word);
+      separator = ",";
+    });
+    line->add("}");
+    if (driver[0]) {
+      line->add(",\"cpufreq_driver\":");
+      line->add_quoted(driver);
+    }
+  }
+  separator = "";
+  line->add(",\"npu_khz\":{");
+  for_each_entry("/sys/class/devfreq", [&](const char* name) {
+    snprintf(path, sizeof path, "/sys/class/devfreq/%s/cur_freq", name);
+    if (!strcasestr(name, "npu") || !read_number(path, &value) || value < 0) return;
+    line->add("%s", separator);
+    line->add_quoted(name);
+    line->add(":%lld", value / 1000);
     separator = ",";
   });
   separator = "";
-  int zones = 0;
+  int count = 0;
   line->add("},\"temperatures_c\":{");
-  for_each_numbered("/sys/class/thermal", "thermal_zone", [&](const char* name) {
-    snprintf(path, sizeof path, "/sys/class/thermal/%s/temp", name);
-    // A zone without a sensor behind it may say anything; the contract has these bounds.
-    if (!read_number(path, &value) || value < -274000 || value > 1000000 || ++zones > 64) return;
-    char kind[64];
-    char label[340];
-    snprintf(path, sizeof path, "/sys/class/thermal/%s/type", name);
-    read_text(path, kind, sizeof kind);
-    kind[strcspn(kind, "\n")] = 0;
-    snprintf(label, sizeof label, "%s %s", name, kind);
+  for_each_zone([&](const char* name, const char* type, double celsius) {
+    if (++count > kMaxNamed) return;
+    snprintf(label, sizeof label, "%s %s", name, type);
     line->add("%s", separator);
     line->add_quoted(label);
-    line->add(":%.3f", static_cast<double>(value) / 1e3);
+    line->add(":%.3f", celsius);
     separator = ",";
   });
-  line->add("}}\n");
+  separator = "";
+  count = 0;
+  line->add("},\"cooling\":{");
+  for_each_numbered("/sys/class/thermal", "cooling_device", [&](const char* name) {
+    snprintf(path, sizeof path, "/sys/class/thermal/%s/cur_state", name);
+    // -1: a device that is not in use.
+    if (!read_number(path, &value) || value < -1 || value > 1000000 || ++count > kMaxNamed) return;
+    snprintf(path, sizeof path, "/sys/class/thermal/%s/type", name);
+    read_word(path, word, sizeof word);
+    snprintf(label, sizeof label, "%s %s", name, word);
+    line->add("%s", separator);
+    line->add_quoted(label);
+    line->add(":%lld", value);
+    separator = ",";
+  });
+  line->add("}");
+  const Battery battery = Battery::read();
+  if (battery.percent >= 0) line->add(",\"battery_percent\":%lld", battery.percent);
+  if (battery.percent >= 0 && battery.status[0]) {
+    line->add(",\"battery_status\":");
+    line->add_quoted(battery.status);
+  }
+  line->add("}\n");
 }
 
 long long vmhwm_bytes(pid_t pid) {

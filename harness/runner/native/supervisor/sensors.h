@@ -5,9 +5,10 @@
 
 #include "base.h"
 
-// Appends an "environment" event: load, memory, CPU frequencies, temperatures; without what
-// the device has no sensor for. With all of the device's memory it takes the kernel longer.
-void add_environment(Text* line, const char* phase, bool all_memory);
+// Appends an "environment" event, so many milliseconds after the start, or none: load, memory,
+// clocks and their limits, temperatures, what cooling slows, battery; without what the device
+// has no sensor for. With all of the device's memory it takes the kernel longer.
+void add_environment(Text* line, const char* phase, double ms, bool all_memory);
 
 // The highest peak resident set of a process and its descendants in bytes; -1 where it is gone.
 long long vmhwm_bytes(pid_t pid);
