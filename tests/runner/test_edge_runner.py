@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.results.contract import InputSpec
 
@@ -346,7 +348,19 @@ def test_steady_is_the_contracts_rule(runner):
 def test_samples_reach_both_minima_within_both_maxima(runner, limits, count):
     names = ("min_samples", "min_seconds", "max_samples", "max_seconds")
     clock = Clock([MS] * 9000)
-    assert runner.sample(clock.run, dict(zip(names, limits, strict=True)), clock) == [MS] * count
+    taken = runner.sample(clock.run, dict(zip(names, limits, strict=True)), clock)
+    assert taken == ([MS] * count, count)
+
+
+@given(most=st.integers(1, 40), made=st.integers(1, 700))
+def test_a_sustained_launch_keeps_evenly_spaced_samples(runner, most, made):
+    durations = [MS + n for n in range(made)]
+    limits = {"min_samples": made, "max_samples": most, "min_seconds": 0, "max_seconds": 9999}
+    clock = Clock(durations)
+    samples, inferences = runner.sample(clock.run, limits, clock, sustained=True)
+    assert inferences == made
+    every = next(2**n for n in range(11) if -(-made // 2**n) <= most)
+    assert samples == durations[::every]
 
 
 # --- what the kernel says ---

@@ -511,20 +511,41 @@ def sample(
     run: Callable[[], object],
     limits: Mapping[str, Any],
     clock: Callable[[], int] = time.perf_counter_ns,
-) -> list[int]:
-    """Run until both minima are reached, within both maxima; return nanoseconds, in order."""
+    sustained: bool = False,  # noqa: FBT001, FBT002 - as the job has it
+) -> tuple[list[int], int]:
+    """Run until both minima are reached, within both maxima.
+
+    Parameters
+    ----------
+    sustained
+        Not to end at the most samples, but to drop every other one there, and from then on to
+        keep only every second, fourth, … inference.
+
+    Returns
+    -------
+    samples : list of int
+        Nanoseconds, in order.
+    inferences : int
+        How many were made.
+    """
     samples: list[int] = []
+    every, inferences = 1, 0
     least, most = limits["min_samples"], limits["max_samples"]
     least_ns, most_ns = limits["min_seconds"] * 1e9, limits["max_seconds"] * 1e9
     begun = after = clock()
-    while len(samples) < most and after - begun < most_ns:
-        if len(samples) >= least and after - begun >= least_ns:
+    while (sustained or inferences < most) and after - begun < most_ns:
+        if inferences >= least and after - begun >= least_ns:
             break
         before = clock()
         run()
         after = clock()
-        samples.append(after - before)
-    return samples
+        if inferences % every == 0:
+            samples.append(after - before)
+            if sustained and len(samples) > most:
+                del samples[1::2]
+                every *= 2
+        inferences += 1
+    return samples, inferences
 
 
 # --- what the kernel says ---
@@ -775,8 +796,12 @@ def measure(engine: Engine, job: dict[str, Any], events: Events) -> None:
         warm, reason = warm_up(engine.run, job["warmup"])
     events.write("warmup", ns=warm, reason=reason)
     with engine_is("sampling"):
-        samples = sample(engine.run, job["sampling"])
-    events.write("samples", ns=samples)
+        cpu_before = time.process_time()
+        samples, inferences = sample(
+            engine.run, job["sampling"], sustained=job.get("sustained", False)
+        )
+        cpu_ms = (time.process_time() - cpu_before) * 1e3
+    events.write("samples", ns=samples, inferences=inferences, cpu_ms=cpu_ms)
 
 
 def return_outputs(engine: Engine, job: dict[str, Any], events: Events) -> None:

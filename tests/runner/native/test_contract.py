@@ -131,6 +131,28 @@ def test_samples_reach_both_minima_within_both_maxima(job, calibration, launch, 
     assert len(ended["samples"].ns) in counts
 
 
+@pytest.mark.parametrize("most", [1, 7, 100])
+def test_a_sustained_launch_keeps_as_many_samples_as_the_python_runner(
+    job, calibration, launch, most
+):
+    limits = {"min_samples": 90, "max_samples": most, "min_seconds": 0, "max_seconds": 60}
+    changed = job.model_copy(
+        update={
+            "sampling": job.sampling.model_copy(update=limits),
+            "sustained": True,
+        }
+    )
+    samples = launch(calibration, changed, {"model": QUICK})["samples"]
+    every = next(2**n for n in range(9) if -(-90 // 2**n) <= most)
+    assert (samples.inferences, len(samples.ns)) == (90, -(-90 // every))
+
+
+def test_cpu_time_is_told(job, calibration, launch):
+    samples = launch(calibration, job, {"model": {"spin_us": 20_000}})["samples"]
+    assert samples.inferences == 4
+    assert samples.cpu_ms > 0  # of a machine that may be busy with other things
+
+
 def test_peak_memory_is_the_runners_own(job, calibration, launch):
     parents = b"\x01" * (300 << 20)
     small = launch(calibration, job, {"model": QUICK})["memory"].vmhwm_bytes

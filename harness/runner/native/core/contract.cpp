@@ -156,6 +156,10 @@ Job parse(const json& value) {
   job.evict = page_cache == "evict";
   if (const auto& folder = value["model_cache"]; !folder.is_null())
     job.model_cache = as_text("model_cache", folder);
+  if (const auto sustained = value.find("sustained"); sustained != value.end()) {
+    if (!sustained->is_boolean()) throw not_valid("sustained", *sustained);
+    job.sustained = sustained->get<bool>();
+  }
   if (const auto options = value.find("options"); options != value.end())
     for (const auto& [key, setting] : as_object("options", *options).items())
       job.options[key] = as_text("options", setting);
@@ -283,8 +287,11 @@ void Events::warmup(const std::vector<std::int64_t>& ns, const char* reason) con
   write(dump({{"event", "warmup"}, {"ns", ns}, {"reason", reason}}));
 }
 
-void Events::samples(const std::vector<std::int64_t>& ns) const {
-  write(dump({{"event", "samples"}, {"ns", ns}}));
+void Events::samples(const Sampled& sampled) const {
+  write(dump({{"event", "samples"},
+              {"ns", sampled.ns},
+              {"inferences", sampled.inferences},
+              {"cpu_ms", sampled.cpu_ms}}));
 }
 
 void Events::memory(std::uint64_t vmhwm_bytes, std::optional<std::uint64_t> runtime_bytes) const {

@@ -10,6 +10,7 @@
 
 #include "core/engine.h"
 #include "core/kernel.h"
+#include "core/measure.h"
 
 namespace edge {
 
@@ -27,7 +28,7 @@ class Events {
               double init_ms, const Facts& facts) const;
   void first(double ms) const;
   void warmup(const std::vector<std::int64_t>& ns, const char* reason) const;
-  void samples(const std::vector<std::int64_t>& ns) const;
+  void samples(const Sampled& sampled) const;
   void memory(std::uint64_t vmhwm_bytes, std::optional<std::uint64_t> runtime_bytes) const;
   void layers(const std::vector<Layer>& layers) const;
   void outputs(std::uint64_t seed, std::size_t index, const Output& output,

@@ -77,6 +77,7 @@ struct Job {
   std::optional<std::vector<int>> affinity;
   WarmupPolicy warmup{};
   Sampling sampling{};
+  bool sustained = false;
   bool evict = true;
   std::optional<std::string> model_cache;
   std::map<std::string, std::string> options;

@@ -83,7 +83,7 @@ void measure(Engine& engine, const Job& job, const Events& events) {
   events.first(first_ms);
   const auto warmed = engine_is("warming up", [&] { return warm_up(engine, job.warmup); });
   events.warmup(warmed.ns, warmed.reason);
-  events.samples(engine_is("sampling", [&] { return sample(engine, job.sampling); }));
+  events.samples(engine_is("sampling", [&] { return sample(engine, job.sampling, job.sustained); }));
 }
 
 void write_file(const std::string& path, const void* data, std::size_t size) {

@@ -30,21 +30,40 @@ Warmed warm_up(Engine& engine, const WarmupPolicy& policy) {
   }
 }
 
-std::vector<std::int64_t> sample(Engine& engine, const Sampling& limits) {
-  std::vector<std::int64_t> samples;
-  samples.reserve(limits.max_samples);
+namespace {
+
+double cpu_ms() {
+  timespec used{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+  return static_cast<double>(used.tv_sec) * 1e3 + static_cast<double>(used.tv_nsec) / 1e6;
+}
+
+}  // namespace
+
+Sampled sample(Engine& engine, const Sampling& limits, bool sustained) {
+  Sampled sampled;
+  auto& [samples, inferences, used_ms] = sampled;
+  std::size_t every = 1;
+  samples.reserve(limits.max_samples + 1);
   const auto least_ns = static_cast<std::int64_t>(limits.min_seconds * 1e9);
   const auto most_ns = static_cast<std::int64_t>(limits.max_seconds * 1e9);
+  used_ms = -cpu_ms();
   const auto begun = now_ns();
   auto after = begun;
-  while (samples.size() < limits.max_samples && after - begun < most_ns) {
-    if (samples.size() >= limits.min_samples && after - begun >= least_ns) break;
+  while ((sustained || inferences < limits.max_samples) && after - begun < most_ns) {
+    if (inferences >= limits.min_samples && after - begun >= least_ns) break;
     const auto before = now_ns();
     engine.run();
     after = now_ns();
+    if (inferences++ % every != 0) continue;
     samples.push_back(after - before);
+    if (!sustained || samples.size() <= limits.max_samples) continue;
+    for (std::size_t kept = 0; 2 * kept < samples.size(); ++kept) samples[kept] = samples[2 * kept];
+    samples.resize((samples.size() + 1) / 2);
+    every *= 2;
   }
-  return samples;
+  used_ms += cpu_ms();
+  return sampled;
 }
 
 }  // namespace edge

@@ -26,7 +26,14 @@ struct Warmed {
 // Run until two moving averages agree, within the policy's bounds.
 Warmed warm_up(Engine& engine, const WarmupPolicy& policy);
 
-// Run until both minima are reached, within both maxima.
-std::vector<std::int64_t> sample(Engine& engine, const Sampling& limits);
+struct Sampled {
+  std::vector<std::int64_t> ns;
+  std::size_t inferences = 0;
+  double cpu_ms = 0.0;  // of this process and all its threads
+};
+
+// Run until both minima are reached, within both maxima. A sustained launch does not end at the
+// most samples: it drops every other one there, and then keeps every second, fourth, ...
+Sampled sample(Engine& engine, const Sampling& limits, bool sustained);
 
 }  // namespace edge
