@@ -137,6 +137,12 @@ class CaseResult:
         return self._valid(Role.FILL)
 
     @property
+    def cpu_ms(self) -> list[float]:
+        """The CPU time per inference of every launch that counts and tells it, in milliseconds."""
+        known = (launch.cpu_ms_per_inference for launch in self.counted)
+        return [cpu_ms for cpu_ms in known if cpu_ms is not None]
+
+    @property
     def memory_bytes(self) -> list[int]:
         """The peak memory (VmHWM) of every launch that counts, in bytes."""
         return [found.vmhwm_bytes for found in self.counted if found.vmhwm_bytes is not None]

@@ -41,6 +41,9 @@ class Observer(Protocol):
     def begins(self, host: str, case: str, launches_left: int) -> None:
         """Tell that a launch begins."""
 
+    def stands(self, host: str, case: str, state: str) -> None:
+        """Tell now and then that a launch is ``waiting`` for its device, or ``running``."""
+
     def ended(self, host: str, launch: Launch) -> None:
         """Tell that a launch has ended and is stored."""
 
@@ -256,7 +259,13 @@ class Execution:
             if prepared.case.model_cache == "kept":
                 cache = device.model_cache(prepared, links)
                 job = job.model_copy(update={"model_cache": cache})
-            ended = device.launcher.run(job, links, prepared.runner.command(job), handling)
+            ended = device.launcher.run(
+                job,
+                links,
+                prepared.runner.command(job),
+                handling,
+                on_state=partial(self._observer.stands, device.device.host, prepared.case.label),
+            )
             ended = prepared.runner.translate(ended, job)
             required = prepared.runner.returns_outputs
             verdict = judge(ended, job, slot.role, outputs_required=required)
@@ -286,6 +295,8 @@ class Execution:
             wall_s=None if ended and ended.collected else time.monotonic() - clock,
             log=ended.log if ended else "",
             exit=ended.outside.exit if ended else None,
+            watch=ended.outside.environment if ended else [],
+            conditions=ended.outside.conditions if ended else None,
             **fields,
         )
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from harness.analysis.memory import device_memory, thin
 from harness.analysis.summary import launch_figure
+from harness.conditions.throttling import throttling
 from harness.results import contract
 from harness.results.contract import EventsError, parse_events
 from harness.results.schema import Category, Estimator, FirstLoad, Role, Status
 from harness.results.supervision import Exit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from harness.campaign.launch import Ended
     from harness.results.contract import Event, Job, Outputs
@@ -49,6 +50,9 @@ def judge(
 ) -> Verdict:
     """Judge a launch by what it left; whatever events there are is kept, also of a failed one.
 
+    A launch that went well is invalid where its device was not as it has to be: not so in time,
+    so that it was never begun; or slowed down meanwhile, unless that is what it is to show.
+
     Parameters
     ----------
     role
@@ -56,11 +60,15 @@ def judge(
     outputs_required
         Whether a launch that returned no outputs at all has failed.
     """
+    if ended.outside.conditions and ended.outside.conditions.missed:
+        return Verdict(Status.INVALID, reason=f"not begun: {ended.outside.conditions.missed}")
     try:
         events = parse_events(ended.events)
     except EventsError as error:
         return Verdict(Status.FAILED, Category.RUNNER, f"the runner broke the contract: {error}")
     fields = _fields(events, ended.outside) | _memory(events, ended.outside, role)
+    npu = job.backend.startswith("npu")
+    fields["throttling"] = throttling(ended.outside.environment, job.affinity, npu=npu)
     outputs = [event for event in events if isinstance(event, contract.Outputs)]
     category, reason = _fault(ended, events, job.time_limit)
     seeds = {event.seed for event in outputs}
@@ -68,9 +76,19 @@ def judge(
         category, reason = Category.RUNNER, "the runner did not return the outputs it was asked for"
     if category is None and not fields.get("figure_ns"):
         category, reason = Category.RUNNER, "the runner finished without samples of any length"
+    if category is None and job.sustained and _sampled_s(fields) < job.sampling.min_seconds / 2:
+        category = Category.RUNNER
+        reason = (
+            f"the runner sampled for {_sampled_s(fields):.0f} s of {job.sampling.min_seconds:g} s: "
+            "it does not know of sustained launches"
+        )
     if category is not None:
         return Verdict(Status.FAILED, category, reason, fields, outputs)
-    reason = _unlike_planned(ended.outside, job, role)
+    slowed = fields["throttling"]
+    if slowed.seen and role is Role.MEASURE and not job.sustained:
+        reason = f"throttled: {'; '.join(slowed.seen)}"
+    else:
+        reason = _unlike_planned(ended.outside, job, role)
     return Verdict(Status.INVALID if reason else Status.OK, None, reason, fields, outputs)
 
 
@@ -178,10 +196,27 @@ def _fields(events: Sequence[Event], outside: Supervision) -> dict[str, Any]:
 
 def _figure(events: Sequence[Event]) -> dict[str, Any]:
     """Return what says how long an inference took: samples, or the mean of a foreign tool."""
-    samples = [ns for event in events if isinstance(event, contract.Samples) for ns in event.ns]
-    if samples:
-        return {"samples_ns": samples, "figure_ns": launch_figure(samples)}
+    batches = [event for event in events if isinstance(event, contract.Samples)]
+    if samples := [ns for batch in batches for ns in batch.ns]:
+        made = sum(
+            len(batch.ns) if batch.inferences is None else batch.inferences for batch in batches
+        )
+        spent = [batch.cpu_ms for batch in batches if batch.cpu_ms is not None]
+        return {
+            "samples_ns": samples,
+            "inferences": made,
+            "figure_ns": launch_figure(samples),
+            "cpu_ms_per_inference": sum(spent) / made
+            if len(spent) == len(batches) and made
+            else None,
+        }
     for event in events:
         if isinstance(event, contract.Mean):
             return {"figure_ns": event.ns, "estimator": Estimator.MEAN}
     return {}
+
+
+def _sampled_s(fields: Mapping[str, Any]) -> float:
+    """Return how long a launch sampled, in s, by samples that may be some of many."""
+    samples = fields.get("samples_ns", [])
+    return sum(samples) / 1e9 * fields["inferences"] / len(samples) if samples else 0.0

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from harness.campaign.patience import Patience
+from harness.conditions.spec import Conditions
 from harness.devices.supervisor import CANNOT_PREPARE, DeviceSupervisor, said
 from harness.results.contract import MAX_EVENTS_BYTES
 from harness.results.supervision import (
@@ -23,7 +24,7 @@ from harness.results.supervision import (
 from harness.transport.base import TransferError, TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from harness.results.contract import Job
@@ -49,7 +50,7 @@ _LOST = {
 }
 
 _HEADER = re.compile(
-    rb"edge-supervisor 1 (absent|running|ended|orphaned|lost) ([01])((?: \d{1,15}){4})\n"
+    rb"edge-supervisor 1 (absent|waiting|running|ended|orphaned|lost) ([01])((?: \d{1,15}){4})\n"
 )
 
 
@@ -76,12 +77,18 @@ class Handling:
     pss_every_ms
         Makes it a memory pass: the proportional set size is read so often, which disturbs the
         timing.
+    conditions
+        What the device has to be like for it to begin.
+    busy_cpus
+        How many processors are kept busy meanwhile.
     """
 
     variables: Mapping[str, str] = field(default_factory=dict)
     fresh_cache: bool = False
     drop_caches: bool = False
     pss_every_ms: int | None = None
+    conditions: Conditions = field(default_factory=Conditions)
+    busy_cpus: int = 0
 
     def options(self, model_cache: str | None) -> list[str]:
         """Return the supervisor's options for it."""
@@ -94,7 +101,9 @@ class Handling:
             options += ["--drop-caches"]
         if self.pss_every_ms is not None:
             options += ["--memory-pass", str(self.pss_every_ms)]
-        return options
+        if self.busy_cpus:
+            options += ["--busy", str(self.busy_cpus)]
+        return [*options, *self.conditions.options()]
 
 
 @dataclass(frozen=True)
@@ -198,6 +207,8 @@ class Launcher:
         links: Mapping[str, str],
         command: Sequence[str],
         handling: Handling = Handling(),
+        *,
+        on_state: Callable[[str], object] = lambda _: None,
     ) -> Ended:
         """Run a launch to its end, in one round trip where it is shorter than a minute.
 
@@ -214,6 +225,8 @@ class Launcher:
             The runner and its arguments.
         handling
             What the supervisor does beside.
+        on_state
+            Told at each reading how it stands: ``waiting`` for that, or ``running``.
 
         Raises
         ------
@@ -229,19 +242,20 @@ class Launcher:
         if self._unended not in (None, job.launch):
             self.patience(partial(self.stop, [self._unended]))
         self._unended = job.launch
-        ended = self._run(job, links, command, handling)
+        options = [*self._options(job, links), *handling.options(job.model_cache)]
+        limit_s = handling.conditions.wait_s + job.time_limit
+        ended = self._run(job, [*options, "--", *command], limit_s, on_state)
         self._unended = None
         return ended
 
     def _run(
         self,
         job: Job,
-        links: Mapping[str, str],
-        command: Sequence[str],
-        handling: Handling,
+        start: Sequence[str],
+        limit_s: float,
+        on_state: Callable[[str], object],
     ) -> Ended:
         folder = self.folder(job.launch)
-        start = [*self._options(job, links), *handling.options(job.model_cache), "--", *command]
         content = job.model_dump_json().encode()
         stream = _Stream()
         collected: bool | None = None
@@ -259,11 +273,12 @@ class Launcher:
                 collected = not begun
             if state == "ended":
                 return _ended(stream, collected=collected)
-            if state != "running":
+            if state in _LOST:
                 self.stop([job.launch])
                 raise LaunchLostError(f"launch {job.launch}: {_LOST[state]}")
+            on_state(state)
             first_seen = first_seen or time.monotonic()
-            if time.monotonic() - first_seen > job.time_limit + HANGING_S:
+            if time.monotonic() - first_seen > limit_s + HANGING_S:
                 raise LaunchLostError(
                     f"launch {job.launch}: still there {HANGING_S:g} s after its time limit; "
                     "its supervisor hangs",

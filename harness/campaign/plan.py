@@ -90,17 +90,30 @@ class Expectation:
     guessed: int
 
 
-def expect(cases: Sequence[CaseRecord], devices: Mapping[str, Device], store: Store) -> Expectation:
-    """Return how long cases will take, by the launches of earlier runs where there are any."""
+def expect(
+    cases: Sequence[CaseRecord],
+    devices: Mapping[str, Device],
+    store: Store,
+    *,
+    sustained_s: float | None = None,
+) -> Expectation:
+    """Return how long cases will take, by the launches of earlier runs where there are any.
+
+    Parameters
+    ----------
+    sustained_s
+        How long every launch that measures samples, in s; then earlier runs tell nothing.
+    """
     hosts: dict[str, float] = {}
     guessed = 0
     for record in cases:
         if record.refused is not None:
             continue
         device = devices[record.case.device]
-        known = store.expected_wall_s(record.case.id)
+        known = None if sustained_s else store.expected_wall_s(record.case.id)
         guessed += known is None
         guess = GUESS_EMULATED_S if device.emulated else GUESS_S
         each = guess if known is None else known
-        hosts[device.host] = hosts.get(device.host, 0.0) + each * len(record.roles)
+        seconds = each * len(record.roles) + (sustained_s or 0.0) * record.launches
+        hosts[device.host] = hosts.get(device.host, 0.0) + seconds
     return Expectation(seconds=max(hosts.values(), default=0.0), guessed=guessed)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from harness import engines
 from harness.campaign.launch import Handling
 from harness.campaign.runners import BenchmarkBin, NativeRunner, PythonRunner
+from harness.conditions.spec import Conditions
 from harness.devices.inventory import BackendSpec
 from harness.models import build, environments
 from harness.models.toolchain import ToolchainError
 from harness.native.build import build as build_runner
-from harness.results.contract import Job
+from harness.results.contract import MAX_SAMPLES, Job, Sampling
 from harness.results.schema import CaseRecord, Role
 from harness.runner.python import edge_runner
 
@@ -50,6 +51,7 @@ class Prepared:
     runner: Runner
     reference: Mapping[int, list[NDArray[Any]]]
     settings: BackendSpec = field(default_factory=BackendSpec)
+    conditions: Conditions = field(default_factory=Conditions)
 
     def handling(self, slot: Slot, protocol: Protocol) -> Handling:
         """Return what the supervisor does for one launch."""
@@ -59,11 +61,22 @@ class Prepared:
             fresh_cache=slot.role is Role.FILL,
             drop_caches=protocol.drop_caches and protocol.page_cache_of(slot.slot) == "evict",
             pss_every_ms=protocol.pss_every_ms if memory else None,
+            conditions=self.conditions,
+            busy_cpus=self.case.busy_cpus,
         )
 
     def job(self, launch: str, slot: Slot, protocol: Protocol) -> Job:
         """Return the job of one launch, but for the model cache's folder."""
         manifest = self.model.manifest
+        sampling = protocol.sampling
+        sustained_s = protocol.sustained_s if slot.role is Role.MEASURE else None
+        if sustained_s is not None:
+            sampling = Sampling(
+                min_samples=1,
+                min_seconds=sustained_s,
+                max_samples=MAX_SAMPLES,
+                max_seconds=sustained_s,
+            )
         job = Job(
             launch=launch,
             engine=self.case.engine,
@@ -74,8 +87,9 @@ class Prepared:
             threads=self.case.threads,
             affinity=list(self.case.cpus) if self.case.cpus is not None else None,
             warmup=protocol.warmup,
-            sampling=protocol.sampling,
-            time_limit=protocol.time_limit,
+            sampling=sampling,
+            sustained=sustained_s is not None,
+            time_limit=protocol.time_limit + (sustained_s or 0.0),
             page_cache=protocol.page_cache_of(slot.slot),
             options=self.settings.options,
         )
@@ -204,7 +218,7 @@ def _prepare(
     runner = _runner(case, device, registered, reference, progress)
     if refused := runner.lacks(case, settings):
         raise _RefusedError(refused, artifact.record)
-    return Prepared(case, model, artifact, runner, reference, settings)
+    return Prepared(case, model, artifact, runner, reference, settings, device.spec.conditions)
 
 
 def _runner(

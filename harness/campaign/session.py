@@ -276,6 +276,7 @@ def _reach(
                 emulated=device.emulated,
                 device_class=device.spec.device_class,
                 facts=facts,
+                conditions=device.spec.conditions.model_dump(mode="json", exclude_defaults=True),
             )
         )
     if errors and not bench.reached:

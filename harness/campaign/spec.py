@@ -39,6 +39,8 @@ class Block(Spec):
         fills its cache, and the others find it filled.
     cpus
         Sets of processors that the runner is bound to; none means that it is not bound.
+    busy_cpus
+        Numbers of processors that something else keeps busy while the case is measured.
     launches
         Per case; without it the campaign's.
     """
@@ -54,6 +56,9 @@ class Block(Spec):
         default=[1]
     )
     cpus: Annotated[list[CpuSet | None], Field(min_length=1)] = Field(default=[None])
+    busy_cpus: Annotated[list[Annotated[int, Field(ge=0, le=256)]], Field(min_length=1)] = Field(
+        default=[0]
+    )
     launches: Launches | None = None
 
     @field_validator("models", "devices", "engines")
@@ -87,6 +92,7 @@ class Campaign(Spec):
                 "model_cache": block.model_caches,
                 "threads": block.threads,
                 "cpus": [None if cpus is None else sorted(set(cpus)) for cpus in block.cpus],
+                "busy_cpus": block.busy_cpus,
             }
             for cell in product(*axes.values()):
                 settings = dict(zip(axes, cell, strict=True))

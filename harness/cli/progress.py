@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from harness.analysis.cases import NS_PER_MS
@@ -35,7 +36,8 @@ class LiveProgress:
     """A bar for each host, and a line for each launch that ends; told from several threads."""
 
     def __init__(self, run: Run) -> None:
-        self._labels = {record.case.id: record.case.label for record in run.cases}
+        self._cases = {record.case.id: record.case for record in run.cases}
+        self._told: set[tuple[str, str]] = set()
         self._console = stderr()
         self._lock = threading.Lock()
         self._tasks: dict[str, TaskID] = {}
@@ -60,9 +62,15 @@ class LiveProgress:
         del launches_left
         self._progress.update(self._tasks[host], description=case)
 
+    def stands(self, host: str, case: str, state: str) -> None:
+        """Show a launch that is not begun yet."""
+        waits = " (waits for its device to cool or to be quiet)" if state == "waiting" else ""
+        self._progress.update(self._tasks[host], description=f"{case}{waits}")
+
     def ended(self, host: str, launch: Launch) -> None:
-        """Count a launch and print its line."""
-        label = self._labels[launch.case_id]
+        """Count a launch and print its line; what its device cannot do is said once."""
+        case = self._cases[launch.case_id]
+        label = case.label
         figure = f" · {milliseconds(launch.figure_ns / NS_PER_MS)}" if launch.figure_ns else ""
         with self._lock:
             self._progress.advance(self._tasks[host])
@@ -72,6 +80,13 @@ class LiveProgress:
             )
             if launch.reason:
                 self._console.print(f"   {visible(launch.reason)}", markup=False, highlight=False)
+            for unmet in launch.conditions.unmet if launch.conditions else ():
+                if (case.device, unmet) not in self._told:
+                    self._told.add((case.device, unmet))
+                    self._console.print(
+                        f"[yellow]warning:[/] {case.device}: {escape(visible(unmet))}",
+                        highlight=False,
+                    )
 
     def gave_up(self, host: str, case: str) -> None:
         """Say that a case's other launches are left out."""

@@ -82,7 +82,7 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
             )
         )
     with closing(Store(workspace.database)) as store:
-        expected = expect(rows, lab.devices, store)
+        expected = expect(rows, lab.devices, store, sustained_s=loaded.protocol.sustained_s)
     if as_json:
         content = {
             "cases": [
@@ -96,6 +96,11 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
                 }
                 for row in rows
             ],
+            "conditions": {
+                name: device.spec.conditions.model_dump(mode="json", exclude_defaults=True)
+                for name, device in lab.devices.items()
+            },
+            "sustained_s": loaded.protocol.sustained_s,
             "expected_seconds": expected.seconds,
             "guessed_cases": expected.guessed,
         }
@@ -116,6 +121,11 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
             f"refused: {row.refused}" if row.refused else built,
         )
     console().print(table)
+    for name, device in lab.devices.items():
+        if asked := str(device.spec.conditions):
+            click.echo(f"\n{name}: {asked}")
+    if loaded.protocol.sustained_s is not None:
+        click.echo(f"\neach launch that measures samples for {loaded.protocol.sustained_s:g} s")
     launches = sum(len(row.roles) for row in rows if row.refused is None)
     guessed = f", {expected.guessed} of {len(rows)} cases guessed" if expected.guessed else ""
     click.echo(

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from harness.analysis.cases import State, case_results
+from harness.analysis.sustained import course
 from harness.cli.terminal import console
 from harness.results.schema import DeviceMemory
 from harness.text import UNKNOWN, change, interval, megabytes, milliseconds, visible
@@ -42,6 +43,12 @@ def print_cases(run: Run) -> None:
         if memory.row_count:
             out.print("")
             out.print(memory)
+        if signs := _signs(here):
+            out.print(f"\n[dim]throttling: {signs}[/]", highlight=False)
+        courses = _courses(here)
+        if run.protocol.sustained_s is not None and courses.row_count:
+            out.print("")
+            out.print(courses)
         out.print("")
     for result in results:
         if result.reason:
@@ -52,7 +59,14 @@ def print_cases(run: Run) -> None:
 
 def _cases(results: Sequence[CaseResult]) -> Table:
     table = Table("Model", Column("Engine", overflow="fold"), box=None)
-    for name in ("Latency", "95 % interval", "Launches", "First load", "Peak memory"):
+    for name in (
+        "Latency",
+        "95 % interval",
+        "CPU time",
+        "Launches",
+        "First load",
+        "Peak memory",
+    ):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("Outputs")
     for result in results:
@@ -62,6 +76,7 @@ def _cases(results: Sequence[CaseResult]) -> Table:
             result.record.case.model,
             result.record.case.setting,
             *_latency(result),
+            milliseconds(median(result.cpu_ms) if result.cpu_ms else None),
             f"{len(result.counted)}/{result.record.launches}",
             milliseconds(next(totals, None)),
             megabytes(median(memory) if memory else None),
@@ -103,6 +118,36 @@ def _memory(results: Sequence[CaseResult]) -> Table:
             escape(visible(", ".join(drivers))) or UNKNOWN,
             megabytes(result.runtime_bytes),
         )
+    return table
+
+
+def _signs(results: Sequence[CaseResult]) -> str:
+    """Say by what throttling would have been seen on a device; nothing without launches."""
+    known = [one.throttling for result in results for one in result.launches if one.throttling]
+    watched = dict.fromkeys(sign for each in known for sign in each.watched)
+    if watched:
+        return "watched by " + ", ".join(watched)
+    return "not observable, there is no sensor for it" if known else ""
+
+
+def _courses(results: Sequence[CaseResult]) -> Table:
+    table = Table("Sustained", "", box=None)
+    for name in ("launch", "at first", "at last", "change", "hottest sensor"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for result in results:
+        for launch in result.counted:
+            if (found := course(launch)) is None:
+                continue
+            known = found.first_c is not None and found.last_c is not None
+            table.add_row(
+                result.record.case.model,
+                result.record.case.setting,
+                f"#{launch.slot + 1}",
+                f"{milliseconds(found.first_ms)} in {found.window_s:.0f} s",
+                f"{milliseconds(found.last_ms)} in {found.window_s:.0f} s",
+                f"{found.last_ms / found.first_ms - 1:+.1%}" if found.first_ms else "",
+                f"{found.first_c:.0f} to {found.last_c:.0f} °C" if known else "unknown",
+            )
     return table
 
 

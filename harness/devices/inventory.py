@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
+from harness.conditions.spec import Conditions
 from harness.devices.classes import class_names, load_class
 from harness.transport.adb_server import SERIAL_PATTERN
 from harness.workspace import Name, cache_dir
@@ -132,6 +133,8 @@ class DeviceSpec(Spec):
     store_limit_mb
         Megabytes of pushed files that are kept there; by default 2000, or half of what its disk
         has for them where that is less.
+    conditions
+        What it has to be like for a launch to begin.
     """
 
     description: str = ""
@@ -149,6 +152,7 @@ class DeviceSpec(Spec):
     workdir: Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9._/-]*$")] | None = None
     store_limit_mb: Annotated[int, Field(ge=0)] | None = None
     engines: dict[Name, EngineSpec] = Field(default_factory=dict)
+    conditions: Conditions = Conditions()
 
     @field_validator("device_class")
     @classmethod

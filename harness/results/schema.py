@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from harness.results.contract import Environment, InputSpec, Layer, Sampling, WarmupPolicy
-from harness.results.supervision import Exit
+from harness.results.supervision import Conditions, Exit
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -35,6 +35,7 @@ __all__ = [
     "Role",
     "Run",
     "Status",
+    "Throttling",
 ]
 
 SCHEMA_VERSION: Final = 1
@@ -98,6 +99,9 @@ class Protocol(Record):
         which would disturb the others.
     pss_every_ms
         How often the proportional set size is read in those.
+    sustained_s
+        Every launch that measures samples for so many seconds, whatever ``sampling`` says of
+        times and maxima, to show what becomes of latency and temperature.
     """
 
     warmup: WarmupPolicy = WarmupPolicy()
@@ -108,6 +112,7 @@ class Protocol(Record):
     pss_every_ms: Annotated[int, Field(ge=1, le=10_000)] = 20
     time_limit: float = 120.0
     redo_budget: int = 1
+    sustained_s: Annotated[float, Field(ge=1, le=3600)] | None = None
 
     def page_cache_of(self, slot: int) -> Literal["evict", "warm"]:
         """Return how the artifact is to be read in a launch."""
@@ -123,6 +128,8 @@ class Case(Record):
     ----------
     model_cache
         ``none``, or ``kept``: the engine finds on disk what it compiled in an earlier process.
+    busy_cpus
+        How many processors something else keeps busy while it is measured.
     """
 
     model: str
@@ -133,12 +140,14 @@ class Case(Record):
     threads: int = 1
     cpus: tuple[int, ...] | None = None
     model_cache: Literal["none", "kept"] = "none"
+    busy_cpus: int = 0
 
     @property
     def id(self) -> str:
         """A short name that is the same for the same cell in every run."""
         # What came later counts only where it is not the default: ids of stored runs stay.
-        later = {"model_cache"} if self.model_cache == "none" else set()
+        defaults = {"model_cache": "none", "busy_cpus": 0}
+        later = {name for name, default in defaults.items() if getattr(self, name) == default}
         content = json.dumps(self.model_dump(mode="json", exclude=later), sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:12]
 
@@ -150,6 +159,7 @@ class Case(Record):
         extra += [self.precision] if self.precision != "fp32" else []
         extra += ["CPUs " + ",".join(map(str, self.cpus))] if self.cpus is not None else []
         extra += ["model cache kept"] if self.model_cache == "kept" else []
+        extra += [f"{self.busy_cpus} busy CPUs"] if self.busy_cpus else []
         return " · ".join([name, *extra])
 
     @property
@@ -204,6 +214,8 @@ class DeviceRecord(Record):
         That its file named (see ``harness.devices.classes``).
     facts
         What probing told (see ``harness.devices.probe.Facts``), as JSON.
+    conditions
+        What its file asks for before each launch, as JSON.
     """
 
     name: str
@@ -213,6 +225,7 @@ class DeviceRecord(Record):
     emulated: bool
     device_class: str | None = None
     facts: dict[str, Any] = Field(default_factory=dict)
+    conditions: dict[str, Any] = Field(default_factory=dict)
 
 
 class CaseRecord(Record):
@@ -331,6 +344,21 @@ class DeviceMemory(Record):
     driver_bytes: dict[str, int] = Field(default_factory=dict)
 
 
+class Throttling(Record):
+    """Whether something slowed the device down during a launch.
+
+    Attributes
+    ----------
+    watched
+        The signs that could be watched there. Without any, whether it was slowed is unknown.
+    seen
+        Those that appeared, in sentences.
+    """
+
+    watched: list[str] = Field(default_factory=list)
+    seen: list[str] = Field(default_factory=list)
+
+
 class Launch(Record):
     """One fresh process of a runner for a case: the statistical unit.
 
@@ -358,6 +386,15 @@ class Launch(Record):
         with bytes: at most 200 readings, the highest among them.
     device_memory
         Of a memory pass.
+    inferences
+        How many were made while sampling, where only some were kept as samples.
+    cpu_ms_per_inference
+        CPU time of the runner's process while sampling, per inference; not of the driver's or
+        of other processes.
+    environment, watch
+        What sensors said, by the runner itself, and by the supervisor each second.
+    conditions
+        What came of the conditions that were asked for; none where none were.
     wall_s
         The whole launch as the controller saw it, link included; none where it was begun by an
         earlier controller.
@@ -378,6 +415,8 @@ class Launch(Record):
     estimator: Estimator = Estimator.MEDIAN
     figure_ns: float | None = None
     samples_ns: list[int] = Field(default_factory=list)
+    inferences: int | None = None
+    cpu_ms_per_inference: float | None = None
     warmup_ns: list[int] = Field(default_factory=list)
     warmup_reason: str | None = None
     first_load: FirstLoad | None = None
@@ -390,6 +429,9 @@ class Launch(Record):
     device_memory: DeviceMemory | None = None
     outputs: OutputCheck | None = None
     environment: list[Environment] = Field(default_factory=list)
+    watch: list[Environment] = Field(default_factory=list)
+    conditions: Conditions | None = None
+    throttling: Throttling | None = None
     engine_version: str | None = None
     runner: str | None = None
     build: dict[str, str] = Field(default_factory=dict)

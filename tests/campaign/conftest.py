@@ -71,9 +71,13 @@ class Recorder:
     begun: list[str] = field(default_factory=list)
     ended_launches: list[Launch] = field(default_factory=list)
     given_up: list[str] = field(default_factory=list)
+    states: list[str] = field(default_factory=list)
 
     def begins(self, host, case, launches_left):
         self.begun.append(case)
+
+    def stands(self, host, case, state):
+        self.states.append(state)
 
     def ended(self, host, launch):
         self.ended_launches.append(launch)

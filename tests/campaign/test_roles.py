@@ -98,6 +98,9 @@ class Stops:
     def begins(self, *_):
         pass
 
+    def stands(self, *_):
+        pass
+
     def ended(self, _, launch):
         if launch.role is Role.MEASURE:
             raise StoppedError

@@ -1,0 +1,56 @@
+"""The course of a long launch."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.analysis.sustained import course
+from harness.results.contract import Environment
+from harness.results.schema import Launch, Status
+
+MS = 1_000_000
+
+
+def launch(samples_ns, inferences=None, watch=()):
+    return Launch(
+        id="l", case_id="c", slot=0, attempt=0, position=0, started=datetime.now(UTC),
+        status=Status.OK, samples_ns=samples_ns, inferences=inferences, watch=list(watch),
+    )  # fmt: skip
+
+
+def reading(phase, **temperatures):
+    return Environment(phase=phase, temperatures_c=temperatures)
+
+
+@pytest.mark.parametrize("every", [1, 8])
+def test_the_first_minute_against_the_last(every):
+    # 300 s at 10 ms, 200 s at 20 ms, 100 s at 30 ms; of which every eighth is kept.
+    made = [10 * MS] * 30_000 + [20 * MS] * 10_000 + [30 * MS] * 3_333
+    watch = [reading("before", a=40, b=30), reading("during", a=60, b=71.5), reading("after", a=50)]
+    found = course(launch(made[::every], len(made), watch))
+    assert found.window_s == 60
+    assert (found.first_ms, found.last_ms) == (10, 30)
+    assert (found.first_c, found.last_c) == (40, 71.5)
+
+
+def test_a_short_launch_is_told_by_its_fifths():
+    found = course(launch([10 * MS] * 50 + [20 * MS] * 50))
+    assert found.window_s == pytest.approx(0.3)
+    assert (found.first_ms, found.last_ms) == (10, 20)
+    assert found.first_c is None
+
+
+def test_a_launch_without_samples_has_none():
+    assert course(launch([])) is None
+
+
+@given(st.lists(st.integers(1, 10**12), min_size=1, max_size=50))
+def test_it_is_within_what_was_measured(samples):
+    found = course(launch(samples))
+    low, high = min(samples) / MS, max(samples) / MS
+    assert low <= found.first_ms <= high
+    assert low <= found.last_ms <= high

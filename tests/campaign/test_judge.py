@@ -1,0 +1,87 @@
+"""What conditions make of a launch."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from harness.campaign.judge import judge
+from harness.campaign.launch import Ended
+from harness.results.contract import Environment, Job, Sampling
+from harness.results.schema import Category, Status
+from harness.results.supervision import Conditions, Exit, Supervision
+
+COOLING = "cooling_device0 thermal-cpufreq-0"
+HOT = [{COOLING: 0}, {COOLING: 2}]
+SUSTAINED = {"sustained": True, "sampling": Sampling(min_seconds=600, max_seconds=600)}
+
+
+def judged(cooling=(), conditions=None, samples=({"ns": [1_000_000, 2_000_000]},), **job):
+    events = [
+        {"event": "hello", "protocol": 1, "runner": "r", "runner_version": "1", "engine": "e",
+         "engine_version": "1", "import_ms": 1},
+        {"event": "loaded", "read_ms": 1, "page_cache": "cold", "init_ms": 1},
+        {"event": "first", "ms": 1},
+        {"event": "warmup", "ns": [], "reason": "steady"},
+        *({"event": "samples", **batch} for batch in samples),
+        {"event": "done"},
+    ]  # fmt: skip
+    reason = "conditions" if conditions and conditions.missed else "exited"
+    ended = Exit(reason=reason, wall_s=1, status=0, left_behind=0, log_bytes=0)
+    readings = [
+        Environment(phase="during" if number else "before", ms=1000 * number, cooling=states)
+        for number, states in enumerate(cooling)
+    ]
+    outside = Supervision(conditions, None, readings, [], ended)
+    content = "".join(json.dumps(event) + "\n" for event in events).encode()
+    begun = b"" if reason == "conditions" else content
+    return judge(
+        Ended(0, 1, "", begun, collected=False, outside=outside),
+        Job(launch="l", engine="e", files={}, inputs=[], **job),
+    )
+
+
+def test_a_launch_that_was_slowed_down_is_invalid():
+    verdict = judged(HOT)
+    assert verdict.status is Status.INVALID
+    assert verdict.reason == f"throttled: cooling state: {COOLING} from 0 to 2, 1 s in"
+    assert verdict.fields["figure_ns"] == 1_500_000  # kept
+
+
+def test_a_sustained_launch_may_be_slowed_down():
+    verdict = judged(HOT, samples=[{"ns": [10**9] * 2, "inferences": 600}], **SUSTAINED)
+    assert verdict.status is Status.OK
+    assert verdict.fields["throttling"].seen
+
+
+def test_a_runner_that_does_not_know_of_sustained_launches():
+    verdict = judged(samples=[{"ns": [10**9] * 2}], **SUSTAINED)
+    assert (verdict.status, verdict.category) == (Status.FAILED, Category.RUNNER)
+    assert "sampled for 2 s of 600 s" in verdict.reason
+
+
+def test_a_device_without_sensors_is_not_said_to_be_cool():
+    verdict = judged([{}, {}])
+    assert verdict.status is Status.OK
+    assert verdict.fields["throttling"].watched == []
+
+
+def test_a_launch_that_was_not_begun_is_invalid():
+    verdict = judged(conditions=Conditions(waited_s=300, missed="soc-thermal is at 71.0 C"))
+    assert (verdict.status, verdict.category) == (Status.INVALID, None)
+    assert verdict.reason == "not begun: soc-thermal is at 71.0 C"
+
+
+@pytest.mark.parametrize(
+    ("samples", "expected"),
+    [
+        ([{"ns": [1] * 4, "cpu_ms": 10}], 2.5),
+        ([{"ns": [1] * 4, "cpu_ms": 10, "inferences": 100}], 0.1),
+        ([{"ns": [1], "cpu_ms": 1}, {"ns": [1] * 3, "cpu_ms": 1}], 0.5),
+        ([{"ns": [1], "cpu_ms": 1}, {"ns": [1]}], None),
+        ([{"ns": [1]}], None),
+    ],
+)
+def test_cpu_time_per_inference(samples, expected):
+    assert judged(samples=samples).fields["cpu_ms_per_inference"] == expected
