@@ -184,6 +184,7 @@ def test_rknn_calls_its_runtime_as_the_processor_has_it(on_board, name, tmp_path
 CAMPAIGN = """
 matrix:
   - {models: [mobilenet_v1_025_96], devices: [qemu-armv7], engines: [onnxruntime]}
+  - {models: [calibration_spin], devices: [qemu-armv7], engines: [calibration]}
 launches: 2
 protocol:
   warmup: {min_samples: 1, min_seconds: 0, max_seconds: 1}
@@ -191,20 +192,20 @@ protocol:
 """
 
 
-def test_a_campaign_measures_with_the_boards_own_library(lab, boot):
+def test_a_campaign_measures_with_the_boards_own_library_and_calibration(lab, boot):
     boot("qemu-armv7")
     program = lab("runners", "build", "onnxruntime", "--abi", "armv7hf-linux").strip()
     what = ("--engine", "onnxruntime", "--abi", "armv7hf-linux", "--name", "armv7")
     lab("runners", "add", "edge-runner", program, *what)
     device = lab.root / "devices" / "qemu-armv7.yaml"
-    content = device.read_text(encoding="utf-8") + "engines: {onnxruntime: {runner: armv7}}\n"
+    content = device.read_text(encoding="utf-8") + "  onnxruntime: {runner: armv7}\n"
     device.write_text(content, encoding="utf-8")
     lab("run", lab.campaign(CAMPAIGN, "armv7"))
     run = lab.show()
-    assert [case["state"] for case in run["cases"]] == ["measured"]
-    assert len(run["launches"]) == 2
+    assert [case["state"] for case in run["cases"]] == ["measured"] * 2
+    assert len(run["launches"]) == 4
+    assert {launch["engine_version"][:5] for launch in run["launches"]} == {"1.21.", "1"}
     for launch in run["launches"]:
         assert launch["outputs"]["passed"]
-        assert launch["engine_version"].startswith("1.21.")
         assert launch["first_load"]["page_cache"] == "cold"
         assert launch["exit"]["reason"] == "exited"
