@@ -49,6 +49,7 @@ _LOST = {
     "orphaned": "its supervisor was killed; the runner was ended",
 }
 
+_ABSENT = b"edge-supervisor 1 absent "
 _HEADER = re.compile(
     rb"edge-supervisor 1 (absent|waiting|running|ended|orphaned|lost) ([01])((?: \d{1,15}){4})\n"
 )
@@ -261,13 +262,24 @@ class Launcher:
         collected: bool | None = None
         first_seen: float | None = None
         wait = min(WAIT_S, math.ceil(job.time_limit) + 1)
-        while True:
+        sent = False
+
+        def read() -> Completed:
             reading = [folder, "--from", stream.position, "--wait", f"{wait:g}"]
-            if collected is None:
-                step = partial(self._call, "run", [*reading, *start], stdin=content, wait=wait)
-            else:
-                step = partial(self._call, "read", reading, wait=wait)
-            answer = self.patience(step)
+            return self._call("read", reading, wait=wait)
+
+        def begin() -> Completed:
+            nonlocal sent
+            if sent:  # It may have been begun all the same; were it lost since, it is to be told.
+                answer = read()
+                if not answer.stdout.startswith(_ABSENT):
+                    return answer
+            sent = True
+            beginning = [folder, "--wait", f"{wait:g}", *start]
+            return self._call("run", beginning, stdin=content, wait=wait)
+
+        while True:
+            answer = self.patience(begin if collected is None else read)
             state, begun = self._take(answer, stream)
             if collected is None:
                 collected = not begun
