@@ -279,7 +279,8 @@ class Execution:
                 if not check.passed:
                     status, reason = Status.INVALID, f"wrong outputs: {check.reason}"
         except TransportError as error:
-            status, category, reason = Status.FAILED, _category(error), error.message
+            hint = f" (try: {error.hint})" if error.hint else ""
+            status, category, reason = Status.FAILED, _category(error), f"{error.message}{hint}"
         return Launch(
             id=f"{self._run.id}-{slot.case_id}-{slot.slot}-{attempt}",
             case_id=slot.case_id,

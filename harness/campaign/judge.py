@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -71,6 +73,9 @@ def judge(
     fields["throttling"] = throttling(ended.outside.environment, job.affinity, npu=npu)
     outputs = [event for event in events if isinstance(event, contract.Outputs)]
     category, reason = _fault(ended, events, job.time_limit)
+    if category and os.strerror(errno.ENOSPC) in f"{reason} {ended.log}":
+        category = Category.DEVICE
+        reason += " (try: make room on the device, or set 'workdir' in its file)"
     seeds = {event.seed for event in outputs}
     if category is None and seeds != set(job.check_seeds) and (seeds or outputs_required):
         category, reason = Category.RUNNER, "the runner did not return the outputs it was asked for"

@@ -1,8 +1,10 @@
 // The launch: do the job in job.json, from the engine's library to the last output.
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <string>
 #include <vector>
@@ -91,7 +93,7 @@ void write_file(const std::string& path, const void* data, std::size_t size) {
   const bool written =
       file != nullptr && (size == 0 || std::fwrite(data, size, 1, file) == 1);
   if ((file != nullptr && std::fclose(file) != 0) || !written)
-    throw std::runtime_error(path + " cannot be written");
+    throw std::runtime_error(path + " cannot be written: " + std::strerror(errno));
 }
 
 void return_outputs(Engine& engine, const Job& job, const Events& events) {
