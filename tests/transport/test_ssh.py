@@ -18,6 +18,7 @@ from harness.transport.base import (
     ConnectError,
     ConnectionLostError,
     HostKeyError,
+    TransportError,
 )
 from harness.transport.connection import fetch_host_key
 from harness.transport.host_keys import HostKeys
@@ -275,17 +276,17 @@ def test_a_link_that_drops_anywhere_in_the_login_is_no_refusal(sshd, link, tmp_p
     known.write_text(f"[127.0.0.1]:{link.port} {sshd.public_host_key}\n")
     user = sshd.address.partition("@")[0]
     target = SshTarget.resolve(f"{user}@127.0.0.1:{link.port}", identity_file=sshd.key)
-    with SshTransport(target, HostKeys(known)) as transport:
-        transport.run(["true"])
-    messages = link.messages[way]
-    assert messages > 5
-    for last in range(1, messages):
+    seen = []
+    for last in range(1, 100):
         link.cut()
         link.messages[way] = 0
         link.cut_when(lambda _, last=last: link.messages[way] == last)
-        with (
-            SshTransport(target, HostKeys(known)) as transport,
-            pytest.raises((ConnectError, ConnectionLostError)) as caught,
-        ):
-            transport.run(["true"])
-        assert type(caught.value) in (ConnectError, ConnectionLostError)
+        try:
+            with SshTransport(target, HostKeys(known)) as transport:
+                transport.run(["true"])
+        except TransportError as error:
+            seen.append(type(error))
+        else:  # it was done before so many pieces passed
+            break
+    assert len(seen) > 5
+    assert set(seen) <= {ConnectError, ConnectionLostError}
