@@ -204,7 +204,7 @@ class BreakableLink:
     def cut_when(self, condition, refuse: float = 0) -> None:
         """Cut them when something passes and a condition holds, in the middle of a message.
 
-        The condition is given "up" or "down".
+        The condition is given "up" or "down"; it may also act itself, and never hold.
         """
         self._condition, self._refusals_then = condition, refuse
 

@@ -331,11 +331,10 @@ def test_an_interruption_during_a_push(remote, monkeypatch):
     monkeypatch.setattr("harness.transport.ssh._ABORT_TIMEOUT", 0.1)
 
     def interrupt(way):
-        if not STAGES["during the push"](remote, way):
-            return False
-        remote.link.hold(new=False)
-        os.kill(os.getpid(), signal.SIGINT)
-        return False
+        if STAGES["during the push"](remote, way):
+            remote.link.cut_when(None)
+            remote.link.hold(new=False)
+            os.kill(os.getpid(), signal.SIGINT)
 
     remote.link.cut_when(interrupt)
     assert remote.run().code == 130
