@@ -17,7 +17,9 @@ namespace {
 constexpr double kMoment_s = 2;  // a launch that has just ended may take it to be gone
 constexpr long kTmpfs = 0x01021994;
 
-Fd open_lock(const char* path) {
+}  // namespace
+
+Fd open_shared(const char* path) {
   // Without O_CREAT first: in a sticky folder the kernel refuses that for another user's file.
   int file = open(path, O_RDWR | O_CLOEXEC);
   if (file < 0 && errno == EACCES) file = open(path, O_RDONLY | O_CLOEXEC);
@@ -28,8 +30,6 @@ Fd open_lock(const char* path) {
   if (file < 0) fail(kCannotPrepare, "%s: %s", path, strerror(errno));
   return Fd(file);
 }
-
-}  // namespace
 
 const char* shared_folder() {
   static const char* const folders[] = {"/dev/shm", "/tmp", "/run", "/data/local/tmp"};
@@ -52,7 +52,7 @@ const char* default_lock() {
 }
 
 Fd take_lock(const char* path) {
-  Fd lock = open_lock(path);
+  Fd lock = open_shared(path);
   const double deadline = monotonic_s() + kMoment_s;
   while (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK && errno != EINTR)

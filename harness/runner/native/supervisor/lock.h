@@ -8,6 +8,8 @@ const char* shared_folder();
 // Where the lock is unless a file is named: in that folder.
 const char* default_lock();
 
+// Opens a file that every user of the device may write, and makes it where there is none.
+Fd open_shared(const char* path);
 // Opens and locks the file; not open where it is held for longer than a moment.
 Fd take_lock(const char* path);
 // Writes who holds it, for people.

@@ -7,6 +7,8 @@
 //     --affinity N,N     bind it to processors
 //     --env NAME=VALUE   add to its environment
 //     --rlimit NAME=N    one of as, core, cpu, data, fsize, nofile, stack
+//     --lease ID TERM HOLDER
+//                        renew the device's lease; without it nobody may have one
 //     --memory-pass MS   record its proportional set size every so many milliseconds, and more
 //                        often all of the device's memory
 //     --model-cache DIR  make the folder, and record how much is in it before and after
@@ -24,6 +26,7 @@
 //   stop DIR...          end launches
 //   forget DIR...        end launches and remove their folders
 //   living BASE          the names of the launches in a folder that have not ended
+//   lease ...            whose turn it is on this device: see lease.h
 //   lock [FILE]          tell who holds the device's lock; fails with 75 where somebody does
 //   store ...            the store of pushed files: see store.h
 //
@@ -47,6 +50,7 @@
 #include <unistd.h>
 
 #include "launch.h"
+#include "lease.h"
 #include "lock.h"
 #include "log.h"
 #include "store.h"
@@ -204,6 +208,7 @@ int run(Words words) {
   const char* path = words.next("DIR");
   Options options;
   Reading reading;
+  Claim lease;
   struct {
     const char* name;
     const char* target;
@@ -216,6 +221,8 @@ int run(Words words) {
     if (take_reading(option, &words, &reading)) continue;
     if (strcmp(option, "--lock") == 0) {
       options.lock = words.next(option);
+    } else if (strcmp(option, "--lease") == 0) {
+      lease = take_claim(&words);
     } else if (strcmp(option, "--limit") == 0) {
       options.limit_s = words.number(option);
     } else if (strcmp(option, "--memory-pass") == 0) {
@@ -257,6 +264,7 @@ int run(Words words) {
     end_orphans(folder);  // of an earlier beginning, whose supervisor is gone
     restore_governors();
     empty_folder();
+    require_lease(options.lock, lease, options.limit_s);
     Fd lock = take_lock(options.lock);
     if (!lock.open()) {
       char holder[400];
@@ -358,6 +366,7 @@ int main(int, char** arguments) {
   if (strcmp(command, "stop") == 0) return stop_all(words, false);
   if (strcmp(command, "forget") == 0) return stop_all(words, true);
   if (strcmp(command, "living") == 0) return living(words);
+  if (strcmp(command, "lease") == 0) return lease(words);
   if (strcmp(command, "lock") == 0) return lock_status(words);
   if (strcmp(command, "store") == 0) return store(words);
   fail(kUsage, "unknown command '%s'", command);

@@ -1,0 +1,117 @@
+"""Leases: whose turn it is on a device, between launches too."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import pytest
+
+BUSY = 75
+LONG = 3600
+
+
+@pytest.fixture
+def lease(lab):
+    def call(*words):
+        return lab.call("lease", "--lock", lab.lock, *words)
+
+    return call
+
+
+def said(done):
+    return done.stderr.decode().removeprefix("edge-supervisor: ").strip()
+
+
+def shown(lease):
+    lines = lease("show").stdout.decode().splitlines()
+    return [(kind, name, text) for kind, name, _, text in (line.split(" ", 3) for line in lines)]
+
+
+def test_one_holds_it_and_renews_it(lease):
+    assert lease("take", "a", LONG, "ann@lab (demo)").returncode == 0
+    assert lease("take", "a", LONG, "ann@lab (demo)").returncode == 0
+    other = lease("take", "b", LONG, "bob")
+    assert other.returncode == BUSY
+    assert said(other) == "leased to ann@lab (demo) for another 3600 s"
+    assert shown(lease) == [("holds", "a", "ann@lab (demo)")]
+    lease("release", "b")  # nobody's but his own
+    assert lease("take", "c", LONG, "cat").returncode == BUSY
+    lease("release", "a")
+    assert shown(lease) == []
+    assert lease("take", "b", LONG, "bob").returncode == 0
+
+
+def test_it_ends_by_itself_and_a_waiter_gets_it(lease):
+    lease("take", "a", 1, "ann")
+    assert lease("take", "b", LONG, "bob", "--wait", 60).returncode == 0
+    assert shown(lease) == [("holds", "b", "bob")]
+
+
+def test_the_queue_is_kept_in_the_order_of_coming(lab, lease):
+    lease("take", "a", LONG, "ann")
+    for name in ("b", "c"):
+        assert lease("take", name, LONG, name, "--wait", 0.1).returncode == BUSY
+    assert [entry[:2] for entry in shown(lease)] == [("holds", "a"), ("waits", "b"), ("waits", "c")]
+    lease("release", "a")
+    early = lease("take", "c", LONG, "c")
+    assert (early.returncode, said(early)) == (BUSY, "b waits longer")
+    assert lease("take", "b", LONG, "b").returncode == 0
+    lease("release", "c")  # the place in the queue
+    assert shown(lease) == [("holds", "b", "b")]
+
+
+def test_a_waiter_takes_it_when_it_is_given_back(lab, lease):
+    lease("take", "a", LONG, "ann")
+    words = ["lease", "--lock", lab.lock, "take", "b", LONG, "bob", "--wait", 60]
+    waiter = subprocess.Popen([lab.program, *map(str, words)])
+    try:
+        while not any(kind == "waits" for kind, *_ in shown(lease)):
+            assert waiter.poll() is None
+        lease("release", "a")
+        assert waiter.wait(60) == 0
+    finally:
+        waiter.kill()
+        waiter.wait()
+    assert shown(lease) == [("holds", "b", "bob")]
+
+
+def test_a_launch_needs_it_and_extends_it(lab, lease):
+    lease("take", "a", 5, "ann")
+    for words in ([], ["--lease", "b", 5, "bob"]):
+        refused = lab.begin("true", *words)
+        assert (refused.code, "leased to ann" in refused.error) == (BUSY, True)
+    assert lab.begin("true", "--lease", "a", 5, "ann", limit=100).exit["status"] == 0
+    _, _, seconds, _ = lease("show").stdout.decode().split(" ", 3)
+    assert 5 < int(seconds) <= 105
+
+
+def test_a_broken_lease_is_told_at_the_next_launch(lab, lease):
+    lease("take", "a", LONG, "ann")
+    lease("break", "carl", "the fan is dead\n{evil}")
+    assert shown(lease) == []
+    refused = lab.begin("true", "--lease", "a", LONG, "ann")
+    assert refused.code == BUSY
+    assert "the lease was broken by carl: the fan is dead?{evil}" in refused.error
+    assert lease("take", "a", LONG, "ann").returncode == 0  # who asks anew may have it
+    assert lab.begin("true", "--lease", "a", LONG, "ann").exit["status"] == 0
+
+
+def test_one_of_before_the_restart_is_over(lab, lease):
+    lease("take", "a", LONG, "ann")
+    path = lab.lock.with_name("lock.lease")
+    boot, rest = path.read_text().split("\n", 1)
+    path.write_text("0" + boot[1:] + "\n" + rest)
+    assert shown(lease) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 20000, os.urandom(5000), b"x\n" * 9000])
+def test_a_file_that_makes_no_sense_keeps_nobody_out(lab, lease, content):
+    lab.lock.with_name("lock.lease").write_bytes(content)
+    assert lease("take", "a", LONG, "ann").returncode == 0
+    assert shown(lease) == [("holds", "a", "ann")]
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a\nb", "x" * 500])
+def test_names_that_are_none(lease, name):
+    assert lease("take", name, LONG, "ann").returncode == 64
