@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from harness.campaign.judge import judge
 from harness.campaign.launch import DeviceBusyError, LaunchLostError
 from harness.campaign.plan import order
+from harness.devices.leases import LeasedError
 from harness.results.schema import Category, Launch, OutputCheck, Role, Status
 from harness.transport.base import TransferError, TransportError
 
@@ -49,6 +50,9 @@ class Observer(Protocol):
 
     def gave_up(self, host: str, case: str) -> None:
         """Tell that the rest of a case's launches is left out."""
+
+    def put_aside(self, host: str, device: str) -> None:
+        """Tell that the rest of a device's launches is left out: it is somebody else's now."""
 
 
 class Execution:
@@ -90,6 +94,7 @@ class Execution:
             if launch.status is Status.INVALID
         )
         self._failing: Counter[str] = Counter()
+        self._taken: set[str] = set()  # devices that are somebody else's by now
 
     def pending(self) -> dict[str, list[Slot]]:
         """Return each host's launches that are still to be made."""
@@ -186,18 +191,29 @@ class Execution:
         while left and not self._stop.is_set():
             slot = left[0]
             case = self._prepared[slot.case_id].case
+            self._keep_leases(host)
             lost = False
             if self._failing[slot.case_id] < FAILURES_IN_A_ROW:
                 self._observer.begins(host, case.label, len(left))
                 lost = self._fill(host, slot)
                 if self._failing[slot.case_id] == FAILURES_IN_A_ROW:
                     self._observer.gave_up(host, case.label)
-            if lost:
+            if case.device in self._taken:
+                left = [each for each in left[1:] if self._device_of(each) != case.device]
+                self._observer.put_aside(host, case.device)
+            elif lost:
                 # The host's other devices need not wait for this one. When it is back, it goes on
                 # with this launch, which may still hold it.
                 left.sort(key=lambda each: self._device_of(each) == case.device)
             else:
                 del left[0]
+
+    def _keep_leases(self, host: str) -> None:
+        """Renew what would run out while the host's other devices are measured."""
+        for each in self._devices.values():
+            if each.device.host == host and each.launcher.lease:
+                with suppress(TransportError):  # the next launch there tells what is wrong
+                    each.launcher.lease.keep()
 
     def _device_of(self, slot: Slot) -> str:
         return self._prepared[slot.case_id].case.device
@@ -279,6 +295,8 @@ class Execution:
                 if not check.passed:
                     status, reason = Status.INVALID, f"wrong outputs: {check.reason}"
         except TransportError as error:
+            if isinstance(error, LeasedError):
+                self._taken.add(prepared.case.device)
             hint = f" (try: {error.hint})" if error.hint else ""
             status, category, reason = Status.FAILED, _category(error), f"{error.message}{hint}"
         return Launch(
@@ -306,7 +324,7 @@ def _category(error: TransportError) -> Category:
     match error:
         case TransferError():
             return Category.DEPLOY
-        case DeviceBusyError() | LaunchLostError():
+        case DeviceBusyError() | LaunchLostError() | LeasedError():
             return Category.DEVICE
         case _:
             return Category.CONNECTION

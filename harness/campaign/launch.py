@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from harness.campaign.patience import Patience
 from harness.conditions.spec import Conditions
+from harness.devices.leases import LEASED, LeasedError
 from harness.devices.supervisor import CANNOT_PREPARE, DeviceSupervisor, said
 from harness.results.contract import MAX_EVENTS_BYTES
 from harness.results.supervision import (
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from harness.devices.leases import Lease
     from harness.results.contract import Job
     from harness.transport.base import Completed, Transport
 
@@ -183,6 +185,8 @@ class Launcher:
     ----------
     supervisor
         On the device.
+    lease
+        Under which launches are made; without one nobody may have one there.
     """
 
     def __init__(
@@ -199,6 +203,7 @@ class Launcher:
         self._transport = transport
         self._base = self.supervisor.launches
         self._lock = lock
+        self.lease: Lease | None = None
         self._unended: str | None = None  # as far as is known
         self._unforgotten: set[str] = set()
 
@@ -334,6 +339,8 @@ class Launcher:
         options += ["--rlimit", "core=0", "--rlimit", f"fsize={FILE_LIMIT}"]
         if self._lock:
             options += ["--lock", self._lock]
+        if self.lease:
+            options += ["--lease", *self.lease.words]
         if job.affinity:
             options += ["--affinity", ",".join(map(str, job.affinity))]
         for name, target in links.items():
@@ -350,6 +357,8 @@ class Launcher:
         raise self._refused(answer)
 
     def _refused(self, answer: Completed) -> TransportError:
+        if answer.returncode == LEASED:
+            return LeasedError.of(answer)
         if answer.returncode == _BUSY:
             return DeviceBusyError(said(answer), hint="wait for that launch, or end it")
         if answer.returncode == CANNOT_PREPARE:

@@ -6,7 +6,7 @@ import fnmatch
 import secrets
 import shutil
 import subprocess
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -21,12 +21,14 @@ from harness.campaign.prepare import RegisteredOn, prepare
 from harness.campaign.spec import load_campaign
 from harness.devices.connect import connect
 from harness.devices.inventory import load_device
+from harness.devices.leases import Lease, me
 from harness.devices.probe import probe
 from harness.devices.runners import faults, load_runner, missing_libraries
 from harness.errors import LabError, ResultsError, SpecificationError
 from harness.models.manifest import load_model
 from harness.native.supervisor import supervisor
 from harness.results.schema import CaseRecord, DeviceRecord, ModelRecord, Run
+from harness.transport.base import TransportError
 from harness.workspace import cache_dir
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from harness.devices.inventory import Device
     from harness.devices.probe import Facts
     from harness.devices.runners import RegisteredRunner
+    from harness.devices.supervisor import DeviceSupervisor
     from harness.models.manifest import Model
     from harness.results.schema import Case, Protocol
     from harness.results.store import Store
@@ -124,16 +127,22 @@ class Session:
 
 
 @contextmanager
-def begin(
+def begin(  # noqa: PLR0913 - what a user may ask of a run
     workspace: Workspace,
     path: Path,
     store: Store,
     *,
     only: Sequence[str] = (),
     seed: int | None = None,
+    wait_s: float = 0.0,
     progress: Callable[[str], None],
 ) -> Iterator[Session]:
-    """Begin a new run of a campaign; on leaving, its connections are closed.
+    """Begin a new run of a campaign; on leaving, its leases are given back and all is closed.
+
+    Parameters
+    ----------
+    wait_s
+        How long to wait for devices that others have, in the order of coming.
 
     Raises
     ------
@@ -148,10 +157,12 @@ def begin(
     lab = Lab.of(workspace, cases)
     started = datetime.now(UTC)
     with ExitStack() as stack:
-        bench = _reach(workspace, lab, stack, run_id=None, progress=progress)
+        run_id = f"{path.stem}-{started:%Y%m%d-%H%M%S}"
+        claim = _Claim(f"{run_id}-{secrets.token_hex(4)}", path.stem, wait_s)
+        bench = _reach(workspace, lab, stack, claim, run_id=None, progress=progress)
         records, prepared = _prepare(cases, lab, bench, campaign.protocol, progress)
         run = Run(
-            id=f"{path.stem}-{started:%Y%m%d-%H%M%S}",
+            id=run_id,
             campaign=path.stem,
             description=campaign.description,
             specification=path.read_text(encoding="utf-8"),
@@ -159,6 +170,7 @@ def begin(
             started=started,
             harness_version=__version__,
             revision=_revision(workspace),
+            lease=claim.id,
             protocol=campaign.protocol,
             devices=bench.records,
             models=[_model_record(model) for model in lab.models.values()],
@@ -169,7 +181,12 @@ def begin(
 
 @contextmanager
 def resume(
-    workspace: Workspace, run_id: str, store: Store, *, progress: Callable[[str], None]
+    workspace: Workspace,
+    run_id: str,
+    store: Store,
+    *,
+    wait_s: float = 0.0,
+    progress: Callable[[str], None],
 ) -> Iterator[Session]:
     """Go on with a run: what it has is kept, what failed or is missing is measured.
 
@@ -184,7 +201,9 @@ def resume(
     cases = [(record.case, record.launches) for record in run.cases]
     lab = Lab.of(workspace, cases)
     with ExitStack() as stack:
-        bench = _reach(workspace, lab, stack, run_id=run_id, progress=progress)
+        # By the same name: what a controller that was killed still holds is this run's.
+        claim = _Claim(run.lease or run_id, run.campaign, wait_s)
+        bench = _reach(workspace, lab, stack, claim, run_id=run_id, progress=progress)
         records, prepared = _prepare(cases, lab, bench, run.protocol, progress)
         for before, now in zip(run.cases, records, strict=True):
             if before.artifact and now.artifact and before.artifact.id != now.artifact.id:
@@ -214,6 +233,30 @@ def resume(
 
 
 @dataclass(frozen=True)
+class _Claim:
+    """What a run asks its devices' leases with, and how long it waits for each."""
+
+    id: str
+    campaign: str
+    wait_s: float
+
+    def lease(
+        self, supervisor: DeviceSupervisor, stack: ExitStack, progress: Callable[[str], None]
+    ) -> Lease:
+        """Take a device's lease, which is given back at the end."""
+        lease = Lease(supervisor, self.id, f"{me()} ({self.campaign})")
+
+        def give_back() -> None:
+            with suppress(TransportError):
+                lease.release()
+
+        # Before it is taken: who is interrupted while waiting leaves the queue.
+        stack.callback(give_back)
+        lease.take(self.wait_s, progress)
+        return lease
+
+
+@dataclass(frozen=True)
 class _Bench:
     """The devices of a run: those that can be reached, and why others cannot.
 
@@ -233,12 +276,13 @@ def _reach(
     workspace: Workspace,
     lab: Lab,
     stack: ExitStack,
+    claim: _Claim,
     *,
     run_id: str | None,
     progress: Callable[[str], None],
 ) -> _Bench:
     for host in sorted({device.host for device in lab.devices.values()}):
-        _hold(stack, workspace, host)
+        _hold(stack, workspace, host, claim.wait_s, progress)
     bench = _Bench({}, [], {}, {})
     errors: list[LabError] = []
     for name, device in lab.devices.items():
@@ -252,6 +296,7 @@ def _reach(
             facts = probed.model_dump(mode="json", exclude_none=True)
             program = supervisor(device.spec.abi, progress)
             launcher = Launcher(transport, device.workdir, program)
+            launcher.lease = claim.lease(launcher.supervisor, stack, progress)
             _refuse_company(launcher, device, run_id)
             for engine, spec in device.spec.engines.items():
                 if runner := lab.runners.get(spec.runner or ""):
@@ -284,18 +329,25 @@ def _reach(
     return bench
 
 
-def _hold(stack: ExitStack, workspace: Workspace, host: str) -> None:
+def _hold(
+    stack: ExitStack,
+    workspace: Workspace,
+    host: str,
+    wait_s: float,
+    progress: Callable[[str], None],
+) -> None:
     """Keep other controllers of this user off a host while we measure on it."""
     # This machine is one host for all workspaces; the name of another is the workspace's own.
     folder = (cache_dir() if host == "this-machine" else workspace.state) / "locks"
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / f"{host}.lock", blocking=False)
+    lock = FileLock(folder / f"{host}.lock", timeout=wait_s)
+    progress(f"waiting for host '{host}', on which another run is measuring")
     try:
         stack.enter_context(lock)
     except Timeout:
         raise LabError(
             f"another run is measuring on host '{host}'",
-            hint="wait for it: two at once would spoil both",
+            hint="wait for it: harness run --wait 30m; two at once would spoil both",
         ) from None
 
 

@@ -12,6 +12,7 @@ import click
 
 from harness.cli.app import workspace_of
 from harness.cli.boards import down, status, up
+from harness.cli.leases import break_lease, in_json, in_words, leases_of
 from harness.cli.options import as_json, complete_names
 from harness.errors import HarnessError, SpecificationError, worst
 
@@ -43,7 +44,7 @@ def devices() -> None:
     """List, add, probe and trust devices; start and stop emulated boards."""
 
 
-for _command in (up, down, status):
+for _command in (up, down, status, break_lease):
     devices.add_command(_command)
 
 
@@ -52,28 +53,43 @@ for _command in (up, down, status):
     epilog="""\b
 Examples:
   harness devices list
+  harness devices list --offline             connect to none
   harness devices list --json | jq -r '.[].name'
 """,
 )
+@click.option("--offline", is_flag=True, help="Connect to none: say nothing of leases.")
 @as_json
 @click.pass_context
-def list_devices(ctx: click.Context, *, as_json: bool) -> None:
-    """List the workspace's devices; none is connected to."""
+def list_devices(ctx: click.Context, *, offline: bool, as_json: bool) -> None:
+    """List the workspace's devices, and which campaign has each at the moment.
+
+    All are asked at once; one that does not answer in five seconds is not waited for.
+    """
     from rich.table import Table
 
-    from harness.cli.terminal import console
+    from harness.cli.terminal import console, steps
     from harness.devices.inventory import load_devices
 
-    found = load_devices(workspace_of(ctx)).values()
+    workspace = workspace_of(ctx)
+    found = load_devices(workspace).values()
+    leases = {}
+    if not offline:
+        with steps() as shown:
+            shown.update("asking the devices who has them")
+            leases = leases_of(workspace, found)
     if as_json:
-        click.echo(json.dumps([_device_as_json(device) for device in found], indent=2))
+        rows = [
+            _device_as_json(device) | (in_json(leases[device.name]) if leases else {})
+            for device in found
+        ]
+        click.echo(json.dumps(rows, indent=2))
         return
-    table = Table(
-        "Device", "Reached by", "ABI", "Engines", "Host", "Description", box=None, pad_edge=False
-    )
+    columns = ["Device", *(["Lease"] if leases else []), "Reached by", "ABI", "Engines", "Host"]
+    table = Table(*columns, "Description", box=None, pad_edge=False)
     for device in found:
         table.add_row(
             device.name,
+            *([in_words(leases[device.name])] if leases else []),
             _way(device),
             device.spec.abi,
             ", ".join(device.spec.engines) or "none",

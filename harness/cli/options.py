@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -15,9 +16,26 @@ if TYPE_CHECKING:
 
     Completer: TypeAlias = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
-__all__ = ["as_json", "complete_campaign", "complete_names", "complete_run"]
+__all__ = ["Duration", "as_json", "complete_campaign", "complete_names", "complete_run"]
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+class Duration(click.ParamType[float]):
+    """Seconds, or a number with ``s``, ``m`` or ``h``; the value is in seconds."""
+
+    name = "duration"
+
+    def convert(
+        self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """See :meth:`click.ParamType.convert`."""
+        if isinstance(value, float):
+            return value
+        found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)([smh]?)", str(value), re.ASCII)
+        if not found:
+            self.fail(f"'{value}' is no duration such as 90s, 30m or 2h", param, ctx)
+        return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 def complete_names(folder: str) -> Completer:

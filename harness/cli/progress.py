@@ -98,6 +98,17 @@ class LiveProgress:
                 highlight=False,
             )
 
+    def put_aside(self, host: str, device: str) -> None:
+        """Say that a device's other launches are left out."""
+        del host
+        with self._lock:
+            self._console.print(
+                f"   {device} is somebody else's now: its other launches are left out; --resume "
+                "goes on with them",
+                markup=False,
+                highlight=False,
+            )
+
     def __enter__(self) -> Self:
         self._progress.start()
         return self

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.app import workspace_of
-from harness.cli.options import as_json, complete_campaign
+from harness.cli.options import Duration, as_json, complete_campaign
 from harness.cli.terminal import console, humane_seconds, stderr
 from harness.errors import ExitCode, SpecificationError, worst
 
@@ -139,6 +139,7 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
 Examples:
   harness run campaigns/demo.yaml
   harness run campaigns/demo.yaml --only qemu-arm64
+  harness run campaigns/demo.yaml --wait 2h   queue for devices that others have
   harness run --resume                        go on with the newest interrupted run
   harness run --resume demo-20260102-030405   go on with this one, failed launches again
 """
@@ -153,6 +154,14 @@ Examples:
     metavar="[RUN]",
     help="Go on with a run; by default with the newest that was interrupted.",
 )
+@click.option(
+    "--wait",
+    "wait_s",
+    type=Duration(),
+    default="0",
+    metavar="DURATION",
+    help="Wait so long for devices that others have, such as 30m; by default not at all.",
+)
 @click.option("--seed", type=click.IntRange(0, (1 << 31) - 1), help="Of the launches' order.")
 @as_json
 @click.pass_context
@@ -162,6 +171,7 @@ def run(
     only: Sequence[str],
     resumed: str | None,
     seed: int | None,
+    wait_s: float,
     *,
     as_json: bool,
 ) -> None:
@@ -180,7 +190,9 @@ def run(
             path = _required(campaign)
 
             def opened(progress: Callable[[str], None]) -> AbstractContextManager[Session]:
-                return begin(workspace, path, store, only=only, seed=seed, progress=progress)
+                return begin(
+                    workspace, path, store, only=only, seed=seed, wait_s=wait_s, progress=progress
+                )
         else:
             if only or seed is not None:
                 raise SpecificationError(
@@ -190,7 +202,7 @@ def run(
             run_id = _resumable(store, resumed, campaign)
 
             def opened(progress: Callable[[str], None]) -> AbstractContextManager[Session]:
-                return resume(workspace, run_id, store, progress=progress)
+                return resume(workspace, run_id, store, wait_s=wait_s, progress=progress)
 
         finished = _measure(opened, store)
         if as_json:

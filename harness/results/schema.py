@@ -460,6 +460,8 @@ class Run(Record):
         The campaign file's text, as it was.
     seed
         Of the order of the launches.
+    lease
+        By which its devices know it; of a run of before there were leases empty.
     finished
         When all planned launches had ended; none while it runs or after an interruption.
     """
@@ -473,6 +475,7 @@ class Run(Record):
     finished: datetime | None = None
     harness_version: str
     revision: str | None = None
+    lease: str = ""
     protocol: Protocol
     devices: list[DeviceRecord]
     models: list[ModelRecord]

@@ -72,6 +72,8 @@ class Recorder:
     ended_launches: list[Launch] = field(default_factory=list)
     given_up: list[str] = field(default_factory=list)
     states: list[str] = field(default_factory=list)
+    aside: list[str] = field(default_factory=list)
+    on_ended: object = lambda: None
 
     def begins(self, host, case, launches_left):
         self.begun.append(case)
@@ -81,9 +83,13 @@ class Recorder:
 
     def ended(self, host, launch):
         self.ended_launches.append(launch)
+        self.on_ended()
 
     def gave_up(self, host, case):
         self.given_up.append(case)
+
+    def put_aside(self, host, device):
+        self.aside.append(device)
 
 
 @dataclass
@@ -142,7 +148,7 @@ class Bench:
             patience=Patience(self.reconnect_s),
         )
 
-    def execution(self, run: Run, observer: Recorder) -> Execution:
+    def execution(self, run: Run, observer: Recorder, lease=None) -> Execution:
         """Return the execution of a run."""
         manifest = Manifest(
             title="t",
@@ -167,8 +173,12 @@ class Bench:
                 transport="local", abi="x86_64-linux", workdir=str(self.folder / "work")
             ),
         )
-        on_device = OnDevice(device, self.transport, self.launcher())
+        launcher = self.launcher()
+        launcher.lease = lease
+        on_device = OnDevice(device, self.transport, launcher)
         return Execution(run, prepared, {"here": on_device}, self.store, observer)
+
+    recorder = Recorder
 
     def measure(self, run: Run) -> tuple[Recorder, list[Launch]]:
         """Execute a run; return what was told and what is stored."""

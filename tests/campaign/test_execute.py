@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from harness.campaign.launch import Launcher
+from harness.devices.leases import Lease, break_lease
 from harness.results.schema import Category, Status
 from harness.transport.base import ConnectionLostError
 from harness.transport.fake import FaultyTransport
@@ -344,3 +345,31 @@ def test_a_launch_that_the_controller_did_not_live_to_store_is_collected(bench):
     assert [launch.wall_s is None for launch in launches] == [True, False, False, False]
     begun = (bench.folder / "work" / "journal").read_text().split()
     assert begun == [launch.id for launch in launches]
+
+
+def test_a_device_that_was_taken_away_is_put_aside(bench):
+    """By ``break-lease``, in the middle of a run; another device's launches would go on."""
+    bench.double("all_of_it()", "one")
+    bench.double("all_of_it()", "other")
+    run = bench.run(launches=2)
+    launcher = bench.launcher()
+    lock = str(bench.folder / "lock")
+    lease = Lease(launcher.supervisor, "mine", "me@lab", lock=lock)
+    lease.take(0, print)
+
+    observer = bench.recorder(
+        on_ended=lambda: break_lease(launcher.supervisor, "the fan is dead", lock=lock)
+    )
+    bench.execution(run, observer, lease).measure()
+    first, second = bench.store.load(run.id).launches
+    assert (first.status, second.status) == (Status.OK, Status.FAILED)
+    assert second.category is Category.DEVICE
+    assert "the lease was broken by" in second.reason
+    assert "the fan is dead" in second.reason
+    assert observer.aside == ["here"]
+
+    lease.take(0, print)  # anew, as --resume does
+    again = bench.store.load(run.id)
+    bench.execution(again, bench.recorder(), lease).measure()
+    done = [each for each in bench.store.load(run.id).launches if each.status is Status.OK]
+    assert len(done) == 4

@@ -7,7 +7,10 @@ import subprocess
 
 import pytest
 
-BUSY = 75
+from harness.devices.leases import holdings
+from harness.transport.local import LocalTransport
+
+BUSY = 77
 LONG = 3600
 
 
@@ -23,73 +26,79 @@ def said(done):
     return done.stderr.decode().removeprefix("edge-supervisor: ").strip()
 
 
-def shown(lease):
-    lines = lease("show").stdout.decode().splitlines()
-    return [(kind, name, text) for kind, name, _, text in (line.split(" ", 3) for line in lines)]
+@pytest.fixture
+def seen(lab):
+    """As a controller reads it."""
+    return lambda: holdings(LocalTransport(), [f"{lab.lock}.lease"])
 
 
-def test_one_holds_it_and_renews_it(lease):
+@pytest.fixture
+def shown(seen):
+    return lambda: [(each.kind, each.id, each.holder) for each in seen()]
+
+
+def test_one_holds_it_and_renews_it(lease, shown):
     assert lease("take", "a", LONG, "ann@lab (demo)").returncode == 0
     assert lease("take", "a", LONG, "ann@lab (demo)").returncode == 0
     other = lease("take", "b", LONG, "bob")
     assert other.returncode == BUSY
     assert said(other) == "leased to ann@lab (demo) for another 3600 s"
-    assert shown(lease) == [("holds", "a", "ann@lab (demo)")]
+    assert shown() == [("holds", "a", "ann@lab (demo)")]
     lease("release", "b")  # nobody's but his own
     assert lease("take", "c", LONG, "cat").returncode == BUSY
     lease("release", "a")
-    assert shown(lease) == []
+    assert shown() == []
     assert lease("take", "b", LONG, "bob").returncode == 0
 
 
-def test_it_ends_by_itself_and_a_waiter_gets_it(lease):
+def test_it_ends_by_itself_and_a_waiter_gets_it(lease, shown):
     lease("take", "a", 1, "ann")
     assert lease("take", "b", LONG, "bob", "--wait", 60).returncode == 0
-    assert shown(lease) == [("holds", "b", "bob")]
+    assert shown() == [("holds", "b", "bob")]
 
 
-def test_the_queue_is_kept_in_the_order_of_coming(lab, lease):
+def test_the_queue_is_kept_in_the_order_of_coming(lab, lease, shown):
     lease("take", "a", LONG, "ann")
     for name in ("b", "c"):
         assert lease("take", name, LONG, name, "--wait", 0.1).returncode == BUSY
-    assert [entry[:2] for entry in shown(lease)] == [("holds", "a"), ("waits", "b"), ("waits", "c")]
+    assert [entry[:2] for entry in shown()] == [("holds", "a"), ("waits", "b"), ("waits", "c")]
     lease("release", "a")
     early = lease("take", "c", LONG, "c")
     assert (early.returncode, said(early)) == (BUSY, "b waits longer")
     assert lease("take", "b", LONG, "b").returncode == 0
     lease("release", "c")  # the place in the queue
-    assert shown(lease) == [("holds", "b", "b")]
+    assert shown() == [("holds", "b", "b")]
 
 
-def test_a_waiter_takes_it_when_it_is_given_back(lab, lease):
+def test_a_waiter_takes_it_when_it_is_given_back(lab, lease, shown):
     lease("take", "a", LONG, "ann")
     words = ["lease", "--lock", lab.lock, "take", "b", LONG, "bob", "--wait", 60]
     waiter = subprocess.Popen([lab.program, *map(str, words)])
     try:
-        while not any(kind == "waits" for kind, *_ in shown(lease)):
+        while not any(kind == "waits" for kind, *_ in shown()):
             assert waiter.poll() is None
         lease("release", "a")
         assert waiter.wait(60) == 0
     finally:
         waiter.kill()
         waiter.wait()
-    assert shown(lease) == [("holds", "b", "bob")]
+    assert shown() == [("holds", "b", "bob")]
 
 
-def test_a_launch_needs_it_and_extends_it(lab, lease):
+def test_a_launch_needs_it_and_extends_it(lab, lease, seen):
     lease("take", "a", 5, "ann")
     for words in ([], ["--lease", "b", 5, "bob"]):
         refused = lab.begin("true", *words)
         assert (refused.code, "leased to ann" in refused.error) == (BUSY, True)
     assert lab.begin("true", "--lease", "a", 5, "ann", limit=100).exit["status"] == 0
-    _, _, seconds, _ = lease("show").stdout.decode().split(" ", 3)
-    assert 5 < int(seconds) <= 105
+    (holding,) = seen()
+    assert 5 < holding.seconds <= 105
 
 
-def test_a_broken_lease_is_told_at_the_next_launch(lab, lease):
+def test_a_broken_lease_is_told_at_the_next_launch(lab, lease, shown):
     lease("take", "a", LONG, "ann")
     lease("break", "carl", "the fan is dead\n{evil}")
-    assert shown(lease) == []
+    assert shown() == []
     refused = lab.begin("true", "--lease", "a", LONG, "ann")
     assert refused.code == BUSY
     assert "the lease was broken by carl: the fan is dead?{evil}" in refused.error
@@ -97,19 +106,19 @@ def test_a_broken_lease_is_told_at_the_next_launch(lab, lease):
     assert lab.begin("true", "--lease", "a", LONG, "ann").exit["status"] == 0
 
 
-def test_one_of_before_the_restart_is_over(lab, lease):
+def test_one_of_before_the_restart_is_over(lab, lease, shown):
     lease("take", "a", LONG, "ann")
     path = lab.lock.with_name("lock.lease")
     boot, rest = path.read_text().split("\n", 1)
     path.write_text("0" + boot[1:] + "\n" + rest)
-    assert shown(lease) == []
+    assert shown() == []
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 20000, os.urandom(5000), b"x\n" * 9000])
-def test_a_file_that_makes_no_sense_keeps_nobody_out(lab, lease, content):
+def test_a_file_that_makes_no_sense_keeps_nobody_out(lab, lease, content, shown):
     lab.lock.with_name("lock.lease").write_bytes(content)
     assert lease("take", "a", LONG, "ann").returncode == 0
-    assert shown(lease) == [("holds", "a", "ann")]
+    assert shown() == [("holds", "a", "ann")]
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a\nb", "x" * 500])

@@ -8,6 +8,7 @@
 // Exit statuses of the commands; the controller decides by them.
 constexpr int kUsage = 64;
 constexpr int kBusy = 75;
+constexpr int kLeased = 77;
 constexpr int kCannotPrepare = 98;
 
 [[noreturn]] __attribute__((format(printf, 2, 3))) void fail(int status, const char* format, ...);

@@ -14,11 +14,11 @@
 namespace {
 
 constexpr int kMost = 32;  // who holds, who wait, and whose lease was broken
-constexpr double kTicket_s = 90;  // who does not ask again loses the place in the queue
+constexpr double kTicket_s = 30;  // who does not ask again loses the place in the queue
 constexpr double kTold_s = 86'400;
 constexpr long kPoll_ns = 250'000'000;
 
-// A line of the file: "KIND ID EXPIRES TEXT".
+// A line of the file, after a first line with the boot's id: "KIND ID EXPIRES TEXT".
 struct Entry {
   char kind[8] = {};  // holds, waits, broken
   char id[128] = {};
@@ -53,9 +53,6 @@ class Leases {
     load();
   }
 
-  int count() const { return count_; }
-  Entry& operator[](int index) { return entries_[index]; }
-
   Entry* find(const char* kind, const char* id = nullptr) {
     for (int index = 0; index < count_; ++index) {
       Entry& entry = entries_[index];
@@ -68,7 +65,7 @@ class Leases {
   void put(const char* kind, const char* id, long long expires_ms, const char* text) {
     Entry* entry = find(kind, id);
     if (!entry) {
-      if (count_ == kMost) fail(kBusy, "too many wait for this device");
+      if (count_ == kMost) fail(kLeased, "too many wait for this device");
       entry = &entries_[count_++];
     }
     snprintf(entry->kind, sizeof entry->kind, "%s", kind);
@@ -174,7 +171,7 @@ int take(const char* lock, const Claim& claim, double wait_s) {
       }
       if (monotonic_s() >= deadline) {
         say_whose(*other);
-        return kBusy;
+        return kLeased;
       }
       leases.put("waits", claim.id, after(kTicket_s), claim.holder);
       leases.save();
@@ -208,16 +205,6 @@ int take_away(const char* lock, const char* by, const char* reason) {
   return 0;
 }
 
-int show(const char* lock) {
-  Leases leases(lock);
-  for (int index = 0; index < leases.count(); ++index) {
-    const Entry& entry = leases[index];
-    if (strcmp(entry.kind, "broken") == 0) continue;
-    printf("%s %s %lld %s\n", entry.kind, entry.id, seconds_left(entry), entry.text);
-  }
-  return 0;
-}
-
 }  // namespace
 
 Claim take_claim(Words* words) {
@@ -237,7 +224,6 @@ int lease(Words words) {
     command = words.next("a command");
   }
   if (!lock) lock = default_lock();
-  if (strcmp(command, "show") == 0) return show(lock);
   if (strcmp(command, "release") == 0) return release(lock, words.next("ID"));
   if (strcmp(command, "break") == 0) {
     const char* by = words.next("BY");
@@ -257,12 +243,12 @@ int lease(Words words) {
 void require_lease(const char* lock, const Claim& claim, double longer_s) {
   Leases leases(lock);
   if (const Entry* broken = claim.id ? leases.find("broken", claim.id) : nullptr) {
-    fail(kBusy, "the lease was broken %s", broken->text);
+    fail(kLeased, "the lease was broken %s", broken->text);
   }
   const Entry* other = claim.id ? ahead_of(leases, claim.id) : leases.find("holds");
   if (other) {
     say_whose(*other);
-    exit(kBusy);
+    exit(kLeased);
   }
   if (!claim.id) return;
   // Renewed, or taken again where it had run out and nobody came.

@@ -9,10 +9,8 @@
 //                        give it back, or the place in the queue
 //   lease [--lock FILE] break BY REASON
 //                        take it from whoever has it, who is told at the next launch
-//   lease [--lock FILE] show
-//                        print "holds ID SECONDS HOLDER", and "waits ..." for each in the queue
 //
-// It stands in a file beside the device's lock. Fails with 75 where somebody else has it, and
+// It stands in a file beside the device's lock, which anybody may read. Fails with 77 where somebody else has it, and
 // says who.
 #pragma once
 

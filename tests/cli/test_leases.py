@@ -1,0 +1,58 @@
+"""Leases on the command line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from harness.devices.leases import Holding
+from harness.errors import ExitCode
+from harness.transport.base import ConnectError
+
+
+@pytest.fixture
+def device(workspace):
+    (workspace.devices / "here.yaml").write_text("transport: local\nabi: x86_64-linux\n")
+    away = "transport: ssh\naddress: 127.0.0.1:1\nabi: arm64-linux\n"
+    (workspace.devices / "away.yaml").write_text(away)
+
+
+@pytest.mark.usefixtures("device")
+def test_the_list_says_who_has_what(cli, monkeypatch):
+    found = [Holding("holds", "a", 40, "ann@lab (demo)"), Holding("waits", "b", 9, "bob\x1b[0m")]
+    monkeypatch.setattr("harness.devices.leases.holdings", lambda transport: found)
+    monkeypatch.setattr("harness.transport.ssh.SshTransport.run", _refused)
+    rows = {row["name"]: row for row in json.loads(cli("devices", "list", "--json").out)}
+    assert rows["here"]["leases"][0]["holder"] == "ann@lab (demo)"
+    said = cli("devices", "list").out
+    assert "40 s more" in said
+    assert "\x1b" not in said
+    monkeypatch.undo()
+
+
+@pytest.mark.usefixtures("device")
+def test_a_device_that_is_away_is_not_reached(cli):
+    rows = {row["name"]: row for row in json.loads(cli("devices", "list", "--json").out)}
+    assert rows["here"]["reached"]
+    assert not rows["away"]["reached"]
+    assert rows["away"]["leases"] is None
+
+
+@pytest.mark.usefixtures("device")
+def test_offline_connects_to_none(cli, monkeypatch):
+    monkeypatch.setattr("harness.devices.connect.connect", _refused)
+    said = cli("devices", "list", "--offline", "--json")
+    assert said.code == ExitCode.FINE
+    assert "leases" not in json.loads(said.out)[0]
+
+
+@pytest.mark.parametrize("wait", ["soon", "-1", "1d", "1e9"])
+def test_waits_that_are_none(cli, wait):
+    said = cli("run", "campaigns/x.yaml", "--wait", wait)
+    assert said.code == ExitCode.SPECIFICATION
+    assert "no duration such as" in said.err
+
+
+def _refused(*args, **more):
+    raise ConnectError("away")
