@@ -26,6 +26,7 @@ protocol:
   sampling: {{min_samples: 5, min_seconds: 0, max_samples: 5}}
   time_limit: 5
   redo_budget: 0
+  memory_launches: 0
 """
 
 # What is wrong with it, to what a run makes of it: status, category, and words of the reason.

@@ -189,6 +189,7 @@ launches: 2
 protocol:
   warmup: {min_samples: 1, min_seconds: 0, max_seconds: 1}
   sampling: {min_samples: 5, min_seconds: 0}
+  memory_launches: 0
 """
 
 
