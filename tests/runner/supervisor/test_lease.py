@@ -95,6 +95,13 @@ def test_a_launch_needs_it_and_extends_it(lab, lease, seen):
     assert 5 < holding.seconds <= 105
 
 
+def test_a_launch_that_may_wait_for_its_device_extends_it_by_that(lab, lease, seen):
+    claim = ("--lease", "a", 5, "ann", "--cool", 200, 1000, "--quiet", 1, 1000)
+    assert lab.begin("true", *claim, limit=100).exit["status"] == 0
+    (holding,) = seen()
+    assert 1105 < holding.seconds <= 2105
+
+
 def test_a_broken_lease_is_told_at_the_next_launch(lab, lease, shown):
     lease("take", "a", LONG, "ann")
     lease("break", "carl", "the fan is dead\n{evil}")

@@ -22,6 +22,7 @@ struct Conditions {
   int min_battery = -1;
   int busy = 0;
 
+  double wait_s() const { return cool_within_s + quiet_within_s; }  // at most
   bool any() const { return governor || max_celsius >= 0 || max_load >= 0 || min_battery >= 0; }
 };
 

@@ -264,7 +264,7 @@ int run(Words words) {
     end_orphans(folder);  // of an earlier beginning, whose supervisor is gone
     restore_governors();
     empty_folder();
-    require_lease(options.lock, lease, options.limit_s);
+    require_lease(options.lock, lease, options.conditions.wait_s() + options.limit_s);
     Fd lock = take_lock(options.lock);
     if (!lock.open()) {
       char holder[400];
