@@ -29,6 +29,7 @@ def test_a_launch_that_goes_well(lab):
     assert answer.exit["left_behind"] == 0
     record = parse_supervision((lab.folder / "launch" / "supervisor.jsonl").read_bytes())
     assert record.exit.minor_faults > 0
+    assert record.exit.oom_kills is not None
     assert record.started.lock == str(lab.lock)
 
 
@@ -341,6 +342,13 @@ def test_a_disk_that_is_full_before(lab, small_disk):
     answer = lab.begin("true", name="disk/launch")
     assert answer.code == 98
     assert "No space left" in answer.error
+
+
+def test_a_link_that_leads_nowhere(lab):
+    answer = lab.begin("echo x >>../journal", "--link", "model", lab.folder / "gone")
+    assert answer.code == 98
+    assert f"{lab.folder}/gone: No such file or directory" in answer.error
+    assert not (lab.folder / "journal").exists()
 
 
 def test_forgetting(lab):
