@@ -113,6 +113,7 @@ matrix:
   - {models: [mobilenet_v1_025_96], devices: [armv7, armv7-adb], engines: [onnxruntime]}
 launches: 2
 protocol:
+  memory_launches: 0
   warmup: {min_samples: 1, min_seconds: 0, max_seconds: 1}
   sampling: {min_samples: 5, min_seconds: 0}
   time_limit: 180
