@@ -340,10 +340,15 @@ def _hold(
     # This machine is one host for all workspaces; the name of another is the workspace's own.
     folder = (cache_dir() if host == "this-machine" else workspace.state) / "locks"
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / f"{host}.lock", timeout=wait_s)
-    progress(f"waiting for host '{host}', on which another run is measuring")
+    lock = FileLock(folder / f"{host}.lock", timeout=0)
     try:
-        stack.enter_context(lock)
+        try:
+            stack.enter_context(lock)
+        except Timeout:
+            if not wait_s:
+                raise
+            progress(f"waiting for host '{host}', on which another run is measuring")
+            stack.enter_context(lock.acquire(timeout=wait_s))
     except Timeout:
         raise LabError(
             f"another run is measuring on host '{host}'",
