@@ -118,6 +118,7 @@ def dump(content: BaseModel) -> str:
     stream = StringIO()
     yaml = YAML()
     yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.width = SIZE_LIMIT  # a text or digest stays in its line
     plain = content.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
     yaml.dump(plain, stream)
     return stream.getvalue()

@@ -43,7 +43,7 @@ class Observer(Protocol):
         """Tell that a launch begins."""
 
     def stands(self, host: str, case: str, state: str) -> None:
-        """Tell now and then that a launch is ``waiting`` for its device, or ``running``."""
+        """Tell that a launch is ``waiting`` for its device, ``running``, or its link ``away``."""
 
     def ended(self, host: str, launch: Launch) -> None:
         """Tell that a launch has ended and is stored."""
@@ -262,6 +262,8 @@ class Execution:
         prepared = self._prepared[slot.case_id]
         device = self._devices[prepared.case.device]
         patience = device.launcher.patience
+        stands = partial(self._observer.stands, device.device.host, prepared.case.label)
+        patience.on_change = lambda away: stands("away" if away else "running")
         job = prepared.job(name, slot, self._run.protocol)
         handling = prepared.handling(slot, self._run.protocol)
         begun = datetime.now(UTC)
@@ -280,7 +282,7 @@ class Execution:
                 links,
                 prepared.runner.command(job),
                 handling,
-                on_state=partial(self._observer.stands, device.device.host, prepared.case.label),
+                on_state=stands,
             )
             ended = prepared.runner.translate(ended, job)
             required = prepared.runner.returns_outputs

@@ -38,6 +38,11 @@ class Patience:
         Waits so many seconds before the link is tried again; by default until :meth:`end` at most.
     clock
         Tells the time, in seconds.
+
+    Attributes
+    ----------
+    on_change
+        Told whether the link is away, when that changes; in the thread of the step.
     """
 
     def __init__(
@@ -47,6 +52,7 @@ class Patience:
         pause: Callable[[float], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.on_change: Callable[[bool], object] = lambda _: None
         self._seconds = seconds
         self._over = threading.Event()
         self._pause = pause or self._over.wait
@@ -70,13 +76,19 @@ class Patience:
             if self._over.is_set():
                 raise TransportError("interrupted")
             try:
-                return step()
+                result = step()
             except (AuthenticationError, HostKeyError):
                 raise
             except (ConnectError, ConnectionLostError, CommandTimeoutError):
                 now = self._clock()
-                away_since = now if away_since is None else away_since
+                if away_since is None:
+                    away_since = now
+                    self.on_change(True)  # noqa: FBT003 - a callback's only argument
                 if now - away_since >= self._seconds:
                     raise
                 self._pause(_PAUSES_S[min(tries, len(_PAUSES_S) - 1)])
                 tries += 1
+            else:
+                if away_since is not None:
+                    self.on_change(False)  # noqa: FBT003 - as above
+                return result

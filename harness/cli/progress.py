@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from harness.analysis.cases import NS_PER_MS
 from harness.cli.terminal import stderr
@@ -30,6 +31,10 @@ _MARKS = {
     Status.FAILED: "[red]failed[/]",
     Status.INVALID: "[yellow]invalid[/]",
 }
+_WAITS = {
+    "waiting": "waits for its device to cool or to be quiet: ",
+    "away": "waits for its link: ",
+}
 
 
 class LiveProgress:
@@ -43,9 +48,9 @@ class LiveProgress:
         self._tasks: dict[str, TaskID] = {}
         self._progress = Progress(
             TextColumn("{task.fields[host]}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(table_column=Column(min_width=5, no_wrap=True)),
+            TimeElapsedColumn(table_column=Column(min_width=7, no_wrap=True)),
             TextColumn("{task.description}", markup=False),
             console=self._console,
             refresh_per_second=2,  # this machine may be what is measured
@@ -63,9 +68,15 @@ class LiveProgress:
         self._progress.update(self._tasks[host], description=case)
 
     def stands(self, host: str, case: str, state: str) -> None:
-        """Show a launch that is not begun yet."""
-        waits = " (waits for its device to cool or to be quiet)" if state == "waiting" else ""
-        self._progress.update(self._tasks[host], description=f"{case}{waits}")
+        """Show what a launch waits for; a link that dropped is told in a line of its own."""
+        self._progress.update(self._tasks[host], description=f"{_WAITS.get(state, '')}{case}")
+        if state == "away":
+            with self._lock:
+                self._console.print(
+                    f"   {case}: the link dropped; it is tried again",
+                    markup=False,
+                    highlight=False,
+                )
 
     def ended(self, host: str, launch: Launch) -> None:
         """Count a launch and print its line; what its device cannot do is said once."""

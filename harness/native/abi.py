@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.errors import SpecificationError
-from harness.yamlfile import nearest
 
 __all__ = ["ABIS", "Abi", "get"]
 
@@ -65,5 +64,5 @@ def get(name: str) -> Abi:
         There is none of that name.
     """
     if name not in ABIS:
-        raise SpecificationError(f"unknown ABI '{name}'", hint=nearest(name, ABIS))
+        raise SpecificationError(f"unknown ABI '{name}'", hint=f"valid: {', '.join(ABIS)}")
     return ABIS[name]

@@ -136,12 +136,16 @@ def _of_paddle_lite(
 def _of_zig(engine: str, abi: Abi, unwanted: tuple[Path | None, ...]) -> Compiler:
     if any(path is not None for path in unwanted):
         raise SpecificationError(
-            f"--sdk, --toolchain and --ndk are for paddle-lite: {engine} is built by zig"
+            f"--sdk, --toolchain and --ndk are for paddle-lite: {engine} is built by zig",
+            hint="leave them out",
         )
     # The calibration runner loads no library, so that it can run anywhere.
     static = engine == "calibration"
     if abi.android and not static:
-        raise SpecificationError(f"there is no native runner of {engine} for {abi.name}")
+        raise SpecificationError(
+            f"there is no native runner of {engine} for {abi.name}",
+            hint="for Android there are those of calibration and, with an SDK, of paddle-lite",
+        )
     return compilers.zig(abi, static=static)
 
 

@@ -206,8 +206,10 @@ class Cut(LocalTransport):
 
 def test_a_launch_outlives_a_link_that_drops(bench):
     bench.transport = Cut(drops=2)
-    launch = bench.one("open('../../journal', 'a').write('x')\nall_of_it()")
+    bench.double("open('../../journal', 'a').write('x')\nall_of_it()")
+    observer, (launch,) = bench.measure(bench.run())
     assert launch.status is Status.OK
+    assert observer.states == ["away", "running"]
     assert (bench.folder / "work" / "journal").read_text() == "x"
 
 
