@@ -212,6 +212,8 @@ def _needs_in_words(runner: RegisteredRunner) -> Iterator[str]:
     glibc = f", glibc {version_text(runner.glibc)} or newer" if runner.glibc else ""
     libraries = ", ".join(runner.needed) or "no library"
     yield f"{runner.name} is {runner.spec.abi}{version}; it needs {libraries}{glibc}"
+    if runner.loads:
+        yield f"no {runner.loads} is shipped with it (--lib): it loads the device's own"
 
 
 def _as_json(runner: RegisteredRunner) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Foreign runners: programs that were not built by the harness, registered in a workspace.
+"""Registered runners: what ``harness runners build`` made, and foreign programs that measure.
 
 ``runners/NAME.yaml`` says what a runner is; its files lie in ``.harness/runners/``, each under the
 hash of its content.
@@ -44,6 +44,8 @@ __all__ = [
     "version_text",
 ]
 
+# Loaded by name while they run, so that their ELF files do not tell.
+_LOADED = {"onnxruntime": "libonnxruntime.so.1", "rknn": "librknnrt.so"}
 _LIBRARY = r"^lib[A-Za-z0-9._+-]{1,96}$"
 _TRIPLETS = {
     "arm64-linux": "aarch64-linux-gnu",
@@ -139,6 +141,13 @@ class RegisteredRunner:
         return tuple(name for name in asked if name not in self.spec.libraries)
 
     @property
+    def loads(self) -> str | None:
+        """The engine's library, where it is the device's own that is loaded."""
+        library = _LOADED.get(self.spec.engine)
+        shipped = library and any(name.startswith(library) for name in self.spec.libraries)
+        return None if shipped else library
+
+    @property
     def glibc(self) -> Version | None:
         """The version of glibc that the device must have at least; none where any will do."""
         # A glibc that is shipped beside it would need its own loader, too: it does not count.
@@ -160,8 +169,14 @@ def add(
     Raises
     ------
     SpecificationError
-        The name is taken or not valid; a file is no ELF file, or is for another ABI.
+        The name is taken or not valid; a file is no ELF file, or is for another ABI; the tool
+        does not measure this engine.
     """
+    if spec["tool"] == "benchmark_bin" and spec["engine"] != "paddle-lite":
+        raise SpecificationError(
+            f"benchmark_bin is Paddle Lite's own, and measures no {spec['engine']}",
+            hint="--engine paddle-lite; what harness runners build made is an edge-runner",
+        )
     path = workspace.runners / f"{check_name(name, 'runner')}.yaml"
     if path.exists():
         raise SpecificationError(
@@ -240,7 +255,7 @@ def load_runner(workspace: Workspace, name: str) -> RegisteredRunner:
     SpecificationError
         There is none of that name, its file is wrong, or what it names is not there.
     """
-    otherwise = "add one: harness runners add benchmark_bin FILE ..."
+    otherwise = "harness runners build, then harness runners add"
     path = named(workspace.runners, name, "runner", otherwise=otherwise)
     runner = RegisteredRunner(name, load(path, RunnerSpec), workspace.state / "runners")
     for what, file in {runner.spec.tool: runner.program, **runner.libraries}.items():

@@ -121,6 +121,31 @@ def test_add_list_and_show(cli, workspace, program):
     assert "there is a runner" in again.err
 
 
+def test_what_a_runner_loads_by_name_is_told_unless_it_is_shipped(cli, workspace, program):
+    words = ("runners", "add", "edge-runner", program, "--engine", "onnxruntime")
+    said = cli(*words, "--abi", "arm64-linux")
+    assert said.code == ExitCode.FINE
+    assert "no libonnxruntime.so.1 is shipped with it" in said.err
+    assert [path.name for path in workspace.runners.iterdir()] == [
+        "edge-runner-onnxruntime-arm64-linux.yaml"
+    ]
+    library = program.with_name("libonnxruntime.so.1.32.0")
+    library.write_bytes(program.with_name("libgomp.so.1").read_bytes())
+    said = cli(*words, "--abi", "arm64-linux", "--lib", library, "--name", "whole")
+    assert said.code == ExitCode.FINE
+    assert "no libonnxruntime" not in said.err
+
+
+def test_benchmark_bin_is_for_paddle_lite_alone(cli, workspace, program):
+    said = cli(
+        "runners", "add", "benchmark_bin", program, "--engine", "onnxruntime",
+        "--abi", "arm64-linux",
+    )  # fmt: skip
+    assert said.code == ExitCode.SPECIFICATION
+    assert "measures no onnxruntime" in said.err
+    assert not workspace.runners.exists()
+
+
 def test_a_runner_for_another_machine_is_refused_at_once(cli, workspace, elf_double, tmp_path):
     path = tmp_path / "program"
     path.write_bytes(elf_double("arm", flags=0x5000400))

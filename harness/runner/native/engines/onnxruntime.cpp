@@ -174,7 +174,8 @@ void* open_library(const Job& job) {
   }
   for (const auto& name : names)
     if (void* library = open_library(name)) return library;
-  throw LaunchError("EngineMissing", names[0] + ": no such library");
+  throw LaunchError("EngineMissing",
+                    names[0] + ": no such library; ship one beside the runner (runners add --lib)");
 }
 
 }  // namespace
