@@ -34,12 +34,30 @@ __all__ = ["LocalTransport"]
 
 _CHUNK = 1 << 16
 
+# What a login to a device has. The rest of the controller's environment, tokens above all, is no
+# business of what runs there; what a runner needs besides stands in its device's file.
+_PASSED_ON = frozenset(
+    {
+        "HOME",
+        "LANG",
+        "LC_ALL",
+        "LD_LIBRARY_PATH",
+        "LOGNAME",
+        "PATH",
+        "SHELL",
+        "TMPDIR",
+        "TZ",
+        "USER",
+    }
+)
+
 
 class LocalTransport(Transport):
     """The controller's own machine as a device.
 
-    Commands run in a session of their own, from ``/``; what a timed-out command left in its
-    process group is killed with it.
+    Commands run in a session of their own, from ``/``, and with as little of the controller's
+    environment as a login would have; what a timed-out command left in its process group is
+    killed with it.
     """
 
     def run(
@@ -58,6 +76,7 @@ class LocalTransport(Transport):
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 cwd="/",
+                env={name: os.environ[name] for name in _PASSED_ON & os.environ.keys()},
                 start_new_session=True,
             )
         except OSError as error:
