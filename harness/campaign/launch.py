@@ -51,6 +51,7 @@ _LOST = {
     "orphaned": "its supervisor was killed; the runner was ended",
 }
 
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _ABSENT = b"edge-supervisor 1 absent "
 _HEADER = re.compile(
     rb"edge-supervisor 1 (absent|waiting|running|ended|orphaned|lost) ([01])((?: \d{1,15}){4})\n"
@@ -162,6 +163,9 @@ class _Stream:
         del self.log[:-LOG_LIMIT]
         self.log_end = log_first + log
         self.record += content[events + log :]
+        # The supervisor gives no more than that, in however many answers.
+        if len(self.events) > MAX_EVENTS_BYTES + 1 or len(self.record) > MAX_RECORD_BYTES:
+            raise TransferError("the supervisor's answers have no end")
 
 
 class Launcher:
@@ -322,7 +326,8 @@ class Launcher:
 
     def kept(self) -> list[str]:
         """Return the ids of the launches whose folders are there, of whatever run."""
-        return self._transport.run(["ls", self._base]).text.split()
+        names = self._transport.run(["ls", self._base]).text.split()
+        return [name for name in names if _ID.fullmatch(name)]
 
     def interrupt(self, launch: str) -> None:
         """End a launch that another thread runs; it begins no other."""

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from harness.analysis import outputs
 from harness.devices.store import DeviceStore
 from harness.hashing import sha256_of
+from harness.results.schema import OutputCheck
 from harness.transport.base import TransferError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from harness.campaign.prepare import Prepared
     from harness.devices.inventory import Device
     from harness.results.contract import Job, Outputs
-    from harness.results.schema import OutputCheck
     from harness.transport.base import Transport
 
 __all__ = ["OnDevice"]
@@ -136,6 +136,9 @@ class OnDevice:
         digests = (prepared.case.id, state, *(output.sha256 for output in claimed))
         if digests in self._checked:
             return self._checked[digests].model_copy(update={"full": False})
+        tolerance = prepared.model.manifest.tolerance[prepared.case.precision]
+        if fault := _unlike(claimed, prepared.reference):
+            return OutputCheck(passed=False, reason=fault, tolerance=tolerance)
         found: dict[int, list[NDArray[Any]]] = {}
         with tempfile.TemporaryDirectory(prefix="edge-harness-") as scratch:
             for output in sorted(claimed, key=lambda output: (output.seed, output.index)):
@@ -149,7 +152,25 @@ class OnDevice:
                         f"{output.file}: what was pulled is not what the runner announced"
                     )
                 found.setdefault(output.seed, []).append(values)
-        tolerance = prepared.model.manifest.tolerance[prepared.case.precision]
         check = outputs.check(found, prepared.reference, tolerance)
         self._checked[digests] = check
         return check
+
+
+def _unlike(
+    claimed: Sequence[Outputs], reference: Mapping[int, Sequence[NDArray[Any]]]
+) -> str | None:
+    """Say what a runner claims that the model does not return: nothing of that size is pulled."""
+    if len({(output.seed, output.index) for output in claimed}) < len(claimed):
+        return "an output was returned twice"
+    for output in claimed:
+        expected = reference.get(output.seed, ())
+        if output.index >= len(expected):
+            return f"output {output.index} for seed {output.seed}, of {len(expected)}"
+        shape = expected[output.index].shape
+        if output.shape != shape:
+            return (
+                f"output {output.index} for seed {output.seed} is {list(output.shape)} "
+                f"instead of {list(shape)}"
+            )
+    return None

@@ -26,6 +26,9 @@ _EF_ARM_ABI_FLOAT_HARD = 0x400
 _RELR = ("GLIBC_ABI_DT_RELR", (2, 36))
 
 
+_MOST = 10_000  # of any parts of a file
+
+
 @dataclass(frozen=True)
 class Elf:
     """A program or a shared library.
@@ -78,6 +81,8 @@ def _read(elf: ELFFile) -> Elf:
     from elftools.elf.dynamic import DynamicSegment  # noqa: PLC0415 - as above
     from elftools.elf.segments import InterpSegment  # noqa: PLC0415 - as above
 
+    if max(elf.num_segments(), elf.num_sections()) > _MOST:
+        raise ValueError("segments or sections without an end")
     needed: list[str] = []
     loader: str | None = None
     for segment in elf.iter_segments():
@@ -113,11 +118,17 @@ def _abi(elf: ELFFile, *, android: bool) -> ABI | None:
 def _glibc(elf: ELFFile) -> Iterator[Version]:
     from elftools.elf.gnuversions import GNUVerNeedSection  # noqa: PLC0415 - as above
 
-    for section in elf.iter_sections():
-        if isinstance(section, GNUVerNeedSection):
-            for _, versions in section.iter_versions():
-                for version in versions:
-                    if version.name == _RELR[0]:
-                        yield _RELR[1]
-                    elif match := re.fullmatch(r"GLIBC_(\d+(?:\.\d+)+)", version.name):
-                        yield tuple(map(int, match[1].split(".")))
+    def names() -> Iterator[str]:
+        for section in elf.iter_sections():
+            if isinstance(section, GNUVerNeedSection):
+                for library, versions in section.iter_versions():
+                    yield library.name or ""
+                    yield from (version.name or "" for version in versions)
+
+    for number, name in enumerate(names()):
+        if number > _MOST:  # a damaged list leads back to itself
+            raise ValueError("symbol versions without an end")
+        if name == _RELR[0]:
+            yield _RELR[1]
+        elif match := re.fullmatch(r"GLIBC_(\d+(?:\.\d+)+)", name):
+            yield tuple(map(int, match[1].split(".")))

@@ -29,7 +29,8 @@ TERM_S: Final = 300
 LEASED: Final = 77
 _LOOK_S: Final = 5.0  # of one call: a wait is made of many, so that it can be told and interrupted
 _SLACK_S: Final = 30.0
-_HOLDING = re.compile(r"(holds|waits) (\S{1,128}) (\d{1,15}) ([ -~]{0,160})", re.ASCII)
+_READ_LIMIT: Final = 17_000  # bytes: the file's, and two lines before
+_HOLDING = re.compile(r"(holds|waits) ([!-~]{1,128}) (\d{1,15}) ([ -~]{0,160})", re.ASCII)
 _UPTIME = re.compile(r"\d{1,12}(\.\d{1,3})?", re.ASCII)
 _FILES = tuple(
     f"{folder}/edge-harness.lock.lease"
@@ -164,7 +165,9 @@ def holdings(transport: Transport, files: Sequence[str] = _FILES) -> list[Holdin
     TransportError
         As for :meth:`harness.transport.base.Transport.run`.
     """
-    answer = transport.run(["sh", "-c", _READ, "sh", *files], timeout=_SLACK_S)
+    answer = transport.run(
+        ["sh", "-c", _READ, "sh", *files], timeout=_SLACK_S, output_limit=_READ_LIMIT
+    )
     uptime, boot, written_in, *lines = [*answer.text.splitlines(), "", "", ""]
     if boot != written_in or not _UPTIME.fullmatch(uptime):
         return []

@@ -33,6 +33,7 @@ __all__ = [
     "Sampling",
     "Warmup",
     "WarmupPolicy",
+    "fault_of",
     "parse_events",
 ]
 
@@ -404,10 +405,24 @@ _ORDER = {
     "error": 8,
 }
 _REPEATED = {"samples", "outputs"}
+_MAX_FAULTS = 1000
 
 
 class EventsError(ValueError):
     """What the runner wrote does not keep the contract."""
+
+
+def fault_of(error: ValidationError) -> str:
+    """Return what is wrong with a message from a device, which this may quote: short, printable."""
+    if error.error_count() > _MAX_FAULTS:  # as Python objects they would take gigabytes
+        return f"{error.error_count()} faults"
+    fault = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in fault["loc"]) or "line"
+    return _printable(f"{where}: {fault['msg']}"[:300])
+
+
+def _printable(text: str) -> str:
+    return re.sub(r"[^\x20-\x7e]", "?", text)
 
 
 def parse_events(content: bytes) -> list[Event]:
@@ -436,12 +451,8 @@ def parse_events(content: bytes) -> list[Event]:
         try:
             event = _EVENT.validate_json(line)
         except ValidationError as error:
-            fault = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(str(part) for part in fault["loc"]) or "line"
-            shown = re.sub(r"[^\x20-\x7e]", "?", line[:60].decode(errors="replace"))
-            raise EventsError(
-                f"events.jsonl:{number}: {where}: {fault['msg']}, in {shown!r}"
-            ) from None
+            shown = _printable(line[:60].decode(errors="replace"))
+            raise EventsError(f"events.jsonl:{number}: {fault_of(error)}, in {shown!r}") from None
         if events and isinstance(events[-1], Done | Failure):
             raise EventsError(f"events.jsonl:{number}: '{event.event}' after the end")
         rank = _ORDER.get(event.event)

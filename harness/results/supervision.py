@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from harness.results.contract import Bytes, Environment, Message, Milliseconds, ShortText
+from harness.results.contract import (
+    Bytes,
+    Environment,
+    Message,
+    Milliseconds,
+    ShortText,
+    fault_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -192,8 +199,7 @@ def parse_supervision(content: bytes) -> Supervision:
         try:
             entry = _ENTRY.validate_json(line)
         except ValidationError as error:
-            fault = error.errors(include_url=False, include_input=False)[0]["msg"]
-            raise SupervisionError(f"supervisor.jsonl:{number}: {fault}") from None
+            raise SupervisionError(f"supervisor.jsonl:{number}: {fault_of(error)}") from None
         if entries and isinstance(entries[-1], Exit):
             raise SupervisionError(f"supervisor.jsonl:{number}: '{entry.event}' after the exit")
         entries.append(entry)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import paramiko
+from paramiko.packet import Packetizer
 from paramiko.ssh_exception import IncompatiblePeer
 
 from harness.transport.base import AuthenticationError, ConnectError
@@ -28,6 +29,7 @@ __all__ = ["Connection", "fetch_host_key"]
 CONNECT_TIMEOUT = 10.0
 KEEPALIVE_SECONDS = 5
 DEAD_AFTER_SECONDS = 15
+_MAX_PACKET = 1 << 19  # bytes; OpenSSH's are half of that at most
 
 # paramiko logs a traceback for every server that hangs up; its exceptions tell the same.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
@@ -95,6 +97,24 @@ def fetch_host_key(
         return _negotiate(target, host_keys, timeout, stack).get_remote_server_key()
 
 
+class _Packetizer(Packetizer):
+    """Refuses what no server sends: paramiko would keep gigabytes of one packet or greeting."""
+
+    _greeted = 0
+
+    def read_all(self, n: int, check_rekey: bool = False) -> bytes:  # noqa: FBT001, FBT002 - paramiko's
+        if n > _MAX_PACKET:
+            raise paramiko.SSHException(f"a packet of {n} bytes is no packet")
+        return super().read_all(n, check_rekey)
+
+    def _read_timeout(self, timeout: float) -> bytes:  # of the greeting alone
+        part: bytes = super()._read_timeout(timeout)  # type: ignore[misc]
+        self._greeted += len(part)
+        if self._greeted > _MAX_PACKET:
+            raise paramiko.SSHException("its greeting has no end")
+        return part
+
+
 class _Transport(paramiko.Transport):
     """Keeps what paramiko does not tell.
 
@@ -122,7 +142,7 @@ def _negotiate(
     target: SshTarget, host_keys: HostKeys, timeout: float, stack: ExitStack
 ) -> _Transport:
     """Reach a server and agree on keys; its host key is not verified yet."""
-    transport = _Transport(_reach(target, host_keys, timeout, stack))
+    transport = _Transport(_reach(target, host_keys, timeout, stack), packetizer_class=_Packetizer)
     stack.callback(transport.close)
     transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = timeout
     options = transport.get_security_options()

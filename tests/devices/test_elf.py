@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 
 import pytest
@@ -70,4 +71,13 @@ def test_a_damaged_file_is_an_error_or_read(elf_double, tmp_path, place, damage)
         content[:at] + damage + content[at + len(damage) :] if damage else content[:at]
     )
     with suppress(SpecificationError):
+        elf.read(path)
+
+
+def test_a_list_of_versions_without_an_end_is_an_error(elf_double, tmp_path):
+    content = elf_double("arm64", ["libc.so.6"], ["GLIBC_2.17"], "/lib/ld.so")
+    head = re.search(rb"\x01\0\x01\0.{4}\x10\0{7}", content, re.DOTALL)  # it has one entry
+    path = tmp_path / "program"
+    path.write_bytes(content[: head.start() + 2] + b"\xff\xff" + content[head.start() + 4 :])
+    with pytest.raises(SpecificationError, match="without an end"):
         elf.read(path)
