@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from harness.errors import ExitCode, HarnessError
+from harness.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,7 +138,7 @@ def main() -> NoReturn:
 
 def _complain(error: HarnessError) -> None:
     click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    click.echo(error.message, err=True)
+    click.echo(visible(error.message), err=True)  # it may quote a device
     if error.hint:
         click.secho("  try: ", fg="cyan", nl=False, err=True)
-        click.echo(error.hint, err=True)
+        click.echo(visible(error.hint), err=True)

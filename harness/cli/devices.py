@@ -65,10 +65,12 @@ def list_devices(ctx: click.Context, *, offline: bool, as_json: bool) -> None:
 
     All are asked at once; one that does not answer in five seconds is not waited for.
     """
+    from rich.markup import escape
     from rich.table import Table
 
     from harness.cli.terminal import console, steps
     from harness.devices.inventory import load_devices
+    from harness.text import visible
 
     workspace = workspace_of(ctx)
     found = load_devices(workspace).values()
@@ -89,12 +91,12 @@ def list_devices(ctx: click.Context, *, offline: bool, as_json: bool) -> None:
     for device in found:
         table.add_row(
             device.name,
-            *([in_words(leases[device.name])] if leases else []),
-            _way(device),
+            *([escape(in_words(leases[device.name]))] if leases else []),
+            escape(_way(device)),  # an IPv6 address has brackets
             device.spec.abi,
             ", ".join(device.spec.engines) or "none",
             device.host,
-            device.spec.description,
+            escape(visible(device.spec.description)),
         )
     console().print(table)
 
@@ -116,6 +118,7 @@ def show(ctx: click.Context, name: str, *, as_json: bool) -> None:
     """
     from harness.devices.inventory import load_device
     from harness.devices.stamps import stamps
+    from harness.text import visible
 
     workspace = workspace_of(ctx)
     device = load_device(workspace, name)
@@ -133,7 +136,7 @@ def show(ctx: click.Context, name: str, *, as_json: bool) -> None:
     for stamp in stamped:
         ran = f"run on such a device: {stamp.run}" if stamp.run else "run by the harness's authors"
         click.echo(f"# {stamp.engine} {stamp.backend}: {stamp.text or ran}")
-    click.echo(path.read_text(encoding="utf-8").rstrip())
+    click.echo(visible(path.read_text(encoding="utf-8").rstrip()))
 
 
 @devices.command(
@@ -155,6 +158,7 @@ def probe(ctx: click.Context, names: tuple[str, ...], *, everything: bool, as_js
     """
     from harness.cli.terminal import console, steps
     from harness.devices.inventory import load_device, load_devices
+    from harness.text import visible
 
     if everything == bool(names):
         raise click.UsageError("name devices, or give --all")
@@ -194,7 +198,7 @@ def probe(ctx: click.Context, names: tuple[str, ...], *, everything: bool, as_js
                 else [*_facts_in_words(device, answer.facts), *_verdicts_in_words(device, answer)]
             )
             for key, value in rows_of:
-                out.print(f"  {key:13}{value}", markup=False, soft_wrap=True)
+                out.print(f"  {key:13}{visible(value)}", markup=False, soft_wrap=True)
     ctx.exit(worst(failure.exit_code for failure in failures))
 
 

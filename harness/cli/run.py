@@ -106,7 +106,10 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
         }
         click.echo(json.dumps(content, indent=2))
         return
+    from rich.markup import escape
     from rich.table import Table
+
+    from harness.text import visible
 
     table = Table("Model", "Device", "Engine", "Launches", "Artifact", box=None)
     for row in rows:
@@ -118,7 +121,7 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
             name,
             case.setting,
             str(row.launches),
-            f"refused: {row.refused}" if row.refused else built,
+            escape(visible(f"refused: {row.refused}")) if row.refused else built,
         )
     console().print(table)
     for name, device in lab.devices.items():

@@ -173,7 +173,7 @@ def check(ctx: click.Context, name: str, device_name: str, *, as_json: bool) -> 
     from harness.devices.inventory import load_device
     from harness.devices.probe import probe
     from harness.devices.runners import faults, load_runner, missing_libraries
-    from harness.text import UNKNOWN
+    from harness.text import UNKNOWN, visible
 
     workspace = workspace_of(ctx)
     runner, device = load_runner(workspace, name), load_device(workspace, device_name)
@@ -198,7 +198,7 @@ def check(ctx: click.Context, name: str, device_name: str, *, as_json: bool) -> 
             click.echo(line)
         click.echo(f"{device_name} is {facts.abi or UNKNOWN}, libc {libc}")
         for fault in found:
-            click.secho(f"! {fault}", fg="red")
+            click.secho(visible(f"! {fault}"), fg="red")
         if not found:
             click.echo(f"{name} fits {device_name}")
     if found:
@@ -207,11 +207,12 @@ def check(ctx: click.Context, name: str, device_name: str, *, as_json: bool) -> 
 
 def _needs_in_words(runner: RegisteredRunner) -> Iterator[str]:
     from harness.devices.runners import version_text
+    from harness.text import visible
 
     version = f", with Paddle Lite {found}" if (found := runner.spec.engine_version) else ""
     glibc = f", glibc {version_text(runner.glibc)} or newer" if runner.glibc else ""
     libraries = ", ".join(runner.needed) or "no library"
-    yield f"{runner.name} is {runner.spec.abi}{version}; it needs {libraries}{glibc}"
+    yield visible(f"{runner.name} is {runner.spec.abi}{version}; it needs {libraries}{glibc}")
     if runner.loads:
         yield f"no {runner.loads} is shipped with it (--lib): it loads the device's own"
 

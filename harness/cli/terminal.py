@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.text import Text
+
+from harness.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,11 +43,12 @@ class Steps:
         self._status = self._console.status("") if self._console.is_terminal else None
 
     def update(self, step: str) -> None:
-        """Show the next step."""
+        """Show the next step, which may quote a device."""
+        shown = Text(visible(step))
         if self._status is None:
-            self._console.print(step, markup=False, highlight=False)
+            self._console.print(shown)
         else:
-            self._status.update(step)
+            self._status.update(shown)
             self._status.start()
 
     def stop(self) -> None:
