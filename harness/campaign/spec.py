@@ -11,7 +11,7 @@ from harness.devices.inventory import Backend
 from harness.engines import ENGINES
 from harness.errors import SpecificationError
 from harness.results.schema import Case, Protocol
-from harness.workspace import Name
+from harness.workspace import Name, check_name
 from harness.yamlfile import Spec, load, nearest
 
 if TYPE_CHECKING:
@@ -116,6 +116,7 @@ def load_campaign(workspace: Workspace, path: Path) -> Campaign:
             f"no campaign file {path}",
             hint=nearest(str(path), known) or f"write one into {workspace.campaigns}",
         )
+    check_name(path.stem, "campaign")  # of its runs, and of their launches on devices
     context = {
         "models": {found.stem for found in workspace.models.glob("*.yaml")},
         "devices": {found.stem for found in workspace.devices.glob("*.yaml")},

@@ -74,7 +74,7 @@ class EngineSpec(Spec):
         the device's class, else the CPU.
     """
 
-    python: str | None = None
+    python: _Text | None = None
     environment: Name | None = None
     runner: Name | None = None
     backends: Annotated[dict[Backend, BackendSpec], Field(min_length=1)] = Field(
@@ -143,7 +143,7 @@ class DeviceSpec(Spec):
         Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9._-]+@)?[A-Za-z0-9.:\[\]_-]+$")]
         | None
     ) = None
-    identity_file: str | None = None
+    identity_file: _Text | None = None
     board: Name | None = None
     abi: ABI
     soc: str | None = None

@@ -185,7 +185,7 @@ def add(
         )
     for library in libraries:
         if (
-            not re.match(_LIBRARY, library.name)
+            not re.fullmatch(_LIBRARY, library.name)
             or [x.name for x in libraries].count(library.name) > 1
         ):
             raise SpecificationError(

@@ -91,7 +91,10 @@ class SshTarget:
         except (paramiko.ConfigParseError, paramiko.CouldNotCanonicalize, OSError) as error:
             raise SpecificationError(f"{path}: {error}") from error
         if identity_file:
-            only = (identity_file.expanduser(),)
+            try:
+                only = (identity_file.expanduser(),)
+            except RuntimeError as error:  # the home folder of a user that there is not
+                raise SpecificationError(f"{identity_file}: {error}") from error
             target = replace(target, identity_files=only, identities_only=True)
         return replace(target, name=name or target.name)
 
