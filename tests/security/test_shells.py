@@ -33,8 +33,9 @@ from harness.yamlfile import Spec, dump
 
 CANARY = "edge-canary"
 PIECES = [
-    f"$(touch {CANARY})", f"`touch {CANARY}`", f";touch {CANARY};", f"\ntouch {CANARY}\n",
-    f"|touch {CANARY}|", f"&touch {CANARY}&", f">{CANARY} ", f"${{x:-$(touch {CANARY})}}",
+    f"$(cd;touch {CANARY})", f"`cd;touch {CANARY}`", f";cd;touch {CANARY};",
+    f"\ncd;touch {CANARY}\n", f"|cd;touch {CANARY}|", f"&cd;touch {CANARY}&", f">{CANARY} ",
+    f"${{x:-$(cd;touch {CANARY})}}",
     "'", '"', "\\", "$", "*", "?", "[", "~", "#", "!", "%s", "{a,b}", "$IFS", "<", "(", ")",
     "-", "--", "=", ":", ",", " ", "\t", "\n", "\r", "\x1b[2J", "\x7f", "é", "\u202e", "a", "..",
 ]  # fmt: skip
@@ -54,7 +55,7 @@ def ways(sshd, tmp_path_factory):
 
 @pytest.fixture
 def uncanny():
-    """Fail where a shell made the canary: in its working folder, be it the root or a home."""
+    """Fail where a shell made the canary: at home, or in its working folder."""
     places = [Path("/", CANARY), Path.home() / CANARY, Path.cwd() / CANARY]
     yield
     found = [place for place in places if place.exists()]
