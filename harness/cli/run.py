@@ -116,11 +116,12 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
         case = row.case
         name = case.device + (" (emulated)" if lab.devices[case.device].emulated else "")
         built = "built" if row.artifact else "will be built"
+        extra = len(row.roles) - row.launches
         table.add_row(
             case.model,
             name,
             case.setting,
-            str(row.launches),
+            f"{row.launches} + {extra}" if extra else str(row.launches),
             escape(visible(f"refused: {row.refused}")) if row.refused else built,
         )
     console().print(table)
@@ -132,8 +133,8 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
     launches = sum(len(row.roles) for row in rows if row.refused is None)
     guessed = f", {expected.guessed} of {len(rows)} cases guessed" if expected.guessed else ""
     click.echo(
-        f"\n{len(rows)} cases, {launches} launches, about {humane_seconds(expected.seconds)}"
-        f"{guessed}; building and booting come on top"
+        f"\n{len(rows)} cases, {launches} launches (+: to read memory or fill a model cache), "
+        f"about {humane_seconds(expected.seconds)}{guessed}; building and booting come on top"
     )
 
 
