@@ -38,7 +38,7 @@ __all__ = [
     "Throttling",
 ]
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 Precision = Literal["fp32", "fp16"]
 """What an engine computes in."""
