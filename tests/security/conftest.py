@@ -32,7 +32,9 @@ for name, value in os.environ.items():
     print(name, "=", value)
 for path in glob.glob("/proc/[0-9]*/cmdline"):
     try:
-        print(open(path, "rb").read().replace(b"\\0", b" ").decode(errors="replace"))
+        # A line each: arguments with line breaks shall not look like variables.
+        words = open(path, "rb").read().decode(errors="replace").replace("\\0", " ").split()
+        print("process:", *words)
     except OSError:
         pass
 job = json.load(open("job.json"))
