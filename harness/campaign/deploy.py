@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from harness.devices.inventory import Device
     from harness.engines import Engine
-    from harness.models.build import Artifact
+    from harness.models.artifacts import Artifact
     from harness.models.manifest import Model
     from harness.transport.base import Transport
 

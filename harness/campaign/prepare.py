@@ -10,7 +10,7 @@ from harness.campaign.launch import Handling
 from harness.campaign.runners import BenchmarkBin, NativeRunner, PythonRunner
 from harness.conditions.spec import Conditions
 from harness.devices.inventory import BackendSpec
-from harness.models import build, environments
+from harness.models import build, environments, recipes
 from harness.models.toolchain import ToolchainError
 from harness.native.build import build as build_runner
 from harness.results.contract import MAX_SAMPLES, Job, Sampling
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from harness.campaign.runners import Runner
     from harness.devices.inventory import Device, EngineSpec
     from harness.devices.runners import RegisteredRunner
-    from harness.models.build import Artifact
+    from harness.models.artifacts import Artifact
     from harness.models.manifest import Model
     from harness.results.schema import ArtifactRecord, Case, Protocol
 
@@ -173,7 +173,7 @@ def refusal(case: Case, device: Device, model: Model) -> str | None:
 
 def _refusals(case: Case, device: Device, model: Model, spec: EngineSpec) -> Iterator[str]:
     engine = engines.get(case.engine)
-    if engine.format not in build.targets(model):
+    if engine.format not in recipes.targets(model):
         yield f"{model.name} is no model for engine '{case.engine}'"
     if case.backend not in spec.backends:
         yield f"{device.name} has no backend '{case.backend}' for {case.engine} in its file"

@@ -14,7 +14,7 @@ from harness.cli.options import as_json, complete_names
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from harness.models.build import Artifact
+    from harness.models.artifacts import Artifact
     from harness.models.manifest import Model
     from harness.results.contract import InputSpec
 
@@ -102,9 +102,10 @@ def build(
 
     from harness.cli.terminal import console, steps
     from harness.errors import SpecificationError
-    from harness.models.build import TARGETS, find, targets
     from harness.models.build import build as build_artifact
+    from harness.models.build import find
     from harness.models.manifest import load_model, load_models
+    from harness.models.recipes import TARGETS, targets
 
     if target and artifact_format and target not in TARGETS[artifact_format]:
         raise click.UsageError(f"{artifact_format} is not built for --target {target}")
@@ -251,7 +252,8 @@ def push(
 
 
 def _built(model: Model) -> Iterator[Artifact]:
-    from harness.models.build import find, targets
+    from harness.models.build import find
+    from harness.models.recipes import targets
 
     for artifact_format, places in targets(model).items():
         for target in places:

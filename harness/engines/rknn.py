@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from harness.engines.base import Engine
-from harness.models.build import TARGETS
+from harness.models.recipes import TARGETS
 
 if TYPE_CHECKING:
     from harness.devices.inventory import DeviceSpec

@@ -18,7 +18,7 @@ from harness.campaign.prepare import Prepared
 from harness.campaign.runners import PythonRunner
 from harness.devices.inventory import BackendSpec, Device, DeviceSpec
 from harness.hashing import sha256_of
-from harness.models.build import Artifact
+from harness.models.artifacts import Artifact
 from harness.models.manifest import Manifest, Model
 from harness.results.schema import (
     ArtifactRecord,

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.hashing import sha256_of
-from harness.models.build import Artifact
+from harness.models.artifacts import Artifact
 from harness.results.contract import InputSpec
 from harness.results.schema import ArtifactRecord
 from harness.transport.ssh import SshTransport

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from harness.hashing import sha256_of
-from harness.models.build import Artifact
+from harness.models.artifacts import Artifact
 from harness.results.schema import ArtifactRecord
 
 REFERENCE = {seed: [np.array([[seed, seed**2]], "float32")] for seed in (1, 2, 3)}

@@ -1,0 +1,66 @@
+"""Artifacts as they lie in the user's cache, shared by all workspaces: read and verified."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from harness.hashing import sha256_of
+from harness.results.schema import ArtifactRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["RECORD", "ROLES", "Artifact", "read", "unchanged"]
+
+ROLES = {
+    "pdmodel": {"model": "model.pdmodel", "params": "model.pdiparams"},
+    "onnx": {"model": "model.onnx"},
+    "nb": {"model": "model.nb"},
+    "rknn": {"model": "model.rknn"},
+    "reference": {"outputs": "outputs.npz"},
+    "calibration": {"model": "model.json"},
+}
+RECORD = "provenance.json"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A built artifact.
+
+    Attributes
+    ----------
+    folder
+        Where its files lie.
+    roles
+        Role (``model``, ``params``) to file name.
+    """
+
+    record: ArtifactRecord
+    folder: Path
+    roles: Mapping[str, str]
+
+    def path(self, role: str) -> Path:
+        """Return the path of the file with a role."""
+        return self.folder / self.roles[role]
+
+
+def read(folder: Path) -> Artifact | None:
+    """Return the artifact in a folder; none where its record is missing or cannot be read."""
+    try:
+        text = (folder / RECORD).read_text(encoding="utf-8")
+        record = ArtifactRecord.model_validate_json(text)
+    except (OSError, ValidationError):
+        return None
+    return Artifact(record, folder, ROLES[record.format]) if record.format in ROLES else None
+
+
+def unchanged(artifact: Artifact) -> bool:
+    """Return whether an artifact's files are those that were built."""
+    return all(
+        (artifact.folder / name).is_file() and sha256_of(artifact.folder / name) == digest
+        for name, digest in artifact.record.files.items()
+    )
