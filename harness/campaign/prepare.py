@@ -179,6 +179,11 @@ def _refusals(case: Case, device: Device, model: Model, spec: EngineSpec) -> Ite
         yield f"{device.name} has no backend '{case.backend}' for {case.engine} in its file"
     if lacking := engine.lacks(device.spec, case.backend):
         yield lacking
+    if case.precision not in engine.precisions:
+        yield (
+            f"the harness measures {case.engine} in {' and '.join(engine.precisions)}, "
+            f"not in {case.precision}"
+        )
     in_python = edge_runner.ENGINES.get(case.engine)
     if spec.runner is None and in_python and in_python.backend != case.backend:
         yield f"the Python runner has no backend '{case.backend}': give a 'runner'"

@@ -79,7 +79,7 @@ def select(campaign: Campaign, only: Sequence[str]) -> list[tuple[Case, int]]:
 
 
 def _names(case: Case) -> tuple[str, ...]:
-    return case.model, case.device, case.engine, case.backend
+    return case.model, case.device, case.engine, case.backend, case.precision
 
 
 @dataclass(frozen=True)

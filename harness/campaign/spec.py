@@ -10,7 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from harness.devices.inventory import Backend
 from harness.engines import ENGINES
 from harness.errors import SpecificationError
-from harness.results.schema import Case, Protocol
+from harness.results.schema import Case, Precision, Protocol
 from harness.workspace import Name, check_name
 from harness.yamlfile import Spec, load, nearest
 
@@ -37,6 +37,8 @@ class Block(Spec):
     model_caches
         ``none``, and ``kept`` for an engine that keeps what it compiles for an NPU: one more launch
         fills its cache, and the others find it filled.
+    precisions
+        What the engines compute in; without it what each computes in by itself (fp32, RKNN fp16).
     cpus
         Sets of processors that the runner is bound to; none means that it is not bound.
     busy_cpus
@@ -52,6 +54,7 @@ class Block(Spec):
     model_caches: Annotated[list[Literal["none", "kept"]], Field(min_length=1)] = Field(
         default=["none"]
     )
+    precisions: Annotated[list[Precision], Field(min_length=1)] | None = None
     threads: Annotated[list[Annotated[int, Field(ge=1, le=256)]], Field(min_length=1)] = Field(
         default=[1]
     )
@@ -90,14 +93,16 @@ class Campaign(Spec):
                 "engine": block.engines,
                 "backend": block.backends,
                 "model_cache": block.model_caches,
+                "precision": block.precisions or [None],
                 "threads": block.threads,
                 "cpus": [None if cpus is None else sorted(set(cpus)) for cpus in block.cpus],
                 "busy_cpus": block.busy_cpus,
             }
             for cell in product(*axes.values()):
                 settings = dict(zip(axes, cell, strict=True))
-                precision = ENGINES[str(settings["engine"])].precision
-                case = Case.model_validate(settings | {"precision": precision})
+                own = ENGINES[str(settings["engine"])].precisions[0]
+                settings["precision"] = settings["precision"] or own
+                case = Case.model_validate(settings)
                 found[case] = block.launches or self.launches
         yield from found.items()
 

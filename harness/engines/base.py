@@ -25,13 +25,13 @@ class Engine:
         As campaigns and inventory write it.
     format
         Of the artifacts that it loads: ``nb``, ``pdmodel``, ``onnx``, ``rknn`` or ``calibration``.
-    precision
-        What it computes in.
+    precisions
+        What it can compute in; the first where a campaign does not say.
     """
 
     name: str
     format: str
-    precision: Precision = "fp32"
+    precisions: tuple[Precision, ...] = ("fp32",)
 
     def lacks(self, device: DeviceSpec, backend: str) -> str | None:
         """Say why a backend of a device cannot be measured with it at all, or return none."""

@@ -44,4 +44,4 @@ class _Rknn(Engine):
         return found[0] if found else "an unknown chip"
 
 
-RKNN = _Rknn(name="rknn", format="rknn", precision="fp16")
+RKNN = _Rknn(name="rknn", format="rknn", precisions=("fp16",))

@@ -25,11 +25,14 @@ __all__ = [
     "Category",
     "DeviceMemory",
     "DeviceRecord",
+    "Drift",
     "Estimator",
     "FirstLoad",
     "Launch",
+    "LayerEstimate",
     "ModelRecord",
     "OutputCheck",
+    "Partition",
     "Precision",
     "Protocol",
     "Role",
@@ -38,10 +41,10 @@ __all__ = [
     "Throttling",
 ]
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
-Precision = Literal["fp32", "fp16"]
-"""What an engine computes in."""
+Precision = Literal["fp32", "fp16", "int8"]
+"""What an engine computes in. In int8 are the layers that quantization takes, not all of them."""
 
 
 class Record(BaseModel):
@@ -168,6 +171,93 @@ class Case(Record):
         return f"{self.model} · {self.device} · {self.setting}"
 
 
+class Drift(Record):
+    """How far a model's outputs are from those in fp32, on inputs that calibration has not seen.
+
+    Attributes
+    ----------
+    computed_by
+        The engine or simulator that ran the artifact, with its version; it need not be the one
+        that is measured.
+    inputs
+        How many inputs there were.
+    cosine
+        The smallest cosine of both outputs, the fp32 outputs' mean over the inputs subtracted
+        from either.
+    relative_error
+        The largest ``|y - r| / |r - mean(r)|`` (Euclidean norms).
+    max_error
+        The largest absolute difference of two elements.
+    top1
+        The share of inputs for which the same element of the output is largest; none where no
+        output is a vector of scores.
+    fault
+        Why it cannot be told (NaN), in a sentence; then the figures are none.
+    """
+
+    computed_by: str
+    inputs: int
+    cosine: float | None = None
+    relative_error: float | None = None
+    max_error: float | None = None
+    top1: float | None = None
+    fault: str = ""
+
+
+class LayerEstimate(Record):
+    """What a compiler expects of one layer. It is an estimate, never a measurement.
+
+    Attributes
+    ----------
+    runs_on
+        ``NPU`` or ``CPU``, as the compiler says.
+    cycles
+        Of the NPU's clock: the larger of computing and of moving data; none where it is silent.
+    """
+
+    name: str
+    op: str
+    runs_on: str
+    precision: str = ""
+    cycles: int | None = None
+
+
+class Partition(Record):
+    """What of an artifact runs where, as its file and its compiler say.
+
+    Attributes
+    ----------
+    tool
+        What made it, with its version (``opt v2.13-rc``).
+    kernels
+        ``target/precision`` to the number of ops (``arm/int8``).
+    subgraphs
+        The parts that were handed to an NPU as a whole: op to its number in each.
+    cpu_ops
+        Beside an NPU: the ops left to the processor, with their numbers.
+    macs, npu_macs
+        Multiply-accumulates of one inference, and those of them on the NPU.
+    dynamic_inputs
+        Inputs whose shapes are not fixed.
+    weight_bytes, memory_bytes
+        Of the weights as stored, and of the memory for intermediate results by the compiler's
+        estimate.
+    estimates
+        The compiler's, per layer.
+    """
+
+    tool: str
+    kernels: dict[str, int] = Field(default_factory=dict)
+    subgraphs: list[dict[str, int]] = Field(default_factory=list)
+    cpu_ops: dict[str, int] = Field(default_factory=dict)
+    macs: int | None = None
+    npu_macs: int | None = None
+    dynamic_inputs: list[str] = Field(default_factory=list)
+    weight_bytes: int | None = None
+    memory_bytes: int | None = None
+    estimates: list[LayerEstimate] = Field(default_factory=list)
+
+
 class ArtifactRecord(Record):
     """The built model that a case ran.
 
@@ -179,18 +269,27 @@ class ArtifactRecord(Record):
         ``nb``, ``pdmodel`` or ``onnx``.
     target
         What it was built for (``arm``, ``x86``; ``any`` where the format does not say).
+    precision
+        What it computes in; none in records of before there was a choice.
     files
         File name to SHA-256 of its bytes (which only serves to verify a transfer).
     provenance
         Source, options and tool versions, for people.
+    drift
+        From fp32; of a quantized artifact.
+    partition
+        What of it runs where, if its file tells.
     """
 
     id: str
     format: str
     target: str
+    precision: Precision | None = None
     files: dict[str, str]
     size_bytes: int
     provenance: dict[str, Any] = Field(default_factory=dict)
+    drift: Drift | None = None
+    partition: Partition | None = None
 
 
 class ModelRecord(Record):

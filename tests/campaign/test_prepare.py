@@ -76,6 +76,12 @@ def test_what_a_device_file_says_of_backends(board, engine, backend, said):
     assert found == said or said in found
 
 
+def test_a_precision_that_the_engine_does_not_have(board):
+    found = refusal(case(backend="cpu", precision="fp16"), board(), MODEL)
+    assert found.startswith("the harness measures paddle-lite in fp32")
+    assert found.endswith("not in fp16")
+
+
 def test_the_python_runner_has_the_cpu_only(board):
     text = DEVICE.replace("runner: mine", "python: /usr/bin/python3")
     assert "the Python runner has no backend" in refusal(case(), board(text), MODEL)

@@ -77,6 +77,21 @@ def test_backends_are_an_axis(write):
     assert len(select(campaign, [])) == 4
 
 
+def test_precisions_are_an_axis_that_changes_no_id_of_what_was_there_before(write):
+    plain = {case.id for case, _ in write().cases()}
+    text = CAMPAIGN.replace("threads: [1, 2]", "threads: [1, 2]\n    precisions: [fp32, int8]", 1)
+    cases = [case for case, _ in write(text).cases()]
+    assert {case.id for case in cases if case.precision == "fp32"} == plain
+    assert sum(case.precision == "int8" for case in cases) == 4
+    assert "onnxruntime · 2 threads · int8" in {case.setting for case in cases}
+
+
+def test_without_precisions_an_engine_has_its_own(write):
+    text = CAMPAIGN.replace("[onnxruntime]", "[rknn, onnxruntime]", 1)
+    found = {(case.engine, case.precision) for case, _ in write(text).cases()}
+    assert found == {("rknn", "fp16"), ("onnxruntime", "fp32")}
+
+
 def test_a_campaign_that_does_not_exist(workspace, write, cli):
     write()
     said = cli("run", workspace.campaigns / "d.yaml")
