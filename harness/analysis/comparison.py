@@ -1,0 +1,176 @@
+"""One set of launches against another: the ratio of their figures, and its interval."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from scipy.special import comb, stdtr, stdtrit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["Ratio", "ratio"]
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A candidate's figure over a baseline's.
+
+    Attributes
+    ----------
+    center
+        The ratio of the geometric means: 1.05 where the candidate takes 5 % more.
+    low, high
+        Its confidence interval; none where there are too few launches for one. The upper end
+        may be infinite.
+    p
+        Of a two-sided test of no change; none where there is no interval.
+    n, n_baseline
+        How many launches of either.
+    method
+        ``welch``; ``paired``; ``constant`` where neither side varies; ``few`` without an interval.
+    """
+
+    center: float
+    low: float | None
+    high: float | None
+    p: float | None
+    n: int
+    n_baseline: int
+    method: Literal["welch", "paired", "constant", "few"]
+
+    @property
+    def inverse(self) -> Ratio:
+        """The baseline's figure over the candidate's: the speed-up, where figures are times."""
+        return Ratio(
+            center=1 / self.center,
+            low=None if self.high is None else 1 / self.high,
+            high=None if self.low is None else (1 / self.low if self.low else math.inf),
+            p=self.p,
+            n=self.n,
+            n_baseline=self.n_baseline,
+            method=self.method,
+        )
+
+
+def ratio(
+    candidate: Sequence[float],
+    baseline: Sequence[float],
+    *,
+    paired: bool = False,
+    pilots: tuple[int | None, int | None] = (None, None),
+    confidence: float = 0.95,
+) -> Ratio:
+    r"""Estimate the ratio of two cases from their launch figures.
+
+    With :math:`\bar a, \bar b` the means of the logarithms of the figures, the centre is
+    :math:`e^{\bar a - \bar b}`. Launches of different runs: the interval is Welch's [1]_,
+    :math:`e^{\bar a - \bar b \pm t \sqrt{s_a^2/n_a + s_b^2/n_b}}` with Student's :math:`t` of
+    Satterthwaite's degrees of freedom. Launches that were made in turns, the *i*-th of either in
+    one block: the t interval of the differences within blocks, from which what drifts over blocks
+    is gone. After two-stage sampling, a side's variance and degrees of freedom are its pilots'
+    alone [2]_: those of all launches would be too small where few more were asked for.
+
+    Where no figure varies on either side (peak memory often does not), there is nothing to take
+    an interval from. What is left is the exact permutation test: that all :math:`n_a` figures of
+    one value and all :math:`n_b` of another come in this split, or in its mirror image, has the
+    probability :math:`2 / \binom{n_a + n_b}{n_a}` if nothing changed. From there on the ratio is
+    taken as it is, with an interval of no width, if that is less than the error allowed.
+
+    Parameters
+    ----------
+    candidate, baseline
+        One figure a launch, positive, both of one unit.
+    paired
+        Whether the *i*-th of either come from one block; then there are as many of each.
+    pilots
+        Of either side, how many of its launches, the first ones, fixed how many there are.
+    confidence
+        Of the interval, above 0 and below 1.
+
+    Raises
+    ------
+    ValueError
+        No figures, figures that are not positive and finite, pairs that are not, or no such
+        confidence.
+
+    References
+    ----------
+    .. [1] B. L. Welch, "The generalization of Student's problem when several different
+       population variances are involved", Biometrika 34 (1947), doi:10.1093/biomet/34.1-2.28.
+    .. [2] C. Stein, "A two-sample test for a linear hypothesis whose power is independent of the
+       variance", Ann. Math. Statist. 16 (1945), doi:10.1214/aoms/1177731088; for two means
+       D. G. Chapman, "Some two-sample tests", Ann. Math. Statist. 21 (1950),
+       doi:10.1214/aoms/1177729752.
+    """
+    for figures in (candidate, baseline):
+        if not len(figures) or not all(0 < figure < math.inf for figure in figures):
+            raise ValueError("launch figures must be positive and finite, and at least one")
+    if not 0 < confidence < 1:
+        raise ValueError(f"no confidence of {confidence}")
+    if paired and len(candidate) != len(baseline):
+        raise ValueError(f"{len(candidate)} and {len(baseline)} launches are no pairs")
+    a, b = np.log(candidate), np.log(baseline)
+    counts = (a.size, b.size)
+    difference = float(a.mean() - b.mean())
+    if _constant(a) and _constant(b):
+        return _of_constants(difference, counts, confidence)
+    if paired:
+        error, freedom = _error(a - b, None) if a.size > 1 else (0.0, 0.0)
+    elif min(counts) > 1:
+        error, freedom = _welch(a, b, pilots)
+    else:
+        error, freedom = 0.0, 0.0
+    if not freedom:
+        return Ratio(_exp(difference), None, None, None, *counts, "few")
+    half = float(stdtrit(freedom, (1 + confidence) / 2)) * error
+    p = 2 * float(stdtr(freedom, -abs(difference) / error)) if error else float(not difference)
+    return Ratio(
+        center=_exp(difference),
+        low=_exp(difference - half),
+        high=_exp(difference + half),
+        p=p,
+        n=counts[0],
+        n_baseline=counts[1],
+        method="paired" if paired else "welch",
+    )
+
+
+def _constant(logarithms: NDArray[np.float64]) -> bool:
+    return bool((logarithms == logarithms[0]).all())
+
+
+def _of_constants(difference: float, counts: tuple[int, int], confidence: float) -> Ratio:
+    center = _exp(difference)
+    by_chance = min(1.0, 2 / float(comb(sum(counts), counts[0])))
+    if by_chance > 1 - confidence:
+        return Ratio(center, None, None, None, *counts, "few")
+    p = by_chance if difference else 1.0
+    return Ratio(center, center, center, p, *counts, "constant")
+
+
+def _error(logarithms: NDArray[np.float64], pilots: int | None) -> tuple[float, float]:
+    """Return the standard error of a mean, and its degrees of freedom."""
+    told_by = logarithms if pilots is None else logarithms[: max(2, pilots)]
+    return float(told_by.std(ddof=1)) / math.sqrt(logarithms.size), told_by.size - 1.0
+
+
+def _welch(
+    a: NDArray[np.float64], b: NDArray[np.float64], pilots: tuple[int | None, int | None]
+) -> tuple[float, float]:
+    (error_a, freedom_a), (error_b, freedom_b) = _error(a, pilots[0]), _error(b, pilots[1])
+    error = math.hypot(error_a, error_b)
+    if not error:
+        return 0.0, freedom_a + freedom_b
+    shares = (error_a / error) ** 4 / freedom_a + (error_b / error) ** 4 / freedom_b
+    return error, 1 / shares
+
+
+def _exp(value: float) -> float:
+    with np.errstate(over="ignore"):  # launches that say nothing: the interval has no end
+        return float(np.exp(value))
