@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from harness.errors import ResultsError, SpecificationError
+from harness.results.imported import ImportedTable
 from harness.results.schema import SCHEMA_VERSION, Launch, Run, Status
 from harness.yamlfile import nearest
 
@@ -59,6 +60,14 @@ class _LaunchRow(_Base):
     attempt: Mapped[int]
     status: Mapped[str]
     wall_s: Mapped[float | None]
+    record: Mapped[str]
+
+
+class _ImportedRow(_Base):
+    __tablename__ = "imported"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    imported: Mapped[str]
     record: Mapped[str]
 
 
@@ -236,6 +245,70 @@ class Store:
                 for record in run.cases:
                     if record.case.id in well[run.id]:
                         yield run.id, devices[record.case.device], record.case
+
+    def add_imported(self, table: ImportedTable, *, replace: bool = False) -> None:
+        """Store somebody else's figures.
+
+        Raises
+        ------
+        SpecificationError
+            There is a table of that name, and it is not to be replaced.
+        """
+        row = {
+            "id": table.id,
+            "imported": table.imported.isoformat(),
+            "record": table.model_dump_json(),
+        }
+        try:
+            with self._session() as session, session.begin():
+                if replace:
+                    session.merge(_ImportedRow(**row))
+                else:
+                    session.add(_ImportedRow(**row))
+        except IntegrityError:
+            raise SpecificationError(
+                f"there is an imported table '{table.id}' already",
+                hint="give it another --name, or --replace the one that is there",
+            ) from None
+
+    def imported(self) -> list[ImportedTable]:
+        """Return all imported tables, in the order of their import."""
+        query = select(_ImportedRow.record).order_by(_ImportedRow.imported, _ImportedRow.id)
+        with self._session() as session:
+            return [ImportedTable.model_validate_json(each) for each in session.scalars(query)]
+
+    def load_imported(self, name: str) -> ImportedTable:
+        """Return an imported table.
+
+        Raises
+        ------
+        SpecificationError
+            There is none of that name.
+        """
+        with self._session() as session:
+            row = self._imported_row(session, name)
+            return ImportedTable.model_validate_json(row.record)
+
+    def remove_imported(self, name: str) -> None:
+        """Forget an imported table.
+
+        Raises
+        ------
+        SpecificationError
+            There is none of that name.
+        """
+        with self._session() as session, session.begin():
+            session.delete(self._imported_row(session, name))
+
+    def _imported_row(self, session: Session, name: str) -> _ImportedRow:
+        row = session.get(_ImportedRow, name)
+        if row is None:
+            known = session.scalars(select(_ImportedRow.id)).all()
+            raise SpecificationError(
+                f"no imported table '{name}' in {self._path}",
+                hint=nearest(name, known) or "import one: harness import FILE.csv --help",
+            )
+        return row
 
     def _session(self) -> AbstractContextManager[Session]:
         return Session(self._engine)

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from harness.errors import ResultsError, SpecificationError
+from harness.results.imported import Cell, ImportedFigure, ImportedTable
 from harness.results.schema import Case, CaseRecord, Launch, Protocol, Run, Status
 from harness.results.store import Store
 
@@ -136,3 +137,26 @@ def test_a_file_that_is_no_database(tmp_path):
     with pytest.raises(ResultsError, match="not a database"):
         Store(path)
     assert path.read_bytes().startswith(b"not a database")
+
+
+def _table(name="others", device="their-board"):
+    cell = Cell(line=2, column="ms", position=1, text="1.50")
+    return ImportedTable(
+        id=name, source="https://example.org", licence="unknown", imported=NOW,
+        harness_version="0", file="a.csv", sha256="0" * 64,
+        figures=[ImportedFigure(cell=cell, model="m", device=device, latency_ms=1.5)],
+    )  # fmt: skip
+
+
+def test_imported_tables_are_kept_apart_from_runs(store):
+    store.add_imported(_table())
+    assert store.imported() == [store.load_imported("others")] == [_table()]
+    assert store.latest() is None
+    assert not list(store.summaries())
+    with pytest.raises(SpecificationError, match="already"):
+        store.add_imported(_table(device="another"))
+    store.add_imported(_table(device="another"), replace=True)
+    assert [table.figures[0].device for table in store.imported()] == ["another"]
+    store.remove_imported("others")
+    with pytest.raises(SpecificationError, match="no imported table 'others'"):
+        store.remove_imported("others")
