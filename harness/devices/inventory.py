@@ -26,6 +26,7 @@ __all__ = [
     "Device",
     "DeviceSpec",
     "EngineSpec",
+    "PowerCycle",
     "load_device",
     "load_devices",
 ]
@@ -110,6 +111,28 @@ class EngineSpec(Spec):
         return self.model_copy(update={"backends": merged})
 
 
+class PowerCycle(Spec):
+    """How a device that does not answer any more is switched off and on.
+
+    Attributes
+    ----------
+    command
+        A program of this machine and its arguments; no shell interprets them. It runs in the
+        workspace's folder, with the environment of whoever started the run.
+    time_limit_s
+        Seconds that the command may take.
+    boot_within_s
+        Seconds after it in which the device has to answer.
+    most
+        How often in a run.
+    """
+
+    command: Annotated[list[_Text], Field(min_length=1, max_length=50)]
+    time_limit_s: Annotated[float, Field(gt=0, le=3600)] = 60
+    boot_within_s: Annotated[float, Field(gt=0, le=3600)] = 180
+    most: Annotated[int, Field(ge=1, le=100)] = 3
+
+
 class DeviceSpec(Spec):
     """The content of a device's file.
 
@@ -135,6 +158,8 @@ class DeviceSpec(Spec):
         has for them where that is less.
     conditions
         What it has to be like for a launch to begin.
+    power_cycle
+        What switches it off and on, where something does.
     """
 
     description: str = ""
@@ -153,6 +178,7 @@ class DeviceSpec(Spec):
     store_limit_mb: Annotated[int, Field(ge=0)] | None = None
     engines: dict[Name, EngineSpec] = Field(default_factory=dict)
     conditions: Conditions = Conditions()
+    power_cycle: PowerCycle | None = None
 
     @field_validator("device_class")
     @classmethod

@@ -23,6 +23,8 @@ __all__ = [
     "Case",
     "CaseRecord",
     "Category",
+    "DeviceEvent",
+    "DeviceEventKind",
     "DeviceMemory",
     "DeviceRecord",
     "Drift",
@@ -327,6 +329,35 @@ class DeviceRecord(Record):
     conditions: dict[str, Any] = Field(default_factory=dict)
 
 
+class DeviceEventKind(StrEnum):
+    """What happened to a device, beside its launches."""
+
+    REACHED = "reached"
+    UNREACHABLE = "unreachable"
+    PUT_ASIDE = "put aside"
+    CAME_BACK = "came back"
+    POWER_CYCLED = "power-cycled"
+    POWER_CYCLE_FAILED = "power cycle failed"
+
+
+class DeviceEvent(Record):
+    """One line of a device's history.
+
+    Attributes
+    ----------
+    run
+        In which it happened.
+    detail
+        What was found, in a sentence; untrusted.
+    """
+
+    device: str
+    at: datetime
+    kind: DeviceEventKind
+    run: str | None = None
+    detail: str = ""
+
+
 class CaseRecord(Record):
     """A case as it was planned: its artifact, or why it could not be measured at all.
 
@@ -339,6 +370,9 @@ class CaseRecord(Record):
     options, variables
         What the device's file gave its backend: the engine's own settings, and variables of the
         runner's environment.
+    left_out
+        Why launches of it were not made, though planned: its device was put aside, or it had
+        failed too often.
     """
 
     case: Case
@@ -348,6 +382,7 @@ class CaseRecord(Record):
     refused: str | None = None
     options: dict[str, str] = Field(default_factory=dict)
     variables: dict[str, str] = Field(default_factory=dict)
+    left_out: str = ""
 
     @property
     def roles(self) -> list[Role]:

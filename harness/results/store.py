@@ -7,32 +7,54 @@ unique: a run that is killed at any point goes on with no result lost or doubled
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ForeignKey, UniqueConstraint, create_engine, event, func, select, text
+from sqlalchemy import (
+    ForeignKey,
+    Index,
+    UniqueConstraint,
+    create_engine,
+    event,
+    func,
+    inspect,
+    select,
+    update,
+)
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from harness.errors import ResultsError, SpecificationError
 from harness.results.imported import ImportedTable
-from harness.results.schema import SCHEMA_VERSION, Launch, Run, Status
+from harness.results.schema import (
+    SCHEMA_VERSION,
+    Category,
+    DeviceEvent,
+    DeviceEventKind,
+    Launch,
+    Run,
+    Status,
+)
 from harness.yamlfile import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
-    from datetime import datetime
     from pathlib import Path
 
+    from sqlalchemy.engine import Connection
     from sqlalchemy.engine.interfaces import DBAPIConnection
 
     from harness.results.schema import Case, DeviceRecord
 
-__all__ = ["RunSummary", "Store"]
+__all__ = ["DeviceLaunches", "RunSummary", "Store"]
 
 BUSY_TIMEOUT_S = 30
+DETAIL_LIMIT = 500
 
 
 class _Base(DeclarativeBase):
@@ -51,7 +73,11 @@ class _RunRow(_Base):
 
 class _LaunchRow(_Base):
     __tablename__ = "launches"
-    __table_args__ = (UniqueConstraint("run_id", "case_id", "slot", "attempt"),)
+    __table_args__ = (
+        UniqueConstraint("run_id", "case_id", "slot", "attempt"),
+        # All that a device's health is made of: records are large, and not read for it.
+        Index("ix_launches_health", "device", "run_id", "status", "category", "started"),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"), index=True)
@@ -60,6 +86,9 @@ class _LaunchRow(_Base):
     attempt: Mapped[int]
     status: Mapped[str]
     wall_s: Mapped[float | None]
+    device: Mapped[str | None]
+    category: Mapped[str | None]
+    started: Mapped[str | None]
     record: Mapped[str]
 
 
@@ -69,6 +98,17 @@ class _ImportedRow(_Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     imported: Mapped[str]
     record: Mapped[str]
+
+
+class _EventRow(_Base):
+    __tablename__ = "device_events"
+
+    number: Mapped[int] = mapped_column(primary_key=True)
+    device: Mapped[str] = mapped_column(index=True)
+    at: Mapped[str]
+    run_id: Mapped[str | None]
+    kind: Mapped[str]
+    detail: Mapped[str]
 
 
 @dataclass(frozen=True)
@@ -81,6 +121,18 @@ class RunSummary:
     finished: datetime | None
     planned: int
     launches: dict[Status, int]
+
+
+@dataclass(frozen=True)
+class DeviceLaunches:
+    """How many of a run's launches on a device ended in one way; the start of the newest."""
+
+    device: str
+    run: str
+    status: Status
+    category: Category | None
+    count: int
+    newest: datetime
 
 
 class Store:
@@ -99,12 +151,16 @@ class Store:
             connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
         )
         event.listen(self._engine, "connect", _configure)
+        self._device_of: dict[str, dict[str, str]] = {}
         try:
-            with self._engine.begin() as connection:
-                found = connection.execute(text("PRAGMA user_version")).scalar_one()
-                if found <= SCHEMA_VERSION:
-                    _Base.metadata.create_all(connection)
-                    connection.execute(text(f"PRAGMA user_version = {SCHEMA_VERSION:d}"))
+            with self._engine.connect() as connection:
+                found = _version(connection)
+                if found <= SCHEMA_VERSION and _lacks_something(connection):
+                    # Two controllers may open a new or an old database at once: one at a time.
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+                    if _lacks_something(connection):
+                        _bring_up_to_date(connection)
+                    connection.commit()
         except DBAPIError as error:
             self.close()
             raise ResultsError(
@@ -146,6 +202,9 @@ class Store:
     def add(self, run_id: str, launch: Launch) -> None:
         """Store a launch; when this returns, it is on disk."""
         with self._session() as session, session.begin():
+            if run_id not in self._device_of:
+                row = session.get_one(_RunRow, run_id)
+                self._device_of[run_id] = _devices(row.record)
             session.add(
                 _LaunchRow(
                     id=launch.id,
@@ -155,6 +214,9 @@ class Store:
                     attempt=launch.attempt,
                     status=launch.status.value,
                     wall_s=launch.wall_s,
+                    device=self._device_of[run_id].get(launch.case_id),
+                    category=launch.category.value if launch.category else None,
+                    started=launch.started.isoformat(),
                     record=launch.model_dump_json(),
                 )
             )
@@ -310,6 +372,49 @@ class Store:
             )
         return row
 
+    def note(self, happened: DeviceEvent) -> None:
+        """Store what happened to a device."""
+        row = happened.model_dump(mode="json", exclude={"run"}) | {"run_id": happened.run}
+        with self._session() as session, session.begin():
+            session.add(_EventRow(**row | {"detail": happened.detail[:DETAIL_LIMIT]}))
+
+    def device_events(self, device: str) -> list[DeviceEvent]:
+        """Return what happened to a device beside its launches, the oldest first."""
+        query = select(_EventRow).where(_EventRow.device == device).order_by(_EventRow.number)
+        with self._session() as session:
+            return [
+                DeviceEvent(
+                    device=row.device,
+                    at=datetime.fromisoformat(row.at),
+                    kind=DeviceEventKind(row.kind),
+                    run=row.run_id,
+                    detail=row.detail,
+                )
+                for row in session.scalars(query)
+            ]
+
+    def device_launches(self) -> list[DeviceLaunches]:
+        """Return how the launches of each run on each device ended, the oldest run first."""
+        key = (_LaunchRow.device, _LaunchRow.run_id, _LaunchRow.status, _LaunchRow.category)
+        query = (
+            select(*key, func.count(), func.max(_LaunchRow.started))
+            .group_by(*key)
+            .order_by(func.min(_LaunchRow.started))
+        )
+        with self._session() as session:
+            return [
+                DeviceLaunches(
+                    device=device,
+                    run=run,
+                    status=Status(status),
+                    category=Category(category) if category else None,
+                    count=count,
+                    newest=datetime.fromisoformat(newest),
+                )
+                for device, run, status, category, count, newest in session.execute(query)
+                if device and newest
+            ]
+
     def _session(self) -> AbstractContextManager[Session]:
         return Session(self._engine)
 
@@ -324,10 +429,59 @@ def _run_columns(run: Run) -> dict[str, Any]:
     }
 
 
+def _devices(record: str) -> dict[str, str]:
+    """Return the device of each of a stored run's cases, by the case's id."""
+    cases = [case.case for case in Run.model_validate_json(record).cases]
+    return {case.id: case.device for case in cases}
+
+
+def _version(connection: Connection) -> int:
+    return int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+
+
+def _lacks_something(connection: Connection) -> bool:
+    found = set(connection.exec_driver_sql("SELECT name FROM sqlite_master").scalars())
+    tables = _Base.metadata.tables.values()
+    indexes = {str(index.name) for table in tables for index in table.indexes}
+    wanted = {table.name for table in tables} | indexes
+    return _version(connection) < SCHEMA_VERSION or not wanted <= found
+
+
+def _bring_up_to_date(connection: Connection) -> None:
+    """Make what is missing in a new database, or in one of an earlier version."""
+    if inspect(connection).has_table("launches"):
+        known = {column["name"] for column in inspect(connection).get_columns("launches")}
+        for name in ("device", "category", "started"):
+            if name not in known:
+                connection.exec_driver_sql(f"ALTER TABLE launches ADD COLUMN {name} VARCHAR")
+        launches = _Base.metadata.tables["launches"]
+        category, started = (
+            func.json_extract(launches.c.record, f"$.{name}") for name in ("category", "started")
+        )
+        connection.execute(update(launches).values(category=category, started=started))
+        for run_id, record in connection.execute(select(_RunRow.id, _RunRow.record)).all():
+            for case_id, device in _devices(record).items():
+                of_case = (launches.c.run_id == run_id, launches.c.case_id == case_id)
+                connection.execute(update(launches).where(*of_case).values(device=device))
+        for index in launches.indexes:
+            index.create(connection, checkfirst=True)
+    _Base.metadata.create_all(connection)
+    connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION:d}")
+
+
 def _configure(connection: DBAPIConnection, _: object) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys = ON")
     # A power cut must not take back a launch that was reported as stored.
     cursor.execute("PRAGMA synchronous = FULL")
-    cursor.execute("PRAGMA journal_mode = WAL")
+    # This one does not heed the busy timeout while another controller makes the same new database.
+    give_up = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            break
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                raise
+            time.sleep(0.02)
     cursor.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
@@ -13,7 +14,17 @@ from sqlalchemy.exc import IntegrityError
 
 from harness.errors import ResultsError, SpecificationError
 from harness.results.imported import Cell, ImportedFigure, ImportedTable
-from harness.results.schema import Case, CaseRecord, Launch, Protocol, Run, Status
+from harness.results.schema import (
+    Case,
+    CaseRecord,
+    Category,
+    DeviceEvent,
+    DeviceEventKind,
+    Launch,
+    Protocol,
+    Run,
+    Status,
+)
 from harness.results.store import Store
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -63,6 +74,46 @@ def test_a_database_of_before_launches_had_roles(store, tmp_path):
         database.commit()
     assert store.load("r1").launches == [_launch()]
     assert next(store.summaries()).planned == 5
+
+
+def test_a_database_of_version_2_gets_the_columns_that_health_is_read_from(store, tmp_path):
+    store.create(_run())
+    store.add("r1", _launch(0))
+    store.add("r1", _launch(1, status=Status.FAILED, category=Category.DEVICE))
+    before = store.device_launches()
+    path = tmp_path / "results.sqlite"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("DROP INDEX ix_launches_health")
+        database.execute("DROP TABLE device_events")
+        for column in ("device", "category", "started"):
+            database.execute(f"ALTER TABLE launches DROP COLUMN {column}")
+        database.execute("PRAGMA user_version = 2")
+    with closing(Store(path)) as again:
+        assert again.device_launches() == before
+        assert again.device_events("d") == []
+    assert [(each.device, each.status, each.category, each.count) for each in before] == [
+        ("d", Status.OK, None, 1),
+        ("d", Status.FAILED, Category.DEVICE, 1),
+    ]
+    assert before[1].newest == NOW + timedelta(seconds=1)
+
+
+def test_what_happened_to_a_device_is_kept_in_order_and_bounded(store):
+    kinds = (DeviceEventKind.REACHED, DeviceEventKind.POWER_CYCLED)
+    for kind in kinds:
+        store.note(DeviceEvent(device="d", at=NOW, kind=kind, run="r1", detail="x" * 9999))
+    store.note(DeviceEvent(device="other", at=NOW, kind=DeviceEventKind.REACHED))
+    events = store.device_events("d")
+    assert tuple(event.kind for event in events) == kinds
+    assert {len(event.detail) for event in events} == {500}
+
+
+def test_controllers_that_open_a_new_database_at_once(tmp_path):
+    with ThreadPoolExecutor(6) as pool:
+        for number in range(5):
+            path = tmp_path / f"{number}.sqlite"
+            for opened in pool.map(Store, [path] * 6):
+                opened.close()
 
 
 def test_what_is_stored_comes_back(store, tmp_path):
