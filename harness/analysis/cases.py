@@ -103,8 +103,17 @@ class CaseResult:
 
     @cached_property
     def counted(self) -> list[Launch]:
-        """The launches that its latency is of."""
-        return self.of(Status.OK) if self.state is State.MEASURED else []
+        """The launches that its latency is of, by slot: those of the first stage first."""
+        if self.state is not State.MEASURED:
+            return []
+        return sorted(self.of(Status.OK), key=lambda launch: launch.slot)
+
+    @property
+    def pilots(self) -> int | None:
+        """How many of these fixed, in two-stage sampling, how many more there are; else none."""
+        if self.record.precision is None:
+            return None
+        return sum(launch.slot < self.record.launches for launch in self.counted)
 
     @cached_property
     def figures_ms(self) -> list[float]:
@@ -114,7 +123,7 @@ class CaseResult:
     @cached_property
     def latency_ms(self) -> Estimate | None:
         """The latency over launches, in milliseconds."""
-        return estimate(self.figures_ms) if self.figures_ms else None
+        return estimate(self.figures_ms, pilots=self.pilots) if self.figures_ms else None
 
     @property
     def checked(self) -> bool:

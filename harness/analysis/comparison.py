@@ -1,10 +1,11 @@
-"""One set of launches against another: the ratio of their figures, and its interval."""
+"""One set of launches against another: the ratio of their figures, its interval, a verdict."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 from scipy.special import comb, stdtr, stdtrit
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Ratio", "ratio"]
+__all__ = ["MARGIN", "Ratio", "Verdict", "adjusted", "chance", "judge", "ratio", "suspected"]
+
+MARGIN: Final = 0.03
+"""What change of latency counts: 3 %."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,9 @@ class Ratio:
         may be infinite.
     p
         Of a two-sided test of no change; none where there is no interval.
+    error, freedom
+        The standard error of its logarithm, and that error's degrees of freedom; none without an
+        interval, and where neither side varies.
     n, n_baseline
         How many launches of either.
     method
@@ -43,18 +50,19 @@ class Ratio:
     n: int
     n_baseline: int
     method: Literal["welch", "paired", "constant", "few"]
+    error: float | None = None
+    freedom: float | None = None
 
     @property
     def inverse(self) -> Ratio:
         """The baseline's figure over the candidate's: the speed-up, where figures are times."""
-        return Ratio(
+        return replace(
+            self,
             center=1 / self.center,
             low=None if self.high is None else 1 / self.high,
             high=None if self.low is None else (1 / self.low if self.low else math.inf),
-            p=self.p,
-            n=self.n,
-            n_baseline=self.n_baseline,
-            method=self.method,
+            n=self.n_baseline,
+            n_baseline=self.n,
         )
 
 
@@ -138,6 +146,8 @@ def ratio(
         n=counts[0],
         n_baseline=counts[1],
         method="paired" if paired else "welch",
+        error=error,
+        freedom=freedom,
     )
 
 
@@ -174,3 +184,83 @@ def _welch(
 def _exp(value: float) -> float:
     with np.errstate(over="ignore"):  # launches that say nothing: the interval has no end
         return float(np.exp(value))
+
+
+class Verdict(StrEnum):
+    """What a comparison with a baseline found."""
+
+    REGRESSED = "regressed"
+    IMPROVED = "improved"
+    UNCHANGED = "unchanged"
+    INCONCLUSIVE = "inconclusive"
+    INVALID = "invalid"
+
+
+def judge(found: Ratio, margin: float = MARGIN) -> Verdict:
+    r"""Judge a ratio of figures of which less is better.
+
+    *Regressed*: the interval excludes no change and the estimate exceeds the margin, upwards;
+    *improved*, downwards; *unchanged*: the interval lies inside the margin; else *inconclusive*.
+    The margin is symmetric on the logarithms: :math:`1 + m` upwards, :math:`1 / (1 + m)`
+    downwards, so that swapping the sides swaps the verdict.
+
+    Parameters
+    ----------
+    margin
+        What change counts; 0.03 is 3 %.
+    """
+    if found.low is None or found.high is None:
+        return Verdict.INCONCLUSIVE
+    if found.low > 1 and found.center > 1 + margin:
+        return Verdict.REGRESSED
+    if found.high < 1 and found.center < 1 / (1 + margin):
+        return Verdict.IMPROVED
+    if found.low > 1 / (1 + margin) and found.high < 1 + margin:
+        return Verdict.UNCHANGED
+    return Verdict.INCONCLUSIVE
+
+
+def suspected(found: Ratio, margin: float = MARGIN) -> bool:
+    """Tell whether a ratio is a suspicion: its estimate is above half the margin, either way.
+
+    A suspicion is only decided on fresh launches.
+    """
+    return abs(math.log(found.center)) > math.log1p(margin) / 2
+
+
+def chance(found: Ratio, margin: float = MARGIN, confidence: float = 0.95) -> float | None:
+    """Return with what probability such launches would be called regressed if nothing had changed.
+
+    By the spread that they have: the upper tail of Student's t beyond both the interval's bound and
+    the margin. It holds as far as the interval does. None without an interval.
+    """
+    if found.method == "constant":
+        return float(1 / comb(found.n + found.n_baseline, found.n))
+    if found.error is None or found.freedom is None:
+        return None
+    if not found.error:
+        return 0.0
+    bound = max(
+        float(stdtrit(found.freedom, (1 + confidence) / 2)), math.log1p(margin) / found.error
+    )
+    return float(stdtr(found.freedom, -bound))
+
+
+def adjusted(p_values: Sequence[float]) -> list[float]:
+    r"""Return p-values adjusted for how many tests there were, by Holm's procedure [1]_.
+
+    Of the *i*-th smallest of *m* it is :math:`\max_{j \leq i} (m - j + 1)\,p_{(j)}`, at most 1. To
+    call changed what is at most :math:`\alpha` then errs anywhere with at most that probability.
+
+    References
+    ----------
+    .. [1] S. Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Statist. 6
+       (1979), 65-70.
+    """
+    result = [1.0] * len(p_values)
+    highest = 0.0
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    for rank, index in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        result[index] = highest
+    return result

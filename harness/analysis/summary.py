@@ -21,12 +21,14 @@ __all__ = [
     "estimate",
     "first_load",
     "launch_figure",
+    "launches_needed",
     "percentiles",
     "sample_spread",
 ]
 
 PERCENTILES: Final = (50, 90, 95, 99)
 ERROR: Final = 0.01  # of the rule of enough samples
+FEWEST: Final = 2  # launches that have a spread
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,9 @@ def launch_figure(samples_ns: Sequence[int]) -> float:
     return float(median(samples_ns))
 
 
-def estimate(figures: Sequence[float], confidence: float = 0.95) -> Estimate:
+def estimate(
+    figures: Sequence[float], confidence: float = 0.95, *, pilots: int | None = None
+) -> Estimate:
     r"""Estimate a case from its launch figures.
 
     The launch is the unit: samples of one launch agree with each other better than launches do
@@ -90,6 +94,11 @@ def estimate(figures: Sequence[float], confidence: float = 0.95) -> Estimate:
         One a launch, positive, of any one unit.
     confidence
         Of the interval, above 0 and below 1.
+    pilots
+        Where so many launches, the first ones, fixed how many there are (see
+        :func:`launches_needed`): :math:`s` and the degrees of freedom of the interval are those of
+        the pilots alone [3]_. With all launches' it covers only 93.5 % at a spread of 2 % and a
+        precision of 2 %, since there are few where the pilots happened to agree.
 
     Raises
     ------
@@ -102,6 +111,8 @@ def estimate(figures: Sequence[float], confidence: float = 0.95) -> Estimate:
        doi:10.1145/2464157.2464160.
     .. [2] T. B. L. Kirkwood, "Geometric means and measures of dispersion", Biometrics 35 (1979),
        908-909.
+    .. [3] C. Stein, "A two-sample test for a linear hypothesis whose power is independent of the
+       variance", Ann. Math. Statist. 16 (1945), 243-258, doi:10.1214/aoms/1177731088.
     """
     if not figures or not all(0 < figure < math.inf for figure in figures):
         raise ValueError("launch figures must be positive and finite, and at least one")
@@ -112,11 +123,50 @@ def estimate(figures: Sequence[float], confidence: float = 0.95) -> Estimate:
     if n == 1:
         return Estimate(center=float(figures[0]), low=None, high=None, n=1, spread=None)
     deviation = float(logarithms.std(ddof=1))
-    half = float(stdtrit(n - 1, (1 + confidence) / 2)) * deviation / math.sqrt(n)
+    told_by = logarithms if pilots is None or pilots < FEWEST else logarithms[:pilots]
+    quantile = float(stdtrit(told_by.size - 1, (1 + confidence) / 2))
+    half = quantile * float(told_by.std(ddof=1)) / math.sqrt(n)
     with np.errstate(over="ignore"):  # launches that say nothing: the interval has no end
         low, center, high = np.exp([mean - half, mean, mean + half]).tolist()
         spread = float(np.sqrt(np.expm1(deviation**2)))
     return Estimate(center, low, high, n, spread)
+
+
+def launches_needed(
+    pilots: Sequence[float], precision: float, most: int, confidence: float = 0.95
+) -> int:
+    r"""Return how many launches a case takes in all, by its first ones.
+
+    Stein's rule [1]_: with :math:`s` the standard deviation of the logarithms of :math:`n_0`
+    pilots, it takes :math:`\lceil (t s / d)^2 \rceil` launches, at least :math:`n_0`, for an
+    interval no wider than :math:`e^{\pm d}`, :math:`d = \log(1 + \textit{precision})`; the spread
+    of the later launches plays no part, so that stopping does not bias the interval.
+
+    Parameters
+    ----------
+    pilots
+        Their figures, positive.
+    precision
+        Half of the interval's width, as a fraction: 0.02 is 2 %.
+    most
+        The budget, which may be less than it takes.
+
+    Returns
+    -------
+    int
+        At least as many as there are pilots. With fewer than two pilots nothing can be told, and
+        it is the budget.
+
+    References
+    ----------
+    .. [1] C. Stein, "A two-sample test for a linear hypothesis whose power is independent of the
+       variance", Ann. Math. Statist. 16 (1945), 243-258, doi:10.1214/aoms/1177731088.
+    """
+    n = len(pilots)
+    if n < FEWEST:
+        return max(n, most)
+    wide = float(stdtrit(n - 1, (1 + confidence) / 2)) * float(np.log(pilots).std(ddof=1))
+    return max(n, min(most, math.ceil((wide / math.log1p(precision)) ** 2)))
 
 
 def sample_spread(samples_ns: Sequence[int]) -> float:

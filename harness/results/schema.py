@@ -135,6 +135,8 @@ class Case(Record):
         ``none``, or ``kept``: the engine finds on disk what it compiled in an earlier process.
     busy_cpus
         How many processors something else keeps busy while it is measured.
+    side
+        ``baseline`` only in a run that decides a suspicion: the same cell as a baseline has it.
     """
 
     model: str
@@ -146,12 +148,13 @@ class Case(Record):
     cpus: tuple[int, ...] | None = None
     model_cache: Literal["none", "kept"] = "none"
     busy_cpus: int = 0
+    side: Literal["candidate", "baseline"] = "candidate"
 
     @property
     def id(self) -> str:
         """A short name that is the same for the same cell in every run."""
         # What came later counts only where it is not the default: ids of stored runs stay.
-        defaults = {"model_cache": "none", "busy_cpus": 0}
+        defaults = {"model_cache": "none", "busy_cpus": 0, "side": "candidate"}
         later = {name for name, default in defaults.items() if getattr(self, name) == default}
         content = json.dumps(self.model_dump(mode="json", exclude=later), sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:12]
@@ -165,6 +168,7 @@ class Case(Record):
         extra += ["CPUs " + ",".join(map(str, self.cpus))] if self.cpus is not None else []
         extra += ["model cache kept"] if self.model_cache == "kept" else []
         extra += [f"{self.busy_cpus} busy CPUs"] if self.busy_cpus else []
+        extra += ["baseline"] if self.side == "baseline" else []
         return " · ".join([name, *extra])
 
     @property
@@ -364,9 +368,19 @@ class CaseRecord(Record):
     Attributes
     ----------
     launches
-        How many measure.
+        How many measure; in two-stage sampling, in the first stage.
     memory_launches
         How many memory passes there are beside.
+    precision, max_launches
+        What two-stage sampling is to reach, as half of the interval's width (0.02 is 2 %), and
+        with how many launches in all, at most. Without a precision there is no second stage.
+    more
+        How many the first stage asked for beside; none until that is known.
+    runner_files, command
+        What lies in a launch's folder beside the artifact, name to SHA-256, and how it is run.
+    engine_from
+        Where a runner in Python has its engine from: an environment of ours with its digest
+        (``onnxruntime@<digest>``), or a path on the device.
     options, variables
         What the device's file gave its backend: the engine's own settings, and variables of the
         runner's environment.
@@ -378,7 +392,13 @@ class CaseRecord(Record):
     case: Case
     launches: int
     memory_launches: int = 0
+    precision: float | None = None
+    max_launches: int | None = None
+    more: int | None = None
     artifact: ArtifactRecord | None = None
+    runner_files: dict[str, str] = Field(default_factory=dict)
+    command: list[str] = Field(default_factory=list)
+    engine_from: str | None = None
     refused: str | None = None
     options: dict[str, str] = Field(default_factory=dict)
     variables: dict[str, str] = Field(default_factory=dict)
@@ -386,12 +406,16 @@ class CaseRecord(Record):
 
     @property
     def roles(self) -> list[Role]:
-        """What each of its launches is for, by slot; a model cache's filling comes last here."""
+        """What each of its launches is for, by slot.
+
+        A slot stays what it is: those of a second stage, known later, come last.
+        """
         fills = self.case.model_cache == "kept"
         return [
             *[Role.MEASURE] * self.launches,
             *[Role.MEMORY] * self.memory_launches,
             *[Role.FILL] * fills,
+            *[Role.MEASURE] * (self.more or 0),
         ]
 
 
@@ -598,6 +622,8 @@ class Run(Record):
         By which its devices know it; of a run of before there were leases empty.
     finished
         When all planned launches had ended; none while it runs or after an interruption.
+    confirms
+        The run whose suspicions it was made to decide; else none.
     """
 
     id: str
@@ -610,6 +636,7 @@ class Run(Record):
     harness_version: str
     revision: str | None = None
     lease: str = ""
+    confirms: str | None = None
     protocol: Protocol
     devices: list[DeviceRecord]
     models: list[ModelRecord]

@@ -14,6 +14,7 @@ from harness.analysis.summary import (
     estimate,
     first_load,
     launch_figure,
+    launches_needed,
     percentiles,
     sample_spread,
 )
@@ -146,3 +147,24 @@ def test_a_start_that_is_unknown_is_left_out():
 
 def test_no_launches_have_no_first_load():
     assert first_load([]) == {}
+
+
+@given(st.lists(st.floats(0.9, 1.1), min_size=3, max_size=10), st.floats(0.01, 0.5))
+def test_two_stages_reach_their_precision(pilots, precision):
+    needed = launches_needed(pilots, precision, 10**9)
+    assert needed >= len(pilots)
+    found = estimate(pilots + [1.0] * (needed - len(pilots)), pilots=len(pilots))
+    assert found.high / found.center <= (1 + precision) * (1 + 1e-9)
+
+
+@given(st.lists(st.floats(0.5, 2.0), min_size=2, max_size=10))
+def test_a_finer_precision_takes_more_launches(pilots):
+    counts = [launches_needed(pilots, precision, 500) for precision in (0.1, 0.05, 0.01)]
+    assert counts == sorted(counts)
+    assert max(counts) <= 500
+
+
+def test_two_stages_within_a_budget():
+    assert launches_needed([1.0, 1.5, 0.8], 0.001, 20) == 20
+    assert launches_needed([1.0, 1.0, 1.0], 0.001, 20) == 3
+    assert launches_needed([1.0], 0.1, 20) == 20
