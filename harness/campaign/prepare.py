@@ -10,7 +10,7 @@ from harness.campaign.launch import Handling
 from harness.campaign.runners import BenchmarkBin, NativeRunner, PythonRunner
 from harness.conditions.spec import Conditions
 from harness.devices.inventory import BackendSpec
-from harness.models import build, environments, recipes
+from harness.models import build, environments, operations, recipes
 from harness.models.toolchain import ToolchainError
 from harness.native.build import build as build_runner
 from harness.results.contract import MAX_SAMPLES, Job, Sampling
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from harness.devices.runners import RegisteredRunner
     from harness.models.artifacts import Artifact
     from harness.models.manifest import Model
+    from harness.models.operations import Operations
     from harness.results.schema import ArtifactRecord, Case, Protocol
 
 __all__ = ["Prepared", "RegisteredOn", "prepare", "refusal"]
@@ -82,7 +83,7 @@ class Prepared:
             engine=self.case.engine,
             backend=self.case.backend,
             files=dict(self.artifact.roles),
-            inputs=manifest.inputs,
+            inputs=manifest.fed(),
             check_seeds=manifest.check_seeds,
             threads=self.case.threads,
             affinity=list(self.case.cpus) if self.case.cpus is not None else None,
@@ -154,6 +155,9 @@ def prepare(
                     "artifact": ready.artifact.record,
                     "options": ready.settings.options,
                     "variables": ready.settings.variables,
+                    "macs": counted.macs
+                    if (counted := count_operations(model, progress))
+                    else None,
                 }
             )
             prepared[case.id] = ready
@@ -161,6 +165,18 @@ def prepare(
     if errors and not prepared:
         raise errors[0]
     return records, prepared
+
+
+def count_operations(model: Model, progress: Callable[[str], None]) -> Operations | None:
+    """Return what one inference of a model computes; nothing where that cannot be counted.
+
+    It only stands beside what is measured, and is no reason not to measure.
+    """
+    try:
+        return operations.count(model, progress=progress)
+    except ToolchainError as error:
+        progress(f"the operations of {model.name} are unknown: {error.message}")
+        return None
 
 
 def refusal(case: Case, device: Device, model: Model) -> str | None:

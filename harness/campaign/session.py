@@ -17,7 +17,7 @@ from harness import __version__
 from harness.campaign.execute import Execution
 from harness.campaign.launch import Launcher
 from harness.campaign.on_device import OnDevice
-from harness.campaign.prepare import RegisteredOn, prepare
+from harness.campaign.prepare import RegisteredOn, count_operations, prepare
 from harness.campaign.spec import load_campaign
 from harness.devices.connect import connect
 from harness.devices.inventory import load_device
@@ -32,7 +32,7 @@ from harness.transport.base import TransportError
 from harness.workspace import cache_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from harness.campaign.execute import Observer
@@ -173,7 +173,7 @@ def begin(  # noqa: PLR0913 - what a user may ask of a run
             lease=claim.id,
             protocol=campaign.protocol,
             devices=bench.records,
-            models=[_model_record(model) for model in lab.models.values()],
+            models=_model_records(lab.models.values(), prepared.values(), progress),
             cases=records,
         )
         yield _session(store.create(run), prepared, bench, store)
@@ -412,15 +412,27 @@ def _session(run: Run, prepared: dict[str, Prepared], bench: _Bench, store: Stor
     return Session(run, execution_of, warnings)
 
 
-def _model_record(model: Model) -> ModelRecord:
-    manifest = model.manifest
-    return ModelRecord(
-        name=model.name,
-        title=manifest.title,
-        source=manifest.source.label,
-        licence=manifest.licence,
-        inputs=manifest.inputs,
-    )
+def _model_records(
+    models: Iterable[Model], prepared: Collection[Prepared], progress: Callable[[str], None]
+) -> list[ModelRecord]:
+    records = []
+    for model in models:
+        manifest = model.manifest
+        # Of a model of which nothing is measured nothing may be built, either.
+        measured = any(ready.model.name == model.name for ready in prepared)
+        counted = count_operations(model, progress) if measured else None
+        records.append(
+            ModelRecord(
+                name=model.name,
+                title=manifest.title,
+                source=manifest.source.label,
+                licence=manifest.licence,
+                inputs=manifest.fed(),
+                parameters=counted.parameters if counted else None,
+                macs=counted.macs if counted else None,
+            )
+        )
+    return records
 
 
 def _revision(workspace: Workspace) -> str | None:

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from harness.models.artifacts import Artifact
-    from harness.models.manifest import Model
-    from harness.results.contract import InputSpec
+    from harness.models.manifest import Model, ModelInput
 
 __all__ = ["models"]
 
@@ -74,7 +73,7 @@ Examples:
 @click.option(
     "--format",
     "artifact_format",
-    type=click.Choice(["pdmodel", "onnx", "nb", "rknn", "reference", "calibration"]),
+    type=click.Choice(["pdmodel", "onnx", "nb", "rknn", "reference", "operations", "calibration"]),
     help="Only this format.",
 )
 @click.option(
@@ -173,6 +172,7 @@ def show(ctx: click.Context, name: str, *, as_json: bool) -> None:
         f"source   {manifest.source.label}",
         f"licence  {manifest.licence}",
         *(f"input    {_input_label(spec)}" for spec in manifest.inputs),
+        *_operations_lines(model),
         f"checked  outputs for seeds {', '.join(map(str, manifest.check_seeds))}",
     ]
     artifacts = list(_built(model))
@@ -275,8 +275,17 @@ def _kernels(artifact: Artifact) -> dict[str, Any]:
 
 
 def _model_as_json(model: Model) -> dict[str, Any]:
+    from harness.models.operations import known
+
     artifacts = [_artifact_as_json(artifact) for artifact in _built(model)]
-    return {"name": model.name, **model.manifest.model_dump(mode="json"), "artifacts": artifacts}
+    counted = known(model)
+    return {
+        "name": model.name,
+        **model.manifest.model_dump(mode="json"),
+        "operations": counted
+        and {"macs": counted.macs, "parameters": counted.parameters, **counted.model_dump()},
+        "artifacts": artifacts,
+    }
 
 
 def _artifact_as_json(artifact: Artifact) -> dict[str, Any]:
@@ -293,9 +302,39 @@ def _label(artifact: Artifact) -> str:
     return artifact.record.format if target == "any" else f"{artifact.record.format} {target}"
 
 
-def _input_label(spec: InputSpec) -> str:
-    shape = "×".join(map(str, spec.shape))
+def _operations_lines(model: Model, most: int = 5) -> Iterator[str]:
+    from harness.models.operations import known
+
+    counted = known(model)
+    if counted is None:
+        return
+    yield (
+        f"computes {_count(counted.macs)} multiply-accumulates an inference, "
+        f"with {_count(counted.parameters)} parameters"
+    )
+    if counted.uncounted:
+        yield f"         and more, not counted, in {', '.join(counted.uncounted)}"
+    heaviest = sorted(counted.layers, key=lambda layer: layer.macs, reverse=True)[:most]
+    for layer in heaviest:
+        share = layer.macs / counted.macs if counted.macs else 0.0
+        yield f"         {share:5.1%} {layer.op} {layer.name}"
+
+
+def _count(number: int) -> str:
+    """Return a large number as networks' authors give it."""
+    for size, unit in ((10**9, "G"), (10**6, "M"), (1000, "k")):
+        if number >= size:
+            return f"{number / size:.3g} {unit}"
+    return str(number)
+
+
+def _input_label(spec: ModelInput) -> str:
+    shape = "×".join(_axis_label(n, spec.dynamic.get(axis)) for axis, n in enumerate(spec.shape))
     return f"{spec.name} {shape} {spec.dtype} in [{spec.low:g}, {spec.high:g})"
+
+
+def _axis_label(usual: int, extents: tuple[int, int] | None) -> str:
+    return str(usual) if extents is None else f"{usual} ({extents[0]}-{extents[1]})"
 
 
 _MB = 1_000_000

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.models.artifacts import Artifact
-    from harness.models.manifest import Model
+    from harness.models.manifest import Model, Shapes
     from harness.models.recipes import Recipe
 
 __all__ = ["build", "find", "reference"]
@@ -43,53 +43,72 @@ _RUNNER = "edge_runner.py"
 
 
 def build(
-    model: Model, artifact_format: str, target: str = "any", *, progress: Callable[[str], None]
+    model: Model,
+    artifact_format: str,
+    target: str = "any",
+    *,
+    shapes: Shapes | None = None,
+    progress: Callable[[str], None],
 ) -> Artifact:
     """Return an artifact of a model; it and what it is made from are built if they are not there.
 
     Parameters
     ----------
     artifact_format
-        ``pdmodel``, ``onnx``, ``nb``, ``rknn`` (in fp16) or ``reference`` (outputs to check others
-        against); for a calibration model ``calibration`` alone.
+        ``pdmodel``, ``onnx``, ``nb``, ``rknn`` (in fp16), ``reference`` (outputs to check others
+        against) or ``operations`` (its parameters and multiply-accumulates); for a calibration
+        model ``calibration`` alone.
     target
         ``x86`` or ``arm`` for ``nb``, or an NPU and its processor (``rockchip_npu,arm``); the chip
         for ``rknn``; ``any`` for the others.
+    shapes
+        Of inputs, where they are not the manifest's: for what is computed at one shape
+        (``reference``, ``operations``) or compiled for one (``rknn``).
 
     Raises
     ------
     SpecificationError
-        There is no such format or target for that model, or the manifest names an unknown
+        There is no such format, target or shape for that model, or the manifest names an unknown
         environment.
     ToolchainError
         A stage failed.
     """
-    return _build(recipe(model, artifact_format, target), model.name, progress)
+    return _build(recipe(model, artifact_format, target, shapes), model.name, progress)
 
 
-def find(model: Model, artifact_format: str, target: str = "any") -> Artifact | None:
+def find(
+    model: Model, artifact_format: str, target: str = "any", *, shapes: Shapes | None = None
+) -> Artifact | None:
     """Return an artifact if it is built; the parameters and errors are those of :func:`build`."""
-    return read(recipe(model, artifact_format, target).folder)
+    return read(recipe(model, artifact_format, target, shapes).folder)
 
 
-def reference(model: Model, *, progress: Callable[[str], None]) -> Mapping[int, list[NDArray[Any]]]:
+def reference(
+    model: Model, *, shapes: Shapes | None = None, progress: Callable[[str], None]
+) -> Mapping[int, list[NDArray[Any]]]:
     """Return a model's reference outputs by check seed; they are computed if they are not there.
 
     A calibration model's outputs are its inputs.
 
+    Parameters
+    ----------
+    shapes
+        Of inputs, where they are not the manifest's.
+
     Raises
     ------
     SpecificationError
-        The manifest names an unknown environment.
+        The manifest names an unknown environment, or the model does not take those shapes.
     ToolchainError
         A stage failed.
     """
     if isinstance(model.manifest.source, CalibrationSource):
+        specs = inputs(model, shapes)
         return {
-            seed: [edge_runner.make_input(spec, seed, n) for n, spec in enumerate(inputs(model))]
+            seed: [edge_runner.make_input(spec, seed, n) for n, spec in enumerate(specs)]
             for seed in model.manifest.check_seeds
         }
-    artifact = build(model, "reference", progress=progress)
+    artifact = build(model, "reference", shapes=shapes, progress=progress)
     outputs: dict[int, list[NDArray[Any]]] = {seed: [] for seed in model.manifest.check_seeds}
     with np.load(artifact.path("outputs"), allow_pickle=False) as arrays:
         for name in arrays.files:  # in the order in which the stage wrote them

@@ -4,18 +4,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from harness.errors import SpecificationError
 from harness.models.calibration import CalibrationSource
 from harness.results.contract import InputSpec
 from harness.results.schema import Precision
 from harness.workspace import Name
-from harness.yamlfile import Spec, load, named, names
+from harness.yamlfile import Spec, load, named, names, nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Self, TypeAlias
+
     from harness.workspace import Workspace
 
-__all__ = ["Manifest", "Model", "PackageSource", "VisionSource", "load_model", "load_models"]
+    Shapes: TypeAlias = Mapping[str, Sequence[int]]
+
+__all__ = [
+    "Manifest",
+    "Model",
+    "ModelInput",
+    "PackageSource",
+    "VisionSource",
+    "load_model",
+    "load_models",
+]
 
 
 # A cosine of 0.995 for fp16: half precision in every layer costs MobileNet with random weights
@@ -62,13 +76,71 @@ class PackageSource(Spec):
         return f"{self.model} of the package in environment '{self.environment}'"
 
 
+Axis = Annotated[int, Field(ge=0, le=7)]
+Extent = Annotated[int, Field(ge=1, le=1 << 24)]
+
+
+class ModelInput(InputSpec):
+    """One input of a model: what a runner is fed, and which of its axes may vary.
+
+    Attributes
+    ----------
+    shape
+        What is measured where nothing else is asked for.
+    dynamic
+        Axis to its smallest and largest extent; the others are fixed in the model.
+    """
+
+    dynamic: dict[Axis, tuple[Extent, Extent]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _within(self) -> Self:
+        for axis, (smallest, largest) in self.dynamic.items():
+            if axis >= len(self.shape):
+                raise ValueError(f"shape {list(self.shape)} has no axis {axis}")
+            if not smallest <= self.shape[axis] <= largest:
+                raise ValueError(
+                    f"{self.shape[axis]} of axis {axis} is not within [{smallest}, {largest}]"
+                )
+        return self
+
+    @property
+    def exported_shape(self) -> list[int]:
+        """The shape that the model declares: -1 for a dynamic axis."""
+        return [-1 if axis in self.dynamic else n for axis, n in enumerate(self.shape)]
+
+    def at(self, shape: Sequence[int]) -> InputSpec:
+        """Return what a runner is fed at a shape.
+
+        Raises
+        ------
+        SpecificationError
+            The model does not take that shape.
+        """
+        fault = ""
+        if len(shape) != len(self.shape):
+            fault = f"has {len(self.shape)} axes"
+        for axis, (wanted, usual) in enumerate(zip(shape, self.shape, strict=False)):
+            smallest, largest = self.dynamic.get(axis, (usual, usual))
+            if not fault and not smallest <= wanted <= largest:
+                takes = f"from {smallest} to {largest}" if smallest < largest else f"only {usual}"
+                fault = f"takes {takes} in axis {axis}"
+        if fault:
+            raise SpecificationError(
+                f"input '{self.name}' {fault}: {list(shape)} is no shape for it",
+                hint="'dynamic' of the model's manifest names the axes that vary",
+            )
+        return InputSpec(**(self.model_dump(exclude={"dynamic"}) | {"shape": tuple(shape)}))
+
+
 class Manifest(Spec):
     """The content of a model's file.
 
     Attributes
     ----------
     inputs
-        What it is fed: names, dtypes, shapes and the ranges of seeded values.
+        What it takes: names, dtypes, shapes with the axes that vary, and the ranges of seeded
+        values.
     check_seeds
         At least three different ones, for the output check.
     tolerance
@@ -79,7 +151,7 @@ class Manifest(Spec):
     title: str
     licence: str
     source: Annotated[VisionSource | PackageSource | CalibrationSource, Field(discriminator="kind")]
-    inputs: Annotated[list[InputSpec], Field(min_length=1, max_length=16)]
+    inputs: Annotated[list[ModelInput], Field(min_length=1, max_length=16)]
     check_seeds: Annotated[
         list[Annotated[int, Field(ge=0, lt=1 << 31)]], Field(min_length=3, max_length=16)
     ] = Field(default=[1, 2, 3])
@@ -96,6 +168,27 @@ class Manifest(Spec):
         if len(set(seeds)) < len(seeds):
             raise ValueError("a seed stands here twice")
         return seeds
+
+    def fed(self, shapes: Shapes | None = None) -> list[InputSpec]:
+        """Return what a runner is fed.
+
+        Parameters
+        ----------
+        shapes
+            Input to its shape; those that are not named have the manifest's.
+
+        Raises
+        ------
+        SpecificationError
+            There is no input of that name, or it does not take that shape.
+        """
+        wanted = {spec.name: spec.shape for spec in self.inputs} | dict(shapes or {})
+        if unknown := sorted(set(wanted) - {spec.name for spec in self.inputs}):
+            raise SpecificationError(
+                f"the model has no input '{unknown[0]}'",
+                hint=nearest(unknown[0], [spec.name for spec in self.inputs]),
+            )
+        return [spec.at(wanted[spec.name]) for spec in self.inputs]
 
 
 class Model(Spec):

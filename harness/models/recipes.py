@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from harness.models.environments import Environment
-    from harness.models.manifest import Model
+    from harness.models.manifest import Model, Shapes
 
 __all__ = ["TARGETS", "Recipe", "inputs", "recipe", "resource", "targets"]
 
@@ -35,6 +35,7 @@ TARGETS = {
     "nb": ("x86", "arm"),
     "rknn": ("rk3562", "rk3566", "rk3568", "rk3576", "rk3588"),
     "reference": ("any",),
+    "operations": ("any",),
     "calibration": ("any",),
 }
 """The formats of artifacts, and what each can be built for; NPUs aside."""
@@ -95,14 +96,22 @@ def targets(model: Model) -> Mapping[str, tuple[str, ...]]:
     return {name: TARGETS[name] for name in TARGETS if (name == "calibration") == calibration}
 
 
-def recipe(model: Model, artifact_format: str, target: str) -> Recipe:
+def recipe(
+    model: Model, artifact_format: str, target: str = "any", shapes: Shapes | None = None
+) -> Recipe:
     """Return how an artifact of a model is made.
+
+    Parameters
+    ----------
+    shapes
+        Of inputs, where they are not the manifest's: for what is computed at one shape
+        (``reference``, ``operations``) or compiled for one (``rknn``).
 
     Raises
     ------
     SpecificationError
-        There is no such format or target for that model, or the manifest names an unknown
-        environment.
+        There is no such format, target or shape for that model, or the manifest names an
+        unknown environment.
     """
     possible = targets(model)
     if artifact_format not in possible:
@@ -127,12 +136,15 @@ def recipe(model: Model, artifact_format: str, target: str) -> Recipe:
         if artifact_format == "onnx":
             return onnx
         toolkit = environments.get("rknn")
-        request = {"target": target, "precision": "fp16", "inputs": inputs(model)}
+        request = {"target": target, "precision": "fp16", "inputs": inputs(model, shapes)}
         return Recipe("rknn", target, "to_rknn", toolkit, request, onnx)
+    if artifact_format == "operations":
+        options: dict[str, Any] = {"inputs": inputs(model, shapes)}
+        return Recipe("operations", "any", "operations", paddle, options, exported)
     if artifact_format == "reference":
         # Not the runner's content, which makes the inputs: the version stands for what they are.
         options = {
-            "inputs": inputs(model),
+            "inputs": inputs(model, shapes),
             "input_spec_version": INPUT_SPEC_VERSION,
             "seeds": model.manifest.check_seeds,
         }
@@ -155,13 +167,14 @@ def _exported(model: Model) -> Recipe:
         "arguments": source.arguments,
         "seed": source.seed,
         "inputs": inputs(model),
+        "exported_shapes": [spec.exported_shape for spec in model.manifest.inputs],
     }
     return Recipe("pdmodel", "any", "export", environments.get("paddle"), options)
 
 
-def inputs(model: Model) -> list[dict[str, Any]]:
+def inputs(model: Model, shapes: Shapes | None = None) -> list[dict[str, Any]]:
     """Return a model's input specifications as stages and runners read them."""
-    return [spec.model_dump(mode="json") for spec in model.manifest.inputs]
+    return [spec.model_dump(mode="json") for spec in model.manifest.fed(shapes)]
 
 
 def resource(*parts: str) -> Path:

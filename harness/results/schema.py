@@ -299,13 +299,22 @@ class ArtifactRecord(Record):
 
 
 class ModelRecord(Record):
-    """The model's part of a run: where it comes from and what it is fed."""
+    """The model's part of a run: where it comes from and what it is fed.
+
+    Attributes
+    ----------
+    parameters, macs
+        Trained numbers, and multiply-accumulates of one inference at the shapes of ``inputs``;
+        unknown in runs of before they were counted, and for calibration models.
+    """
 
     name: str
     title: str
     source: str
     licence: str
     inputs: list[InputSpec]
+    parameters: int | None = None
+    macs: int | None = None
 
 
 class DeviceRecord(Record):
@@ -387,6 +396,9 @@ class CaseRecord(Record):
     left_out
         Why launches of it were not made, though planned: its device was put aside, or it had
         failed too often.
+    macs
+        Multiply-accumulates of one inference at the case's shapes; unknown where they could not
+        be counted.
     """
 
     case: Case
@@ -403,6 +415,7 @@ class CaseRecord(Record):
     options: dict[str, str] = Field(default_factory=dict)
     variables: dict[str, str] = Field(default_factory=dict)
     left_out: str = ""
+    macs: int | None = None
 
     @property
     def roles(self) -> list[Role]:

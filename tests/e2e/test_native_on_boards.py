@@ -135,7 +135,7 @@ def test_onnxruntime_returns_what_the_python_runner_does(lab, on_board):
     }
     seen = {}
     for name, (program, command) in runners.items():
-        job = job_of(name, "onnxruntime", roles, model.manifest.inputs)
+        job = job_of(name, "onnxruntime", roles, model.manifest.fed())
         files = {"edge-runner": program, built.roles["model"]: built.path("model")}
         seen[name] = board.launch(job, files, command, links)
     assert [event.event for event in seen["native"]] == [event.event for event in seen["python"]]

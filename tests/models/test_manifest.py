@@ -6,6 +6,7 @@ import pytest
 
 from harness.errors import SpecificationError
 from harness.models.manifest import load_model, load_models
+from harness.results.contract import InputSpec
 from harness.workspace import Workspace
 
 MANIFEST = """\
@@ -60,9 +61,39 @@ def test_an_unknown_model_offers_the_nearest(workspace):
         (("[1, 4]", "[1, four]"), r"linear\.yaml:10: inputs\.0\.shape\.1"),
         (("inputs:", "check_seeds: [1, 2]\ninputs:"), r"linear\.yaml:8: check_seeds"),
         (("inputs:", "check_seeds: [1, 2, 2]\ninputs:"), r"a seed stands here twice"),
+        (("[1, 4]", "[1, 4]\n    dynamic: {2: [1, 8]}"), r"shape \[1, 4\] has no axis 2"),
+        (("[1, 4]", "[1, 4]\n    dynamic: {1: [5, 8]}"), r"4 of axis 1 is not within \[5, 8\]"),
+        (("[1, 4]", "[1, 4]\n    dynamic: {1: [0, 8]}"), r"dynamic\.1\.0"),
     ],
 )
 def test_a_fault_names_file_line_and_nearest_name(workspace, change, fault):
     write(workspace, MANIFEST.replace(*change))
     with pytest.raises(SpecificationError, match=fault):
         load_model(workspace, "linear")
+
+
+@pytest.fixture
+def varying(workspace):
+    write(workspace, MANIFEST + "    dynamic:\n      1: [2, 8]\n    low: -1.0\n")
+    return load_model(workspace, "linear").manifest
+
+
+def test_axes_that_vary_are_declared_and_have_a_usual_extent(varying):
+    (spec,) = varying.inputs
+    assert spec.exported_shape == [1, -1]
+    assert varying.fed() == [InputSpec(name="x", shape=(1, 4), low=-1.0)]
+    assert varying.fed({"x": [1, 8]}) == [InputSpec(name="x", shape=(1, 8), low=-1.0)]
+
+
+@pytest.mark.parametrize(
+    ("shapes", "fault"),
+    [
+        ({"x": [1, 9]}, r"'x' takes from 2 to 8 in axis 1: \[1, 9\] is no shape for it"),
+        ({"x": [2, 4]}, r"'x' takes only 1 in axis 0"),
+        ({"x": [1]}, r"'x' has 2 axes: \[1\] is no shape"),
+        ({"y": [1, 4]}, r"no input 'y'"),
+    ],
+)
+def test_a_shape_that_a_model_does_not_take_is_refused(varying, shapes, fault):
+    with pytest.raises(SpecificationError, match=fault):
+        varying.fed(shapes)

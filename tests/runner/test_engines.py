@@ -45,7 +45,7 @@ def test_outputs_are_the_models(launch, model, engine):
         launch="test",
         engine=engine,
         files=dict(built.roles),
-        inputs=manifest.inputs,
+        inputs=manifest.fed(),
         check_seeds=manifest.check_seeds,
     )
     artifact = {name: built.folder / name for name in built.roles.values()}

@@ -112,6 +112,7 @@ def lab(workspace, monkeypatch, tmp_path, supervisor):
     built = Artifact(record=record, folder=artifact, roles={"model": model.name})
     monkeypatch.setattr("harness.models.build.build", lambda *_, **__: built)
     monkeypatch.setattr("harness.models.build.reference", lambda *_, **__: REFERENCE)
+    monkeypatch.setattr("harness.models.operations.count", lambda *_, **__: None)
     monkeypatch.setattr("harness.campaign.session.supervisor", lambda *_: supervisor)
     monkeypatch.setattr("harness.campaign.deploy.supervisor", lambda *_: supervisor)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

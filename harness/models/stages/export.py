@@ -1,7 +1,8 @@
 """Export a network of ``paddle.vision.models`` with seeded random weights.
 
 Run in the environment ``paddle`` as ``export.py REQUEST``: a JSON object with ``function``,
-``arguments``, ``seed`` and ``inputs`` (name, dtype, shape, low, high). Writes ``model.pdmodel``
+``arguments``, ``seed``, ``inputs`` (name, dtype, shape, low, high) and ``exported_shapes`` (with
+-1 for an axis that varies). Writes ``model.pdmodel``
 and ``model.pdiparams`` into the current folder.
 """
 
@@ -49,8 +50,8 @@ def main() -> None:
     network = function(**request["arguments"])
     settle(network, request["inputs"], request["seed"])
     specs = [
-        paddle.static.InputSpec(shape=i["shape"], dtype=i["dtype"], name=i["name"])
-        for i in request["inputs"]
+        paddle.static.InputSpec(shape=shape, dtype=i["dtype"], name=i["name"])
+        for i, shape in zip(request["inputs"], request["exported_shapes"], strict=True)
     ]
     paddle.jit.save(network, "model", input_spec=specs)
 

@@ -50,7 +50,7 @@ def test_it_writes_what_the_python_runner_writes(name, onnxruntime, python, libr
         launch="test",
         engine="onnxruntime",
         files={**built.roles, "library": library.name},
-        inputs=manifest.inputs,
+        inputs=manifest.fed(),
         check_seeds=manifest.check_seeds,
     )
     files = {name: built.folder / name for name in built.roles.values()} | {library.name: library}
