@@ -13,7 +13,7 @@ from harness.analysis.summary import launch_figure
 from harness.conditions.throttling import throttling
 from harness.results import contract
 from harness.results.contract import EventsError, parse_events
-from harness.results.schema import Category, Estimator, FirstLoad, Role, Status
+from harness.results.schema import Category, Estimator, FirstLoad, Role, ShapeChange, Status
 from harness.results.supervision import Exit
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def judge(
     if category and os.strerror(errno.ENOSPC) in f"{reason} {ended.log}":
         category = Category.DEVICE
         reason += " (try: make room on the device, or set 'workdir' in its file)"
-    seeds = {event.seed for event in outputs}
+    seeds = {event.seed for event in outputs if event.change is None}
     if category is None and seeds != set(job.check_seeds) and (seeds or outputs_required):
         category, reason = Category.RUNNER, "the runner did not return the outputs it was asked for"
     if category is None and not fields.get("figure_ns"):
@@ -87,6 +87,8 @@ def judge(
             f"the runner sampled for {_sampled_s(fields):.0f} s of {job.sampling.min_seconds:g} s: "
             "it does not know of sustained launches"
         )
+    if category is None and (unchanged := _unlike_asked(fields["shape_changes"], outputs, job)):
+        category, reason = Category.RUNNER, unchanged
     if category is not None:
         return Verdict(Status.FAILED, category, reason, fields, outputs)
     slowed = fields["throttling"]
@@ -108,6 +110,18 @@ def _unlike_planned(outside: Supervision, job: Job, role: Role) -> str:
     if not before:
         return "its model cache was empty: the device may have restarted since it was filled"
     return "" if after == before else "it did not take its model from its cache: it wrote there"
+
+
+def _unlike_asked(changes: Sequence[ShapeChange], outputs: Sequence[Outputs], job: Job) -> str:
+    """Say why the changes of shape are not those that the job asks for, or nothing."""
+    if job.shape_changes and not changes:
+        return "the runner changed no shapes: it does not know of such changes"
+    if [change.shapes for change in changes] != job.shape_changes:
+        return "the runner changed to other shapes than it was asked for"
+    returned = {(event.change, event.seed) for event in outputs if event.change is not None}
+    if returned != {(n, seed) for n in range(len(changes)) for seed in job.check_seeds}:
+        return "the runner did not return the outputs of each change of shape"
+    return ""
 
 
 def _fault(ended: Ended, events: Sequence[Event], time_limit: float) -> tuple[Category | None, str]:
@@ -173,6 +187,7 @@ def _fields(events: Sequence[Event], outside: Supervision) -> dict[str, Any]:
     dropped = outside.started is not None and outside.started.caches_dropped
     parts: dict[str, Any] = {"libraries": "cold" if dropped else "unknown"}
     environment: list[contract.Environment] = []
+    changes: list[ShapeChange] = []
     for event in events:
         match event:
             case contract.Hello():
@@ -191,11 +206,15 @@ def _fields(events: Sequence[Event], outside: Supervision) -> dict[str, Any]:
                 found |= {"warmup_ns": event.ns, "warmup_reason": event.reason}
             case contract.Layers():
                 found["layers"] = event.layers
+            case contract.ShapeChanged():
+                timed = event.model_dump(include={"shapes", "set_ms", "first_ms"})
+                changes.append(ShapeChange(**timed, samples_ns=event.ns))
             case contract.Environment():
                 environment.append(event)
             case _:
                 pass
     found["environment"] = environment
+    found["shape_changes"] = changes
     return found | _figure(events)
 
 

@@ -31,6 +31,7 @@ __all__ = [
     "Outputs",
     "Samples",
     "Sampling",
+    "ShapeChanged",
     "Warmup",
     "WarmupPolicy",
     "fault_of",
@@ -43,6 +44,7 @@ INPUT_SPEC_VERSION: Final = 1
 MAX_EVENTS_BYTES: Final = 16 << 20
 MAX_EVENTS: Final = 20_000
 MAX_SAMPLES: Final = 100_000
+MAX_CHANGES: Final = 100
 
 ShortText = Annotated[str, StringConstraints(max_length=200)]
 LongText = Annotated[str, StringConstraints(max_length=8192)]
@@ -53,6 +55,7 @@ FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 DType = Literal["float32", "int64", "int32"]
 Shape = Annotated[tuple[Annotated[int, Field(ge=0, le=1 << 24)], ...], Field(max_length=8)]
+InputShape = Annotated[tuple[Annotated[int, Field(ge=1, le=1 << 24)], ...], Field(max_length=8)]
 
 
 class Message(BaseModel):
@@ -78,7 +81,7 @@ class InputSpec(Message):
 
     name: ShortText
     dtype: DType = "float32"
-    shape: Annotated[tuple[Annotated[int, Field(ge=1, le=1 << 24)], ...], Field(max_length=8)]
+    shape: InputShape
     low: float = 0.0
     high: float = 1.0
 
@@ -126,6 +129,10 @@ class Job(Message):
     sustained
         Sampling does not end at ``max_samples``: every other sample is dropped there, and from
         then on only every second, fourth, … inference is kept as a sample.
+    shape_changes
+        What to switch to in turn once the samples are taken: every input's shape by its name.
+    shape_samples
+        How many inferences are timed after each switch, the first one aside.
     time_limit
         Seconds after which the launch is ended from outside.
     page_cache
@@ -149,6 +156,10 @@ class Job(Message):
     warmup: WarmupPolicy = WarmupPolicy()
     sampling: Sampling = Sampling()
     sustained: bool = False
+    shape_changes: Annotated[list[dict[ShortText, InputShape]], Field(max_length=MAX_CHANGES)] = (
+        Field(default_factory=list)
+    )
+    shape_samples: Annotated[int, Field(ge=1, le=1000)] = 5
     time_limit: Annotated[float, Field(gt=0, le=86_400)] = 120.0
     page_cache: Literal["evict", "warm"] = "evict"
     model_cache: ShortText | None = None
@@ -247,10 +258,42 @@ class Mean(Message):
     ns: Annotated[float, Field(gt=0, le=86_400_000_000_000)]
 
 
+class ShapeChanged(Message):
+    """The inputs took other shapes: what the first inference after that cost, and a few more.
+
+    Engines plan, allocate or compile anew for shapes that they have not seen: some when the inputs
+    are set, others in the inference. What compares is the sum of ``set_ms`` and ``first_ms``.
+
+    Attributes
+    ----------
+    shapes
+        Every input's, as the job has them.
+    set_ms
+        Setting the inputs, whose values were made before.
+    first_ms
+        The first inference with them.
+    ns
+        Those after it.
+    """
+
+    event: Literal["shape"] = "shape"
+    shapes: Annotated[dict[ShortText, InputShape], Field(max_length=64)]
+    set_ms: Milliseconds
+    first_ms: Milliseconds
+    ns: Annotated[list[Nanoseconds], Field(max_length=1000)]
+
+
 class Outputs(Message):
-    """One output tensor for one check seed; the file holds it in C order, little endian."""
+    """One output tensor for one check seed; the file holds it in C order, little endian.
+
+    Attributes
+    ----------
+    change
+        Which of the job's changes of shape it was computed after; absent for its ``inputs``.
+    """
 
     event: Literal["outputs"] = "outputs"
+    change: Annotated[int, Field(ge=0, lt=MAX_CHANGES)] | None = None
     seed: int
     index: Annotated[int, Field(ge=0, le=63)]
     name: ShortText
@@ -382,6 +425,7 @@ Event = (
     | Warmup
     | Samples
     | Mean
+    | ShapeChanged
     | Outputs
     | Memory
     | Layers
@@ -400,11 +444,12 @@ _ORDER = {
     "mean": 4,
     "memory": 5,
     "layers": 6,
-    "outputs": 7,
-    "done": 8,
-    "error": 8,
+    "shape": 7,
+    "outputs": 8,
+    "done": 9,
+    "error": 9,
 }
-_REPEATED = {"samples", "outputs"}
+_REPEATED = {"samples", "shape", "outputs"}
 _MAX_FAULTS = 1000
 
 
@@ -455,7 +500,8 @@ def parse_events(content: bytes) -> list[Event]:
             raise EventsError(f"events.jsonl:{number}: {fault_of(error)}, in {shown!r}") from None
         if events and isinstance(events[-1], Done | Failure):
             raise EventsError(f"events.jsonl:{number}: '{event.event}' after the end")
-        rank = _ORDER.get(event.event)
+        of_change = isinstance(event, Outputs) and event.change is not None
+        rank = _ORDER.get("shape" if of_change else event.event)
         if rank is not None:
             if rank < stage or (rank == stage and event.event not in _REPEATED):
                 raise EventsError(f"events.jsonl:{number}: '{event.event}' out of order")

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator
 
 from harness.results.contract import Environment, InputSpec, Layer, Sampling, WarmupPolicy
 from harness.results.supervision import Conditions, Exit
@@ -39,6 +40,7 @@ __all__ = [
     "Protocol",
     "Role",
     "Run",
+    "ShapeChange",
     "Status",
     "Throttling",
 ]
@@ -47,6 +49,11 @@ SCHEMA_VERSION: Final = 3
 
 Precision = Literal["fp32", "fp16", "int8"]
 """What an engine computes in. In int8 are the layers that quantization takes, not all of them."""
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """Return a shape for people: ``1×3×48×320``."""
+    return "×".join(map(str, shape))
 
 
 class Record(BaseModel):
@@ -137,6 +144,11 @@ class Case(Record):
         How many processors something else keeps busy while it is measured.
     side
         ``baseline`` only in a run that decides a suspicion: the same cell as a baseline has it.
+    batch
+        How many items one inference takes: the first axis of every input.
+    shapes
+        Input to its shape for a batch of one, where it is not that of the model's file; as JSON a
+        mapping, here in pairs, in the order of the names.
     """
 
     model: str
@@ -149,12 +161,29 @@ class Case(Record):
     model_cache: Literal["none", "kept"] = "none"
     busy_cpus: int = 0
     side: Literal["candidate", "baseline"] = "candidate"
+    batch: int = 1
+    shapes: tuple[tuple[str, tuple[int, ...]], ...] | None = None
+
+    @field_validator("shapes", mode="before")
+    @classmethod
+    def _in_order(cls, shapes: object) -> object:
+        return tuple(sorted(shapes.items())) if isinstance(shapes, Mapping) else shapes
+
+    @field_serializer("shapes", when_used="json-unless-none")
+    def _as_mapping(self, shapes: tuple[tuple[str, tuple[int, ...]], ...]) -> dict[str, list[int]]:
+        return {name: list(shape) for name, shape in shapes}
 
     @property
     def id(self) -> str:
         """A short name that is the same for the same cell in every run."""
         # What came later counts only where it is not the default: ids of stored runs stay.
-        defaults = {"model_cache": "none", "busy_cpus": 0, "side": "candidate"}
+        defaults = {
+            "model_cache": "none",
+            "busy_cpus": 0,
+            "side": "candidate",
+            "batch": 1,
+            "shapes": None,
+        }
         later = {name for name, default in defaults.items() if getattr(self, name) == default}
         content = json.dumps(self.model_dump(mode="json", exclude=later), sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:12]
@@ -168,6 +197,8 @@ class Case(Record):
         extra += ["CPUs " + ",".join(map(str, self.cpus))] if self.cpus is not None else []
         extra += ["model cache kept"] if self.model_cache == "kept" else []
         extra += [f"{self.busy_cpus} busy CPUs"] if self.busy_cpus else []
+        extra += [f"batch {self.batch}"] if self.batch != 1 else []
+        extra += [f"{name} {shape_text(shape)}" for name, shape in self.shapes or ()]
         extra += ["baseline"] if self.side == "baseline" else []
         return " · ".join([name, *extra])
 
@@ -399,6 +430,9 @@ class CaseRecord(Record):
     macs
         Multiply-accumulates of one inference at the case's shapes; unknown where they could not
         be counted.
+    shape_changes
+        What its launches that measure switch to, one after the other, once they have their
+        samples: each input's shape.
     """
 
     case: Case
@@ -407,6 +441,7 @@ class CaseRecord(Record):
     precision: float | None = None
     max_launches: int | None = None
     more: int | None = None
+    shape_changes: list[dict[str, tuple[int, ...]]] = Field(default_factory=list)
     artifact: ArtifactRecord | None = None
     runner_files: dict[str, str] = Field(default_factory=dict)
     command: list[str] = Field(default_factory=list)
@@ -530,6 +565,26 @@ class Throttling(Record):
     seen: list[str] = Field(default_factory=list)
 
 
+class ShapeChange(Record):
+    """What a launch's inputs took other shapes for, and what that cost.
+
+    Attributes
+    ----------
+    shapes
+        Every input's.
+    set_ms, first_ms
+        Setting the inputs and the first inference after that: engines plan or compile anew in the
+        one or in the other.
+    samples_ns
+        The inferences after it, in order.
+    """
+
+    shapes: dict[str, tuple[int, ...]]
+    set_ms: float
+    first_ms: float
+    samples_ns: list[int]
+
+
 class Launch(Record):
     """One fresh process of a runner for a case: the statistical unit.
 
@@ -550,6 +605,8 @@ class Launch(Record):
         the whole launch.
     runtime_bytes
         What the engine's runtime says that it holds of the device's memory.
+    shape_changes
+        In the order in which they were made, after the samples.
     layers
         Where one inference's time went; only where a job asks for it, and such a launch is slower.
     pss_bytes, pss_series
@@ -594,6 +651,7 @@ class Launch(Record):
     vmhwm_bytes: int | None = None
     vmhwm_source: Literal["runner", "supervisor"] | None = None
     runtime_bytes: int | None = None
+    shape_changes: list[ShapeChange] = Field(default_factory=list)
     layers: list[Layer] = Field(default_factory=list)
     pss_bytes: int | None = None
     pss_series: list[tuple[float, int]] = Field(default_factory=list)

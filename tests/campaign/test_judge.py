@@ -17,7 +17,20 @@ HOT = [{COOLING: 0}, {COOLING: 2}]
 SUSTAINED = {"sustained": True, "sampling": Sampling(min_seconds=600, max_seconds=600)}
 
 
-def judged(cooling=(), conditions=None, samples=({"ns": [1_000_000, 2_000_000]},), **job):
+SHAPES = [{"x": (1, 6)}, {"x": (1, 3)}]
+
+
+def changed(number, shapes=None):
+    """What a runner writes of a change of shape and one check seed."""
+    return [
+        {"event": "shape", "shapes": shapes or SHAPES[number], "set_ms": 1, "first_ms": 2,
+         "ns": [10, 30, 20]},
+        {"event": "outputs", "change": number, "seed": 1, "index": 0, "name": "y",
+         "dtype": "float32", "shape": [1], "sha256": "0" * 64, "file": "y.bin"},
+    ]  # fmt: skip
+
+
+def judged(cooling=(), conditions=None, samples=({"ns": [1_000_000, 2_000_000]},), later=(), **job):
     events = [
         {"event": "hello", "protocol": 1, "runner": "r", "runner_version": "1", "engine": "e",
          "engine_version": "1", "import_ms": 1},
@@ -25,6 +38,7 @@ def judged(cooling=(), conditions=None, samples=({"ns": [1_000_000, 2_000_000]},
         {"event": "first", "ms": 1},
         {"event": "warmup", "ns": [], "reason": "steady"},
         *({"event": "samples", **batch} for batch in samples),
+        *later,
         {"event": "done"},
     ]  # fmt: skip
     reason = "conditions" if conditions and conditions.missed else "exited"
@@ -85,3 +99,30 @@ def test_a_launch_that_was_not_begun_is_invalid():
 )
 def test_cpu_time_per_inference(samples, expected):
     assert judged(samples=samples).fields["cpu_ms_per_inference"] == expected
+
+
+def test_changes_of_shape_are_kept_in_order():
+    own = {"event": "outputs", "seed": 1, "index": 0, "name": "y", "dtype": "float32",
+           "shape": [1], "sha256": "0" * 64, "file": "y.bin"}  # fmt: skip
+    verdict = judged(later=[*changed(0), *changed(1), own], shape_changes=SHAPES, check_seeds=[1])
+    assert verdict.status is Status.OK
+    assert [change.shapes for change in verdict.fields["shape_changes"]] == SHAPES
+    assert verdict.fields["shape_changes"][0].samples_ns == [10, 30, 20]
+    assert [event.change for event in verdict.outputs] == [0, 1, None]
+
+
+@pytest.mark.parametrize(
+    ("later", "said"),
+    [
+        ([], "it does not know of such changes"),
+        (changed(0), "to other shapes"),
+        ([*changed(0), *changed(1, {"x": (1, 4)})], "to other shapes"),
+        ([*changed(0), changed(1)[0]], "outputs of each change"),
+    ],
+)
+def test_a_runner_that_changes_no_shapes_or_others(later, said):
+    own = {**changed(0)[1]}
+    del own["change"]
+    verdict = judged(later=[*later, own], shape_changes=SHAPES, check_seeds=[1])
+    assert (verdict.status, verdict.category) == (Status.FAILED, Category.RUNNER)
+    assert said in verdict.reason

@@ -19,6 +19,9 @@ LOADED = {"event": "loaded", "read_ms": 1, "read_bytes": 1, "page_cache": "cold"
 SAMPLES = {"event": "samples", "ns": [1, 2]}
 MEMORY = {"event": "memory", "vmhwm_bytes": 1, "runtime_bytes": 2}
 LAYERS = {"event": "layers", "layers": [{"name": "n", "op": "Conv", "target": "NPU", "us": 1.5}]}
+SHAPE = {"event": "shape", "shapes": {"x": [1, 6]}, "set_ms": 1, "first_ms": 2, "ns": [3, 4]}
+OUTPUTS = {"event": "outputs", "seed": 1, "index": 0, "name": "y", "dtype": "float32",
+           "shape": [1], "sha256": "0" * 64, "file": "output-1-0.bin"}  # fmt: skip
 DONE = {"event": "done"}
 
 
@@ -39,6 +42,16 @@ def test_layers_come_after_memory():
         parse_events(_lines(HELLO, LOADED, SAMPLES, LAYERS, MEMORY))
 
 
+def test_changes_of_shape_come_with_their_outputs_before_the_others():
+    changed = {**OUTPUTS, "change": 0}
+    events = parse_events(_lines(HELLO, LOADED, SAMPLES, MEMORY, SHAPE, changed, SHAPE, OUTPUTS))
+    assert events[4].shapes == {"x": (1, 6)}
+    assert [event.change for event in events if event.event == "outputs"] == [0, None]
+    for late in (SHAPE, changed):
+        with pytest.raises(EventsError, match="out of order"):
+            parse_events(_lines(HELLO, LOADED, SAMPLES, OUTPUTS, late))
+
+
 def test_a_cut_last_line_is_left_out():
     assert len(parse_events(_lines(HELLO, LOADED)[:-5])) == 1
 
@@ -54,6 +67,9 @@ def test_a_cut_last_line_is_left_out():
         (_lines({**HELLO, "more": 1}), "hello.more"),
         (_lines({"event": "bye"}), "bye"),
         (_lines({**LAYERS, "layers": LAYERS["layers"] * 5001}), "at most 5000 items"),
+        (_lines({**SHAPE, "shapes": {"x": [0]}}), "shapes.x.0"),
+        (_lines({**SHAPE, "ns": [1] * 1001}), "at most 1000 items"),
+        (_lines({**OUTPUTS, "change": 100}), "outputs.change"),
         (_lines({**LOADED, "init_ms": -1}), "greater than or equal"),
         (_lines({**LOADED, "init_ms": 1e300}), "less than or equal"),
         (b'{"event":"first","ms":NaN}\n', "events.jsonl:1"),

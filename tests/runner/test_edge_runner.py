@@ -61,6 +61,19 @@ def test_a_launch_from_beginning_to_end(job, launch, runner):
     assert [event.seed for event in outputs] == [1, 2, 3]
 
 
+def test_changes_of_shape_follow_the_samples(job, launch, runner):
+    shapes = [{"x": [4, 3]}, {"x": [2, 3]}]
+    ended = launch(job, shape_changes=shapes, shape_samples=2)
+    assert ended.names[7:] == ["memory", *["shape", *["outputs"] * 3] * 2, *["outputs"] * 3, "done"]
+    changes = [event for event in ended.sequence if event.event == "shape"]
+    assert [event.shapes for event in changes] == [{"x": (4, 3)}, {"x": (2, 3)}]
+    assert all(len(event.ns) == 2 and event.first_ms > 0 for event in changes)
+    for event in (event for event in ended.sequence if event.event == "outputs"):
+        shape = job.inputs[0].shape if event.change is None else shapes[event.change]["x"]
+        spec = job.inputs[0].model_dump() | {"shape": shape}
+        np.testing.assert_array_equal(values(ended, event), runner.make_input(spec, event.seed, 0))
+
+
 @pytest.mark.parametrize("dtype", ["int32", "int64"])
 def test_integers_come_back_as_they_are(job, launch, dtype):
     spec = InputSpec(name="x", dtype=dtype, shape=(4,), low=-5, high=100)
@@ -102,6 +115,7 @@ def test_it_runs_on_the_processors_it_is_given(job, launch):
         ({"files": {"model": "other.onnx"}}, "reading the artifact"),
         ({"inputs": [{"name": "z", "dtype": "float32", "shape": [1]}]}, "the model's ['x']"),
         ({"affinity": [4095]}, "processors [4095]"),
+        ({"shape_changes": [{"y": [1]}]}, "a change of shape is of the inputs ['y'], not ['x']"),
     ],
 )
 def test_a_job_that_cannot_be_done(job, launch, changes, message):

@@ -75,7 +75,7 @@ if TYPE_CHECKING:
 
 PROTOCOL = 1
 INPUT_SPEC_VERSION = 1
-RUNNER_VERSION = "1"
+RUNNER_VERSION = "2"
 SHORT_TEXT = 200
 LONG_TEXT = 8000
 DTYPES = ("float32", "int64", "int32")
@@ -713,6 +713,15 @@ def job_faults(job: dict[str, Any]) -> Iterator[str]:
     for name in job["files"].values():
         if os.path.basename(name) != name:
             yield f"{name!r} is not in the launch's folder"
+    yield from shape_faults(job)
+
+
+def shape_faults(job: dict[str, Any]) -> Iterator[str]:
+    """Say what changes of shape leave open."""
+    names = {spec["name"] for spec in job["inputs"]}
+    for shapes in job.get("shape_changes", []):
+        if set(shapes) != names:
+            yield f"a change of shape is of the inputs {sorted(shapes)}, not {sorted(names)}"
 
 
 def set_processors(job: dict[str, Any]) -> None:
@@ -804,8 +813,41 @@ def measure(engine: Engine, job: dict[str, Any], events: Events) -> None:
     events.write("samples", ns=samples, inferences=inferences, cpu_ms=cpu_ms)
 
 
-def return_outputs(engine: Engine, job: dict[str, Any], events: Events) -> None:
-    """Run each check seed and write the outputs' values to files."""
+def change_shapes(engine: Engine, job: dict[str, Any], events: Events) -> None:
+    """Switch to the job's other shapes in turn: time what that costs, return the outputs."""
+    for number, shapes in enumerate(job.get("shape_changes", [])):
+        inputs = [{**spec, "shape": shapes[spec["name"]]} for spec in job["inputs"]]
+        changed = {**job, "inputs": inputs}
+        values = make_inputs(changed, job["seed"])
+        gc.collect()
+        with engine_is(f"changing to the shapes {shapes}"):
+            before = time.perf_counter()
+            engine.bind(values)
+            bound = time.perf_counter()
+            engine.run()
+            after = time.perf_counter()
+            limits = dict.fromkeys(("min_samples", "max_samples"), job["shape_samples"])
+            samples, _ = sample(engine.run, {**limits, "min_seconds": 0, "max_seconds": 3600})
+        events.write(
+            "shape",
+            shapes=shapes,
+            set_ms=(bound - before) * 1e3,
+            first_ms=(after - bound) * 1e3,
+            ns=samples,
+        )
+        return_outputs(engine, changed, events, change=number)
+
+
+def return_outputs(
+    engine: Engine, job: dict[str, Any], events: Events, change: int | None = None
+) -> None:
+    """Run each check seed and write the outputs' values to files.
+
+    Parameters
+    ----------
+    change
+        Which of the job's changes of shape the inputs are of, if any.
+    """
     import hashlib
 
     import numpy as np
@@ -822,11 +864,12 @@ def return_outputs(engine: Engine, job: dict[str, Any], events: Events) -> None:
                     f"output {name!r} is of {value.dtype}; the contract has {', '.join(DTYPES)}",
                 )
             content = np.ascontiguousarray(value, value.dtype.newbyteorder("<")).tobytes()
-            path = f"output-{seed}-{index}.bin"
+            path = f"output-{'' if change is None else f'change-{change}-'}{seed}-{index}.bin"
             with open(path, "wb") as file:
                 file.write(content)
             events.write(
                 "outputs",
+                **({} if change is None else {"change": change}),
                 seed=seed,
                 index=index,
                 name=text(name, SHORT_TEXT),
@@ -867,6 +910,7 @@ def launch(path: str, events: Events) -> None:
     peak = vmhwm_bytes()
     events.write("environment", phase="after", **environment())
     events.write("memory", vmhwm_bytes=peak)
+    change_shapes(engine, job, events)
     return_outputs(engine, job, events)
     events.write("done")
 

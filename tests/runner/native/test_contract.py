@@ -50,6 +50,20 @@ def test_a_launch_from_beginning_to_end(job, calibration, launch):
     assert len(ended["samples"].ns) == 4
 
 
+def test_changes_of_shape_follow_the_samples(job, calibration, launch, runner):
+    shapes = [{"x": (4, 3)}, {"x": (2, 3)}]
+    changed = job.model_copy(update={"shape_changes": shapes, "shape_samples": 2})
+    ended = launch(calibration, changed, {"model": QUICK})
+    assert ended.names[7:] == ["memory", *["shape", *["outputs"] * 3] * 2, *["outputs"] * 3, "done"]
+    changes = [event for event in ended.sequence if event.event == "shape"]
+    assert [event.shapes for event in changes] == shapes
+    assert all(len(event.ns) == 2 and event.first_ms >= 0.05 for event in changes)
+    for event in ended.outputs:
+        shape = job.inputs[0].shape if event.change is None else shapes[event.change]["x"]
+        spec = job.inputs[0].model_dump() | {"shape": shape}
+        np.testing.assert_array_equal(values(ended, event), runner.make_input(spec, event.seed, 0))
+
+
 @pytest.mark.parametrize("dtype", ["float32", "int32", "int64"])
 @pytest.mark.parametrize("bounds", [(-1.0, 1.0), (-2.5, 1000.25), (0.1, 30522.7)])
 def test_inputs_are_the_python_runners_bit_for_bit(job, calibration, launch, runner, dtype, bounds):
@@ -190,6 +204,11 @@ def test_it_runs_on_the_processors_it_is_given(job, calibration, launch):
         ({"seed": 1.5}, "'seed' cannot be 1.5"),
         ({"sampling": {}}, "no 'min_samples'"),
         ({"page_cache": "hot"}, "'page_cache' cannot be \"hot\""),
+        ({"shape_changes": [{"y": [1]}]}, "'shape_changes' cannot be {\"y\":[1]}"),
+        ({"shape_changes": [{"x": [1, 0]}]}, "'shape_changes' cannot be 0"),
+        ({"shape_changes": [{}]}, "'shape_changes' cannot be {}"),
+        ({"shape_changes": [{"x": [1]}] * 101}, "'shape_changes' cannot be [{"),
+        ({"shape_samples": 0}, "'shape_samples' cannot be 0"),
     ],
 )
 def test_a_job_that_cannot_be_done(job, calibration, launch, changes, message):

@@ -15,12 +15,13 @@ using nlohmann::json;
 
 constexpr int kProtocol = 1;
 constexpr int kInputSpecVersion = 1;
-constexpr const char* kRunnerVersion = "1";
+constexpr const char* kRunnerVersion = "2";
 constexpr std::size_t kShortText = 200;
 constexpr std::size_t kLongText = 8000;
 constexpr std::size_t kMaxJobBytes = 1 << 20;
 constexpr int kMaxDepth = 20;
 constexpr std::int64_t kMaxSide = 1 << 24;
+constexpr std::size_t kMaxChanges = 100;
 constexpr double kDay = 86400.0;
 
 // --- job.json ---
@@ -85,6 +86,13 @@ std::string file_name(const json& value) {
   return name;
 }
 
+std::vector<std::int64_t> as_shape(const char* key, const json& value) {
+  std::vector<std::int64_t> shape;
+  for (const auto& side : as_array(key, value))
+    shape.push_back(as_integer(key, side, 1, kMaxSide));
+  return shape;
+}
+
 InputSpec input_spec(const json& value) {
   as_object("inputs", value);
   InputSpec spec;
@@ -98,8 +106,7 @@ InputSpec input_spec(const json& value) {
     spec.dtype = DType::int32;
   else
     throw not_valid("dtype", dtype);
-  for (const auto& side : as_array("shape", member(value, "shape")))
-    spec.shape.push_back(as_integer("shape", side, 1, kMaxSide));
+  spec.shape = as_shape("shape", member(value, "shape"));
   // Wide enough for anything that is no mistake, and no integer of it overflows.
   const double bound = spec.dtype == DType::float32 ? 1e300
                        : spec.dtype == DType::int64 ? 9.2e18
@@ -107,6 +114,18 @@ InputSpec input_spec(const json& value) {
   spec.low = as_number("low", value.value("low", json(0.0)), -bound, bound);
   spec.high = as_number("high", value.value("high", json(1.0)), -bound, bound);
   return spec;
+}
+
+// The inputs with the shapes of a change: every input is named, and nothing else.
+std::vector<InputSpec> changed(std::vector<InputSpec> inputs, const json& shapes) {
+  constexpr const char* key = "shape_changes";
+  if (as_object(key, shapes).size() != inputs.size()) throw not_valid(key, shapes);
+  for (auto& spec : inputs) {
+    const auto found = shapes.find(spec.name);
+    if (found == shapes.end()) throw not_valid(key, shapes);
+    spec.shape = as_shape(key, *found);
+  }
+  return inputs;
 }
 
 Job parse(const json& value) {
@@ -160,6 +179,12 @@ Job parse(const json& value) {
     if (!sustained->is_boolean()) throw not_valid("sustained", *sustained);
     job.sustained = sustained->get<bool>();
   }
+  if (const auto changes = value.find("shape_changes"); changes != value.end()) {
+    if (as_array("shape_changes", *changes).size() > kMaxChanges)
+      throw not_valid("shape_changes", *changes);
+    for (const auto& shapes : *changes) job.shape_changes.push_back(changed(job.inputs, shapes));
+  }
+  if (value.contains("shape_samples")) job.shape_samples = count(value, "shape_samples", 1);
   if (const auto options = value.find("options"); options != value.end())
     for (const auto& [key, setting] : as_object("options", *options).items())
       job.options[key] = as_text("options", setting);
@@ -310,16 +335,30 @@ void Events::layers(const std::vector<Layer>& layers) const {
   write(dump(event));
 }
 
-void Events::outputs(std::uint64_t seed, std::size_t index, const Output& output,
-                     const std::string& sha256, const std::string& file) const {
-  write(dump({{"event", "outputs"},
-              {"seed", seed},
-              {"index", index},
-              {"name", bounded(output.name, kShortText)},
-              {"dtype", name_of(output.dtype)},
-              {"shape", output.shape},
-              {"sha256", sha256},
-              {"file", file}}));
+void Events::shape(const std::vector<InputSpec>& inputs, double set_ms, double first_ms,
+                   const std::vector<std::int64_t>& ns) const {
+  Fields shapes = Fields::object();
+  for (const auto& spec : inputs) shapes[spec.name] = spec.shape;
+  write(dump({{"event", "shape"},
+              {"shapes", shapes},
+              {"set_ms", set_ms},
+              {"first_ms", first_ms},
+              {"ns", ns}}));
+}
+
+void Events::outputs(std::optional<std::size_t> change, std::uint64_t seed, std::size_t index,
+                     const Output& output, const std::string& sha256,
+                     const std::string& file) const {
+  Fields event = {{"event", "outputs"}};
+  if (change) event["change"] = *change;
+  event["seed"] = seed;
+  event["index"] = index;
+  event["name"] = bounded(output.name, kShortText);
+  event["dtype"] = name_of(output.dtype);
+  event["shape"] = output.shape;
+  event["sha256"] = sha256;
+  event["file"] = file;
+  write(dump(event));
 }
 
 void Events::done() const { write(dump({{"event", "done"}})); }

@@ -31,8 +31,10 @@ class Events {
   void samples(const Sampled& sampled) const;
   void memory(std::uint64_t vmhwm_bytes, std::optional<std::uint64_t> runtime_bytes) const;
   void layers(const std::vector<Layer>& layers) const;
-  void outputs(std::uint64_t seed, std::size_t index, const Output& output,
-               const std::string& sha256, const std::string& file) const;
+  void shape(const std::vector<InputSpec>& inputs, double set_ms, double first_ms,
+             const std::vector<std::int64_t>& ns) const;
+  void outputs(std::optional<std::size_t> change, std::uint64_t seed, std::size_t index,
+               const Output& output, const std::string& sha256, const std::string& file) const;
   void done() const;
   void error(const std::string& kind, const std::string& message) const;
 

@@ -78,6 +78,8 @@ struct Job {
   WarmupPolicy warmup{};
   Sampling sampling{};
   bool sustained = false;
+  std::vector<std::vector<InputSpec>> shape_changes;  // the inputs with other shapes
+  std::size_t shape_samples = 5;
   bool evict = true;
   std::optional<std::string> model_cache;
   std::map<std::string, std::string> options;

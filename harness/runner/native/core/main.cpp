@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,8 @@ constexpr const char* kCompiler = __VERSION__;  // with its name
 #else
 constexpr const char* kCompiler = "GCC " __VERSION__;
 #endif
+
+constexpr double kHour = 3600.0;
 
 // Blame the engine for what goes wrong inside.
 template <typename Work>
@@ -96,9 +99,12 @@ void write_file(const std::string& path, const void* data, std::size_t size) {
     throw std::runtime_error(path + " cannot be written: " + std::strerror(errno));
 }
 
-void return_outputs(Engine& engine, const Job& job, const Events& events) {
+// `change`: which of the job's changes of shape the inputs are of, if any.
+void return_outputs(Engine& engine, const std::vector<InputSpec>& specs, const Job& job,
+                    const Events& events, std::optional<std::size_t> change = std::nullopt) {
+  const auto prefix = "output-" + (change ? "change-" + std::to_string(*change) + "-" : "");
   for (const auto seed : job.check_seeds) {
-    const auto inputs = make_inputs(job.inputs, seed);
+    const auto inputs = make_inputs(specs, seed);
     const auto outputs = engine_is("running check seed " + std::to_string(seed), [&] {
       engine.bind(inputs);
       engine.run();
@@ -106,13 +112,33 @@ void return_outputs(Engine& engine, const Job& job, const Events& events) {
     });
     for (std::size_t index = 0; index < outputs.size(); ++index) {
       const auto& output = outputs[index];
-      const auto path =
-          "output-" + std::to_string(seed) + "-" + std::to_string(index) + ".bin";
+      const auto path = prefix + std::to_string(seed) + "-" + std::to_string(index) + ".bin";
       write_file(path, output.data, output.bytes);
       Sha256 digest;
       digest.add(output.data, output.bytes);
-      events.outputs(seed, index, output, digest.text(), path);
+      events.outputs(change, seed, index, output, digest.text(), path);
     }
+  }
+}
+
+// Switch to the job's other shapes in turn, time what that costs, and return outputs of each.
+void change_shapes(Engine& engine, const Job& job, const Events& events) {
+  for (std::size_t change = 0; change < job.shape_changes.size(); ++change) {
+    const auto& specs = job.shape_changes[change];
+    const auto inputs = make_inputs(specs, job.seed);
+    double set_ms = 0.0;
+    double first_ms = 0.0;
+    const auto sampled = engine_is("change of shape " + std::to_string(change), [&] {
+      const auto before = now_ns();
+      engine.bind(inputs);
+      const auto bound = now_ns();
+      engine.run();
+      first_ms = ms_since(bound);
+      set_ms = static_cast<double>(bound - before) / 1e6;
+      return sample(engine, {job.shape_samples, job.shape_samples, 0.0, kHour}, false);
+    });
+    events.shape(specs, set_ms, first_ms, sampled.ns);
+    return_outputs(engine, specs, job, events, change);
   }
 }
 
@@ -135,7 +161,8 @@ void launch(const std::string& path, double started_ms, const Events& events) {
   events.memory(peak, engine->runtime_bytes());
   const auto layers = engine_is("asking for the layers", [&] { return engine->layers(); });
   if (!layers.empty()) events.layers(layers);
-  return_outputs(*engine, job, events);
+  change_shapes(*engine, job, events);
+  return_outputs(*engine, job.inputs, job, events);
   events.done();
 }
 
