@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["CaseResult", "State", "case_results"]
 
 NS_PER_MS: Final = 1e6
+ROUNDING: Final = 1e-9
 INVALID_SHARE: Final = 1 / 3
 """A case of which more than this share of launches were invalid is itself invalid."""
 
@@ -124,6 +125,14 @@ class CaseResult:
     def latency_ms(self) -> Estimate | None:
         """The latency over launches, in milliseconds."""
         return estimate(self.figures_ms, pilots=self.pilots) if self.figures_ms else None
+
+    @property
+    def precision_reached(self) -> bool | None:
+        """Whether the latency is as precise as two-stage sampling was to make it; else none."""
+        known = self.latency_ms
+        if self.record.precision is None or known is None or known.high is None:
+            return None
+        return known.high / known.center <= (1 + self.record.precision) * (1 + ROUNDING)
 
     @property
     def checked(self) -> bool:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from harness.results.schema import FirstLoad
 
 __all__ = [
+    "FEWEST",
     "Estimate",
     "Range",
     "estimate",
@@ -28,7 +29,8 @@ __all__ = [
 
 PERCENTILES: Final = (50, 90, 95, 99)
 ERROR: Final = 0.01  # of the rule of enough samples
-FEWEST: Final = 2  # launches that have a spread
+FEWEST: Final = 2
+"""Launches that have a spread."""
 
 
 @dataclass(frozen=True)

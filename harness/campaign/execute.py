@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from harness.analysis.summary import FEWEST, launches_needed
 from harness.campaign.judge import judge
 from harness.campaign.launch import DeviceBusyError, LaunchLostError
 from harness.campaign.plan import order
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from harness.campaign.on_device import OnDevice
     from harness.campaign.plan import Slot
     from harness.campaign.prepare import Prepared
-    from harness.results.schema import Run
+    from harness.results.schema import CaseRecord, Run
     from harness.results.store import Store
 
 __all__ = ["Execution", "Observer"]
@@ -51,6 +52,9 @@ class Observer(Protocol):
     def gave_up(self, host: str, case: str) -> None:
         """Tell that the rest of a case's launches is left out."""
 
+    def asks_for_more(self, host: str, launches: int) -> None:
+        """Tell that the first stage asked for so many launches in a second one."""
+
     def put_aside(self, host: str, device: str) -> None:
         """Tell that the rest of a device's launches is left out: it is somebody else's now."""
 
@@ -66,6 +70,11 @@ class Execution:
         Case id to what its launches need.
     devices
         Device name to the device, where it was reached.
+
+    Attributes
+    ----------
+    run
+        With what a second stage asked for, once that is known.
     """
 
     def __init__(
@@ -76,7 +85,7 @@ class Execution:
         store: Store,
         observer: Observer,
     ) -> None:
-        self._run = run
+        self.run = run
         self._prepared = prepared
         self._store = store
         self._observer = observer
@@ -84,7 +93,9 @@ class Execution:
         self._active: dict[str, tuple[Launcher, str]] = {}
         self._devices = devices
         hosts = {name: each.device for name, each in devices.items()}
+        self._hosts = hosts
         self._plan = order(run.cases, hosts, run.seed)
+        self._recording = threading.Lock()
         self._history: defaultdict[tuple[str, int], list[Launch]] = defaultdict(list)
         for launch in sorted(run.launches, key=lambda launch: launch.attempt):
             self._history[launch.case_id, launch.slot].append(launch)
@@ -112,7 +123,7 @@ class Execution:
             The user's; runners on devices are ended first, and what is stored stays.
         """
         pending = self.pending()
-        if self._run.launches:
+        if self.run.launches:
             self._clear(pending)
             self._join_first(pending)
         workers: list[Future[None]] = []
@@ -151,7 +162,7 @@ class Execution:
         return attempts[-1].status is Status.INVALID and self._may_redo(slot)
 
     def _may_redo(self, slot: Slot) -> bool:
-        return self._invalid[slot.case_id, slot.role] <= self._run.protocol.redo_budget
+        return self._invalid[slot.case_id, slot.role] <= self.run.protocol.redo_budget
 
     def _name(self, slot: Slot) -> str:
         """Return the id on its device of a slot's next launch.
@@ -163,7 +174,7 @@ class Execution:
         number = len(attempts)
         while number and attempts[number - 1].category is Category.CONNECTION:
             number -= 1
-        return f"{self._run.id}-{slot.case_id}-{slot.slot}-{number}"
+        return f"{self.run.id}-{slot.case_id}-{slot.slot}-{number}"
 
     def _clear(self, pending: Mapping[str, Sequence[Slot]]) -> None:
         """Remove from the devices what earlier controllers stored and did not live to remove."""
@@ -173,7 +184,7 @@ class Execution:
                 ours = [
                     launch
                     for launch in device.launcher.kept()
-                    if launch.startswith(f"{self._run.id}-") and launch not in wanted
+                    if launch.startswith(f"{self.run.id}-") and launch not in wanted
                 ]
                 if ours:
                     device.launcher.forget(ours)
@@ -188,7 +199,7 @@ class Execution:
 
     def _host(self, host: str, slots: list[Slot]) -> None:
         left = list(slots)
-        while left and not self._stop.is_set():
+        while not self._stop.is_set() and (left or (left := self._second_stage(host))):
             slot = left[0]
             case = self._prepared[slot.case_id].case
             self._keep_leases(host)
@@ -207,6 +218,38 @@ class Execution:
                 left.sort(key=lambda each: self._device_of(each) == case.device)
             else:
                 del left[0]
+
+    def _second_stage(self, host: str) -> list[Slot]:
+        """Plan and record what the first stage of a host's cases asks for; at most once."""
+        with self._recording:  # hosts end their first stages at any time
+            records = [self._asking(record, host) for record in self.run.cases]
+            if records == self.run.cases:
+                return []
+            self.run = self.run.model_copy(update={"cases": records})
+            self._store.update(self.run)
+            before = len(self._plan[host])
+            self._plan[host] = order(records, self._hosts, self.run.seed)[host]
+            more = self._plan[host][before:]
+        if more:
+            self._observer.asks_for_more(host, len(more))
+        return more
+
+    def _asking(self, record: CaseRecord, host: str) -> CaseRecord:
+        """Return a case's record with what its first stage asks for, where that is to be told."""
+        settled = record.more is not None or record.refused is not None
+        if settled or self._hosts[record.case.device].host != host:
+            return record
+        last = (self._history[record.case.id, slot][-1:] for slot in range(record.launches))
+        figures = [
+            each.figure_ns
+            for attempts in last
+            for each in attempts
+            if each.status is Status.OK and each.figure_ns
+        ]
+        if record.precision is None or len(figures) < FEWEST:
+            return record  # a resumption makes what failed again, and asks anew
+        needed = launches_needed(figures, record.precision, record.max_launches or 0)
+        return record.model_copy(update={"more": needed - len(figures)})
 
     def _keep_leases(self, host: str) -> None:
         """Renew what would run out while the host's other devices are measured."""
@@ -236,7 +279,7 @@ class Execution:
             # What we ended is neither a result nor a failure; what was done in time is a result.
             stopped = self._stop.is_set() and launch.status is not Status.OK
             if not stopped:
-                self._store.add(self._run.id, launch)
+                self._store.add(self.run.id, launch)
                 self._observer.ended(host, launch)
                 attempts.append(launch)
             lost = launch.category is Category.CONNECTION
@@ -264,8 +307,8 @@ class Execution:
         patience = device.launcher.patience
         stands = partial(self._observer.stands, device.device.host, prepared.case.label)
         patience.on_change = lambda away: stands("away" if away else "running")
-        job = prepared.job(name, slot, self._run.protocol)
-        handling = prepared.handling(slot, self._run.protocol)
+        job = prepared.job(name, slot, self.run.protocol)
+        handling = prepared.handling(slot, self.run.protocol)
         begun = datetime.now(UTC)
         clock = time.monotonic()
         category: Category | None = None
@@ -302,7 +345,7 @@ class Execution:
             hint = f" (try: {error.hint})" if error.hint else ""
             status, category, reason = Status.FAILED, _category(error), f"{error.message}{hint}"
         return Launch(
-            id=f"{self._run.id}-{slot.case_id}-{slot.slot}-{attempt}",
+            id=f"{self.run.id}-{slot.case_id}-{slot.slot}-{attempt}",
             case_id=slot.case_id,
             role=slot.role,
             slot=slot.slot,

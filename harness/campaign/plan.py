@@ -42,7 +42,8 @@ def order(
 
     Launches are interleaved: block after block, each with one launch of every case that has any
     left, in random order. So a drift of the device spreads over all cases instead of one. [1]_
-    Before them model caches are filled, after them come memory passes.
+    Before them model caches are filled, after them come memory passes, and last what a second
+    stage asked for, so that it changes nothing of the order before.
 
     Parameters
     ----------
@@ -62,8 +63,11 @@ def order(
         shuffler = random.Random(f"{seed} {host}")  # noqa: S311 - an order, not a secret
         blocks: dict[tuple[int, int], list[tuple[str, Role]]] = {}
         for record in records:
-            for slot, role in enumerate(record.roles):
-                blocks.setdefault((STAGES.index(role), slot), []).append((record.case.id, role))
+            roles = record.roles
+            first_stage = len(roles) - (record.more or 0)
+            for slot, role in enumerate(roles):
+                stage = STAGES.index(role) if slot < first_stage else len(STAGES)
+                blocks.setdefault((stage, slot), []).append((record.case.id, role))
         slots: list[Slot] = []
         for (_, slot), block in sorted(blocks.items()):
             shuffler.shuffle(block)

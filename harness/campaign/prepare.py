@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from harness.models.artifacts import Artifact
     from harness.models.manifest import Model
     from harness.models.operations import Operations
-    from harness.results.schema import ArtifactRecord, Case, Protocol
+    from harness.results.schema import ArtifactRecord, Case, Protocol, Repeats
 
 __all__ = ["Prepared", "RegisteredOn", "prepare", "refusal"]
 
@@ -106,7 +106,7 @@ class RegisteredOn:
 
 
 def prepare(
-    cases: Iterable[tuple[Case, int]],
+    cases: Iterable[tuple[Case, Repeats]],
     devices: Mapping[str, Device],
     models: Mapping[str, Model],
     runners: Mapping[tuple[str, str], RegisteredOn],
@@ -137,8 +137,8 @@ def prepare(
     records: list[CaseRecord] = []
     prepared: dict[str, Prepared] = {}
     errors: list[ToolchainError] = []
-    for case, launches in cases:
-        record = CaseRecord(case=case, launches=launches, memory_launches=memory_launches)
+    for case, repeats in cases:
+        record = CaseRecord(case=case, memory_launches=memory_launches, **repeats.model_dump())
         device, model = devices[case.device], models[case.model]
         try:
             ready = _prepare(case, device, model, runners, progress)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import secrets
 import shutil
 import subprocess
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from harness import __version__
+from harness.analysis.expectations import fits
 from harness.campaign.execute import Execution
 from harness.campaign.launch import Launcher
 from harness.campaign.on_device import OnDevice
@@ -27,7 +27,7 @@ from harness.devices.runners import faults, load_runner, missing_libraries
 from harness.errors import LabError, ResultsError, SpecificationError
 from harness.models.manifest import load_model
 from harness.native.supervisor import supervisor
-from harness.results.schema import CaseRecord, DeviceRecord, ModelRecord, Run
+from harness.results.schema import CaseRecord, DeviceRecord, ModelRecord, Repeats, Run
 from harness.transport.base import TransportError
 from harness.workspace import cache_dir
 
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 __all__ = ["Lab", "Session", "begin", "resume", "select"]
 
 
-def select(campaign: Campaign, only: Sequence[str]) -> list[tuple[Case, int]]:
+def select(campaign: Campaign, only: Sequence[str]) -> list[tuple[Case, Repeats]]:
     """Return a campaign's cases and their numbers of launches.
 
     Parameters
@@ -64,11 +64,7 @@ def select(campaign: Campaign, only: Sequence[str]) -> list[tuple[Case, int]]:
     SpecificationError
         No case is left.
     """
-    cases = [
-        (case, launches)
-        for case, launches in campaign.cases()
-        if all(any(fnmatch.fnmatchcase(name, pattern) for name in _names(case)) for pattern in only)
-    ]
+    cases = [(case, repeats) for case, repeats in campaign.cases() if fits(case, only)]
     if not cases:
         names = {name for case, _ in campaign.cases() for name in _names(case)}
         raise SpecificationError(
@@ -91,7 +87,7 @@ class Lab:
     runners: dict[str, RegisteredRunner]
 
     @classmethod
-    def of(cls, workspace: Workspace, cases: Sequence[tuple[Case, int]]) -> Lab:
+    def of(cls, workspace: Workspace, cases: Sequence[tuple[Case, Repeats]]) -> Lab:
         """Load what the cases name.
 
         Raises
@@ -172,6 +168,7 @@ def begin(  # noqa: PLR0913 - what a user may ask of a run
             revision=_revision(workspace),
             lease=claim.id,
             protocol=campaign.protocol,
+            expectations=campaign.expect,
             devices=bench.records,
             models=_model_records(lab.models.values(), prepared.values(), progress),
             cases=records,
@@ -198,7 +195,7 @@ def resume(
         As for :func:`begin`.
     """
     run = store.load(run_id)
-    cases = [(record.case, record.launches) for record in run.cases]
+    cases = [(record.case, _repeats(record)) for record in run.cases]
     lab = Lab.of(workspace, cases)
     with ExitStack() as stack:
         # By the same name: what a controller that was killed still holds is this run's.
@@ -220,6 +217,8 @@ def resume(
                     f"{run_id} began with",
                     hint=f"correct devices/{now.case.device}.yaml, or start a new run",
                 )
+        stages = zip(run.cases, records, strict=True)
+        records = [now.model_copy(update={"more": before.more}) for before, now in stages]
         known = {record.name: record for record in bench.records if record.facts}
         run = run.model_copy(
             update={
@@ -388,7 +387,7 @@ def _refuse_company(launcher: Launcher, device: Device, run_id: str | None) -> N
 
 
 def _prepare(
-    cases: Sequence[tuple[Case, int]],
+    cases: Sequence[tuple[Case, Repeats]],
     lab: Lab,
     bench: _Bench,
     protocol: Protocol,
@@ -410,6 +409,10 @@ def _session(run: Run, prepared: dict[str, Prepared], bench: _Bench, store: Stor
 
     warnings = [f"{name}: {reason}" for name, reason in bench.unreachable.items()]
     return Session(run, execution_of, warnings)
+
+
+def _repeats(record: CaseRecord) -> Repeats:
+    return Repeats.model_validate(record.model_dump(include=set(Repeats.model_fields)))
 
 
 def _model_records(

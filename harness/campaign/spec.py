@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from harness.devices.inventory import Backend
 from harness.engines import ENGINES
 from harness.errors import SpecificationError
-from harness.results.schema import Case, Precision, Protocol
+from harness.results.schema import Case, Expectation, Precision, Protocol, Repeats
 from harness.workspace import Name, check_name
 from harness.yamlfile import Spec, load, nearest
 
@@ -22,6 +22,26 @@ if TYPE_CHECKING:
 
 __all__ = ["Block", "Campaign", "load_campaign"]
 
+MIN_PILOTS = 3  # of fewer, the spread tells next to nothing
+
+
+def _fraction(value: object) -> object:
+    """Return a percentage as a fraction; anything else as it is."""
+    if isinstance(value, str) and value.rstrip().endswith("%"):
+        try:
+            return float(value.rstrip()[:-1]) / 100
+        except ValueError:
+            return value
+    return value
+
+
+Fraction = Annotated[
+    float,
+    BeforeValidator(_fraction, json_schema_input_type=float | str),
+]
+"""A number, or a percentage: ``0.02`` and ``2%`` are the same."""
+
+Width = Annotated[Fraction, Field(ge=0.001, le=0.5)]
 Launches = Annotated[int, Field(ge=1, le=1000)]
 Cpu = Annotated[int, Field(ge=0, le=4095)]
 CpuSet = Annotated[list[Cpu], Field(min_length=1)]
@@ -43,8 +63,8 @@ class Block(Spec):
         Sets of processors that the runner is bound to; none means that it is not bound.
     busy_cpus
         Numbers of processors that something else keeps busy while the case is measured.
-    launches
-        Per case; without it the campaign's.
+    launches, precision, max_launches
+        Per case; without them the campaign's.
     """
 
     models: Annotated[list[Name], Field(min_length=1)]
@@ -63,6 +83,8 @@ class Block(Spec):
         default=[0]
     )
     launches: Launches | None = None
+    precision: Width | None = None
+    max_launches: Launches | None = None
 
     @field_validator("models", "devices", "engines")
     @classmethod
@@ -76,16 +98,48 @@ class Block(Spec):
 
 
 class Campaign(Spec):
-    """The content of a campaign's file."""
+    """The content of a campaign's file.
+
+    Attributes
+    ----------
+    launches
+        Of each case; with a ``precision``, those of the first stage.
+    precision
+        Half of the latency's interval, such as ``2%``: the first launches fix how many more are
+        made to reach it.
+    max_launches
+        Of a case, both stages together, at most.
+    expect
+        What the results have to be; a miss is an error.
+    """
 
     description: str = ""
     matrix: Annotated[list[Block], Field(min_length=1)]
     launches: Launches = 5
+    precision: Width | None = None
+    max_launches: Launches = 30
     protocol: Protocol = Protocol()
+    expect: list[Expectation] = Field(default=[])
 
-    def cases(self) -> Iterator[tuple[Case, int]]:
+    @model_validator(mode="after")
+    def _pilots(self) -> Self:
+        for block in self.matrix:
+            repeats = self._repeats(block)
+            if repeats.precision is not None and repeats.launches < MIN_PILOTS:
+                raise ValueError(f"a 'precision' takes at least {MIN_PILOTS} 'launches' to go by")
+        return self
+
+    def _repeats(self, block: Block) -> Repeats:
+        precision = self.precision if block.precision is None else block.precision
+        return Repeats(
+            launches=block.launches or self.launches,
+            precision=precision,
+            max_launches=(block.max_launches or self.max_launches) if precision else None,
+        )
+
+    def cases(self) -> Iterator[tuple[Case, Repeats]]:
         """Yield each case once, with its number of launches; a later block wins."""
-        found: dict[Case, int] = {}
+        found: dict[Case, Repeats] = {}
         for block in self.matrix:
             axes: dict[str, Sequence[object]] = {
                 "model": block.models,
@@ -103,7 +157,7 @@ class Campaign(Spec):
                 own = ENGINES[str(settings["engine"])].precisions[0]
                 settings["precision"] = settings["precision"] or own
                 case = Case.model_validate(settings)
-                found[case] = block.launches or self.launches
+                found[case] = self._repeats(block)
         yield from found.items()
 
 

@@ -16,9 +16,21 @@ if TYPE_CHECKING:
 
     Completer: TypeAlias = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
-__all__ = ["Duration", "as_json", "complete_campaign", "complete_names", "complete_run"]
+__all__ = [
+    "Duration",
+    "as_json",
+    "complete_campaign",
+    "complete_names",
+    "complete_run",
+    "strict_option",
+]
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+strict_option = click.option(
+    "--strict", is_flag=True, help="Exit with 4 where something cannot be told, instead of warning."
+)
 
 
 class Duration(click.ParamType[float]):

@@ -109,6 +109,17 @@ class LiveProgress:
                 highlight=False,
             )
 
+    def asks_for_more(self, host: str, launches: int) -> None:
+        """Count the launches that the first stage asked for."""
+        with self._lock:
+            task = self._progress.tasks[self._tasks[host]]
+            self._progress.update(self._tasks[host], total=(task.total or 0) + launches)
+            self._console.print(
+                f"   {launches} more launches, for the precision that was asked for",
+                markup=False,
+                highlight=False,
+            )
+
     def put_aside(self, host: str, device: str) -> None:
         """Say that a device's other launches are left out."""
         del host

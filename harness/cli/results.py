@@ -16,6 +16,7 @@ from harness.errors import SpecificationError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from harness.analysis.expectations import Outcome
     from harness.analysis.summary import Range
     from harness.results.schema import Launch, Run
     from harness.results.store import Store
@@ -144,12 +145,14 @@ def _outcome(launch: Launch) -> str:
 def run_as_json(run: Run) -> dict[str, Any]:
     """Return a run as JSON, with each case's summary beside its launches."""
     from harness.analysis.cases import case_results
+    from harness.analysis.expectations import check_expectations
 
     content = run.model_dump(mode="json")
     for row, result in zip(content["cases"], case_results(run), strict=True):
         row["id"] = result.record.case.id
         row["state"] = result.state.value
         row["reason"] = result.reason
+        row["precision_reached"] = result.precision_reached
         row["latency_ms"] = asdict(result.latency_ms) if result.latency_ms else None
         row["first_load_ms"] = _parts(result.first_loads_ms)
         row["filling_ms"] = _parts(result.filling_ms)
@@ -160,7 +163,16 @@ def run_as_json(run: Run) -> dict[str, Any]:
             "device": result.device_memory.model_dump() if result.device_memory else None,
             "runtime_bytes": result.runtime_bytes,
         }
+    content["expectations"] = [
+        {"case_id": outcome.result.record.case.id, **_outcome_as_json(outcome)}
+        for outcome in check_expectations(run)
+    ]
     return content
+
+
+def _outcome_as_json(outcome: Outcome) -> dict[str, Any]:
+    names = ("quantity", "unit", "limit", "at_least", "met", "value", "low", "high", "reason")
+    return {name: getattr(outcome, name) for name in names}
 
 
 def _parts(by_state: Mapping[str, Mapping[str, Range]]) -> dict[str, Any]:

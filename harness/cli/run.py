@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.app import workspace_of
-from harness.cli.options import Duration, as_json, complete_campaign
+from harness.cli.options import Duration, as_json, complete_campaign, strict_option
 from harness.cli.terminal import console, humane_seconds, stderr
 from harness.errors import ExitCode, SpecificationError, worst
 
@@ -67,7 +67,7 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
     cases = select(loaded, only)
     lab = Lab.of(workspace, cases)
     rows = []
-    for case, launches in cases:
+    for case, repeats in cases:
         device, model = lab.devices[case.device], lab.models[case.model]
         engine, refused = engines.get(case.engine), refusal(case, device, model)
         target = engine.target(device.spec, case.backend)
@@ -75,7 +75,7 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
         rows.append(
             CaseRecord(
                 case=case,
-                launches=launches,
+                **repeats.model_dump(),
                 memory_launches=loaded.protocol.memory_launches,
                 artifact=artifact.record if artifact else None,
                 refused=refused,
@@ -90,6 +90,8 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
                     "id": row.case.id,
                     **row.case.model_dump(mode="json"),
                     "launches": row.launches,
+                    "precision": row.precision,
+                    "max_launches": row.max_launches,
                     "memory_launches": row.memory_launches,
                     "artifact": row.artifact.id if row.artifact else None,
                     "refused": row.refused,
@@ -117,11 +119,12 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
         name = case.device + (" (emulated)" if lab.devices[case.device].emulated else "")
         built = "built" if row.artifact else "will be built"
         extra = len(row.roles) - row.launches
+        most = f" to {row.max_launches}" if row.precision else ""
         table.add_row(
             case.model,
             name,
             case.setting,
-            f"{row.launches} + {extra}" if extra else str(row.launches),
+            f"{row.launches}{most}" + (f" + {extra}" if extra else ""),
             escape(visible(f"refused: {row.refused}")) if row.refused else built,
         )
     console().print(table)
@@ -166,6 +169,7 @@ Examples:
     metavar="DURATION",
     help="Wait so long for devices that others have, such as 30m; by default not at all.",
 )
+@strict_option
 @click.option("--seed", type=click.IntRange(0, (1 << 31) - 1), help="Of the launches' order.")
 @as_json
 @click.pass_context
@@ -177,6 +181,7 @@ def run(
     seed: int | None,
     wait_s: float,
     *,
+    strict: bool,
     as_json: bool,
 ) -> None:
     """Run a campaign: build, push, measure, and store each launch as it ends.
@@ -218,7 +223,7 @@ def run(
 
             print_cases(finished)
     stderr().print(f"run [bold]{finished.id}[/]; a report of it: harness report {finished.id}")
-    ctx.exit(int(_exit_code(finished)))
+    ctx.exit(int(worst(exit_codes(finished, strict=strict))))
 
 
 def _required(campaign: Path | None) -> Path:
@@ -266,16 +271,14 @@ def _measure(
         except KeyboardInterrupt:
             stderr().print(f"what is stored stays; go on with: harness run --resume {run.id}")
             raise
-        store.update(run.model_copy(update={"finished": datetime.now(UTC)}))
+        store.update(execution.run.model_copy(update={"finished": datetime.now(UTC)}))
     return store.load(run.id)
 
 
-def _exit_code(run: Run) -> ExitCode:
-    return worst(_codes(run))
-
-
-def _codes(run: Run) -> Iterator[ExitCode]:
+def exit_codes(run: Run, *, strict: bool) -> Iterator[ExitCode]:
+    """Yield what came of a run: of its cases, and of what its campaign expects."""
     from harness.analysis.cases import State, case_results
+    from harness.analysis.expectations import Met, check_expectations
 
     for result in case_results(run):
         match result.state:
@@ -285,3 +288,8 @@ def _codes(run: Run) -> Iterator[ExitCode]:
                 yield ExitCode.INVALID
             case State.MEASURED:
                 pass
+    for outcome in check_expectations(run):
+        if outcome.met is Met.NO:
+            yield ExitCode.REGRESSION
+        if outcome.met is Met.UNTOLD and strict:
+            yield ExitCode.INVALID

@@ -9,20 +9,23 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from harness.analysis.cases import State, case_results
+from harness.analysis.expectations import Met, check_expectations
 from harness.analysis.sustained import course
 from harness.cli.terminal import console
 from harness.results.schema import DeviceMemory
-from harness.text import UNKNOWN, change, interval, megabytes, milliseconds, visible
+from harness.text import UNKNOWN, change, interval, megabytes, milliseconds, percent, visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.analysis.cases import CaseResult
+    from harness.analysis.expectations import Outcome
     from harness.results.schema import Run
 
-__all__ = ["print_cases"]
+__all__ = ["outcome_in_words", "print_cases"]
 
 
+_MARKS = {Met.YES: "[green]✓[/]", Met.NO: "[red]✗[/]", Met.UNTOLD: "[yellow]?[/]"}
 _PARTS = ("process", "import", "read", "init", "first")
 
 
@@ -55,6 +58,28 @@ def print_cases(run: Run) -> None:
             out.print(
                 f"[red]![/] {escape(visible(f'{result.record.case.label}: {result.reason}'))}"
             )
+        if result.precision_reached is False:
+            out.print(
+                f"[yellow]![/] {escape(result.record.case.label)}: a precision of "
+                f"{percent(result.record.precision)} was not reached in {len(result.counted)} "
+                f"launches (max_launches: {result.record.max_launches})"
+            )
+    for outcome in check_expectations(run):
+        out.print(f"{_MARKS[outcome.met]} {escape(visible(outcome_in_words(outcome)))}")
+
+
+def outcome_in_words(outcome: Outcome) -> str:
+    """Say what came of an expectation, with the interval."""
+    bound = "at least" if outcome.at_least else "at most"
+    unit = f" {outcome.unit}" if outcome.unit else ""
+    found = "unknown"
+    if outcome.value is not None:
+        found = f"{outcome.value:.4g}{unit}"
+        if outcome.low is not None and outcome.high is not None and outcome.low < outcome.high:
+            found += f" [{outcome.low:.4g}, {outcome.high:.4g}]"
+    said = f"{outcome.result.record.case.label}: {outcome.quantity} {outcome.met}: {found}"
+    reason = f"; {outcome.reason}" if outcome.reason else ""
+    return f"{said}, expected {bound} {outcome.limit:g}{unit}{reason}"
 
 
 def _cases(results: Sequence[CaseResult]) -> Table:
@@ -77,7 +102,7 @@ def _cases(results: Sequence[CaseResult]) -> Table:
             result.record.case.setting,
             *_latency(result),
             milliseconds(median(result.cpu_ms) if result.cpu_ms else None),
-            f"{len(result.counted)}/{result.record.launches}",
+            f"{len(result.counted)}/{result.record.planned}",
             milliseconds(next(totals, None)),
             megabytes(median(memory) if memory else None),
             _outputs(result),

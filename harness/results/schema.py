@@ -11,9 +11,16 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
 from harness.results.contract import Environment, InputSpec, Layer, Sampling, WarmupPolicy
 from harness.results.supervision import Conditions, Exit
@@ -30,6 +37,7 @@ __all__ = [
     "DeviceRecord",
     "Drift",
     "Estimator",
+    "Expectation",
     "FirstLoad",
     "Launch",
     "LayerEstimate",
@@ -38,6 +46,7 @@ __all__ = [
     "Partition",
     "Precision",
     "Protocol",
+    "Repeats",
     "Role",
     "Run",
     "ShapeChange",
@@ -131,6 +140,38 @@ class Protocol(Record):
         if self.page_cache == "both":
             return "warm" if slot % 2 else "evict"
         return self.page_cache
+
+
+class Expectation(Record):
+    """What is expected of cases.
+
+    Attributes
+    ----------
+    only
+        Shell patterns; it is of cases where each of them fits model, device, engine, backend or
+        precision; without any, of all.
+    latency_ms, first_load_ms, memory_mb
+        At most. The first load is its total, in each state of the page cache; the memory is the
+        peak, in MB of 10^6 bytes.
+    speedup
+        At least: how many times as fast as the fastest case of the model on the device's processors
+        (backend ``cpu``) it is. Only of other backends.
+    drift
+        Of int8 artifacts, at most: the largest relative error of outputs against fp32.
+    """
+
+    only: list[str] = Field(default_factory=list)
+    latency_ms: Annotated[float, Field(gt=0)] | None = None
+    first_load_ms: Annotated[float, Field(gt=0)] | None = None
+    memory_mb: Annotated[float, Field(gt=0)] | None = None
+    speedup: Annotated[float, Field(gt=0)] | None = None
+    drift: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not self.model_dump(exclude={"only"}, exclude_none=True):
+            raise ValueError("nothing is expected: give 'latency_ms', 'memory_mb', 'speedup' …")
+        return self
 
 
 class Case(Record):
@@ -402,20 +443,32 @@ class DeviceEvent(Record):
     detail: str = ""
 
 
-class CaseRecord(Record):
-    """A case as it was planned: its artifact, or why it could not be measured at all.
+class Repeats(Record):
+    """How often a case is launched to be measured.
 
     Attributes
     ----------
     launches
-        How many measure; in two-stage sampling, in the first stage.
-    memory_launches
-        How many memory passes there are beside.
+        In two-stage sampling, in the first stage.
     precision, max_launches
         What two-stage sampling is to reach, as half of the interval's width (0.02 is 2 %), and
         with how many launches in all, at most. Without a precision there is no second stage.
+    """
+
+    launches: int
+    precision: float | None = None
+    max_launches: int | None = None
+
+
+class CaseRecord(Repeats):
+    """A case as it was planned: its artifact, or why it could not be measured at all.
+
+    Attributes
+    ----------
+    memory_launches
+        How many memory passes there are beside.
     more
-        How many the first stage asked for beside; none until that is known.
+        How many launches that measure the first stage asked for beside; none until that is known.
     runner_files, command
         What lies in a launch's folder beside the artifact, name to SHA-256, and how it is run.
     engine_from
@@ -436,10 +489,7 @@ class CaseRecord(Record):
     """
 
     case: Case
-    launches: int
     memory_launches: int = 0
-    precision: float | None = None
-    max_launches: int | None = None
     more: int | None = None
     shape_changes: list[dict[str, tuple[int, ...]]] = Field(default_factory=list)
     artifact: ArtifactRecord | None = None
@@ -451,6 +501,11 @@ class CaseRecord(Record):
     variables: dict[str, str] = Field(default_factory=dict)
     left_out: str = ""
     macs: int | None = None
+
+    @property
+    def planned(self) -> int:
+        """How many launches that measure there are to be, as far as is known."""
+        return self.launches + (self.more or 0)
 
     @property
     def roles(self) -> list[Role]:
@@ -693,6 +748,8 @@ class Run(Record):
         By which its devices know it; of a run of before there were leases empty.
     finished
         When all planned launches had ended; none while it runs or after an interruption.
+    expectations
+        What the campaign expects of its results.
     confirms
         The run whose suspicions it was made to decide; else none.
     """
@@ -709,6 +766,7 @@ class Run(Record):
     lease: str = ""
     confirms: str | None = None
     protocol: Protocol
+    expectations: list[Expectation] = Field(default_factory=list)
     devices: list[DeviceRecord]
     models: list[ModelRecord]
     cases: list[CaseRecord]

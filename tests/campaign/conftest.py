@@ -72,6 +72,7 @@ class Recorder:
     ended_launches: list[Launch] = field(default_factory=list)
     given_up: list[str] = field(default_factory=list)
     states: list[str] = field(default_factory=list)
+    more: list[int] = field(default_factory=list)
     aside: list[str] = field(default_factory=list)
     on_ended: object = lambda: None
 
@@ -87,6 +88,9 @@ class Recorder:
 
     def gave_up(self, host, case):
         self.given_up.append(case)
+
+    def asks_for_more(self, host, launches):
+        self.more.append(launches)
 
     def put_aside(self, host, device):
         self.aside.append(device)
@@ -115,7 +119,12 @@ class Bench:
         return name
 
     def run(
-        self, launches: int = 1, model_caches=("none",), name: str = "test-run", **protocol
+        self,
+        launches: int = 1,
+        model_caches=("none",),
+        name: str = "test-run",
+        sampling=None,
+        **protocol,
     ) -> Run:
         """Return a run with a case for each double; memory passes are asked for."""
         protocol = {"time_limit": 20, "memory_launches": 0} | protocol
@@ -123,6 +132,7 @@ class Bench:
             CaseRecord(
                 case=Case(model=name, device="here", engine="onnxruntime", model_cache=model_cache),
                 launches=launches,
+                **(sampling or {}),
                 memory_launches=protocol["memory_launches"],
                 artifact=self._artifact().record,
             )

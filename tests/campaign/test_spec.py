@@ -7,6 +7,7 @@ import pytest
 from harness.campaign.session import select
 from harness.campaign.spec import load_campaign
 from harness.errors import SpecificationError
+from harness.results.schema import Repeats
 
 CAMPAIGN = """\
 matrix:
@@ -37,7 +38,7 @@ def write(workspace):
 
 def test_cases_are_the_product_of_the_axes_each_once(write):
     cases = list(write().cases())
-    found = {(case.model, case.threads): launches for case, launches in cases}
+    found = {(case.model, case.threads): repeats.launches for case, repeats in cases}
     assert found == {("small", 1): 3, ("small", 2): 5, ("large", 1): 5, ("large", 2): 5}
     assert len({case.id for case, _ in cases}) == 4
 
@@ -67,6 +68,40 @@ def test_faults_name_line_and_what_is_near(write, old, new, said):
     with pytest.raises(SpecificationError) as caught:
         write(CAMPAIGN.replace(old, new, 1))
     assert said in caught.value.message
+
+
+def test_a_precision_is_a_fraction_or_a_percentage(write):
+    text = f"{CAMPAIGN}precision: 2%\nmax_launches: 20\n"
+    found = {case.threads: repeats for case, repeats in write(text).cases()}
+    assert found[2] == Repeats(launches=5, precision=0.02, max_launches=20)
+    text = CAMPAIGN.replace("launches: 3", "precision: 0.01", 1)
+    found = {(case.model, case.threads): repeats for case, repeats in write(text).cases()}
+    assert found["small", 1] == Repeats(launches=5, precision=0.01, max_launches=30)
+    assert found["small", 2] == Repeats(launches=5)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("precision: 2 percent", "c.yaml:10: precision: input should be a valid number"),
+        ("precision: 80%", "less than or equal to 0.5"),
+        ("launches: 2\nprecision: 2%", "a 'precision' takes at least 3 'launches'"),
+        ("expect: [{latency: 3}]", "unknown key 'expect.0.latency'; did you mean 'latency_ms'?"),
+        ("expect: [{latency_ms: -3}]", "c.yaml:10: expect.0.latency_ms: input should be greater"),
+        ("expect: [{only: [small]}]", "nothing is expected"),
+    ],
+)  # fmt: skip
+def test_faults_of_precisions_and_expectations(write, line, said):
+    text = CAMPAIGN.replace("    launches: 3\n", "") + line + "\n"
+    with pytest.raises(SpecificationError) as caught:
+        write(text.replace("c.yaml:10", "c.yaml:9"))
+    assert said.replace("c.yaml:10", "c.yaml:9") in caught.value.message
+
+
+def test_expectations(write):
+    campaign = write(f"{CAMPAIGN}expect: [{{only: [small], latency_ms: 3, speedup: 2}}]\n")
+    (expected,) = campaign.expect
+    assert (expected.only, expected.latency_ms, expected.speedup) == (["small"], 3, 2)
 
 
 def test_backends_are_an_axis(write):

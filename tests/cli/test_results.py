@@ -8,12 +8,15 @@ from datetime import UTC, datetime
 
 import pytest
 
+from harness.cli.run import exit_codes
+from harness.errors import ExitCode
 from harness.results.schema import (
     Case,
     CaseRecord,
     Category,
     DeviceMemory,
     DeviceRecord,
+    Expectation,
     FirstLoad,
     Launch,
     OutputCheck,
@@ -108,6 +111,31 @@ def test_show_json_holds_everything(stored, cli):
     assert good["latency_ms"]["low"] < 1.05 < good["latency_ms"]["high"]
     assert (bad["state"], bad["latency_ms"]) == ("failed", None)
     assert content["launches"][0]["samples_ns"] == [1_000_000]
+
+
+def test_expectations_are_shown(stored, cli, workspace):
+    run = stored.model_copy(
+        update={
+            "expectations": [
+                Expectation(only=["good"], latency_ms=10, memory_mb=10),
+                Expectation(only=["good"], latency_ms=1.05),
+            ]
+        }
+    )
+    with closing(Store(workspace.database)) as store:
+        store.update(run)
+    said = cli("results", "show").out
+    assert "good · here · onnxruntime: latency met: 1.049 ms [" in said
+    assert "peak memory missed: 20 MB, expected at most 10 MB" in said
+    assert "latency inconclusive: 1.049 ms [" in said
+    found = json.loads(cli("results", "show", "--json").out)["expectations"]
+    assert [each["met"] for each in found] == ["met", "missed", "inconclusive"]
+    assert list(exit_codes(run.model_copy(update={"cases": [], "launches": []}), strict=True)) == []
+    run = run.model_copy(update={"cases": run.cases[:1]})
+    with closing(Store(workspace.database)) as store:
+        run = run.model_copy(update={"launches": store.load(run.id).launches[:2]})
+    assert list(exit_codes(run, strict=False)) == [ExitCode.REGRESSION]
+    assert list(exit_codes(run, strict=True)) == [ExitCode.REGRESSION, ExitCode.INVALID]
 
 
 def test_logs_are_inert(stored, cli):

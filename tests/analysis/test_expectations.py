@@ -1,0 +1,104 @@
+"""Expectations: met, missed, and what cannot be told."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.analysis.expectations import Met, check_expectations, fits
+from harness.results.schema import ArtifactRecord, Drift, Expectation
+from tests.analysis.conftest import load, make_case, make_run
+
+STEADY = [10.0, 10.1, 9.9, 10.05, 9.95]
+CPU = make_case()
+NPU = make_case("rknn", backend="npu:rk3588", precision="int8")
+
+
+def outcomes(figures, *expected, artifact=None):
+    run = make_run(figures)
+    cases = [
+        record.model_copy(update={"artifact": artifact}) if artifact else record
+        for record in run.cases
+    ]
+    return check_expectations(
+        run.model_copy(update={"expectations": list(expected), "cases": cases})
+    )
+
+
+@pytest.mark.parametrize(("limit", "met"), [(11, Met.YES), (10.01, Met.UNTOLD), (9, Met.NO)])
+def test_a_latency(limit, met):
+    (found,) = outcomes({CPU: STEADY}, Expectation(latency_ms=limit))
+    assert found.met is met
+    assert found.low < 10 < found.high
+
+
+def test_one_launch_tells_nothing():
+    (found,) = outcomes({CPU: [1.0]}, Expectation(latency_ms=11))
+    assert (found.met, found.reason) == (Met.UNTOLD, "one launch has no interval")
+
+
+def test_a_case_that_failed_is_not_missed_but_untold():
+    failed = {"figure_ms": STEADY, "status": ["failed"] * 5}
+    for expected in (Expectation(latency_ms=1), Expectation(first_load_ms=1)):
+        (found,) = outcomes({CPU: failed}, expected)
+        assert found.met is Met.UNTOLD
+        assert "no launch succeeded" in found.reason
+
+
+def test_first_load_and_memory():
+    figures = {
+        "figure_ms": STEADY,
+        "first_load": [load(100 + n) for n in range(5)],
+        "vmhwm_bytes": [20_000_000] * 5,
+    }
+    found = outcomes({CPU: figures}, Expectation(first_load_ms=120, memory_mb=19.9))
+    assert [(each.quantity, each.met) for each in found] == [
+        ("first load (cold)", Met.YES),
+        ("peak memory", Met.NO),
+    ]
+    (same,) = outcomes({CPU: figures}, Expectation(memory_mb=20))
+    assert (same.met, same.low, same.high) == (Met.YES, pytest.approx(20), pytest.approx(20))
+
+
+@pytest.mark.parametrize(("limit", "met"), [(3.5, Met.YES), (4, Met.UNTOLD), (5, Met.NO)])
+def test_a_speedup_is_over_the_fastest_on_the_processors(limit, met):
+    slow, other = make_case(threads=2), make_case(model="other")
+    figures = {
+        CPU: STEADY,
+        slow: [20 * each for each in STEADY],
+        other: [each / 10 for each in STEADY],
+        NPU: [each / 4 for each in STEADY],
+    }
+    (found,) = outcomes(figures, Expectation(speedup=limit, only=["m"]))
+    assert (found.met, found.reason) == (met, "over onnxruntime")
+    assert found.value == pytest.approx(4)
+
+
+def test_a_speedup_without_a_case_on_the_processors():
+    (found,) = outcomes({NPU: STEADY}, Expectation(speedup=2))
+    assert found.met is Met.UNTOLD
+    assert "processors" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("drift", "met"),
+    [
+        (Drift(computed_by="s", inputs=8, relative_error=0.02), Met.YES),
+        (Drift(computed_by="s", inputs=8, relative_error=0.2), Met.NO),
+        (Drift(computed_by="s", inputs=8, fault="NaN in 3 of 8 outputs"), Met.NO),
+        (None, Met.UNTOLD),
+    ],
+)
+def test_drift_is_of_int8_alone(drift, met):
+    artifact = ArtifactRecord(
+        id="a", format="rknn", target="rk3588", files={}, size_bytes=1, drift=drift
+    )
+    (found,) = outcomes({CPU: STEADY, NPU: STEADY}, Expectation(drift=0.05), artifact=artifact)
+    assert found.result.record.case == NPU
+    assert found.met is met
+
+
+def test_patterns():
+    assert fits(NPU, [])
+    assert fits(NPU, ["npu:*", "m"])
+    assert not fits(CPU, ["npu:*"])
+    assert len(outcomes({CPU: STEADY, NPU: STEADY}, Expectation(latency_ms=1, only=["rknn"]))) == 1
