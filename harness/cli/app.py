@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from keyword import iskeyword
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -25,6 +26,8 @@ _COMMANDS = {
     "plan": ("run", "Show a campaign's cases and expected time; touches no device."),
     "report": ("report", "Render one HTML file from a run."),
     "results": ("results", "List and show stored runs, launches and logs."),
+    "audit": ("audit", "Find what cannot be true in results, ours or others'."),
+    "import": ("imports", "Import a table of latencies that somebody published."),
     "devices": ("devices", "List, add, probe and trust devices; start and stop emulated boards."),
     "models": ("models", "List, build and show models."),
     "runners": ("runners", "Build, register and check native and foreign runners."),
@@ -64,7 +67,9 @@ class _LazyGroup(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module = importlib.import_module(f"harness.cli.{_COMMANDS[cmd_name][0]}")
-        command: click.Command = getattr(module, cmd_name)
+        command: click.Command = getattr(
+            module, f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        )
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -20,6 +20,7 @@ __all__ = [
     "Duration",
     "as_json",
     "complete_campaign",
+    "complete_imported",
     "complete_names",
     "complete_run",
     "strict_option",
@@ -89,6 +90,18 @@ def complete_run(
     del ctx, param
     with closing(Store(Workspace.find().database)) as store:
         return _items([summary.id for summary in store.summaries()], incomplete)
+
+
+def complete_imported(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Offer the names of the imported tables."""
+    from harness.results.store import Store
+    from harness.workspace import Workspace
+
+    del ctx, param
+    with closing(Store(Workspace.find().database)) as store:
+        return _items([table.id for table in store.imported()], incomplete)
 
 
 def _items(names: list[str], incomplete: str) -> list[CompletionItem]:

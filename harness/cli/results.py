@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.app import workspace_of
-from harness.cli.options import as_json, complete_run
+from harness.cli.options import as_json, complete_imported, complete_run
 from harness.errors import SpecificationError
 
 if TYPE_CHECKING:
@@ -135,6 +135,36 @@ def logs(ctx: click.Context, run_id: str | None, *, failed: bool) -> None:
         head = f"== {labels[launch.case_id]} {launch.name}, attempt {launch.attempt + 1}: "
         click.secho(visible(head + _outcome(launch)), bold=True)
         click.echo(visible(launch.log).rstrip() or "(it printed nothing)")
+
+
+@results.command(
+    epilog="""\b
+Examples:
+  harness results imported                    all imported tables
+  harness results imported published-npu      one of them
+  harness results imported published-npu --remove
+"""
+)
+@click.argument("table", metavar="[TABLE]", required=False, shell_complete=complete_imported)
+@click.option("--remove", is_flag=True, help="Forget the table.")
+@as_json
+@click.pass_context
+def imported(ctx: click.Context, table: str | None, *, remove: bool, as_json: bool) -> None:
+    """List imported tables, or show one: others' figures, which nothing here has measured."""
+    if remove and table is None:
+        raise SpecificationError("no table named", hint="harness results imported TABLE --remove")
+    with closing(open_store(ctx)) as store:
+        tables = [store.load_imported(table)] if table else store.imported()
+        if remove and table:
+            store.remove_imported(table)
+            click.echo(f"forgot '{table}'", err=True)
+            return
+    if as_json:
+        click.echo(json.dumps([found.model_dump(mode="json") for found in tables], indent=2))
+        return
+    from harness.cli.tables import print_imported
+
+    print_imported(tables, figures=table is not None)
 
 
 def _outcome(launch: Launch) -> str:

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
     from harness.analysis.cases import CaseResult
     from harness.analysis.expectations import Outcome
+    from harness.results.imported import ImportedTable
     from harness.results.schema import Run
 
-__all__ = ["outcome_in_words", "print_cases"]
+__all__ = ["outcome_in_words", "print_cases", "print_imported"]
 
 
 _MARKS = {Met.YES: "[green]✓[/]", Met.NO: "[red]✗[/]", Met.UNTOLD: "[yellow]?[/]"}
@@ -80,6 +81,42 @@ def outcome_in_words(outcome: Outcome) -> str:
     said = f"{outcome.result.record.case.label}: {outcome.quantity} {outcome.met}: {found}"
     reason = f"; {outcome.reason}" if outcome.reason else ""
     return f"{said}, expected {bound} {outcome.limit:g}{unit}{reason}"
+
+
+def print_imported(tables: Sequence[ImportedTable], *, figures: bool) -> None:
+    """Print imported tables, one a line, or with their figures as they were written."""
+    out = console()
+    if not figures:
+        table = Table("Table", "Figures", "Source", "Licence", "Imported", box=None, pad_edge=False)
+        for found in tables:
+            table.add_row(
+                found.id,
+                str(len(found.figures)),
+                escape(visible(found.source)),
+                escape(visible(found.licence)),
+                f"{found.imported.astimezone():%Y-%m-%d %H:%M}",
+            )
+        out.print(table)
+        return
+    for found in tables:
+        out.print(f"[bold]{found.id}[/]  [black on yellow] IMPORTED [/] not measured here")
+        date = f", published {found.published}" if found.published else ""
+        out.print(escape(visible(f"{found.source}{date}; licence: {found.licence}")))
+        table = Table("Model", "Device", "Engine", "Precision", "Threads", box=None)
+        table.add_column("Latency", justify="right")
+        table.add_column("as written", justify="right")
+        table.add_column("at")
+        for figure in found.figures:
+            engine = "/".join(part for part in (figure.engine, figure.backend) if part)
+            texts = (figure.model, figure.device, engine, figure.precision or "")
+            table.add_row(
+                *(escape(visible(text)) for text in texts),
+                str(figure.threads or ""),
+                milliseconds(figure.latency_ms),
+                escape(visible(figure.cell.text)),
+                escape(visible(f"line {figure.cell.line}, {figure.cell.column}")),
+            )
+        out.print(table)
 
 
 def _cases(results: Sequence[CaseResult]) -> Table:

@@ -1,5 +1,80 @@
-"""The audit: what cannot be true in results, ours or others'."""
+"""The audit: what cannot be true in results, ours or others'.
 
+Every rule is one for results of any kind: its bounds come from chance, arithmetic or physics, as
+:data:`RULES` says of each, and from no table that was looked at.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.analysis.audit import figures
+from harness.analysis.audit.claims import claims, contradictions
 from harness.analysis.audit.finding import RULES, Evidence, Finding, Rule, Severity
+from harness.analysis.audit.launches import launches
+from harness.analysis.audit.orders import orders
+from harness.analysis.audit.repeats import repeats
+from harness.analysis.cases import case_results
 
-__all__ = ["RULES", "Evidence", "Finding", "Rule", "Severity"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from harness.results.imported import ImportedTable
+    from harness.results.schema import Run
+
+__all__ = ["RULES", "Evidence", "Finding", "Rule", "Severity", "audit_run", "audit_table"]
+
+_ORDER = list(Severity)
+_NOTHING: Mapping[str, int] = {}
+_NO_PEAKS: Mapping[tuple[str, str], float] = {}
+
+
+def audit_run(
+    run: Run,
+    *,
+    macs: Mapping[str, int] = _NOTHING,
+    peaks: Mapping[tuple[str, str], float] = _NO_PEAKS,
+) -> list[Finding]:
+    """Return what is found in a run, the gravest first.
+
+    Parameters
+    ----------
+    macs
+        Model to the multiply-accumulates of one inference; where known.
+    peaks
+        Device and backend to the operations per second of its maker's word, a
+        multiply-accumulate being two; where known.
+    """
+    results = case_results(run)
+    devices = {device.name: device for device in run.devices}
+    known = [
+        figures.of_case(result, devices[result.record.case.device], macs) for result in results
+    ]
+    found = [figure for figure in known if figure is not None]
+    return _sorted(
+        [*repeats(found), *orders(found, peaks), *launches(results, devices)],
+    )
+
+
+def audit_table(
+    table: ImportedTable,
+    *,
+    macs: Mapping[str, int] = _NOTHING,
+    peaks: Mapping[tuple[str, str], float] = _NO_PEAKS,
+) -> list[Finding]:
+    """Return what is found in somebody else's table, the gravest first.
+
+    Parameters
+    ----------
+    macs, peaks
+        As for :func:`audit_run`, with the table's own names.
+    """
+    ordered = sorted(table.figures, key=lambda each: (each.cell.line, each.cell.position))
+    found = [figures.of_imported(figure, macs) for figure in ordered]
+    return _sorted(
+        [*repeats(found), *contradictions(found), *orders(found, peaks), *claims(ordered)]
+    )
+
+
+def _sorted(findings: Iterable[Finding]) -> list[Finding]:
+    return sorted(findings, key=lambda finding: _ORDER.index(finding.severity))

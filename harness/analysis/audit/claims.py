@@ -1,0 +1,115 @@
+"""What a published table claims beyond what stands behind it."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from typing import TYPE_CHECKING, Final
+
+from harness.analysis.audit.finding import Evidence, Finding, Severity
+from harness.text import count
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from harness.analysis.audit.figures import Figure
+    from harness.results.imported import ImportedFigure
+
+__all__ = ["claims", "contradictions"]
+
+DIGITS: Final = 5
+OF_INTERVAL: Final = 0.01
+SHOWN: Final = 10
+SAMPLES_FOR: Final = {50: 11, 90: 64, 95: 130, 99: 662}
+"""By the rule of :func:`harness.analysis.summary.percentiles`."""
+
+
+def contradictions(figures: Sequence[Figure]) -> Iterator[Finding]:
+    """Yield things that have several figures."""
+    things = defaultdict(list)
+    for figure in figures:
+        things[figure.model, figure.device, figure.setting].append(figure)
+    for found in things.values():
+        if len({figure.value for figure in found}) > 1:
+            yield Finding(
+                "contradiction",
+                Severity.WARNING,
+                f"{found[0]} has {len(found)} figures, and nothing tells them apart",
+                tuple(figure.evidence for figure in found),
+            )
+
+
+def claims(figures: Sequence[ImportedFigure]) -> Iterator[Finding]:
+    """Yield intervals, percentiles and digits that nothing stands behind."""
+    needless = []
+    for figure in figures:
+        yield from _interval(figure)
+        yield from _percentile(figure)
+        if _needless(figure):
+            needless.append(figure)
+    if needless:
+        most = max(_digits(figure.cell.text) for figure in needless)
+        yield Finding(
+            "needless-digits",
+            Severity.NOTE,
+            f"{len(needless)} of {count(len(figures), 'figure')} have up to {most} significant "
+            "digits, more than is known of how far launches differ",
+            tuple(_evidence(figure) for figure in needless[:SHOWN]),
+        )
+
+
+def _evidence(figure: ImportedFigure, value: str | None = None) -> Evidence:
+    where = f"line {figure.cell.line}, column {figure.cell.column}"
+    return Evidence(where, figure.label, value or figure.cell.text)
+
+
+def _interval(figure: ImportedFigure) -> Iterator[Finding]:
+    low, high = figure.low_ms, figure.high_ms
+    if low is None and high is None:
+        return
+    claimed = f"{figure.latency_ms:g} ms in {low or 0:g} to {high or float('inf'):g} ms"
+    if (low is not None and low > figure.latency_ms) or (
+        high is not None and high < figure.latency_ms
+    ):
+        yield Finding(
+            "false-interval",
+            Severity.ERROR,
+            f"{figure.label}: the interval does not hold the figure",
+            (_evidence(figure, claimed),),
+        )
+    elif figure.launches == 1:
+        yield Finding(
+            "false-interval",
+            Severity.WARNING,
+            f"{figure.label}: an interval of one launch says how its samples scatter, and nothing "
+            "of how launches differ",
+            (_evidence(figure, f"{claimed}, 1 launch"),),
+        )
+
+
+def _percentile(figure: ImportedFigure) -> Iterator[Finding]:
+    found = re.fullmatch(r"p(\d\d)", (figure.statistic or "").lower())
+    needed = SAMPLES_FOR.get(int(found[1])) if found else None
+    if needed and figure.samples is not None and figure.samples < needed:
+        yield Finding(
+            "few-for-percentile",
+            Severity.WARNING,
+            f"{figure.label}: {figure.statistic} of {count(figure.samples, 'sample')}, "
+            f"and it takes {needed}",
+            (_evidence(figure, f"{figure.cell.text}, {count(figure.samples, 'sample')}"),),
+        )
+
+
+def _needless(figure: ImportedFigure) -> bool:
+    if figure.low_ms is None or figure.high_ms is None:
+        return _digits(figure.cell.text) > DIGITS
+    decimals = len(figure.cell.text.partition(".")[2])
+    unit = figure.latency_ms / float(figure.cell.text)  # milliseconds
+    width = figure.high_ms - figure.low_ms
+    return _digits(figure.cell.text) > 2 and 10.0**-decimals * unit < OF_INTERVAL * width  # noqa: PLR2004
+
+
+def _digits(text: str) -> int:
+    """Return how many significant digits a number has; trailing zeros after the point count."""
+    mantissa = re.split("[eE]", text)[0].lstrip("+-")
+    return len(mantissa.replace(".", "").lstrip("0"))

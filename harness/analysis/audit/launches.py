@@ -1,0 +1,294 @@
+"""What a run's launches say against themselves, and what was not checked of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from statistics import median
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from harness.analysis.audit.finding import Evidence, Finding, Severity
+from harness.analysis.audit.repeats import coincidence
+from harness.analysis.cases import NS_PER_MS, State
+from harness.results.schema import Estimator, Status
+from harness.text import count, milliseconds, percent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from harness.analysis.cases import CaseResult
+    from harness.results.schema import DeviceRecord, Launch
+
+__all__ = ["launches"]
+
+COPIED: Final = 10
+DISTINCT: Final = 3
+CONSTANT: Final = 5
+SAME_FIGURES: Final = 3
+LAUNCHES_ALIKE: Final = 0.001
+BY_CHANCE: Final = 1e-4
+COARSE: Final = 0.005
+VERY_COARSE: Final = 0.05
+IDLE: Final = 0.05
+BUSY: Final = 1.25
+SLACK: Final = 1.01
+SLOWER_THAN_FIRST: Final = 1.2
+SHOWN: Final = 10
+
+
+def launches(
+    results: Sequence[CaseResult], devices: Mapping[str, DeviceRecord]
+) -> Iterator[Finding]:
+    """Yield what is found of a run's launches, and of what was not checked.
+
+    Parameters
+    ----------
+    devices
+        Name to the device, for each that the cases name.
+    """
+    for result in results:
+        yield from _state(result)
+        yield from _unchecked(result)
+        yield from _conditions(result)
+        yield from _warmth(result)
+        yield from _clock(result)
+        yield from _cpu_time(result)
+    yield from _copies(results)
+    yield from _unwatched(results, devices)
+
+
+def _finding(
+    rule: str,
+    severity: Severity,
+    result: CaseResult,
+    sentence: str,
+    evidence: Sequence[tuple[Launch, str]],
+) -> Finding:
+    label = result.record.case.label
+    more = f" (and {len(evidence) - SHOWN} more)" if len(evidence) > SHOWN else ""
+    return Finding(
+        rule,
+        severity,
+        f"{label}: {sentence}{more}",
+        tuple(_evidence(result, launch, value) for launch, value in evidence[:SHOWN]),
+        (result.record.case.id,),
+    )
+
+
+def _evidence(result: CaseResult, launch: Launch, value: str) -> Evidence:
+    return Evidence(f"{launch.name} ({launch.id})", result.record.case.label, value)
+
+
+def _state(result: CaseResult) -> Iterator[Finding]:
+    if result.wrong:
+        bad = [(one, one.reason) for one in result.wrong]
+        yield _finding("wrong-outputs", Severity.ERROR, result, "wrong outputs", bad)
+        return
+    invalid = [(one, one.reason) for one in result.of(Status.INVALID)]
+    if invalid:
+        of = f"{len(invalid)} of {count(len(result.measuring), 'launch')} were invalid"
+        severity = Severity.ERROR if result.state is State.INVALID else Severity.NOTE
+        yield _finding("invalid-launches", severity, result, of, invalid)
+
+
+def _unchecked(result: CaseResult) -> Iterator[Finding]:
+    unchecked = [(one, "no output check") for one in result.counted if one.outputs is None]
+    if unchecked:
+        said = f"outputs of {len(unchecked)} of {count(len(result.counted), 'launch')} unchecked"
+        yield _finding("unchecked-outputs", Severity.WARNING, result, said, unchecked)
+    if len(result.counted) == 1:
+        (only,) = result.counted
+        figure = milliseconds(result.figures_ms[0] if result.figures_ms else None)
+        yield _finding(
+            "one-launch", Severity.NOTE, result, "one launch: no interval", [(only, figure)]
+        )
+
+
+def _conditions(result: CaseResult) -> Iterator[Finding]:
+    slowed = [
+        (one, "; ".join(one.throttling.seen))
+        for one in result.counted
+        if one.throttling and one.throttling.seen
+    ]
+    if slowed:
+        said = f"{count(len(slowed), 'launch')} that count were throttled"
+        yield _finding("throttled", Severity.ERROR, result, said, slowed)
+    unmet = [
+        (one, "; ".join(one.conditions.unmet))
+        for one in result.counted
+        if one.conditions and one.conditions.unmet
+    ]
+    if unmet:
+        said = f"conditions were not met for {count(len(unmet), 'launch')}"
+        yield _finding("unmet-conditions", Severity.WARNING, result, said, unmet)
+    unsteady = [
+        (one, f"warm-up ended by {one.warmup_reason}")
+        for one in result.counted
+        if one.warmup_reason not in (None, "steady")
+    ]
+    if len(unsteady) * 2 > len(result.counted):
+        said = f"{count(len(unsteady), 'launch')} did not become steady in warm-up"
+        yield _finding("not-warm", Severity.NOTE, result, said, unsteady)
+
+
+def _warmth(result: CaseResult) -> Iterator[Finding]:
+    """Compare what is warm with what is cold."""
+    later = [
+        (one, f"{one.figure_ns / NS_PER_MS:.6g} ms, first {one.first_load.first_ms:.6g} ms")
+        for one in result.counted
+        if one.first_load
+        and one.figure_ns
+        and one.figure_ns / NS_PER_MS > SLOWER_THAN_FIRST * one.first_load.first_ms
+    ]
+    if later and len(later) * 2 > len(result.counted):
+        yield _finding(
+            "warm-slower-than-cold",
+            Severity.WARNING,
+            result,
+            "the timed inferences are slower than the first one",
+            later,
+        )
+    reads: defaultdict[str, list[tuple[Launch, float]]] = defaultdict(list)
+    for one in result.counted:
+        if one.first_load and one.first_load.read_ms is not None:
+            reads[one.first_load.page_cache].append((one, one.first_load.read_ms))
+    cold, warm = reads["cold"], reads["warm"]
+    if min(len(cold), len(warm)) > 1 and min(ms for _, ms in warm) > max(ms for _, ms in cold):
+        shown = [
+            (one, f"read {state} in {ms:.6g} ms") for state in reads for one, ms in reads[state]
+        ]
+        yield _finding(
+            "warm-slower-than-cold",
+            Severity.WARNING,
+            result,
+            "reading from a warm page cache is slower than from a cold one",
+            shown,
+        )
+
+
+def _clock(result: CaseResult) -> Iterator[Finding]:
+    """Look at what the clock that timed the samples says of itself."""
+    equal = [
+        (one, f"{len(one.samples_ns)} samples of {one.samples_ns[0]} ns")
+        for one in result.counted
+        if len(one.samples_ns) >= CONSTANT and len(set(one.samples_ns)) == 1
+    ]
+    steps = [(one, _step(one.samples_ns)) for one in result.counted]
+    coarse = [(one, step, step / median(one.samples_ns)) for one, step in steps if step]
+    coarse = [each for each in coarse if each[2] > COARSE]
+    if equal:
+        said = f"all samples of {count(len(equal), 'launch')} are equal"
+        yield _finding("constant-samples", Severity.ERROR, result, said, equal)
+    elif not coarse:
+        yield from _same_figures(result)
+    if coarse:
+        worst = max(share for *_, share in coarse)
+        severity = Severity.WARNING if worst >= VERY_COARSE else Severity.NOTE
+        said = f"the clock goes in steps of {percent(worst)} of what it times"
+        shown = [
+            (one, f"steps of {step} ns, {percent(share)} of the median")
+            for one, step, share in coarse
+        ]
+        yield _finding("coarse-timer", severity, result, said, shown)
+    yield from _passed(result)
+
+
+def _same_figures(result: CaseResult) -> Iterator[Finding]:
+    medians = [one for one in result.counted if one.estimator is Estimator.MEDIAN and one.figure_ns]
+    if len(medians) < SAME_FIGURES or len({one.figure_ns for one in medians}) > 1:
+        return
+    values = np.unique(np.asarray([ns for one in medians for ns in one.samples_ns], dtype=np.int64))
+    tick = float(np.diff(values).min()) if values.size > 1 else 1.0
+    chance = coincidence(tick, medians[0].figure_ns or tick, LAUNCHES_ALIKE)
+    if chance ** (len(medians) - 1) < BY_CHANCE:
+        shown = [(one, f"{one.figure_ns:.0f} ns") for one in medians]
+        said = f"all {len(medians)} launches have the same figure"
+        yield _finding("constant-samples", Severity.ERROR, result, said, shown)
+
+
+def _passed(result: CaseResult) -> Iterator[Finding]:
+    """Compare the samples' clock with another."""
+    impossible = []
+    for one in result.counted:
+        took = (sum(one.samples_ns) + sum(one.warmup_ns)) / 1e9
+        passed = min((s for s in (one.wall_s, one.exit and one.exit.wall_s) if s), default=None)
+        if passed is not None and took > passed * SLACK:
+            impossible.append((one, f"{took:.3f} s of samples in {passed:.3f} s"))
+    if impossible:
+        said = f"samples of {count(len(impossible), 'launch')} take longer than the launch itself"
+        yield _finding("more-time-than-passed", Severity.ERROR, result, said, impossible)
+
+
+def _step(samples_ns: Sequence[int]) -> int:
+    """Return the step of a clock of which most samples share their value with another; else 0."""
+    values, counts = np.unique(np.asarray(samples_ns, dtype=np.int64), return_counts=True)
+    shared = int(counts[counts > 1].sum())
+    if values.size < 2 or shared * 2 <= len(samples_ns):  # noqa: PLR2004
+        return 0
+    return int(np.diff(values).min())
+
+
+def _cpu_time(result: CaseResult) -> Iterator[Finding]:
+    idle, busy = [], []
+    threads = result.record.case.threads
+    for one in result.counted:
+        if one.cpu_ms_per_inference is None or not one.figure_ns:
+            continue
+        latency, used = one.figure_ns / NS_PER_MS, one.cpu_ms_per_inference
+        shown = f"{used:.4g} ms of CPU time in {latency:.4g} ms"
+        if result.record.case.backend == "cpu" and used < IDLE * latency:
+            idle.append((one, shown))
+        elif used > BUSY * latency * threads:
+            busy.append((one, shown))
+    if idle:
+        said = f"hardly any CPU time in {count(len(idle), 'launch')}: it waited"
+        yield _finding("no-cpu-time", Severity.WARNING, result, said, idle)
+    if busy and result.record.case.backend == "cpu":
+        said = f"more CPU time than {count(threads, 'thread')} can use"
+        yield _finding("more-cpu-time", Severity.WARNING, result, said, busy)
+
+
+def _copies(results: Sequence[CaseResult]) -> Iterator[Finding]:
+    """Yield launches that have the samples of another."""
+    seen: defaultdict[tuple[int, ...], list[tuple[CaseResult, Launch]]] = defaultdict(list)
+    for result in results:
+        for one in result.launches:
+            if len(one.samples_ns) >= COPIED and len(set(one.samples_ns)) >= DISTINCT:
+                seen[tuple(one.samples_ns)].append((result, one))
+    for samples, found in seen.items():
+        if len(found) > 1:
+            shown = ", ".join(map(str, samples[:DISTINCT]))
+            value = f"{len(samples)} samples: {shown}, … ns"
+            yield Finding(
+                "repeated-samples",
+                Severity.ERROR,
+                f"{len(found)} launches have the same {len(samples)} samples in the same order",
+                tuple(_evidence(result, one, value) for result, one in found[:SHOWN]),
+                tuple(dict.fromkeys(result.record.case.id for result, _ in found)),
+            )
+
+
+def _unwatched(
+    results: Sequence[CaseResult], devices: Mapping[str, DeviceRecord]
+) -> Iterator[Finding]:
+    blind: defaultdict[str, list[CaseResult]] = defaultdict(list)
+    for result in results:
+        device = devices[result.record.case.device]
+        if not device.emulated and any(
+            one.throttling is None or not one.throttling.watched for one in result.counted
+        ):
+            blind[device.name].append(result)
+    for name, found in blind.items():
+        launched = [one for result in found for one in result.counted]
+        yield Finding(
+            "throttling-unwatched",
+            Severity.NOTE,
+            f"{name}: nothing there tells whether {count(len(launched), 'launch')} of "
+            f"{count(len(found), 'case')} were throttled",
+            tuple(
+                Evidence(f"case {result.record.case.id}", result.record.case.label, "no sensor")
+                for result in found[:SHOWN]
+            ),
+            tuple(result.record.case.id for result in found),
+        )

@@ -1,0 +1,268 @@
+"""Figures that are implausible beside each other: orderings, speed-ups, operations per second."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from itertools import combinations
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from harness.analysis.audit.finding import Evidence, Finding, Severity
+from harness.text import milliseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from harness.analysis.audit.figures import Figure
+
+__all__ = ["orders"]
+
+FASTER: Final = 1.5
+ALIKE: Final = 2.0
+ROWS: Final = 3
+BEYOND_REASON: Final = 1000.0
+SUPERLINEAR: Final = 1.25
+SLOWER: Final = 1.5
+OUT_OF_LINE: Final = 5.0
+DEVIATIONS: Final = 5.0
+NORMAL_MAD: Final = 1.4826  # from a median absolute deviation to a standard deviation
+BIGGER: Final = 2.0
+MUCH_BIGGER: Final = 8.0
+CLEARLY: Final = 1.1
+SAVED: Final = 4.0
+
+
+def orders(figures: Sequence[Figure], peaks: Mapping[tuple[str, str], float]) -> Iterator[Finding]:
+    """Yield what is found of orderings, speed-ups and operations per second.
+
+    Parameters
+    ----------
+    peaks
+        Device and backend (an imported table may leave its backends empty) to the most operations
+        per second that it has by its maker's word; a multiply-accumulate is two.
+    """
+    yield from _backends(figures)
+    yield from _threads(figures)
+    yield from _out_of_line([figure for figure in figures if not figure.emulated])
+    yield from _bigger(figures)
+    yield from _beyond(figures, peaks)
+
+
+def _grouped(
+    figures: Sequence[Figure], key: Callable[[Figure], Hashable]
+) -> dict[Hashable, list[Figure]]:
+    groups: defaultdict[Hashable, list[Figure]] = defaultdict(list)
+    for figure in figures:
+        groups[key(figure)].append(figure)
+    return groups
+
+
+def _backends(figures: Sequence[Figure]) -> Iterator[Finding]:
+    """Compare each two backends of what is else the same."""
+    pairs: defaultdict[tuple[str, str], list[tuple[Figure, Figure]]] = defaultdict(list)
+    for alike in _grouped(figures, _but_backend).values():
+        by_backend = {_backend(figure): figure for figure in alike}
+        for one, other in combinations(sorted(by_backend), 2):
+            if _kind(by_backend[one]) != _kind(by_backend[other]):
+                pairs[one, other].append((by_backend[one], by_backend[other]))
+    for found in pairs.values():
+        speed_ups = [first.value / second.value for first, second in found]
+        for index, (first, second) in enumerate(found):
+            fast, slow = (second, first) if speed_ups[index] > 1 else (first, second)
+            times = slow.value / fast.value
+            if times > BEYOND_REASON:
+                yield _finding(
+                    "implausible-speed-up",
+                    Severity.WARNING,
+                    f"{fast} is {times:,.0f} times as fast as on {_backend(slow)}",
+                    fast,
+                    slow,
+                )
+            others = speed_ups[:index] + speed_ups[index + 1 :]
+            if len(others) >= ROWS and _swapped(speed_ups[index], others):
+                usual = sorted(max(each, 1 / each) for each in others)
+                yield _finding(
+                    "swapped-columns",
+                    Severity.WARNING,
+                    f"{fast.model} on {fast.device}: {_backend(fast)} is {times:.3g} times as fast "
+                    f"as {_backend(slow)}; in all {len(others)} other rows {_backend(slow)} is the "
+                    f"faster, {usual[0]:.3g} to {usual[-1]:.3g} times, as if the two were swapped "
+                    "here",
+                    first,
+                    second,
+                )
+
+
+def _backend(figure: Figure) -> str:
+    """Return the engine and the kind of backend of a figure, in words."""
+    return "/".join(part for part in (figure.setting.engine, _kind(figure)) if part)
+
+
+def _kind(figure: Figure) -> str:
+    """Return a backend without the name of its NPU, which tells devices apart rather than kinds."""
+    return figure.setting.backend.partition(":")[0]
+
+
+def _but_backend(figure: Figure) -> Hashable:
+    setting = figure.setting
+    return figure.model, figure.device, setting.precision, setting.threads, setting.variant
+
+
+def _swapped(speed_up: float, others: Sequence[float]) -> bool:
+    """Return whether a speed-up is the inverse of what all others are like."""
+    sign = 1 if others[0] > 1 else -1
+    usual = [sign * math.log(each) for each in others]
+    this = -sign * math.log(speed_up)
+    slack = math.log(ALIKE)
+    return (
+        min(usual) > math.log(FASTER)
+        and this > math.log(FASTER)
+        and min(usual) - slack < this < max(usual) + slack
+    )
+
+
+def _threads(figures: Sequence[Figure]) -> Iterator[Finding]:
+    """Compare each two numbers of threads of what is else the same."""
+
+    def but_threads(figure: Figure) -> Hashable:
+        setting = figure.setting
+        return (
+            figure.model, figure.device, setting.engine, setting.backend, setting.precision,
+            setting.variant,
+        )  # fmt: skip
+
+    for alike in _grouped(figures, but_threads).values():
+        by_threads = sorted({each.setting.threads: each for each in alike}.items())
+        for (fewer, one), (more, other) in combinations(by_threads, 2):
+            speed_up = one.value / other.value
+            what = f"{one.model} on {one.device}"
+            if 1 / speed_up > SLOWER:
+                yield _finding(
+                    "threads-slower",
+                    Severity.WARNING,
+                    f"{what}: with {more} threads it takes {1 / speed_up:.3g} times as long as "
+                    f"with {fewer}",
+                    one,
+                    other,
+                )
+            elif speed_up > SUPERLINEAR * more / fewer:
+                yield _finding(
+                    "implausible-speed-up",
+                    Severity.WARNING,
+                    f"{what}: {more / fewer:.3g} times the threads make it {speed_up:.3g} times "
+                    "as fast",
+                    one,
+                    other,
+                )
+
+
+def _out_of_line(figures: Sequence[Figure]) -> Iterator[Finding]:
+    """Compare each figure with what its row and column lead to expect."""
+    rows = list(dict.fromkeys(figure.model for figure in figures))
+    columns = list(dict.fromkeys((figure.device, figure.setting) for figure in figures))
+    if len(rows) < ROWS or len(columns) < ROWS:
+        return
+    table = np.full((len(rows), len(columns)), np.nan)
+    for figure in figures:
+        row, column = rows.index(figure.model), columns.index((figure.device, figure.setting))
+        if np.isnan(table[row, column]):
+            table[row, column] = math.log(figure.value)
+    # Only where a row and a column have enough to expect something of.
+    known = ~np.isnan(table)
+    enough = known & (known.sum(axis=1, keepdims=True) >= ROWS) & (known.sum(axis=0) >= ROWS)
+    residuals = _polished(np.where(enough, table, np.nan))
+    # What rows and columns have taken up of the deviations is missing from the residuals.
+    freedom = enough.sum() - enough.any(axis=1).sum() - enough.any(axis=0).sum() + 1
+    if freedom < 1 or not enough.any():
+        return
+    usual = NORMAL_MAD * float(np.nanmedian(np.abs(residuals))) * enough.sum() / freedom
+    bound = max(math.log(OUT_OF_LINE), DEVIATIONS * usual)
+    for figure in figures:
+        row, column = rows.index(figure.model), columns.index((figure.device, figure.setting))
+        off = float(residuals[row, column])
+        if abs(off) > bound and math.isclose(table[row, column], math.log(figure.value)):
+            expected = Evidence(
+                "calculated", f"expected of {figure}", milliseconds(figure.value / math.exp(off))
+            )
+            yield Finding(
+                "out-of-line",
+                Severity.WARNING,
+                f"{figure}: {math.exp(abs(off)):.2g} times {'more' if off > 0 else 'less'} than "
+                "the other figures of this model and of this column lead to expect",
+                (figure.evidence, expected),
+                figure.cases,
+            )
+
+
+def _polished(table: NDArray[np.float64], rounds: int = 10) -> NDArray[np.float64]:
+    """Return a table's residuals by median polish; nan where nothing is known.
+
+    References
+    ----------
+    J. W. Tukey, "Exploratory Data Analysis", Addison-Wesley 1977, chapter 11.
+    """
+    left = np.ma.masked_invalid(table)
+    for _ in range(rounds):
+        left = left - np.ma.median(left, axis=1, keepdims=True)  # type: ignore[no-untyped-call]
+        left = left - np.ma.median(left, axis=0, keepdims=True)  # type: ignore[no-untyped-call]
+    found: NDArray[np.float64] = left.filled(np.nan)
+    return found
+
+
+def _bigger(figures: Sequence[Figure]) -> Iterator[Finding]:
+    """Compare models of which one computes several times as much."""
+    sized = [figure for figure in figures if figure.macs]
+    for alike in _grouped(sized, lambda figure: (figure.device, figure.setting)).values():
+        ordered = sorted(alike, key=lambda figure: figure.macs or 0)
+        for small, big in combinations(ordered, 2):
+            times = (big.macs or 0) / (small.macs or 1)
+            if times >= BIGGER and _faster(big, small):
+                severity = Severity.WARNING if times >= MUCH_BIGGER else Severity.NOTE
+                yield _finding(
+                    "bigger-model-faster",
+                    severity,
+                    f"{big.device}, {big.setting}: {big.model} computes {times:.2g} times as much "
+                    f"as {small.model} and takes {big.value / small.value:.2g} of its time",
+                    big,
+                    small,
+                    *(
+                        Evidence("operations", each.model, f"{each.macs:,} multiply-accumulates")
+                        for each in (big, small)
+                    ),
+                )
+
+
+def _faster(one: Figure, other: Figure) -> bool:
+    if one.ends and other.ends:
+        return one.ends[1] < other.ends[0]
+    return one.value * CLEARLY < other.value
+
+
+def _beyond(figures: Sequence[Figure], peaks: Mapping[tuple[str, str], float]) -> Iterator[Finding]:
+    """Compare operations per second with what the chip has."""
+    for figure in figures:
+        peak = peaks.get((figure.device, figure.setting.backend))
+        if not peak or not figure.macs:
+            continue
+        reached = 2 * figure.macs / (figure.value / 1e3)
+        if reached > peak:
+            severity = Severity.ERROR if reached > SAVED * peak else Severity.WARNING
+            yield _finding(
+                "beyond-peak",
+                severity,
+                f"{figure}: {reached / 1e9:.4g} GOP/s are {reached / peak:.3g} times the peak of "
+                f"{peak / 1e9:.4g} GOP/s",
+                figure,
+                Evidence("operations", figure.model, f"{figure.macs:,} multiply-accumulates"),
+                Evidence("peak", f"{figure.device} {figure.setting.backend}", f"{peak:.4g} op/s"),
+            )
+
+
+def _finding(rule: str, severity: Severity, sentence: str, *on: Figure | Evidence) -> Finding:
+    evidence = tuple(each if isinstance(each, Evidence) else each.evidence for each in on)
+    cases = (case for each in on if not isinstance(each, Evidence) for case in each.cases)
+    return Finding(rule, severity, sentence, evidence, tuple(dict.fromkeys(cases)))

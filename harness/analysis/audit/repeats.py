@@ -1,0 +1,203 @@
+"""Figures that stand in more than one place: repeated, shifted by columns, scaled."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from itertools import combinations
+from typing import TYPE_CHECKING, Final, Literal
+
+from harness.analysis.audit.finding import Finding, Severity
+from harness.text import count
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+
+    from harness.analysis.audit.figures import Figure
+
+__all__ = ["coincidence", "repeats"]
+
+ALIKE: Final = 0.01
+"""How near to each other figures of one model on two devices are taken to lie, as a fraction.
+
+Two boards of one kind come as near as that; most pairs of figures lie much further apart. The
+smaller it is taken, the likelier a coincidence seems, and the less is reported."""
+MODELS_ALIKE: Final = 0.1
+"""The same for two models."""
+CHANCE: Final = 0.01
+"""How many coincidences of a kind may be expected, at most, in a table where all is in order."""
+LIKELY: Final = 0.3
+"""From this probability on, that two figures are equal tells nothing, not even among others."""
+SAME: Final = 1e-9
+"""Figures that differ by less, relatively, are one number; converting units costs that much."""
+PAIRED: Final = 50
+"""Of figures that are all equal, so many are compared in pairs; the rest adds nothing."""
+
+Axis = Literal["model", "device"]
+Pair = tuple["Figure", "Figure"]
+
+
+def repeats(figures: Sequence[Figure]) -> Iterator[Finding]:
+    """Yield what is found of repetitions, figures in the order in which they stand.
+
+    What whole rows have in common is not reported again figure by figure, nor once more for the
+    table's other axis.
+    """
+    groups = list(_equal(figures))
+    pairs = [
+        pair
+        for group in groups
+        for pair in combinations(group[:PAIRED], 2)
+        if _coincidence(*pair) < LIKELY
+    ]
+    told: set[Pair] = set()
+    for axis in ("model", "device"):
+        for rule, sentence, found in _rows(figures, pairs, axis):
+            if not told.issuperset(found):
+                told.update(found)
+                yield _finding(rule, sentence, found)
+    for group in groups:
+        yield from _single(group, math.comb(len(figures), 2), told)
+
+
+def _equal(figures: Sequence[Figure]) -> Iterator[list[Figure]]:
+    """Yield groups of equal figures, each in the figures' order."""
+    order = {id(figure): number for number, figure in enumerate(figures)}
+    group: list[Figure] = []
+    for figure in sorted(figures, key=lambda figure: figure.value):
+        if group and figure.value - group[-1].value > SAME * figure.value:
+            yield sorted(group, key=lambda figure: order[id(figure)])
+            group = []
+        group.append(figure)
+    yield sorted(group, key=lambda figure: order[id(figure)])
+
+
+def coincidence(digit: float, value: float, alike: float = ALIKE) -> float:
+    r"""Return the probability that two figures of different things are equal to the last digit.
+
+    The difference of two normal variables with a standard deviation of :math:`\sigma` each has
+    the density :math:`1 / (2 \sqrt\pi \sigma)` at 0, which one unit of the digit is a part of.
+
+    Parameters
+    ----------
+    digit
+        One unit of the last digit.
+    value
+        The figures, in the same unit.
+    alike
+        How near to each other they are taken to lie: :math:`\sigma` as a fraction of the value.
+    """
+    return min(1.0, digit / value / (2 * math.sqrt(math.pi) * alike))
+
+
+def _coincidence(one: Figure, other: Figure) -> float:
+    alike = ALIKE if one.model == other.model else MODELS_ALIKE
+    return coincidence(max(one.resolution, other.resolution), one.value, alike)
+
+
+def _rows(
+    figures: Sequence[Figure], pairs: Iterable[Pair], axis: Axis
+) -> Iterator[tuple[str, str, list[Pair]]]:
+    """Compare the rows of the table that has models (or devices) as rows, all else as columns."""
+    columns: dict[Hashable, int] = {}
+    rows: defaultdict[str, dict[int, Figure]] = defaultdict(dict)
+    placed: dict[int, int] = {}
+    for figure in figures:
+        other = figure.device if axis == "model" else figure.model
+        column = columns.setdefault((figure.setting, other), len(columns))
+        if rows[getattr(figure, axis)].setdefault(column, figure) is figure:
+            placed[id(figure)] = column
+    order = {name: number for number, name in enumerate(rows)}
+    found: defaultdict[tuple[str, str, int], list[Pair]] = defaultdict(list)
+    for pair in pairs:
+        # In one order of names: a shift to the right of one is a shift to the left of the other.
+        a, b = sorted(pair, key=lambda figure: order[getattr(figure, axis)])
+        names = getattr(a, axis), getattr(b, axis)
+        if names[0] != names[1] and placed.keys() >= {id(a), id(b)}:
+            found[*names, placed[id(b)] - placed[id(a)]].append(pair)
+    tried = math.comb(len(rows), 2)
+    for (one_name, other_name, shift), equal in found.items():
+        if len(equal) < 2:  # noqa: PLR2004 - see the rule
+            continue
+        chance = tried * math.prod(_coincidence(*pair) for pair in equal)
+        common = len(rows[one_name].keys() & rows[other_name].keys())
+        if shift == 0 and chance * math.comb(common, len(equal)) < CHANCE:
+            share = f"all {common}" if len(equal) == common else f"{len(equal)} of the {common}"
+            sentence = (
+                f"{one_name} and {other_name}: {share} figures that both have are the same, "
+                "to the last digit"
+            )
+            yield "identical-rows", sentence, equal
+        elif shift and chance * 2 * len(columns) < CHANCE:
+            sentence = (
+                f"{len(equal)} figures of {axis} {one_name} stand at {other_name} again, "
+                f"{count(abs(shift), 'column')} further {'on' if shift > 0 else 'back'}"
+            )
+            yield "shifted-columns", sentence, equal
+    yield from _scaled(rows, tried)
+
+
+def _scaled(
+    rows: Mapping[str, Mapping[int, Figure]], tried: int
+) -> Iterator[tuple[str, str, list[Pair]]]:
+    """Yield pairs of rows whose figures have one ratio, to the last digit."""
+    for one, other in combinations(rows, 2):
+        columns = sorted(rows[one].keys() & rows[other].keys())
+        if len(columns) < 3:  # noqa: PLR2004 - see the rule
+            continue
+        common = [(rows[one][column], rows[other][column]) for column in columns]
+        ratio = _ratio(common, tried)
+        if ratio and abs(ratio - 1) > SAME:
+            sentence = (
+                f"all {len(common)} figures of {other} are {ratio:.6g} times those of {one}, "
+                "to the last digit"
+            )
+            yield "scaled-rows", sentence, common
+
+
+def _ratio(pairs: Sequence[Pair], tried: int) -> float | None:
+    """Return the ratio of two rows, where it is one and the same to the last digit."""
+    low, high = 0.0, math.inf
+    widths = []
+    for a, b in pairs:  # the bounds of each ratio, given how its two figures were rounded
+        lower = (b.value - b.resolution / 2) / (a.value + a.resolution / 2)
+        upper = (b.value + b.resolution / 2) / max(a.value - a.resolution / 2, a.value / 2)
+        low, high = max(low, lower), min(high, upper)
+        if low > high:
+            return None
+        widths.append((upper - lower) / upper)
+    # The widest bounds fix the ratio; each other pair had to fall into them.
+    chance = tried * math.prod(coincidence(width, 1.0) for width in sorted(widths)[:-1])
+    return (low + high) / 2 if chance < CHANCE else None
+
+
+def _single(group: Sequence[Figure], tried: int, told: set[Pair]) -> Iterator[Finding]:
+    """Yield a figure that stands at several things, where whole rows do not explain it."""
+    things = list({(each.model, each.device, each.setting): each for each in group}.values())
+    if len(things) < 2:  # noqa: PLR2004 - one is no repetition
+        return
+    if told.issuperset(combinations(group[:PAIRED], 2)):
+        return
+    if tried * _coincidence(things[0], things[1]) < CHANCE:
+        values = (
+            (name, len({getattr(each, name) for each in things}))
+            for name in ("model", "device", "setting")
+        )
+        differ = [count(number, name) for name, number in values if number > 1]
+        yield Finding(
+            "repeated-figure",
+            Severity.ERROR,
+            f"{things[0].text} stands {len(things)} times, for {' and '.join(differ)}",
+            tuple(each.evidence for each in things),
+            _cases(things),
+        )
+
+
+def _finding(rule: str, sentence: str, pairs: Iterable[Pair]) -> Finding:
+    figures = [figure for pair in pairs for figure in pair]
+    evidence = tuple(figure.evidence for figure in figures)
+    return Finding(rule, Severity.ERROR, sentence, evidence, _cases(figures))
+
+
+def _cases(figures: Iterable[Figure]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(case for figure in figures for case in figure.cases))

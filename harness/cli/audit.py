@@ -1,0 +1,197 @@
+"""``harness audit``."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.cli.options import as_json, complete_imported, complete_run
+from harness.cli.results import load_run, open_store
+from harness.errors import ExitCode, SpecificationError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.analysis.audit import Finding
+    from harness.results.store import Store
+
+ALL = "*"
+SHOWN = 12
+_COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  harness audit                              the newest run
+  harness audit RUN --json                   for a script
+  harness audit --imported                   all imported tables
+  harness audit --imported published-npu --macs resnet50=4.1e9 --peak 'Kirin 990/npu=8000'
+  harness audit --rules                      what is looked for, and with which bounds
+
+\b
+Exit codes: 0 no errors · 4 errors were found, or warnings under --strict
+"""
+)
+@click.argument("run_id", metavar="[RUN]", required=False, shell_complete=complete_run)
+@click.option(
+    "--imported",
+    is_flag=False,
+    flag_value=ALL,
+    metavar="[TABLE]",
+    shell_complete=complete_imported,
+    help="Audit an imported table instead of a run, or all of them.",
+)
+@click.option(
+    "--macs",
+    "macs_texts",
+    multiple=True,
+    metavar="MODEL=NUMBER",
+    help="Multiply-accumulates of one inference of a model.",
+)
+@click.option(
+    "--peak",
+    "peak_texts",
+    multiple=True,
+    metavar="DEVICE/BACKEND=GOPS",
+    help="What a backend can do by its maker's word, in 10⁹ operations per second.",
+)
+@click.option("--rules", "show_rules", is_flag=True, help="Show the rules and their bounds.")
+@click.option("--strict", is_flag=True, help="Warnings, too, lead to exit code 4.")
+@as_json
+@click.pass_context
+def audit(
+    ctx: click.Context,
+    run_id: str | None,
+    imported: str | None,
+    macs_texts: Sequence[str],
+    peak_texts: Sequence[str],
+    *,
+    show_rules: bool,
+    strict: bool,
+    as_json: bool,
+) -> None:
+    """Find what cannot be true in a run, by default the newest, or in an imported table.
+
+    Each finding names the very values that it rests on, and where they stand.
+    """
+    from harness.analysis.audit import Severity
+
+    if show_rules:
+        _print_rules(as_json=as_json)
+        return
+    if run_id and imported:
+        raise SpecificationError("both a run and an imported table", hint="audit one at a time")
+    macs = {name: int(value) for name, value in _numbers("--macs", macs_texts).items()}
+    peaks = _peaks(peak_texts)
+    with closing(open_store(ctx)) as store:
+        found = _audited(store, run_id, imported, macs, peaks)
+    if as_json:
+        click.echo(json.dumps(_as_json(found), indent=2))
+    else:
+        for name, findings in found.items():
+            _print(name, findings)
+    bad = {Severity.ERROR, Severity.WARNING} if strict else {Severity.ERROR}
+    if any(finding.severity in bad for findings in found.values() for finding in findings):
+        ctx.exit(int(ExitCode.INVALID))
+
+
+def _audited(
+    store: Store,
+    run_id: str | None,
+    imported: str | None,
+    macs: dict[str, int],
+    peaks: dict[tuple[str, str], float],
+) -> dict[str, list[Finding]]:
+    from harness.analysis.audit import audit_run, audit_table
+
+    if imported is None:
+        run = load_run(store, run_id)
+        return {f"run {run.id}": audit_run(run, macs=macs, peaks=peaks)}
+    tables = store.imported() if imported == ALL else [store.load_imported(imported)]
+    if not tables:
+        raise SpecificationError(
+            "no table was imported in this workspace yet", hint="harness import FILE.csv"
+        )
+    return {
+        f"imported table {table.id}": audit_table(table, macs=macs, peaks=peaks) for table in tables
+    }
+
+
+def _numbers(option: str, texts: Sequence[str]) -> dict[str, float]:
+    found = {}
+    for text in texts:
+        name, _, number = text.rpartition("=")
+        try:
+            found[name] = float(number)
+        except ValueError:
+            found[name] = 0.0
+        if not name or not 0 < found[name] < 1e18:  # noqa: PLR2004 - more than any chip does
+            raise SpecificationError(f"{option}: '{text}' is no NAME=NUMBER, the number above 0")
+    return found
+
+
+def _peaks(texts: Sequence[str]) -> dict[tuple[str, str], float]:
+    found = {}
+    for name, number in _numbers("--peak", texts).items():
+        device, slash, backend = name.rpartition("/")
+        if not slash:
+            raise SpecificationError(
+                f"--peak: '{name}' names no backend", hint=f"--peak '{name}/npu=…'"
+            )
+        found[device, backend] = number * 1e9
+    return found
+
+
+def _as_json(found: dict[str, list[Finding]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "audited": name,
+            "findings": [{"title": finding.title, **asdict(finding)} for finding in findings],
+        }
+        for name, findings in found.items()
+    ]
+
+
+def _print(name: str, findings: Sequence[Finding]) -> None:
+    from rich.text import Text
+
+    from harness.analysis.audit import Severity
+    from harness.cli.terminal import console
+    from harness.text import count, visible
+
+    out = console()
+    for finding in findings:
+        head = Text.assemble(
+            (finding.severity, f"bold {_COLOURS[finding.severity]}"),
+            f" {visible(finding.sentence)} ",
+            (f"[{finding.rule}]", "dim"),
+        )
+        out.print(head, soft_wrap=True)
+        for evidence in finding.evidence[:SHOWN]:
+            line = f"    {evidence.where}: {evidence.what} = {evidence.value}"
+            out.print(Text(visible(line)), style="dim", soft_wrap=True)
+        if len(finding.evidence) > SHOWN:
+            out.print(f"    … and {len(finding.evidence) - SHOWN} more", style="dim")
+    by_severity = [
+        count(number, severity)
+        for severity in Severity
+        if (number := sum(finding.severity is severity for finding in findings))
+    ]
+    click.echo(f"{visible(name)}: {', '.join(by_severity) or 'nothing was found'}")
+
+
+def _print_rules(*, as_json: bool) -> None:
+    from harness.analysis.audit import RULES
+
+    if as_json:
+        click.echo(json.dumps({name: asdict(rule) for name, rule in RULES.items()}, indent=2))
+        return
+    for name, rule in RULES.items():
+        click.secho(name, bold=True, nl=False)
+        click.echo(f": {rule.title}")
+        click.echo(click.wrap_text(rule.explanation, 92, "    ", "    "))

@@ -1,0 +1,117 @@
+"""``harness import``."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli.results import open_store
+from harness.errors import SpecificationError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+
+@click.command(
+    name="import",
+    epilog="""\b
+Example (docs/data.md explains it):
+  harness import published-npu.csv --licence Apache-2.0 \\
+    --source https://github.com/PaddlePaddle/Paddle-Lite/tree/v2.12/docs/demo_guides \\
+    --map device=chip --map latency_ms:cpu=cpu_ms --map latency_ms:npu=npu_ms \\
+    --set engine=paddle-lite
+  harness audit --imported published-npu
+
+\b
+Fields: model, device, engine, backend, npu, precision, threads, statistic,
+launches, samples, macs, source, and latency, low and high with their unit
+(latency_ms, latency_us, latency_s) and, if you like, a backend
+(latency_ms:npu).
+""",
+)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--source", required=True, help="Where it was published: an address, or a reference.")
+@click.option(
+    "--licence", required=True, help="On what terms it may be passed on; 'unknown' if unknown."
+)
+@click.option("--published", type=click.DateTime(["%Y-%m-%d"]), help="When it was published.")
+@click.option("--name", help="What to call it here; by default the file's name.")
+@click.option(
+    "--map",
+    "mapping",
+    multiple=True,
+    metavar="FIELD=COLUMN",
+    help="Take a column for a field; one that is called like it needs none.",
+)
+@click.option(
+    "--set",
+    "constants",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="What is the same in every row.",
+)
+@click.option("--delimiter", default=",", show_default=True, help="What separates cells.")
+@click.option("--replace", is_flag=True, help="In the place of a table of this name.")
+@click.pass_context
+def import_(
+    ctx: click.Context,
+    file: Path,
+    source: str,
+    licence: str,
+    published: datetime | None,
+    name: str | None,
+    *,
+    mapping: Sequence[str],
+    constants: Sequence[str],
+    delimiter: str,
+    replace: bool,
+) -> None:
+    """Import a table of latencies that somebody published, from a CSV file.
+
+    Imported figures stand beside measured ones, marked, and never get a verdict: nobody here has
+    seen the launches behind them.
+    """
+    from harness.results.imports import Citation, read_table
+    from harness.text import count, visible
+    from harness.workspace import check_name
+
+    if len(delimiter) != 1 or delimiter in '"\r\n':
+        raise SpecificationError(f"--delimiter: {delimiter!r} is not one character")
+    reading = read_table(
+        file,
+        check_name(name or file.stem, "table"),
+        Citation(source, licence, published.date() if published else None),
+        mapping=_pairs("--map", mapping),
+        constants=_pairs("--set", constants),
+        delimiter=delimiter,
+    )
+    table = reading.table
+    with closing(open_store(ctx)) as store:
+        store.add_imported(table, replace=replace)
+    models = len({figure.model for figure in table.figures})
+    devices = len({figure.device for figure in table.figures})
+    click.echo(
+        f"imported {count(len(table.figures), 'figure')} of {count(models, 'model')} on "
+        f"{count(devices, 'device')} as '{table.id}'"
+    )
+    if reading.empty:
+        click.echo(f"without a figure: {count(reading.empty, 'cell')}", err=True)
+    if reading.left_out:
+        click.echo(f"left out: column {visible(', '.join(reading.left_out))}", err=True)
+    click.echo(f"look it over: harness audit --imported {table.id}", err=True)
+
+
+def _pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for text in texts:
+        field, equals, value = text.partition("=")
+        if not equals or not field or not value:
+            raise SpecificationError(f"{option}: '{text}' is no FIELD=…")
+        if field in found:
+            raise SpecificationError(f"{option}: '{field}' is given twice")
+        found[field] = value
+    return found
