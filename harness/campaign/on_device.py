@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from harness.analysis import outputs
 from harness.devices.store import DeviceStore
 from harness.hashing import sha256_of
-from harness.results.schema import OutputCheck
+from harness.results.schema import OutputCheck, shape_text
 from harness.transport.base import TransferError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.campaign.launch import Launcher
-    from harness.campaign.prepare import Prepared
+    from harness.campaign.prepare import Change, Prepared
     from harness.devices.inventory import Device
     from harness.results.contract import Job, Outputs
     from harness.transport.base import Transport
@@ -137,11 +137,14 @@ class OnDevice:
         if digests in self._checked:
             return self._checked[digests].model_copy(update={"full": False})
         tolerance = prepared.model.manifest.tolerance[prepared.case.precision]
-        if fault := _unlike(claimed, prepared.reference):
+        # The outputs of a change of shape have reference outputs of their own.
+        references: dict[int | None, Mapping[int, list[NDArray[Any]]]] = {None: prepared.reference}
+        references |= {n: change.reference for n, change in enumerate(prepared.changes)}
+        if fault := _unlike(claimed, references):
             return OutputCheck(passed=False, reason=fault, tolerance=tolerance)
-        found: dict[int, list[NDArray[Any]]] = {}
+        found: dict[int | None, dict[int, list[NDArray[Any]]]] = {}
         with tempfile.TemporaryDirectory(prefix="edge-harness-") as scratch:
-            for output in sorted(claimed, key=lambda output: (output.seed, output.index)):
+            for output in sorted(claimed, key=lambda output: output.index):
                 pulled = Path(scratch) / "output"
                 source = f"{self.launcher.folder(job.launch)}/{output.file}"
                 limit = max(prepared.runner.size_limit(output), 1)
@@ -151,20 +154,40 @@ class OnDevice:
                     raise TransferError(
                         f"{output.file}: what was pulled is not what the runner announced"
                     )
-                found.setdefault(output.seed, []).append(values)
-        check = outputs.check(found, prepared.reference, tolerance)
+                found.setdefault(output.change, {}).setdefault(output.seed, []).append(values)
+        check = _together(
+            {
+                change: outputs.check(values, references[change], tolerance)
+                for change, values in found.items()
+            },
+            prepared.changes,
+        )
         self._checked[digests] = check
         return check
 
 
+def _together(checks: Mapping[int | None, OutputCheck], changes: Sequence[Change]) -> OutputCheck:
+    """Return the worst of a launch's checks, each of which is of one set of shapes."""
+    for change, check in checks.items():
+        if not check.passed and change is not None:
+            shapes = ", ".join(
+                f"{name} {shape_text(shape)}" for name, shape in changes[change].shapes.items()
+            )
+            reason = f"after the change to {shapes}: {check.reason}"
+            return check.model_copy(update={"reason": reason})
+    failed = (check for check in checks.values() if not check.passed)
+    return next(failed, max(checks.values(), key=lambda check: check.relative_error or 0.0))
+
+
 def _unlike(
-    claimed: Sequence[Outputs], reference: Mapping[int, Sequence[NDArray[Any]]]
+    claimed: Sequence[Outputs],
+    references: Mapping[int | None, Mapping[int, Sequence[NDArray[Any]]]],
 ) -> str | None:
     """Say what a runner claims that the model does not return: nothing of that size is pulled."""
-    if len({(output.seed, output.index) for output in claimed}) < len(claimed):
+    if len({(output.change, output.seed, output.index) for output in claimed}) < len(claimed):
         return "an output was returned twice"
     for output in claimed:
-        expected = reference.get(output.seed, ())
+        expected = references.get(output.change, {}).get(output.seed, ())
         if output.index >= len(expected):
             return f"output {output.index} for seed {output.seed}, of {len(expected)}"
         shape = expected[output.index].shape

@@ -18,7 +18,7 @@ from harness.results.schema import CaseRecord, Role
 from harness.runner.python import edge_runner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -27,11 +27,19 @@ if TYPE_CHECKING:
     from harness.devices.inventory import Device, EngineSpec
     from harness.devices.runners import RegisteredRunner
     from harness.models.artifacts import Artifact
-    from harness.models.manifest import Model
+    from harness.models.manifest import Model, Shapes
     from harness.models.operations import Operations
     from harness.results.schema import ArtifactRecord, Case, Protocol, Repeats
 
-__all__ = ["Prepared", "RegisteredOn", "prepare", "refusal"]
+__all__ = ["Change", "Prepared", "RegisteredOn", "prepare", "refusal", "shapes_of"]
+
+
+@dataclass(frozen=True)
+class Change:
+    """Shapes that a case's launches switch to, all inputs', and the reference outputs for them."""
+
+    shapes: Mapping[str, tuple[int, ...]]
+    reference: Mapping[int, list[NDArray[Any]]]
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,10 @@ class Prepared:
         Check seed to the model's reference outputs.
     settings
         Of its backend, by the device's file.
+    shapes
+        Of its inputs, where they are not those of the model's file.
+    changes
+        What its launches that measure switch to once they have their samples.
     """
 
     case: Case
@@ -53,6 +65,8 @@ class Prepared:
     reference: Mapping[int, list[NDArray[Any]]]
     settings: BackendSpec = field(default_factory=BackendSpec)
     conditions: Conditions = field(default_factory=Conditions)
+    shapes: Shapes | None = None
+    changes: Sequence[Change] = ()
 
     def handling(self, slot: Slot, protocol: Protocol) -> Handling:
         """Return what the supervisor does for one launch."""
@@ -83,13 +97,16 @@ class Prepared:
             engine=self.case.engine,
             backend=self.case.backend,
             files=dict(self.artifact.roles),
-            inputs=manifest.fed(),
+            inputs=manifest.fed(self.shapes),
             check_seeds=manifest.check_seeds,
             threads=self.case.threads,
             affinity=list(self.case.cpus) if self.case.cpus is not None else None,
             warmup=protocol.warmup,
             sampling=sampling,
             sustained=sustained_s is not None,
+            shape_changes=[dict(each.shapes) for each in self.changes]
+            if slot.role is Role.MEASURE
+            else [],
             time_limit=protocol.time_limit + (sustained_s or 0.0),
             page_cache=protocol.page_cache_of(slot.slot),
             options=self.settings.options,
@@ -106,11 +123,11 @@ class RegisteredOn:
 
 
 def prepare(
-    cases: Iterable[tuple[Case, Repeats]],
+    cases: Sequence[tuple[Case, Repeats]],
     devices: Mapping[str, Device],
     models: Mapping[str, Model],
     runners: Mapping[tuple[str, str], RegisteredOn],
-    memory_launches: int,
+    protocol: Protocol,
     progress: Callable[[str], None],
 ) -> tuple[list[CaseRecord], dict[str, Prepared]]:
     """Build what cases need and refuse those that must not run.
@@ -119,8 +136,8 @@ def prepare(
     ----------
     runners
         Device and engine to the registered runner that measures it there.
-    memory_launches
-        Of each case, beside those that measure.
+    protocol
+        Says how many memory passes there are, and whether shapes are changed.
 
     Returns
     -------
@@ -138,10 +155,13 @@ def prepare(
     prepared: dict[str, Prepared] = {}
     errors: list[ToolchainError] = []
     for case, repeats in cases:
-        record = CaseRecord(case=case, memory_launches=memory_launches, **repeats.model_dump())
+        record = CaseRecord(
+            case=case, memory_launches=protocol.memory_launches, **repeats.model_dump()
+        )
         device, model = devices[case.device], models[case.model]
+        others = _turns(case, [each for each, _ in cases]) if protocol.shape_changes else []
         try:
-            ready = _prepare(case, device, model, runners, progress)
+            ready = _prepare(case, device, model, runners, others, progress)
         except _RefusedError as refusal:
             record = record.model_copy(
                 update={"artifact": refusal.artifact, "refused": str(refusal)}
@@ -155,8 +175,9 @@ def prepare(
                     "artifact": ready.artifact.record,
                     "options": ready.settings.options,
                     "variables": ready.settings.variables,
+                    "shape_changes": [dict(each.shapes) for each in ready.changes],
                     "macs": counted.macs
-                    if (counted := count_operations(model, progress))
+                    if (counted := count_operations(model, progress, ready.shapes))
                     else None,
                 }
             )
@@ -167,13 +188,22 @@ def prepare(
     return records, prepared
 
 
-def count_operations(model: Model, progress: Callable[[str], None]) -> Operations | None:
+def _turns(case: Case, cases: Sequence[Case]) -> list[Case]:
+    """Return the cases that differ in shape only, from the next one round to the case itself."""
+    alike = [each for each in cases if each.at_any_shape == case.at_any_shape]
+    place = alike.index(case) + 1
+    return [*alike[place:], *alike[:place]] if len(alike) > 1 else []
+
+
+def count_operations(
+    model: Model, progress: Callable[[str], None], shapes: Shapes | None = None
+) -> Operations | None:
     """Return what one inference of a model computes; nothing where that cannot be counted.
 
     It only stands beside what is measured, and is no reason not to measure.
     """
     try:
-        return operations.count(model, progress=progress)
+        return operations.count(model, shapes=shapes, progress=progress)
     except ToolchainError as error:
         progress(f"the operations of {model.name} are unknown: {error.message}")
         return None
@@ -220,6 +250,7 @@ def _prepare(
     device: Device,
     model: Model,
     runners: Mapping[tuple[str, str], RegisteredOn],
+    others: Sequence[Case],
     progress: Callable[[str], None],
 ) -> Prepared:
     if refused := refusal(case, device, model):
@@ -230,16 +261,39 @@ def _prepare(
         raise _RefusedError(f"runner '{registered.runner.name}': {registered.fault}")
     engine = engines.get(case.engine)
     target = engine.target(device.spec, case.backend)
-    artifact = build.build(model, engine.format, target, progress=progress)
+    shapes = shapes_of(case, model)
+    artifact = build.build(model, engine.format, target, shapes=shapes, progress=progress)
     paths = {role: artifact.path(role) for role in artifact.roles}
     version = registered.runner.spec.engine_version if registered else None
     if refused := engine.refuse(device.spec, paths, case.backend, version):
         raise _RefusedError(refused, artifact.record)
-    reference = build.reference(model, progress=progress)
+    reference = build.reference(model, shapes=shapes, progress=progress)
     runner = _runner(case, device, registered, reference, progress)
     if refused := runner.lacks(case, settings):
         raise _RefusedError(refused, artifact.record)
-    return Prepared(case, model, artifact, runner, reference, settings, device.spec.conditions)
+    changes = []
+    if engine.changes_shapes(case.backend) and runner.changes_shapes:
+        for other in others:
+            wanted = shapes_of(other, model)
+            inputs = {spec.name: spec.shape for spec in model.manifest.fed(wanted)}
+            outputs = build.reference(model, shapes=wanted, progress=progress)
+            changes.append(Change(inputs, outputs))
+    return Prepared(
+        case,
+        model,
+        artifact,
+        runner,
+        reference,
+        settings,
+        device.spec.conditions,
+        shapes=shapes,
+        changes=changes,
+    )
+
+
+def shapes_of(case: Case, model: Model) -> Shapes | None:
+    """Return the shapes of a case's inputs, where they are not those of the model's file."""
+    return model.manifest.batched(case.batch, dict(case.shapes) if case.shapes else None)
 
 
 def _runner(

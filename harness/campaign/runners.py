@@ -41,6 +41,9 @@ class Runner(abc.ABC):
     returns_outputs = True
     """Whether a launch without outputs has failed; else its case is unchecked."""
 
+    changes_shapes = True
+    """Whether it can go on with other shapes in one launch."""
+
     def lacks(self, case: Case, settings: BackendSpec) -> str | None:
         """Say what a case asks for that it would leave aside without a word, or return none."""
         del case, settings
@@ -142,6 +145,7 @@ class BenchmarkBin(Runner):
     registered: RegisteredRunner
     reference: Sequence[NDArray[Any]]
     returns_outputs = False
+    changes_shapes = False
 
     def lacks(self, case: Case, settings: BackendSpec) -> str | None:
         """See :meth:`Runner.lacks`."""

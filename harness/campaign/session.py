@@ -393,9 +393,7 @@ def _prepare(
     protocol: Protocol,
     progress: Callable[[str], None],
 ) -> tuple[list[CaseRecord], dict[str, Prepared]]:
-    records, prepared = prepare(
-        cases, lab.devices, lab.models, bench.runners, protocol.memory_launches, progress
-    )
+    records, prepared = prepare(cases, lab.devices, lab.models, bench.runners, protocol, progress)
     for index, record in enumerate(records):
         if record.case.device in bench.unreachable:
             reason = f"not reached: {bench.unreachable[record.case.device]}"

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from harness.devices.inventory import Backend
 from harness.engines import ENGINES
 from harness.errors import SpecificationError
+from harness.models.manifest import load_model
+from harness.results.contract import InputShape, ShortText
 from harness.results.schema import Case, Expectation, Precision, Protocol, Repeats
 from harness.workspace import Name, check_name
 from harness.yamlfile import Spec, load, nearest
@@ -47,6 +57,42 @@ Cpu = Annotated[int, Field(ge=0, le=4095)]
 CpuSet = Annotated[list[Cpu], Field(min_length=1)]
 
 
+ShapesByInput = dict[str, tuple[int, ...]]
+
+
+def _check_shapes(
+    info: ValidationInfo, batches: Sequence[int], shapes: ShapesByInput | None
+) -> None:
+    """Refuse batches and shapes that a model of the block does not take."""
+    manifest_of = (info.context or {}).get("manifest")
+    if manifest_of is None:
+        return
+    for name in info.data.get("models", []):
+        try:
+            for batch in batches:
+                manifest_of(name).batched(batch, shapes)
+        except SpecificationError as error:
+            hint = f"; {error.hint}" if error.hint else ""
+            raise ValueError(f"{name}: {error.message}{hint}") from error
+
+
+def _taken_batch(batch: int, info: ValidationInfo) -> int:
+    if batch != 1:
+        _check_shapes(info, [batch], None)
+    return batch
+
+
+def _taken_shapes(shapes: ShapesByInput, info: ValidationInfo) -> ShapesByInput:
+    _check_shapes(info, info.data.get("batches", [1]), shapes)
+    return shapes
+
+
+Batch = Annotated[int, Field(ge=1, le=1 << 16), AfterValidator(_taken_batch)]
+ShapeSet = Annotated[
+    dict[ShortText, InputShape], Field(min_length=1), AfterValidator(_taken_shapes)
+]
+
+
 class Block(Spec):
     """A part of the matrix: every combination of its axes is a case.
 
@@ -63,6 +109,11 @@ class Block(Spec):
         Sets of processors that the runner is bound to; none means that it is not bound.
     busy_cpus
         Numbers of processors that something else keeps busy while the case is measured.
+    batches
+        How many items one inference takes: the first axis of every input.
+    shapes
+        Input to its shape for a batch of one; an input that is not named, and ``null``, has the
+        shape of the model's file.
     launches, precision, max_launches
         Per case; without them the campaign's.
     """
@@ -82,6 +133,8 @@ class Block(Spec):
     busy_cpus: Annotated[list[Annotated[int, Field(ge=0, le=256)]], Field(min_length=1)] = Field(
         default=[0]
     )
+    batches: Annotated[list[Batch], Field(min_length=1)] = Field(default=[1])
+    shapes: Annotated[list[ShapeSet | None], Field(min_length=1)] = Field(default=[None])
     launches: Launches | None = None
     precision: Width | None = None
     max_launches: Launches | None = None
@@ -151,6 +204,8 @@ class Campaign(Spec):
                 "threads": block.threads,
                 "cpus": [None if cpus is None else sorted(set(cpus)) for cpus in block.cpus],
                 "busy_cpus": block.busy_cpus,
+                "batch": block.batches,
+                "shapes": block.shapes,
             }
             for cell in product(*axes.values()):
                 settings = dict(zip(axes, cell, strict=True))
@@ -167,7 +222,8 @@ def load_campaign(workspace: Workspace, path: Path) -> Campaign:
     Raises
     ------
     SpecificationError
-        It does not exist or is wrong, or names a model, device or engine that there is not.
+        It does not exist or is wrong, or names a model, device or engine that there is not, or a
+        batch or shape that a model does not take.
     """
     if not path.is_file():
         known = [str(found) for found in workspace.campaigns.glob("*.yaml")]
@@ -180,5 +236,6 @@ def load_campaign(workspace: Workspace, path: Path) -> Campaign:
         "models": {found.stem for found in workspace.models.glob("*.yaml")},
         "devices": {found.stem for found in workspace.devices.glob("*.yaml")},
         "engines": set(ENGINES),
+        "manifest": cache(lambda name: load_model(workspace, name).manifest),
     }
     return load(path, Campaign, context=context)

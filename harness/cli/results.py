@@ -176,9 +176,12 @@ def run_as_json(run: Run) -> dict[str, Any]:
     """Return a run as JSON, with each case's summary beside its launches."""
     from harness.analysis.cases import case_results
     from harness.analysis.expectations import check_expectations
+    from harness.analysis.shapes import after_changes
 
     content = run.model_dump(mode="json")
-    for row, result in zip(content["cases"], case_results(run), strict=True):
+    results = case_results(run)
+    changes = after_changes(results)
+    for row, result in zip(content["cases"], results, strict=True):
         row["id"] = result.record.case.id
         row["state"] = result.state.value
         row["reason"] = result.reason
@@ -192,6 +195,16 @@ def run_as_json(run: Run) -> dict[str, Any]:
             "pss_bytes": result.pss_bytes,
             "device": result.device_memory.model_dump() if result.device_memory else None,
             "runtime_bytes": result.runtime_bytes,
+        }
+        row["after_change_ms"] = {
+            "again" if found.again else "new": {
+                "set": asdict(found.set_ms),
+                "first": asdict(found.first_ms),
+                "change": asdict(found.change_ms),
+                "next": asdict(found.next_ms),
+            }
+            for found in changes
+            if found.result is result
         }
     content["expectations"] = [
         {"case_id": outcome.result.record.case.id, **_outcome_as_json(outcome)}

@@ -54,7 +54,7 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
     """
     from harness import engines
     from harness.campaign.plan import expect
-    from harness.campaign.prepare import refusal
+    from harness.campaign.prepare import refusal, shapes_of
     from harness.campaign.session import Lab, select
     from harness.campaign.spec import load_campaign
     from harness.models import build
@@ -71,7 +71,8 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
         device, model = lab.devices[case.device], lab.models[case.model]
         engine, refused = engines.get(case.engine), refusal(case, device, model)
         target = engine.target(device.spec, case.backend)
-        artifact = None if refused else build.find(model, engine.format, target)
+        shapes = shapes_of(case, model)
+        artifact = None if refused else build.find(model, engine.format, target, shapes=shapes)
         rows.append(
             CaseRecord(
                 case=case,

@@ -10,6 +10,7 @@ from rich.table import Column, Table
 
 from harness.analysis.cases import State, case_results
 from harness.analysis.expectations import Met, check_expectations
+from harness.analysis.shapes import after_changes
 from harness.analysis.sustained import course
 from harness.cli.terminal import console
 from harness.results.schema import DeviceMemory
@@ -39,14 +40,10 @@ def print_cases(run: Run) -> None:
         stamp = "  [black on yellow] EMULATED [/] by QEMU: proves behaviour, never speed"
         out.print(f"[bold]{device.name}[/]{stamp if device.emulated else ''}")
         out.print(_cases(here))
-        by_part = _first_loads(here)
-        if by_part.row_count:
-            out.print("")
-            out.print(by_part)
-        memory = _memory(here)
-        if memory.row_count:
-            out.print("")
-            out.print(memory)
+        for table in (_first_loads(here), _changes(here), _memory(here)):
+            if table.row_count:
+                out.print("")
+                out.print(table)
         if signs := _signs(here):
             out.print(f"\n[dim]throttling: {signs}[/]", highlight=False)
         courses = _courses(here)
@@ -159,6 +156,26 @@ def _first_loads(results: Sequence[CaseResult]) -> Table:
             ranges = (parts.get(part) for part in _PARTS)
             medians = (milliseconds(found.median if found else None) for found in ranges)
             table.add_row(result.record.case.model, result.record.case.setting, *medians, state)
+    return table
+
+
+def _changes(results: Sequence[CaseResult]) -> Table:
+    """Return what changes of shape cost, beside the latency of the same shapes."""
+    table = Table("After a change to", Column("", overflow="fold"), "", box=None)
+    for name in ("setting", "first", "together", "the next", "times latency"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for found in after_changes(results):
+        latency = found.result.latency_ms
+        table.add_row(
+            found.result.record.case.model,
+            found.result.record.case.setting,
+            "again" if found.again else "new",
+            *(
+                milliseconds(each.median)
+                for each in (found.set_ms, found.first_ms, found.change_ms, found.next_ms)
+            ),
+            f"{found.change_ms.median / latency.center:.2g}" if latency else "",
+        )
     return table
 
 

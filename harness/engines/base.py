@@ -43,6 +43,11 @@ class Engine:
         del backend
         return False
 
+    def changes_shapes(self, backend: str) -> bool:
+        """Return whether one artifact of a model with dynamic axes runs at all its shapes."""
+        del backend
+        return True
+
     def target(self, device: DeviceSpec, backend: str = "cpu") -> str:
         """Return what an artifact must be built for to run there; ``any`` for most."""
         del device, backend

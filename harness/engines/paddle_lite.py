@@ -40,6 +40,9 @@ class _PaddleLite(Engine):
     def keeps_models(self, backend: str) -> bool:
         return backend.startswith("npu:")
 
+    def changes_shapes(self, backend: str) -> bool:
+        return backend == "cpu"  # what an NPU is given is compiled for one shape
+
     def target(self, device: DeviceSpec, backend: str = "cpu") -> str:
         npu = backend.partition(":")[2]
         return f"{npu},{_processor(device)}" if npu else _processor(device)

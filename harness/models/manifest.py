@@ -190,6 +190,41 @@ class Manifest(Spec):
             )
         return [spec.at(wanted[spec.name]) for spec in self.inputs]
 
+    def batched(self, batch: int, shapes: Shapes | None = None) -> Shapes | None:
+        """Return the inputs' shapes with a batch of a size; none where all are the manifest's.
+
+        Parameters
+        ----------
+        batch
+            The first axis of every input; with 1 it is what it is.
+        shapes
+            Input to its shape; those that are not named have the manifest's.
+
+        Raises
+        ------
+        SpecificationError
+            As for :meth:`fed`; or the model's first axis is no batch, or already set by ``shapes``.
+        """
+        self.fed(shapes)
+        if batch == 1:
+            return shapes
+        found = {}
+        for spec in self.inputs:
+            shape = tuple((shapes or {}).get(spec.name, spec.shape))
+            if not shape or 0 not in spec.dynamic:
+                raise SpecificationError(
+                    f"input '{spec.name}' is {list(spec.shape)} with a first axis that is fixed: "
+                    f"there is no batch of {batch}"
+                )
+            if shape[0] != spec.shape[0]:
+                raise SpecificationError(
+                    f"the shape {list(shape)} of input '{spec.name}' and a batch of {batch} both "
+                    "say what the first axis is"
+                )
+            found[spec.name] = (batch, *shape[1:])
+        self.fed(found)
+        return found
+
 
 class Model(Spec):
     """A model of the workspace: its name, which is its file's, and the file's content."""

@@ -280,7 +280,7 @@ class ShapeChanged(Message):
     shapes: Annotated[dict[ShortText, InputShape], Field(max_length=64)]
     set_ms: Milliseconds
     first_ms: Milliseconds
-    ns: Annotated[list[Nanoseconds], Field(max_length=1000)]
+    ns: Annotated[list[Nanoseconds], Field(min_length=1, max_length=1000)]
 
 
 class Outputs(Message):

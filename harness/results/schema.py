@@ -52,6 +52,7 @@ __all__ = [
     "ShapeChange",
     "Status",
     "Throttling",
+    "shape_text",
 ]
 
 SCHEMA_VERSION: Final = 3
@@ -123,6 +124,9 @@ class Protocol(Record):
     sustained_s
         Every launch that measures samples for so many seconds, whatever ``sampling`` says of
         times and maxima, to show what becomes of latency and temperature.
+    shape_changes
+        Every launch that measures switches, once it has its samples, to the other shapes and
+        batches that the campaign has of its case, and back.
     """
 
     warmup: WarmupPolicy = WarmupPolicy()
@@ -134,6 +138,7 @@ class Protocol(Record):
     time_limit: float = 120.0
     redo_budget: int = 1
     sustained_s: Annotated[float, Field(ge=1, le=3600)] | None = None
+    shape_changes: bool = False
 
     def page_cache_of(self, slot: int) -> Literal["evict", "warm"]:
         """Return how the artifact is to be read in a launch."""
@@ -242,6 +247,11 @@ class Case(Record):
         extra += [f"{name} {shape_text(shape)}" for name, shape in self.shapes or ()]
         extra += ["baseline"] if self.side == "baseline" else []
         return " · ".join([name, *extra])
+
+    @property
+    def at_any_shape(self) -> Case:
+        """The cell without its batch and shapes: what cases that differ in those only share."""
+        return self.model_copy(update={"batch": 1, "shapes": None})
 
     @property
     def label(self) -> str:

@@ -7,7 +7,7 @@ import pytest
 from harness.campaign.session import select
 from harness.campaign.spec import load_campaign
 from harness.errors import SpecificationError
-from harness.results.schema import Repeats
+from harness.results.schema import Case, Repeats
 
 CAMPAIGN = """\
 matrix:
@@ -133,3 +133,71 @@ def test_a_campaign_that_does_not_exist(workspace, write, cli):
     assert said.code == 2
     assert "no campaign file" in said.err
     assert "c.yaml" in said.err
+
+
+DYNAMIC = """\
+title: t
+licence: l
+source: {kind: paddle.vision, function: f}
+inputs:
+  - {name: x, shape: [1, 3, 48, 320], dynamic: {0: [1, 8], 3: [32, 640]}}
+"""
+FIXED = DYNAMIC.replace(", dynamic: {0: [1, 8], 3: [32, 640]}", "")
+
+
+@pytest.fixture
+def write_shapes(write, workspace):
+    def _write(line, manifest=DYNAMIC):
+        (workspace.models / "small.yaml").write_text(manifest)
+        (workspace.models / "large.yaml").write_text(manifest)
+        return write(CAMPAIGN.replace("threads: [1, 2]", line, 1))
+
+    return _write
+
+
+def test_shapes_and_batches_are_axes_that_change_no_id_of_what_was_there_before(
+    write, write_shapes
+):
+    plain = {case.id for case, _ in write().cases() if case.threads == 1}
+    campaign = write_shapes("batches: [1, 4]\n    shapes: [null, {x: [1, 3, 48, 160]}]")
+    cases = [case for case, _ in campaign.cases()]
+    assert {case.id for case in cases if (case.batch, case.shapes) == (1, None)} == plain
+    assert len({case.id for case in cases}) == 8
+    (wide,) = [case for case in cases if case.model == "small" and case.batch == 4 and case.shapes]
+    assert wide.setting == "onnxruntime · batch 4 · x 1×3×48×160"
+    stored = wide.model_dump_json()
+    assert '"shapes":{"x":[1,3,48,160]}' in stored
+    assert Case.model_validate_json(stored) == wide
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("shapes: [{x: [1, 3, 48]}]", "shapes.0: small: input 'x' has 4 axes: [1, 3, 48] is no"),
+        ("shapes: [{x: [1, 3, 48, 0]}]", "shapes.0.x.3: input should be greater than or equal to"),
+        ("shapes: [{x: [1, 3, 48, -1]}]", "shapes.0.x.3: input should be greater than or equal to"),
+        ("shapes: [{x: [1, 3, 48, 31]}]", "input 'x' takes from 32 to 640 in axis 3"),
+        ("shapes: [null, {x: [1, 3, 48, 641]}]", "shapes.1: small: input 'x' takes from 32 to 640"),
+        ("shapes: [{x: [1, 3, 64, 320]}]", "input 'x' takes only 48 in axis 2"),
+        ("shapes: [{y: [1, 3, 48, 320]}]", "the model has no input 'y'; valid: x"),
+        ("shapes: [{}]", "shapes.0: dictionary should have at least 1 item"),
+        ("shapes: []", "at least 1 item"),
+        ("batches: [9]", "batches.0: small: input 'x' takes from 1 to 8 in axis 0"),
+        ("batches: [0]", "batches.0: input should be greater than or equal to 1"),
+        (
+            "batches: [2]\n    shapes: [{x: [4, 3, 48, 320]}]",
+            "c.yaml:6: matrix.0.shapes.0: small: the shape [4, 3, 48, 320] of input 'x' and",
+        ),
+    ],
+)
+def test_shapes_that_the_model_does_not_take(write_shapes, line, said):
+    with pytest.raises(SpecificationError) as caught:
+        write_shapes(line)
+    assert "c.yaml:" in caught.value.message
+    assert said in caught.value.message
+
+
+@pytest.mark.parametrize("line", ["batches: [4]", "shapes: [{x: [1, 3, 48, 160]}]"])
+def test_shapes_of_a_model_whose_shapes_are_fixed(write_shapes, line):
+    with pytest.raises(SpecificationError, match=r"c\.yaml:5: matrix\.0\.\w+\.0: small: input 'x'"):
+        write_shapes(line, FIXED)
