@@ -283,7 +283,9 @@ class Execution:
                 self._observer.ended(host, launch)
                 attempts.append(launch)
             lost = launch.category is Category.CONNECTION
-            if stopped or not lost:
+            # One that had ended, but whose outputs were not checked any more, is collected later.
+            unread = stopped and launch.exit is not None and launch.exit.reason != "stopped"
+            if not unread and (stopped or not lost):
                 with suppress(TransportError):
                     device.launcher.forget([name])
             if stopped:

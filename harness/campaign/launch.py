@@ -41,6 +41,8 @@ SLACK_S: Final = 30.0  # beyond that: starting, sending and the link
 RECONNECT_S: Final = 60.0
 HANGING_S: Final = 30.0  # after its time limit: the supervisor takes 10 s to give up
 
+_ATTEMPTS = 3  # at an answer that makes sense
+
 _BUSY = 75
 _SIGNAL_BASE = 128
 _KILLED = 137
@@ -56,6 +58,10 @@ _ABSENT = b"edge-supervisor 1 absent "
 _HEADER = re.compile(
     rb"edge-supervisor 1 (absent|waiting|running|ended|orphaned|lost) ([01])((?: \d{1,15}){4})\n"
 )
+
+
+class _MalformedError(TransferError):
+    """The supervisor's answer makes no sense; the launch is on its device all the same."""
 
 
 class DeviceBusyError(TransportError):
@@ -154,7 +160,7 @@ class _Stream:
     def take(self, content: bytes, sizes: Sequence[int]) -> None:
         events, log_first, log, record = sizes
         if len(content) != events + log + record:
-            raise TransferError(
+            raise _MalformedError(
                 f"the supervisor's answer has {len(content)} bytes, "
                 f"and says that it has {events + log + record}"
             )
@@ -288,8 +294,7 @@ class Launcher:
             return self._call("run", beginning, stdin=content, wait=wait)
 
         while True:
-            answer = self.patience(begin if collected is None else read)
-            state, begun = self._take(answer, stream)
+            state, begun = self._ask(begin if collected is None else read, stream)
             if collected is None:
                 collected = not begun
             if state == "ended":
@@ -305,6 +310,13 @@ class Launcher:
                     "its supervisor hangs",
                     hint="restart the device: its disk may be failing",
                 )
+
+    def _ask(self, step: Callable[[], Completed], stream: _Stream) -> tuple[str, bool]:
+        """Take in what the supervisor answers; what makes no sense is asked for again."""
+        for _ in range(_ATTEMPTS - 1):
+            with suppress(_MalformedError):
+                return self._take(self.patience(step), stream)
+        return self._take(self.patience(step), stream)
 
     def folder(self, launch: str) -> str:
         """Return the path of a launch's folder on the device."""
@@ -359,6 +371,9 @@ class Launcher:
             state, begun, sizes = header.groups()
             stream.take(answer.stdout[header.end() :], [int(size) for size in sizes.split()])
             return state.decode(), begun == b"1"
+        if answer.returncode == 0 and not header:
+            strange = self.supervisor.not_run(answer)
+            raise _MalformedError(strange.message, hint=strange.hint)
         raise self._refused(answer)
 
     def _refused(self, answer: Completed) -> TransportError:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["OnDevice"]
 
+_ATTEMPTS = 2
+
 
 class OnDevice:
     """The launches of one run on one device.
@@ -145,15 +147,7 @@ class OnDevice:
         found: dict[int | None, dict[int, list[NDArray[Any]]]] = {}
         with tempfile.TemporaryDirectory(prefix="edge-harness-") as scratch:
             for output in sorted(claimed, key=lambda output: output.index):
-                pulled = Path(scratch) / "output"
-                source = f"{self.launcher.folder(job.launch)}/{output.file}"
-                limit = max(prepared.runner.size_limit(output), 1)
-                self._transport.pull(source, pulled, limit=limit)
-                values = prepared.runner.read_output(output, pulled.read_bytes())
-                if values is None or sha256_of(pulled) != output.sha256:
-                    raise TransferError(
-                        f"{output.file}: what was pulled is not what the runner announced"
-                    )
+                values = self._pull(job, prepared, output, Path(scratch) / "output")
                 found.setdefault(output.change, {}).setdefault(output.seed, []).append(values)
         check = _together(
             {
@@ -164,6 +158,17 @@ class OnDevice:
         )
         self._checked[digests] = check
         return check
+
+    def _pull(self, job: Job, prepared: Prepared, output: Outputs, target: Path) -> NDArray[Any]:
+        """Return an output's values; what arrives changed is pulled once more."""
+        source = f"{self.launcher.folder(job.launch)}/{output.file}"
+        limit = max(prepared.runner.size_limit(output), 1)
+        for _ in range(_ATTEMPTS):
+            self._transport.pull(source, target, limit=limit)
+            values = prepared.runner.read_output(output, target.read_bytes())
+            if values is not None and sha256_of(target) == output.sha256:
+                return values
+        raise TransferError(f"{output.file}: what was pulled is not what the runner announced")
 
 
 def _together(checks: Mapping[int | None, OutputCheck], changes: Sequence[Change]) -> OutputCheck:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
@@ -25,10 +26,10 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from harness.errors import ResultsError, SpecificationError
+from harness.errors import LabError, ResultsError, SpecificationError
 from harness.results.imported import ImportedTable
 from harness.results.schema import (
     SCHEMA_VERSION,
@@ -186,7 +187,7 @@ class Store:
         wanted = run.id
         for number in count(2):
             try:
-                with self._session() as session, session.begin():
+                with self._writing() as session:
                     session.add(_RunRow(**_run_columns(run)))
                 break
             except IntegrityError:
@@ -196,12 +197,18 @@ class Store:
 
     def update(self, run: Run) -> None:
         """Store what changed of a run: its end, or its devices' facts. Launches stay."""
-        with self._session() as session, session.begin():
+        with self._writing() as session:
             session.merge(_RunRow(**_run_columns(run)))
 
     def add(self, run_id: str, launch: Launch) -> None:
-        """Store a launch; when this returns, it is on disk."""
-        with self._session() as session, session.begin():
+        """Store a launch; when this returns, it is on disk.
+
+        Raises
+        ------
+        LabError
+            It cannot be written: its disk is full, for example.
+        """
+        with self._writing() as session:
             if run_id not in self._device_of:
                 row = session.get_one(_RunRow, run_id)
                 self._device_of[run_id] = _devices(row.record)
@@ -322,7 +329,7 @@ class Store:
             "record": table.model_dump_json(),
         }
         try:
-            with self._session() as session, session.begin():
+            with self._writing() as session:
                 if replace:
                     session.merge(_ImportedRow(**row))
                 else:
@@ -359,7 +366,7 @@ class Store:
         SpecificationError
             There is none of that name.
         """
-        with self._session() as session, session.begin():
+        with self._writing() as session:
             session.delete(self._imported_row(session, name))
 
     def _imported_row(self, session: Session, name: str) -> _ImportedRow:
@@ -375,7 +382,7 @@ class Store:
     def note(self, happened: DeviceEvent) -> None:
         """Store what happened to a device."""
         row = happened.model_dump(mode="json", exclude={"run"}) | {"run_id": happened.run}
-        with self._session() as session, session.begin():
+        with self._writing() as session:
             session.add(_EventRow(**row | {"detail": happened.detail[:DETAIL_LIMIT]}))
 
     def device_events(self, device: str) -> list[DeviceEvent]:
@@ -417,6 +424,19 @@ class Store:
 
     def _session(self) -> AbstractContextManager[Session]:
         return Session(self._engine)
+
+    @contextmanager
+    def _writing(self) -> Iterator[Session]:
+        """Write all that is added, or none of it."""
+        try:
+            with self._session() as session, session.begin():
+                yield session
+        except OperationalError as error:
+            raise LabError(
+                f"{self._path}: {error.orig}",
+                hint="make room on its disk, or wait for whoever writes to it; "
+                "then go on: harness run --resume",
+            ) from error
 
 
 def _run_columns(run: Run) -> dict[str, Any]:

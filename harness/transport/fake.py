@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -26,12 +26,20 @@ if TYPE_CHECKING:
 
     from harness.transport.base import ByteSource
 
-__all__ = ["CORRUPT", "AnswerLost", "Delay", "FakeTransport", "Fault", "FaultyTransport"]
+__all__ = [
+    "CORRUPT",
+    "AnswerCut",
+    "AnswerLost",
+    "Delay",
+    "FakeTransport",
+    "Fault",
+    "FaultyTransport",
+]
 
 CORRUPT: Final = "corrupt"
 """The fault of a push, a pull or a command's input, whose last byte arrives changed."""
 
-Fault: TypeAlias = "TransportError | AnswerLost | Delay | str"
+Fault: TypeAlias = "TransportError | AnswerCut | AnswerLost | Delay | str"
 
 
 class FakeTransport(Transport):
@@ -108,6 +116,19 @@ class AnswerLost:
 
 
 @dataclass(frozen=True)
+class AnswerCut:
+    """The fault of a command of whose output only a part arrives.
+
+    Attributes
+    ----------
+    share
+        How much of it, from 0 to 1.
+    """
+
+    share: float
+
+
+@dataclass(frozen=True)
 class Delay:
     """The fault of a call whose answer takes so long; one longer than its time limit times out.
 
@@ -128,10 +149,13 @@ class FaultyTransport(Transport):
     inner
         Does the work.
     faults
-        Number of the call (from 1, of whatever kind) to what happens there:
+        Number of the call (from 1, of whatever kind) to what happens there, or a function that
+        tells it by the call's method and first argument:
 
         - an error: it is raised instead, and nothing is done;
         - :class:`AnswerLost`: it is done, and then the error is raised;
+        - :class:`AnswerCut`: it is done, and the end of its output is missing, which no real
+          transport lets pass for the whole;
         - :class:`Delay`: it is done, late; where it is too late, a time-out is raised;
         - :data:`CORRUPT`: the last byte of a pushed or pulled file, or of a command's input,
           arrives changed. A command's output does not: every real transport protects it itself.
@@ -147,12 +171,12 @@ class FaultyTransport(Transport):
     def __init__(
         self,
         inner: Transport,
-        faults: Mapping[int, Fault],
+        faults: Mapping[int, Fault] | Callable[[str, object], Fault | None],
         *,
         wait: Callable[[float], object] = time.sleep,
     ) -> None:
         self._inner = inner
-        self._faults = faults
+        self._due = faults if callable(faults) else lambda *_: faults.get(len(self.calls))
         self._wait = wait
         self.calls: list[tuple[str, object]] = []
 
@@ -168,7 +192,11 @@ class FaultyTransport(Transport):
         with self._fault("run", tuple(argv), timeout) as fault:
             if fault == CORRUPT:
                 stdin = _changed(_whole(stdin))
-            return self._inner.run(argv, stdin=stdin, timeout=timeout, output_limit=output_limit)
+            answer = self._inner.run(argv, stdin=stdin, timeout=timeout, output_limit=output_limit)
+            if isinstance(fault, AnswerCut):
+                kept = int(len(answer.stdout) * fault.share)
+                return replace(answer, stdout=answer.stdout[:kept])
+            return answer
 
     def push(self, source: Path, target: str, *, timeout: float = DEFAULT_TIMEOUT) -> None:
         """Push a file, with the fault that is due."""
@@ -204,7 +232,7 @@ class FaultyTransport(Transport):
     def _fault(self, method: str, argument: object, timeout: float) -> Iterator[Fault | None]:
         """Let a call be made in between; some faults come before it, and some after."""
         self.calls.append((method, argument))
-        fault = self._faults.get(len(self.calls))
+        fault = self._due(method, argument)
         if isinstance(fault, TransportError):
             raise fault
         yield fault

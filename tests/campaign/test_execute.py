@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import psutil
@@ -15,7 +16,7 @@ from harness.campaign.launch import Launcher
 from harness.devices.leases import Lease, break_lease
 from harness.results.schema import Category, Status
 from harness.transport.base import ConnectionLostError
-from harness.transport.fake import FaultyTransport
+from harness.transport.fake import CORRUPT, AnswerCut, FaultyTransport
 from harness.transport.local import LocalTransport
 
 
@@ -286,6 +287,63 @@ def test_an_interruption_ends_the_runner_and_stores_nothing_of_it(bench):
     assert _ended(bench.folder / "work" / "hung")
     assert bench.store.load(run.id).launches == []
     assert list((bench.folder / "work" / "launches").iterdir()) == []
+
+
+class Interrupted(LocalTransport):
+    """The user's Ctrl-C comes with the first launch's answer, before its outputs are pulled."""
+
+    def __init__(self):
+        self.stopped = threading.Event()
+
+    def run(self, argv, **more):
+        answer = super().run(argv, **more)
+        if argv[1] == "stop":
+            self.stopped.set()
+        elif argv[1] == "run" and not self.stopped.is_set():
+            os.kill(os.getpid(), signal.SIGINT)
+            self.stopped.wait(20)
+        return answer
+
+
+def test_a_launch_that_had_ended_when_the_user_interrupted_is_collected(bench):
+    bench.double("open('../../journal', 'a').write(job['launch'] + '\\n')\nall_of_it()")
+    run = bench.run(launches=2)
+    bench.transport = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        bench.measure(run)
+    assert bench.store.load(run.id).launches == []
+    _, launches = bench.measure(bench.store.load(run.id))
+    assert [launch.status for launch in launches] == [Status.OK] * 2
+    begun = (bench.folder / "work" / "journal").read_text().split()
+    assert begun == [launch.id for launch in launches]
+    assert list((bench.folder / "work" / "launches").iterdir()) == []
+
+
+def test_an_answer_that_is_cut_short_is_read_again(bench):
+    bench.double("open('../../journal', 'a').write('x')\nall_of_it()")
+
+    def due(method, argument):
+        begins = method == "run" and argument[0][0] == "/" and argument[1] == "run"
+        return AnswerCut(next(shares)) if begins else None
+
+    shares = iter([0.0, 0.02, 0.9])
+    bench.transport = FaultyTransport(LocalTransport(), due)
+    _, launches = bench.measure(bench.run(launches=3))
+    assert [launch.status for launch in launches] == [Status.OK] * 3
+    assert (bench.folder / "work" / "journal").read_text() == "xxx"
+
+
+def test_outputs_that_arrive_changed_are_pulled_again(bench):
+    bench.double("all_of_it()")
+    changed = {"open": True}
+
+    def due(method, argument):
+        return CORRUPT if method == "pull" and changed.pop("open", None) else None
+
+    bench.transport = link = FaultyTransport(LocalTransport(), due)
+    _, (launch,) = bench.measure(bench.run())
+    assert (launch.status, launch.outputs.full) == (Status.OK, True)
+    assert _calls(link).count("pull") == len(bench.reference) + 1
 
 
 # "at": what of the store kills it instead of doing its work.

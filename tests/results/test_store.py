@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from harness.errors import ResultsError, SpecificationError
+from harness.errors import LabError, ResultsError, SpecificationError
 from harness.results.imported import Cell, ImportedFigure, ImportedTable
 from harness.results.schema import (
     Case,
@@ -137,6 +137,24 @@ def test_a_launch_is_stored_once(store):
     with pytest.raises(IntegrityError):
         store.add("r1", _launch())
     assert len(store.load("r1").launches) == 1
+
+
+def test_a_disk_without_room_is_told_and_loses_nothing(store):
+    def room(pages):
+        """For so many more pages; the pool gives this connection out again."""
+        with store._engine.connect() as connection:
+            used = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+            connection.exec_driver_sql(f"PRAGMA max_page_count = {used + pages}")
+
+    store.create(_run())
+    store.add("r1", _launch(0))
+    room(0)
+    with pytest.raises(LabError, match="disk is full") as caught:
+        store.add("r1", _launch(1, log="x" * 100_000))
+    assert "harness run --resume" in caught.value.hint
+    room(1000)
+    store.add("r1", _launch(1))
+    assert [launch.slot for launch in store.load("r1").launches] == [0, 1]
 
 
 def test_updating_a_run_keeps_its_launches(store):
