@@ -15,13 +15,24 @@ from harness.analysis.summary import FEWEST, launches_needed
 from harness.campaign.judge import judge
 from harness.campaign.launch import DeviceBusyError, LaunchLostError
 from harness.campaign.plan import order
+from harness.campaign.recovery import DeviceObserver, Recovery
+from harness.campaign.retry import (
+    Again,
+    Aside,
+    Cause,
+    GiveUp,
+    PowerCycle,
+    cause_of,
+    next_step,
+)
 from harness.devices.leases import LeasedError
 from harness.results.schema import Category, Launch, OutputCheck, Role, Status
 from harness.transport.base import TransferError, TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Future
+    from pathlib import Path
 
     from harness.campaign.launch import Ended, Launcher
     from harness.campaign.on_device import OnDevice
@@ -32,12 +43,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Execution", "Observer"]
 
-# A case whose first launches fail in a row is given up: the next one would fail likewise.
-FAILURES_IN_A_ROW = 2
 GRACE_S = 5.0  # from a launch's end to its thread's, when a run is interrupted
 
 
-class Observer(Protocol):
+class Observer(DeviceObserver, Protocol):
     """What is told of an execution's progress, from the hosts' threads."""
 
     def begins(self, host: str, case: str, launches_left: int) -> None:
@@ -49,14 +58,14 @@ class Observer(Protocol):
     def ended(self, host: str, launch: Launch) -> None:
         """Tell that a launch has ended and is stored."""
 
-    def gave_up(self, host: str, case: str) -> None:
+    def again(self, host: str, case: str, after_s: float) -> None:
+        """Tell that a failed launch is made again, after so many seconds."""
+
+    def gave_up(self, host: str, case: str, why: str) -> None:
         """Tell that the rest of a case's launches is left out."""
 
     def asks_for_more(self, host: str, launches: int) -> None:
         """Tell that the first stage asked for so many launches in a second one."""
-
-    def put_aside(self, host: str, device: str) -> None:
-        """Tell that the rest of a device's launches is left out: it is somebody else's now."""
 
 
 class Execution:
@@ -70,6 +79,10 @@ class Execution:
         Case id to what its launches need.
     devices
         Device name to the device, where it was reached.
+    folder
+        Of the workspace, in which power-cycle commands run.
+    pause, clock
+        Let time pass and tell it, in seconds, between launches; by default this machine's.
 
     Attributes
     ----------
@@ -77,13 +90,17 @@ class Execution:
         With what a second stage asked for, once that is known.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that a run is made of
         self,
         run: Run,
         prepared: Mapping[str, Prepared],
         devices: Mapping[str, OnDevice],
         store: Store,
         observer: Observer,
+        *,
+        folder: Path,
+        pause: Callable[[float], object] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.run = run
         self._prepared = prepared
@@ -104,8 +121,14 @@ class Execution:
             for launch in run.launches
             if launch.status is Status.INVALID
         )
-        self._failing: Counter[str] = Counter()
-        self._taken: set[str] = set()  # devices that are somebody else's by now
+        self._tries: Counter[str] = Counter()  # case id to its failures in a row
+        self._not_before: dict[str, float] = {}  # case id to when its next launch may begin
+        self._left_out: dict[str, str] = {}
+        self._waiting: set[str] = set()  # hosts with nothing but devices that were put aside
+        self._pause = pause or self._stop.wait
+        self._recovery = Recovery(
+            run.id, folder, store, observer, is_over=self._stop.is_set, clock=clock
+        )
 
     def pending(self) -> dict[str, list[Slot]]:
         """Return each host's launches that are still to be made."""
@@ -137,9 +160,22 @@ class Execution:
                 self._end_active(workers)
             for worker in workers:
                 worker.result()
-        for device in self._devices.values():
-            with suppress(TransportError):
-                device.forget_model_caches()
+        for name, device in self._devices.items():
+            if not self._recovery.of(name).aside:
+                with suppress(TransportError):
+                    device.forget_model_caches()
+
+    def outcome(self) -> Run:
+        """Return the run with what became of its cases, without its launches."""
+        return self.run.model_copy(
+            update={
+                "launches": [],
+                "cases": [
+                    record.model_copy(update={"left_out": self._left_out.get(record.case.id, "")})
+                    for record in self.run.cases
+                ],
+            }
+        )
 
     def _join_first(self, pending: Mapping[str, list[Slot]]) -> None:
         """Put what an earlier controller left running first: all else would find a busy device."""
@@ -200,24 +236,87 @@ class Execution:
     def _host(self, host: str, slots: list[Slot]) -> None:
         left = list(slots)
         while not self._stop.is_set() and (left or (left := self._second_stage(host))):
-            slot = left[0]
-            case = self._prepared[slot.case_id].case
-            self._keep_leases(host)
-            lost = False
-            if self._failing[slot.case_id] < FAILURES_IN_A_ROW:
+            self._look_after(host, left)
+            slot = self._next(left)
+            if slot is not None:
+                self._keep_leases(host)
+                case = self._prepared[slot.case_id].case
                 self._observer.begins(host, case.label, len(left))
-                lost = self._fill(host, slot)
-                if self._failing[slot.case_id] == FAILURES_IN_A_ROW:
-                    self._observer.gave_up(host, case.label)
-            if case.device in self._taken:
-                left = [each for each in left[1:] if self._device_of(each) != case.device]
-                self._observer.put_aside(host, case.device)
-            elif lost:
-                # The host's other devices need not wait for this one. When it is back, it goes on
-                # with this launch, which may still hold it.
-                left.sort(key=lambda each: self._device_of(each) == case.device)
-            else:
-                del left[0]
+                self._make(host, slot, left)
+                continue
+            if all(self._recovery.of(self._device_of(each)).aside for each in left):
+                self._waiting.add(host)
+            self._pause(self._nothing_due_s(left))
+            self._waiting.discard(host)
+        self._waiting.add(host)
+
+    def _next(self, left: Sequence[Slot]) -> Slot | None:
+        """Return the first launch that may begin now."""
+        now = self._recovery.clock()
+        unfilled: set[str] = set()
+        for slot in left:
+            away = self._recovery.of(self._device_of(slot)).aside
+            due = not away and self._not_before.get(slot.case_id, 0.0) <= now
+            if due and slot.case_id not in unfilled:
+                return slot
+            if slot.role is Role.FILL:
+                unfilled.add(slot.case_id)
+        return None
+
+    def _nothing_due_s(self, left: Sequence[Slot]) -> float:
+        """Return how long a host has nothing to do, as far as is known."""
+        now = self._recovery.clock()
+        later = [
+            self._not_before.get(slot.case_id, 0.0) - now
+            for slot in left
+            if not self._recovery.of(self._device_of(slot)).aside
+        ]
+        pause_s = self._recovery.pause_s({self._device_of(slot) for slot in left})
+        return max(0.01, min([pause_s, *(each for each in later if each > 0)]))
+
+    def _look_after(self, host: str, left: list[Slot]) -> None:
+        """Look after the host's devices that were put aside, and drop those that stay away."""
+        for name in sorted({self._device_of(slot) for slot in left}):
+            device = self._devices[name]
+            if self._recovery.is_due(name):
+                try:
+                    device.answers()
+                except TransportError as error:
+                    self._recovery.still_away(name, error.message)
+                else:
+                    self._returns(device, left)
+            others_work = len(self._waiting - {host}) < len(self._plan) - 1 or any(
+                not self._recovery.of(self._device_of(slot)).aside for slot in left
+            )
+            if self._recovery.is_lost(name, others_work=others_work):
+                why = f"device put aside because {self._recovery.of(name).aside}"
+                self._leave_out(left, why, device=name)
+
+    def _returns(self, device: OnDevice, left: list[Slot]) -> None:
+        self._recovery.back(device.device)
+        self._refill(device, left)
+
+    def _refill(self, device: OnDevice, left: list[Slot]) -> None:
+        """Fill model caches again that a restarted device may have had in memory."""
+        with suppress(TransportError):
+            if not device.has_restarted():
+                return
+            wanted = {slot.case_id for slot in left}
+            fills = [
+                slot
+                for slot in self._plan[device.device.host]
+                if slot.role is Role.FILL and slot.case_id in wanted and slot not in left
+            ]
+            left[:0] = [each for each in fills if self._device_of(each) == device.device.name]
+
+    def _leave_out(
+        self, left: list[Slot], why: str, *, case: str | None = None, device: str | None = None
+    ) -> None:
+        """Make no more launches of a case, or of a device."""
+        for slot in list(left):
+            if slot.case_id == case or self._device_of(slot) == device:
+                self._left_out.setdefault(slot.case_id, why)
+                left.remove(slot)
 
     def _second_stage(self, host: str) -> list[Slot]:
         """Plan and record what the first stage of a host's cases asks for; at most once."""
@@ -229,7 +328,8 @@ class Execution:
             self._store.update(self.run)
             before = len(self._plan[host])
             self._plan[host] = order(records, self._hosts, self.run.seed)[host]
-            more = self._plan[host][before:]
+            planned = self._plan[host][before:]
+            more = [slot for slot in planned if slot.case_id not in self._left_out]
         if more:
             self._observer.asks_for_more(host, len(more))
         return more
@@ -253,57 +353,97 @@ class Execution:
 
     def _keep_leases(self, host: str) -> None:
         """Renew what would run out while the host's other devices are measured."""
-        for each in self._devices.values():
-            if each.device.host == host and each.launcher.lease:
+        for name, each in self._devices.items():
+            away = self._recovery.of(name).aside
+            if each.device.host == host and each.launcher.lease and not away:
                 with suppress(TransportError):  # the next launch there tells what is wrong
                     each.launcher.lease.keep()
 
     def _device_of(self, slot: Slot) -> str:
         return self._prepared[slot.case_id].case.device
 
-    def _fill(self, host: str, slot: Slot) -> bool:
-        """Make a slot's launch, and make it again while it is invalid and the budget lasts.
-
-        Return whether the link to its device was lost, so that it may be under way there.
-        """
+    def _make(self, host: str, slot: Slot, left: list[Slot]) -> None:
+        """Make a launch, and decide by its end what becomes of it and of others."""
+        device = self._devices[self._device_of(slot)]
+        name = self._name(slot)
         attempts = self._history[slot.case_id, slot.slot]
-        while not self._stop.is_set():
-            prepared = self._prepared[slot.case_id]
-            device = self._devices[prepared.case.device]
-            name = self._name(slot)
-            self._active[host] = (device.launcher, name)
-            try:
-                launch = self._launch(name, slot, len(attempts))
-            finally:
-                del self._active[host]
-            # What we ended is neither a result nor a failure; what was done in time is a result.
-            stopped = self._stop.is_set() and launch.status is not Status.OK
-            if not stopped:
-                self._store.add(self.run.id, launch)
-                self._observer.ended(host, launch)
-                attempts.append(launch)
-            lost = launch.category is Category.CONNECTION
-            # One that had ended, but whose outputs were not checked any more, is collected later.
-            unread = stopped and launch.exit is not None and launch.exit.reason != "stopped"
-            if not unread and (stopped or not lost):
-                with suppress(TransportError):
-                    device.launcher.forget([name])
-            if stopped:
-                break
-            if launch.status is Status.FAILED:
-                self._failing[slot.case_id] += 1
-            else:
-                self._failing[slot.case_id] = 0
-            if launch.status is Status.INVALID:
-                self._invalid[slot.case_id, slot.role] += 1
-                if self._may_redo(slot):
-                    continue
-            if slot.role is Role.FILL and launch.status is not Status.OK and not lost:
-                self._failing[slot.case_id] = FAILURES_IN_A_ROW  # the others would find no cache
-            return lost
-        return False
+        self._active[host] = (device.launcher, name)
+        try:
+            launch, cause = self._launch(name, slot, len(attempts))
+        finally:
+            del self._active[host]
+        # What we ended is neither a result nor a failure; what was done in time is a result.
+        stopped = self._stop.is_set() and launch.status is not Status.OK
+        if not stopped:
+            self._store.add(self.run.id, launch)
+            self._observer.ended(host, launch)
+            attempts.append(launch)
+        # One that had ended, but whose outputs were not checked any more, is collected later.
+        unread = stopped and launch.exit is not None and launch.exit.reason != "stopped"
+        if not unread and (stopped or launch.category is not Category.CONNECTION):
+            with suppress(TransportError):
+                device.launcher.forget([name])
+        if stopped:
+            return
+        if cause is not None:
+            self._failed(slot, launch, cause, left)
+            return
+        self._tries.pop(slot.case_id, None)
+        self._recovery.went_well(device.device.name)
+        if launch.status is Status.INVALID:
+            self._invalid[slot.case_id, slot.role] += 1
+            if self._may_redo(slot):
+                return
+            if slot.role is Role.FILL:
+                self._give_up(slot, launch.reason, left)
+        if slot in left:
+            left.remove(slot)
 
-    def _launch(self, name: str, slot: Slot, attempt: int) -> Launch:
+    def _failed(self, slot: Slot, launch: Launch, cause: Cause, left: list[Slot]) -> None:
+        on = self._devices[self._device_of(slot)]
+        device = on.device
+        self._tries[slot.case_id] += 1
+        step = next_step(
+            cause,
+            self._tries[slot.case_id],
+            self._recovery.failed(device.name, slot.case_id, cause),
+            went_well=self._went_well(slot.case_id),
+            cycles_left=self._recovery.cycles_left(device),
+        )
+        match step:
+            case Again(after_s):
+                self._not_before[slot.case_id] = self._recovery.clock() + after_s
+                label = self._prepared[slot.case_id].case.label
+                self._observer.again(device.host, label, after_s)
+                if cause is Cause.LOST:
+                    self._refill(on, left)
+            case GiveUp():
+                self._give_up(slot, launch.reason, left)
+            case PowerCycle():
+                failed = self._recovery.power_cycle(device, on.answers)
+                if failed is None:
+                    self._tries.pop(slot.case_id)
+                    self._refill(on, left)
+                elif not self._stop.is_set():
+                    self._recovery.put_aside(device, f"{launch.reason}; {failed}")
+            case Aside(may_return):
+                self._recovery.put_aside(device, launch.reason, may_return=may_return)
+
+    def _give_up(self, slot: Slot, why: str, left: list[Slot]) -> None:
+        case = self._prepared[slot.case_id].case
+        self._leave_out(left, f"given up after a launch that failed: {why}", case=case.id)
+        self._observer.gave_up(self._devices[case.device].device.host, case.label, why)
+
+    def _went_well(self, case_id: str) -> bool:
+        return any(
+            launch.status is Status.OK
+            for (case, _), launches in self._history.items()
+            if case == case_id
+            for launch in launches
+        )
+
+    def _launch(self, name: str, slot: Slot, attempt: int) -> tuple[Launch, Cause | None]:
+        """Make a launch; return what it gave, and why it failed if it did."""
         prepared = self._prepared[slot.case_id]
         device = self._devices[prepared.case.device]
         patience = device.launcher.patience
@@ -317,6 +457,8 @@ class Execution:
         fields: dict[str, Any] = {}
         ended: Ended | None = None
         check: OutputCheck | None = None
+        failure: TransportError | None = None
+        said = False
         try:
             links = patience(partial(device.deploy, prepared, job))
             if prepared.case.model_cache == "kept":
@@ -333,7 +475,7 @@ class Execution:
             required = prepared.runner.returns_outputs
             verdict = judge(ended, job, slot.role, outputs_required=required)
             status, category, reason = verdict.status, verdict.category, verdict.reason
-            fields = verdict.fields
+            fields, said = verdict.fields, verdict.said
             if status is Status.OK and verdict.outputs:
                 fills = slot.role is Role.FILL
                 check = patience(
@@ -342,11 +484,10 @@ class Execution:
                 if not check.passed:
                     status, reason = Status.INVALID, f"wrong outputs: {check.reason}"
         except TransportError as error:
-            if isinstance(error, LeasedError):
-                self._taken.add(prepared.case.device)
+            failure = error
             hint = f" (try: {error.hint})" if error.hint else ""
             status, category, reason = Status.FAILED, _category(error), f"{error.message}{hint}"
-        return Launch(
+        launch = Launch(
             id=f"{self.run.id}-{slot.case_id}-{slot.slot}-{attempt}",
             case_id=slot.case_id,
             role=slot.role,
@@ -365,6 +506,8 @@ class Execution:
             conditions=ended.outside.conditions if ended else None,
             **fields,
         )
+        failed = status is Status.FAILED
+        return launch, cause_of(launch, failure, said=said) if failed else None
 
 
 def _category(error: TransportError) -> Category:

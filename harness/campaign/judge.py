@@ -38,6 +38,8 @@ class Verdict:
         What its events fill of a :class:`harness.results.schema.Launch`.
     outputs
         The outputs that it claims to have written.
+    said
+        Whether the runner itself told what is wrong.
     """
 
     status: Status
@@ -45,6 +47,7 @@ class Verdict:
     reason: str = ""
     fields: dict[str, Any] = field(default_factory=dict)
     outputs: list[Outputs] = field(default_factory=list)
+    said: bool = False
 
 
 def judge(
@@ -90,7 +93,8 @@ def judge(
     if category is None and (unchanged := _unlike_asked(fields["shape_changes"], outputs, job)):
         category, reason = Category.RUNNER, unchanged
     if category is not None:
-        return Verdict(Status.FAILED, category, reason, fields, outputs)
+        said = bool(events) and isinstance(events[-1], contract.Failure)
+        return Verdict(Status.FAILED, category, reason, fields, outputs, said)
     slowed = fields["throttling"]
     if slowed.seen and role is Role.MEASURE and not job.sustained:
         reason = f"throttled: {'; '.join(slowed.seen)}"

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["OnDevice"]
 
 _ATTEMPTS = 2
+ANSWER_S = 10.0
 
 
 class OnDevice:
@@ -43,20 +44,54 @@ class OnDevice:
         Starts and ends its launches.
     drivers
         Its kernel and NPU drivers, as far as it tells.
+    boot_id
+        By which it tells one of its starts from another, as far as it does.
     """
 
     def __init__(
-        self, device: Device, transport: Transport, launcher: Launcher, drivers: str = ""
+        self,
+        device: Device,
+        transport: Transport,
+        launcher: Launcher,
+        drivers: str = "",
+        boot_id: str | None = None,
     ) -> None:
         self.device = device
         self.launcher = launcher
         self._transport = transport
         self._store = DeviceStore(launcher.supervisor, limit_mb=device.spec.store_limit_mb)
         self._drivers = drivers
+        self._boot_id = boot_id
         self._caches: set[str] = set()
         self._sizes: dict[str, int] = {}
         self._hashes: dict[str, dict[str, str]] = {}
         self._checked: dict[tuple[str, ...], OutputCheck] = {}
+
+    def answers(self) -> str:
+        """Ask it over a new connection which of its starts this is; empty where it cannot tell.
+
+        Raises
+        ------
+        TransportError
+            It does not answer.
+        """
+        self._transport.close()
+        return self._boot()
+
+    def has_restarted(self) -> bool:
+        """Whether it has since this was asked last; not where it cannot tell.
+
+        Raises
+        ------
+        TransportError
+            It does not answer.
+        """
+        before, self._boot_id = self._boot_id, self._boot()
+        return bool(before and self._boot_id) and before != self._boot_id
+
+    def _boot(self) -> str:
+        answer = self._transport.run(["cat", "/proc/sys/kernel/random/boot_id"], timeout=ANSWER_S)
+        return answer.text.strip()[:100]
 
     def deploy(self, prepared: Prepared, job: Job) -> dict[str, str]:
         """Push what is missing; return the links of a launch's folder: name to path there."""

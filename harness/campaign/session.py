@@ -173,7 +173,7 @@ def begin(  # noqa: PLR0913 - what a user may ask of a run
             models=_model_records(lab.models.values(), prepared.values(), progress),
             cases=records,
         )
-        yield _session(store.create(run), prepared, bench, store)
+        yield _session(store.create(run), prepared, bench, store, workspace)
 
 
 @contextmanager
@@ -228,7 +228,7 @@ def resume(
             }
         )
         store.update(run)
-        yield _session(run, prepared, bench, store)
+        yield _session(run, prepared, bench, store, workspace)
 
 
 @dataclass(frozen=True)
@@ -303,7 +303,11 @@ def _reach(
                     bench.runners[name, engine] = RegisteredOn(runner, fault)
             drivers = {"npus", "kernel", "kernel_build"}
             bench.reached[name] = OnDevice(
-                device, transport, launcher, probed.model_dump_json(include=drivers)
+                device,
+                transport,
+                launcher,
+                probed.model_dump_json(include=drivers),
+                boot_id=probed.boot_id,
             )
         except SpecificationError:
             raise
@@ -401,9 +405,11 @@ def _prepare(
     return records, prepared
 
 
-def _session(run: Run, prepared: dict[str, Prepared], bench: _Bench, store: Store) -> Session:
+def _session(
+    run: Run, prepared: dict[str, Prepared], bench: _Bench, store: Store, workspace: Workspace
+) -> Session:
     def execution_of(observer: Observer) -> Execution:
-        return Execution(run, prepared, bench.reached, store, observer)
+        return Execution(run, prepared, bench.reached, store, observer, folder=workspace.root)
 
     warnings = [f"{name}: {reason}" for name, reason in bench.unreachable.items()]
     return Session(run, execution_of, warnings)

@@ -15,13 +15,15 @@ __all__ = ["down", "status", "up"]
 
 @click.command(
     epilog="""\b
-Example:
+Examples:
   harness devices up qemu-arm64
+  harness devices up --restart qemu-arm64    as if its power were cut
 """
 )
 @click.argument("board", metavar="BOARD", shell_complete=complete_names("boards"))
+@click.option("--restart", is_flag=True, help="End it first if it runs; its ports stay.")
 @click.pass_context
-def up(ctx: click.Context, board: str) -> None:
+def up(ctx: click.Context, board: str, *, restart: bool) -> None:
     """Start an emulated board and wait until it answers.
 
     The first start builds its image, which every workspace then shares. The board runs until
@@ -32,7 +34,7 @@ def up(ctx: click.Context, board: str) -> None:
 
     chosen = Board(workspace_of(ctx), board)
     with steps() as shown:
-        started = chosen.up(shown.update)
+        started = chosen.up(shown.update, restart=restart)
     now = chosen.status()
     word = "is up" if started else "was already running"
     ports = f"SSH on 127.0.0.1:{now.port}, adb on 127.0.0.1:{now.adb_port}"

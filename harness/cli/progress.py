@@ -46,6 +46,7 @@ class LiveProgress:
         self._console = stderr()
         self._lock = threading.Lock()
         self._tasks: dict[str, TaskID] = {}
+        self._totals: dict[str, int] = {}
         self._progress = Progress(
             TextColumn("{task.fields[host]}"),
             BarColumn(bar_width=20),
@@ -59,32 +60,28 @@ class LiveProgress:
 
     def plan(self, launches: Mapping[str, int]) -> None:
         """Show how many launches each host has before it."""
+        self._totals = dict(launches)
         for host, total in launches.items():
             self._tasks[host] = self._progress.add_task("", total=total, host=host)
 
     def begins(self, host: str, case: str, launches_left: int) -> None:
-        """Show which case a host is busy with."""
-        del launches_left
-        self._progress.update(self._tasks[host], description=case)
+        """Show which case a host is busy with, and how many launches it has behind it."""
+        done = max(0, self._totals[host] - launches_left)
+        self._progress.update(self._tasks[host], description=case, completed=done)
 
     def stands(self, host: str, case: str, state: str) -> None:
         """Show what a launch waits for; a link that dropped is told in a line of its own."""
         self._progress.update(self._tasks[host], description=f"{_WAITS.get(state, '')}{case}")
         if state == "away":
-            with self._lock:
-                self._console.print(
-                    f"   {case}: the link dropped; it is tried again",
-                    markup=False,
-                    highlight=False,
-                )
+            self._say(f"{case}: the link dropped; it is tried again")
 
     def ended(self, host: str, launch: Launch) -> None:
-        """Count a launch and print its line; what its device cannot do is said once."""
+        """Print a launch's line; what its device cannot do is said once."""
+        del host
         case = self._cases[launch.case_id]
         label = case.label
         figure = f" · {milliseconds(launch.figure_ns / NS_PER_MS)}" if launch.figure_ns else ""
         with self._lock:
-            self._progress.advance(self._tasks[host])
             self._console.print(
                 f"{_MARKS[launch.status]} {label} · [dim]{launch.name}[/]{figure}",
                 highlight=False,
@@ -99,37 +96,47 @@ class LiveProgress:
                         highlight=False,
                     )
 
-    def gave_up(self, host: str, case: str) -> None:
-        """Say that a case's other launches are left out."""
+    def again(self, host: str, case: str, after_s: float) -> None:
+        """Say that a failed launch is made again."""
         del host
-        with self._lock:
-            self._console.print(
-                f"   {case}: its other launches are left out; --resume tries again",
-                markup=False,
-                highlight=False,
-            )
+        self._say(f"{case}: it is made again in {after_s:g} s")
 
     def asks_for_more(self, host: str, launches: int) -> None:
         """Count the launches that the first stage asked for."""
-        with self._lock:
-            task = self._progress.tasks[self._tasks[host]]
-            self._progress.update(self._tasks[host], total=(task.total or 0) + launches)
-            self._console.print(
-                f"   {launches} more launches, for the precision that was asked for",
-                markup=False,
-                highlight=False,
-            )
+        self._totals[host] += launches
+        self._progress.update(self._tasks[host], total=self._totals[host])
+        self._say(f"{launches} more launches, for the precision that was asked for")
 
-    def put_aside(self, host: str, device: str) -> None:
-        """Say that a device's other launches are left out."""
+    def gave_up(self, host: str, case: str, why: str) -> None:
+        """Say that a case's other launches are left out."""
+        del host, why
+        self._say(f"{case}: its other launches are left out; --resume tries again")
+
+    def put_aside(self, host: str, device: str, why: str, *, may_return: bool) -> None:
+        """Say that a device's launches are left out, for now or for good."""
+        if may_return:
+            self._progress.update(self._tasks[host], description=f"{device} is put aside")
+            then = "it is looked after now and then, and goes on when it answers"
+        else:
+            then = "its other launches are left out; --resume goes on with them"
+        self._say(f"{device} is put aside: {why}; {then}")
+
+    def came_back(self, host: str, device: str) -> None:
+        """Say that a device goes on."""
         del host
+        self._say(f"{device} answers again, and goes on")
+
+    def power_cycles(self, host: str, device: str, outcome: str | None) -> None:
+        """Say that a device is switched off and on, and what came of it."""
+        if outcome is None:
+            self._progress.update(self._tasks[host], description=f"{device} is power-cycled")
+            self._say(f"{device} does not work: it is power-cycled")
+        else:
+            self._say(f"{device}: {outcome}")
+
+    def _say(self, line: str) -> None:
         with self._lock:
-            self._console.print(
-                f"   {device} is somebody else's now: its other launches are left out; --resume "
-                "goes on with them",
-                markup=False,
-                highlight=False,
-            )
+            self._console.print(f"   {visible(line)}", markup=False, highlight=False)
 
     def __enter__(self) -> Self:
         self._progress.start()

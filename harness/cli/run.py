@@ -272,7 +272,7 @@ def _measure(
         except KeyboardInterrupt:
             stderr().print(f"what is stored stays; go on with: harness run --resume {run.id}")
             raise
-        store.update(execution.run.model_copy(update={"finished": datetime.now(UTC)}))
+        store.update(execution.outcome().model_copy(update={"finished": datetime.now(UTC)}))
     return store.load(run.id)
 
 

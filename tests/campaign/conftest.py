@@ -74,6 +74,8 @@ class Recorder:
     states: list[str] = field(default_factory=list)
     more: list[int] = field(default_factory=list)
     aside: list[str] = field(default_factory=list)
+    back: list[str] = field(default_factory=list)
+    cycles: list[str | None] = field(default_factory=list)
     on_ended: object = lambda: None
 
     def begins(self, host, case, launches_left):
@@ -86,14 +88,39 @@ class Recorder:
         self.ended_launches.append(launch)
         self.on_ended()
 
-    def gave_up(self, host, case):
+    def again(self, host, case, after_s):
+        pass
+
+    def gave_up(self, host, case, why):
         self.given_up.append(case)
 
     def asks_for_more(self, host, launches):
         self.more.append(launches)
 
-    def put_aside(self, host, device):
+    def put_aside(self, host, device, why, *, may_return):
         self.aside.append(device)
+
+    def came_back(self, host, device):
+        self.back.append(device)
+
+    def power_cycles(self, host, device, outcome):
+        self.cycles.append(outcome)
+
+
+class Time:
+    """A clock that goes on only where somebody pauses: nothing waits."""
+
+    def __init__(self):
+        self.now = 1000.0
+        self.at = {}  # what happens when that many seconds have passed
+
+    def __call__(self):
+        return self.now
+
+    def pause(self, seconds):
+        self.now += seconds
+        for when in [when for when in self.at if self.now - 1000 >= when]:
+            self.at.pop(when)()
 
 
 @dataclass
@@ -108,6 +135,10 @@ class Bench:
     reconnect_s: float = 20
     foreign: object = None
     settings: BackendSpec = field(default_factory=BackendSpec)
+    power_cycle: object = None
+    others: dict[str, object] = field(default_factory=dict)  # more devices, by their transport
+    host: str | None = None  # of those; by default each has its own
+    time: Time = field(default_factory=Time)
     reference = REFERENCE
 
     def double(self, body: str, name: str = "double") -> str:
@@ -130,7 +161,7 @@ class Bench:
         protocol = {"time_limit": 20, "memory_launches": 0} | protocol
         cases = [
             CaseRecord(
-                case=Case(model=name, device="here", engine="onnxruntime", model_cache=model_cache),
+                case=Case(model=name, device=device, engine="onnxruntime", model_cache=model_cache),
                 launches=launches,
                 **(sampling or {}),
                 memory_launches=protocol["memory_launches"],
@@ -138,6 +169,7 @@ class Bench:
             )
             for name in self.doubles
             for model_cache in model_caches
+            for device in ("here", *self.others)
         ]
         run = Run(
             id=name, campaign="test", description="", specification="", seed=7,
@@ -148,13 +180,14 @@ class Bench:
         self.store.create(run)
         return run
 
-    def launcher(self) -> Launcher:
-        """Return the launches of the device."""
+    def launcher(self, device="here") -> Launcher:
+        """Return the launches of a device."""
+        work, lock = ("work", "lock") if device == "here" else (f"work-{device}", f"lock-{device}")
         return Launcher(
-            self.transport,
-            str(self.folder / "work"),
+            self.others.get(device, self.transport),
+            str(self.folder / work),
             self.supervisor,
-            lock=str(self.folder / "lock"),
+            lock=str(self.folder / lock),
             patience=Patience(self.reconnect_s),
         )
 
@@ -177,16 +210,29 @@ class Bench:
             )
             for record in run.cases
         }
-        device = Device(
-            name="here",
-            spec=DeviceSpec(
-                transport="local", abi="x86_64-linux", workdir=str(self.folder / "work")
-            ),
+        devices = {}
+        for name in ("here", *self.others):
+            launcher = self.launcher(name)
+            launcher.lease = lease
+            spec = DeviceSpec(
+                transport="local",
+                abi="x86_64-linux",
+                workdir=launcher.supervisor.launches.removesuffix("/launches"),
+                host=None if name == "here" else self.host or name,
+                power_cycle=self.power_cycle,
+            )
+            transport = self.others.get(name, self.transport)
+            devices[name] = OnDevice(Device(name=name, spec=spec), transport, launcher)
+        return Execution(
+            run,
+            prepared,
+            devices,
+            self.store,
+            observer,
+            folder=self.folder,
+            pause=self.time.pause,
+            clock=self.time,
         )
-        launcher = self.launcher()
-        launcher.lease = lease
-        on_device = OnDevice(device, self.transport, launcher)
-        return Execution(run, prepared, {"here": on_device}, self.store, observer)
 
     recorder = Recorder
 
@@ -197,9 +243,9 @@ class Bench:
         return observer, self.store.load(run.id).launches
 
     def one(self, body: str, **protocol) -> Launch:
-        """Run a double once."""
+        """Run a double, and return its first launch."""
         self.double(body)
-        _, (launch,) = self.measure(self.run(**({"redo_budget": 0} | protocol)))
+        _, (launch, *_) = self.measure(self.run(**({"redo_budget": 0} | protocol)))
         return launch
 
     def _artifact(self) -> Artifact:

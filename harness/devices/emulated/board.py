@@ -123,13 +123,21 @@ class Board:
         self._emulator = _EMULATORS[self._spec.image.architecture]
         self._folder = workspace.state / "boards" / name
 
-    def up(self, progress: Callable[[str], None], *, timeout: float = BOOT_TIMEOUT) -> bool:
+    def up(
+        self,
+        progress: Callable[[str], None],
+        *,
+        restart: bool = False,
+        timeout: float = BOOT_TIMEOUT,
+    ) -> bool:
         """Start the board, and wait until it answers.
 
         Parameters
         ----------
         progress
             Is told of each step.
+        restart
+            Ends it first if it runs, as if its power were cut; its ports stay.
         timeout
             Seconds from the start of QEMU to the board's answer.
 
@@ -145,13 +153,17 @@ class Board:
         """
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._lock():
-            if boot := self._running():
+            if (boot := self._running()) and not restart:
                 self._await_answer(boot, timeout)
                 return False
+            before = self._boot() if restart else None
             if shutil.which(self._emulator) is None:
                 raise missing(self._emulator)
             built = image.build(self._spec.image, self._boards, progress)
-            port, adb_port = _two_free_ports()
+            if before:
+                progress(f"ending {self.name}")
+                self._end()
+            port, adb_port = (before.port, before.adb_port) if before else _two_free_ports()
             boot = _Boot(port=port, adb_port=adb_port, token=secrets.token_hex(16), image=built.id)
             progress(f"booting {self.name}")
             try:
