@@ -27,6 +27,7 @@ _COMMANDS = {
     "report": ("report", "Render one HTML file from a run."),
     "results": ("results", "List and show stored runs, launches and logs."),
     "audit": ("audit", "Find what cannot be true in results, ours or others'."),
+    "export": ("export", "Export results as JSON Lines, CSV or Parquet."),
     "import": ("imports", "Import a table of latencies that somebody published."),
     "devices": ("devices", "List, add, probe and trust devices; start and stop emulated boards."),
     "models": ("models", "List, build and show models."),

@@ -1,0 +1,1 @@
+"""Results as tables for other programs: JSON Lines, CSV, Parquet, pandas."""
