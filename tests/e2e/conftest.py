@@ -13,7 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.devices.emulated.image import build
+from harness.devices.emulated.packages import MirrorError
+from harness.devices.emulated.recipe import load_board
 from harness.transport.adb_server import AdbServer
+from harness.workspace import Workspace
 
 REPOSITORY = Path(__file__).parent.parent.parent
 HARNESS = [sys.executable, "-m", "harness"]
@@ -69,9 +73,14 @@ def lab(tmp_path_factory):
 def boot(lab):
     """Boot emulated boards of the lab, each once; return its device's name."""
     booted = set()
+    faults = {}
 
     def boot(name):
         if name not in booted:
+            if name not in faults:
+                faults[name] = _image_fault(lab, name)
+            if faults[name]:
+                pytest.skip(f"{name} cannot be built now: {faults[name]}")
             lab("devices", "up", name)
             booted.add(name)
         return name
@@ -79,6 +88,15 @@ def boot(lab):
     yield boot
     for name in booted:
         lab("devices", "down", name)
+
+
+def _image_fault(lab, name):
+    """Build a board's image; say why not where Debian's mirror is between two states."""
+    workspace = Workspace(lab.root)
+    try:
+        build(load_board(workspace, name).image, workspace.boards, print)
+    except MirrorError as error:
+        return error.message
 
 
 @pytest.fixture(scope="session")

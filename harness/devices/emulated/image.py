@@ -179,7 +179,7 @@ def _fetch(work: Path, spec: ImageSpec, progress: Callable[[str], None]) -> list
     suites = " and ".join(spec.suites)
     progress(f"fetching the package lists of Debian {suites} for {spec.architecture}")
     apt = Apt(work / "apt", spec)
-    apt.update()
+    apt.update(progress)
     kernel = apt.newest(spec.kernel)
     debs = apt.find([kernel, *spec.packages])
     progress(f"downloading {len(debs)} packages ({_mb(sum(deb.size for deb in debs))})")

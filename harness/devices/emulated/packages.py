@@ -7,6 +7,7 @@ archive keys alone, and nothing unsigned.
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,19 +16,27 @@ from harness.devices.emulated.tools import run_tool
 from harness.errors import LabError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from harness.devices.emulated.recipe import ImageSpec
 
-__all__ = ["Apt", "Deb", "unpack"]
+__all__ = ["Apt", "Deb", "MirrorError", "unpack"]
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 # Debian's mirrors have these side by side: that of a host of one of them has the others too.
 RELEASES = ("bookworm", "trixie", "forky", "sid")
 
+# How apt ends where a mirror's signed release file and its package lists are of different days.
+_UNLIKE_RELEASE = re.compile("^ *Release file created at: ", re.MULTILINE)
+_PAUSES_S = (5.0, 15.0)
+
 # What a private apt takes over from the host's configuration: how to reach the network.
 NETWORK_OPTIONS = re.compile(r"^Acquire::(https?|ftp|socks5h|Retries)\b", re.IGNORECASE)
+
+
+class MirrorError(LabError):
+    """The mirror's package lists are not those that its release file was signed for."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +83,8 @@ class Apt:
         for part in ("lists/partial", "cache/archives/partial", "sources.d", "conf.d"):
             (folder / part).mkdir(parents=True, exist_ok=True)
         (folder / "status").touch()
-        mirror = image.mirror or _host_mirror()
+        self._mirror = mirror = image.mirror or _host_mirror()
+        self._what = f"{', '.join(image.suites)} for {image.architecture}"
         (folder / "sources.list").write_text(
             "".join(f"deb [signed-by={KEYRING}] {mirror} {suite} main\n" for suite in image.suites)
         )
@@ -102,15 +112,40 @@ class Apt:
             "\n".join([*(f'{key} "{value}";' for key, value in options.items()), *network]) + "\n"
         )
 
-    def update(self) -> None:
+    def update(
+        self, progress: Callable[[str], None], *, pause: Callable[[float], object] = time.sleep
+    ) -> None:
         """Fetch the package lists and check their signature.
+
+        Parameters
+        ----------
+        pause
+            Waits so many seconds before a mirror that is being updated is asked again.
 
         Raises
         ------
+        MirrorError
+            The mirror is being updated, and has not been done soon.
         LabError
             They cannot be fetched, or are not signed with one of Debian's archive keys.
         """
-        self._run("apt-get", "update")
+        for seconds in (*_PAUSES_S, None):
+            try:
+                self._run("apt-get", "update")
+            except LabError as error:
+                if not _UNLIKE_RELEASE.search(error.message):
+                    raise
+            else:
+                return
+            if seconds is not None:
+                progress(f"Debian's mirror is being updated: asking again in {seconds:g} s")
+                pause(seconds)
+        raise MirrorError(
+            f"{self._mirror}: the package lists of {self._what} are not those that the release "
+            "file was signed for: the mirror is being updated",
+            hint="try again in an hour, or name another mirror as 'mirror:' under 'image:' in "
+            "the board's recipe",
+        )
 
     def newest(self, package: str) -> str:
         """Return the package that a metapackage stands for: the first that it depends on."""

@@ -81,6 +81,32 @@ def test_a_failed_build_leaves_nothing_and_says_why(lab, spec, empty_cache, fake
     assert [path.name for path in empty_cache.iterdir()] == [".lock"]
 
 
+def test_a_mirror_that_is_being_updated_is_asked_again_and_told_from_a_network_that_is_down(
+    lab, spec, empty_cache, fake_apt, tmp_path
+):
+    fake_apt(
+        # As apt 2.6 ended with a mirror whose lists were of another day than its release file.
+        "if [ $2 = --print-uris ]; then\n"
+        "echo \"'http://m.example/dists/sid/main/binary-amd64/P' x 0\"; exit\nfi\n"
+        f"echo >> {tmp_path}/asked\n"
+        "cat >&2 <<'END'\n"
+        "E: Failed to fetch http://m.example/P.xz  File has unexpected size (2 != 1). "
+        "Mirror sync in progress? [IP: 192.0.2.1 80]\n"
+        "   Hashes of expected file:\n    - Filesize:1 [weak]\n"
+        "    - SHA256:d9a4\n    - MD5Sum:e210 [weak]\n"
+        "   Release file created at: Sat, 21 Nov 2026 09:15:44 +0000\n"
+        "E: Some index files failed to download.\nEND\nexit 100"
+    )
+    pauses, told = [], []
+    apt = packages.Apt(tmp_path / "apt", spec)
+    with pytest.raises(
+        packages.MirrorError, match=r"m\.example: the package lists of .* for arm64"
+    ):
+        apt.update(told.append, pause=pauses.append)
+    assert len((tmp_path / "asked").read_text()) == 3
+    assert len(pauses) == len(told) == 2
+
+
 def test_a_build_removes_what_was_long_unused(lab, spec, empty_cache, monkeypatch):
     def build_double(target, *_):
         target.mkdir()
@@ -124,6 +150,6 @@ def test_an_unsigned_archive_is_refused(tmp_path, spec):
             mirror = f"http://127.0.0.1:{server.server_port}"
             unsigned = spec.model_copy(update={"mirror": mirror})
             with pytest.raises(LabError, match="is not signed"):
-                packages.Apt(tmp_path / "apt", unsigned).update()
+                packages.Apt(tmp_path / "apt", unsigned).update(print)
         finally:
             server.shutdown()
