@@ -22,6 +22,7 @@ ROLES = {
     "nb": {"model": "model.nb"},
     "rknn": {"model": "model.rknn"},
     "reference": {"outputs": "outputs.npz"},
+    "outputs": {"outputs": "outputs.npz"},
     "operations": {"operations": "operations.json"},
     "calibration": {"model": "model.json"},
 }

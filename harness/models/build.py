@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.errors import SpecificationError
 from harness.hashing import sha256_of
-from harness.models import environments
+from harness.models import environments, recipes
 from harness.models.artifacts import RECORD, ROLES, read, unchanged
 from harness.models.calibration import CalibrationSource
 from harness.models.once import make_once
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from harness.models.manifest import Model, Shapes
     from harness.models.recipes import Recipe
 
-__all__ = ["build", "find", "reference"]
+__all__ = ["build", "find", "outputs", "reference"]
 
 _RUNNER = "edge_runner.py"
 
@@ -108,12 +109,46 @@ def reference(
             seed: [edge_runner.make_input(spec, seed, n) for n, spec in enumerate(specs)]
             for seed in model.manifest.check_seeds
         }
-    artifact = build(model, "reference", shapes=shapes, progress=progress)
-    outputs: dict[int, list[NDArray[Any]]] = {seed: [] for seed in model.manifest.check_seeds}
+    return _outputs(build(model, "reference", shapes=shapes, progress=progress))
+
+
+def outputs(
+    model: Model,
+    engine: str,
+    artifact_format: str,
+    target: str = "any",
+    *,
+    shapes: Shapes | None = None,
+    progress: Callable[[str], None],
+) -> Mapping[int, list[NDArray[Any]]]:
+    """Return the outputs by check seed that an engine on this machine gives for an artifact.
+
+    They are computed once, by what the Python runner calls the engine with.
+
+    Parameters
+    ----------
+    engine
+        ``paddle-inference``, ``paddle-lite`` or ``onnxruntime``.
+    artifact_format, target, shapes
+        The artifact, as for :func:`build`; it is built if it is not there.
+
+    Raises
+    ------
+    SpecificationError
+        As for :func:`build`.
+    ToolchainError
+        A stage failed: the engine did, too, or would not load the artifact.
+    """
+    wanted = recipes.outputs(model, engine, artifact_format, target, shapes)
+    return _outputs(_build(wanted, model.name, progress))
+
+
+def _outputs(artifact: Artifact) -> Mapping[int, list[NDArray[Any]]]:
+    found: dict[int, list[NDArray[Any]]] = {}
     with np.load(artifact.path("outputs"), allow_pickle=False) as arrays:
         for name in arrays.files:  # in the order in which the stage wrote them
-            outputs[int(name.partition(".")[0])].append(arrays[name])
-    return outputs
+            found.setdefault(int(name.partition(".")[0]), []).append(arrays[name])
+    return found
 
 
 def _build(wanted: Recipe, model: str, progress: Callable[[str], None]) -> Artifact:
@@ -137,6 +172,13 @@ def _make(wanted: Recipe, model: str, folder: Path, progress: Callable[[str], No
         source = _build(wanted.source, model, progress)
         for name in source.roles.values():
             (work / name).symlink_to(source.folder / name)
+    for name, path in wanted.files.items():
+        if not path.is_file():
+            raise SpecificationError(
+                f"model '{model}': {path} is not there",
+                hint="add the model's file again: harness models add FILE",
+            )
+        (work / name).symlink_to(path.resolve())
     (work / _RUNNER).symlink_to(resource("runner", "python", _RUNNER))
     environment = wanted.environment
     if environment:

@@ -95,6 +95,7 @@ ENVIRONMENTS = {
         Environment("paddle", "export, opt, conversion; Paddle engines here", "3.10", 200),
         Environment("onnxruntime", "the engine onnxruntime here", _OWN_VERSION, 40),
         Environment("rapidocr", "trained PP-OCRv4 models", _OWN_VERSION, 15),
+        Environment("x2paddle", "ONNX to Paddle", "3.10", 180),
         Environment("rknn", "ONNX to RKNN, for Rockchip's NPUs", "3.10", 190),
         Environment("native", "building native runners", _OWN_VERSION, 35),
         Environment("zig", "the compiler of what runs on devices", _OWN_VERSION, 95),

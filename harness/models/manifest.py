@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from harness.errors import SpecificationError
 from harness.models.calibration import CalibrationSource
@@ -22,15 +23,21 @@ if TYPE_CHECKING:
     Shapes: TypeAlias = Mapping[str, Sequence[int]]
 
 __all__ = [
+    "FILES",
+    "FileSource",
     "Manifest",
     "Model",
     "ModelInput",
     "PackageSource",
+    "TransformerSource",
     "VisionSource",
     "load_model",
     "load_models",
 ]
 
+
+FILES: Final = "files"
+"""The folder within ``models/`` where the user's own model files lie under their hashes."""
 
 # A cosine of 0.995 for fp16: half precision in every layer costs MobileNet with random weights
 # an error of 0.07 in RKNN-Toolkit2's simulator.
@@ -52,6 +59,66 @@ class VisionSource(Spec):
         return (
             f"paddle.vision.models.{self.function}({arguments}), random weights, seed {self.seed}"
         )
+
+
+class TransformerSource(Spec):
+    """A transformer encoder of the harness's own, with seeded random weights."""
+
+    kind: Literal["transformer"]
+    layers: Annotated[int, Field(ge=1, le=96)]
+    width: Annotated[int, Field(ge=8, le=16384)]
+    heads: Annotated[int, Field(ge=1, le=256)]
+    vocabulary: Annotated[int, Field(ge=2, le=1 << 20)]
+    longest: Annotated[int, Field(ge=1, le=1 << 16)]
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"{self.heads} heads do not divide a width of {self.width}")
+        return self
+
+    @property
+    def label(self) -> str:
+        """The source in words, for people."""
+        return (
+            f"transformer encoder, {self.layers} layers of width {self.width} with {self.heads} "
+            f"heads, random weights, seed {self.seed}"
+        )
+
+
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class FileSource(Spec):
+    """Files of the user's own, in ``models/files/`` under their hashes (``harness models add``).
+
+    Attributes
+    ----------
+    format
+        ``onnx``, or ``paddle`` (``.pdmodel`` with ``.pdiparams``).
+    model, params
+        SHA-256 of each file, which is also its name there; ONNX has no ``params``.
+    origin
+        What the model's file was called.
+    """
+
+    kind: Literal["file"]
+    format: Literal["onnx", "paddle"]
+    model: Digest
+    params: Digest | None = None
+    origin: str
+
+    @model_validator(mode="after")
+    def _params_with_paddle(self) -> Self:
+        if (self.format == "paddle") != (self.params is not None):
+            raise ValueError("'params' belongs to format 'paddle', and to it alone")
+        return self
+
+    @property
+    def label(self) -> str:
+        """The source in words, for people."""
+        return f"{self.origin} ({'ONNX' if self.format == 'onnx' else 'Paddle'}, given)"
 
 
 class PackageSource(Spec):
@@ -150,7 +217,10 @@ class Manifest(Spec):
 
     title: str
     licence: str
-    source: Annotated[VisionSource | PackageSource | CalibrationSource, Field(discriminator="kind")]
+    source: Annotated[
+        VisionSource | TransformerSource | PackageSource | FileSource | CalibrationSource,
+        Field(discriminator="kind"),
+    ]
     inputs: Annotated[list[ModelInput], Field(min_length=1, max_length=16)]
     check_seeds: Annotated[
         list[Annotated[int, Field(ge=0, lt=1 << 31)]], Field(min_length=3, max_length=16)
@@ -227,10 +297,17 @@ class Manifest(Spec):
 
 
 class Model(Spec):
-    """A model of the workspace: its name, which is its file's, and the file's content."""
+    """A model of the workspace: its name, which is its file's, and the file's content.
+
+    Attributes
+    ----------
+    folder
+        Where its manifest lies; none for one that has no file.
+    """
 
     name: Name
     manifest: Manifest
+    folder: Path | None = None
 
 
 def load_models(workspace: Workspace) -> dict[str, Model]:
@@ -253,4 +330,4 @@ def load_model(workspace: Workspace, name: str) -> Model:
         There is none of that name, or its manifest is wrong.
     """
     manifest = load(named(workspace.models, name, "model"), Manifest)
-    return Model(name=name, manifest=manifest)
+    return Model(name=name, manifest=manifest, folder=workspace.models)

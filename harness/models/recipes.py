@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import SpecificationError
 from harness.models import environments, nb
 from harness.models.calibration import CalibrationSource
-from harness.models.manifest import PackageSource
+from harness.models.manifest import FILES, FileSource, PackageSource, TransformerSource
 from harness.results.contract import INPUT_SPEC_VERSION
 from harness.workspace import cache_dir
 from harness.yamlfile import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from harness.models.environments import Environment
     from harness.models.manifest import Model, Shapes
 
-__all__ = ["TARGETS", "Recipe", "inputs", "recipe", "resource", "targets"]
+__all__ = ["TARGETS", "Recipe", "inputs", "outputs", "recipe", "resource", "targets"]
 
 TARGETS = {
     "pdmodel": ("any",),
@@ -57,6 +57,9 @@ class Recipe:
         The request that the script is given.
     source
         The artifact whose files the script finds in its current folder.
+    files
+        More that it finds there: name to path. They do not enter the identity: the options have
+        their hashes.
     """
 
     format: str
@@ -65,6 +68,7 @@ class Recipe:
     environment: Environment | None
     options: dict[str, Any]
     source: Recipe | None = None
+    files: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def script(self) -> Path:
@@ -127,29 +131,66 @@ def recipe(
             f"'{artifact_format}' artifacts are not built for '{target}'",
             hint=nearest(target, known),
         )
-    exported = _exported(model)
+    return _MAKERS[artifact_format](model, target, shapes)
+
+
+def outputs(
+    model: Model,
+    engine: str,
+    artifact_format: str,
+    target: str = "any",
+    shapes: Shapes | None = None,
+) -> Recipe:
+    """Return how the outputs are computed that an engine on this machine gives for an artifact.
+
+    Raises
+    ------
+    SpecificationError
+        As for :func:`recipe`.
+    """
+    options = {
+        "engine": engine,
+        "inputs": inputs(model, shapes),
+        "input_spec_version": INPUT_SPEC_VERSION,
+        "seeds": model.manifest.check_seeds,
+    }
+    environment = environments.get("onnxruntime" if engine == "onnxruntime" else "paddle")
+    source = recipe(model, artifact_format, target, shapes)
+    return Recipe("outputs", engine, "outputs", environment, options, source)
+
+
+def _nb(model: Model, target: str, shapes: Shapes | None) -> Recipe:
+    options: dict[str, Any] = {"target": target}
+    if target not in TARGETS["nb"] and any(spec.dynamic for spec in model.manifest.inputs):
+        # What compiles for an NPU does so for the shapes that the model declares.
+        options["shapes"] = {spec.name: spec.shape for spec in model.manifest.fed(shapes)}
+    return Recipe("nb", target, "opt", environments.get("paddle"), options, _exported(model))
+
+
+def _rknn(model: Model, target: str, shapes: Shapes | None) -> Recipe:
+    options = {"target": target, "precision": "fp16", "inputs": inputs(model, shapes)}
+    return Recipe("rknn", target, "to_rknn", environments.get("rknn"), options, _onnx(model))
+
+
+def _reference(model: Model, target: str, shapes: Shapes | None) -> Recipe:
+    # Not the runner's content, which makes the inputs: the version stands for what they are.
+    options = {
+        "inputs": inputs(model, shapes),
+        "input_spec_version": INPUT_SPEC_VERSION,
+        "seeds": model.manifest.check_seeds,
+    }
+    if _given_onnx(model):
+        # What the user gave tells what is right, not what a converter made of it.
+        onnxruntime = environments.get("onnxruntime")
+        return Recipe("reference", target, "onnx_reference", onnxruntime, options, _onnx(model))
     paddle = environments.get("paddle")
-    if artifact_format == "nb":
-        return Recipe("nb", target, "opt", paddle, {"target": target}, exported)
-    if artifact_format in ("onnx", "rknn"):
-        onnx = Recipe("onnx", "any", "to_onnx", paddle, {"opset": ONNX_OPSET}, exported)
-        if artifact_format == "onnx":
-            return onnx
-        toolkit = environments.get("rknn")
-        request = {"target": target, "precision": "fp16", "inputs": inputs(model, shapes)}
-        return Recipe("rknn", target, "to_rknn", toolkit, request, onnx)
-    if artifact_format == "operations":
-        options: dict[str, Any] = {"inputs": inputs(model, shapes)}
-        return Recipe("operations", "any", "operations", paddle, options, exported)
-    if artifact_format == "reference":
-        # Not the runner's content, which makes the inputs: the version stands for what they are.
-        options = {
-            "inputs": inputs(model, shapes),
-            "input_spec_version": INPUT_SPEC_VERSION,
-            "seeds": model.manifest.check_seeds,
-        }
-        return Recipe("reference", "any", "reference", paddle, options, exported)
-    return exported
+    return Recipe("reference", target, "reference", paddle, options, _exported(model))
+
+
+def _operations(model: Model, target: str, shapes: Shapes | None) -> Recipe:
+    options = {"inputs": inputs(model, shapes)}
+    paddle = environments.get("paddle")
+    return Recipe("operations", target, "operations", paddle, options, _exported(model))
 
 
 def _exported(model: Model) -> Recipe:
@@ -162,14 +203,53 @@ def _exported(model: Model) -> Recipe:
     if isinstance(source, PackageSource):
         options = {"model": source.model, "params": source.params}
         return Recipe("pdmodel", "any", "take", environments.get(source.environment), options)
+    if isinstance(source, TransformerSource):
+        (spec,) = model.manifest.inputs
+        options = source.model_dump(mode="json", exclude={"kind"})
+        options |= {"input": spec.name, "exported_shape": spec.exported_shape}
+        return Recipe("pdmodel", "any", "transformer", environments.get("paddle"), options)
+    if isinstance(source, FileSource):
+        if source.format == "onnx":
+            options = {"inputs": inputs(model), "exported_shapes": _exported_shapes(model)}
+            toolkit = environments.get("x2paddle")
+            return Recipe("pdmodel", "any", "from_onnx", toolkit, options, _onnx(model))
+        return _given(
+            model,
+            "pdmodel",
+            {"model.pdmodel": source.model, "model.pdiparams": source.params or ""},
+        )
     options = {
         "function": source.function,
         "arguments": source.arguments,
         "seed": source.seed,
         "inputs": inputs(model),
-        "exported_shapes": [spec.exported_shape for spec in model.manifest.inputs],
+        "exported_shapes": _exported_shapes(model),
     }
     return Recipe("pdmodel", "any", "export", environments.get("paddle"), options)
+
+
+def _onnx(model: Model) -> Recipe:
+    """Return how a model's ONNX file is made."""
+    if given := _given_onnx(model):
+        return _given(model, "onnx", {"model.onnx": given.model})
+    paddle = environments.get("paddle")
+    return Recipe("onnx", "any", "to_onnx", paddle, {"opset": ONNX_OPSET}, _exported(model))
+
+
+def _given_onnx(model: Model) -> FileSource | None:
+    source = model.manifest.source
+    return source if isinstance(source, FileSource) and source.format == "onnx" else None
+
+
+def _given(model: Model, artifact_format: str, digests: dict[str, str]) -> Recipe:
+    """Return how an artifact is taken over from files of the user's own."""
+    folder = (model.folder or Path()) / FILES
+    files = {f"given-{name}": folder / digest for name, digest in digests.items()}
+    return Recipe(artifact_format, "any", "given", None, {"files": digests}, files=files)
+
+
+def _exported_shapes(model: Model) -> list[list[int]]:
+    return [spec.exported_shape for spec in model.manifest.inputs]
 
 
 def inputs(model: Model, shapes: Shapes | None = None) -> list[dict[str, Any]]:
@@ -180,3 +260,14 @@ def inputs(model: Model, shapes: Shapes | None = None) -> list[dict[str, Any]]:
 def resource(*parts: str) -> Path:
     """Return the path of a file of this package."""
     return Path(str(resources.files("harness").joinpath(*parts)))
+
+
+_MAKERS: dict[str, Callable[[Model, str, Shapes | None], Recipe]] = {
+    "pdmodel": lambda model, *_: _exported(model),
+    "onnx": lambda model, *_: _onnx(model),
+    "nb": _nb,
+    "rknn": _rknn,
+    "reference": _reference,
+    "operations": _operations,
+    "calibration": lambda model, *_: _exported(model),
+}

@@ -1,7 +1,8 @@
 """What is counted of a model, against what its authors and others have published.
 
-Counts of multiply-accumulates (in millions) and parameters: MobileNetV1's are of its paper
-(A. G. Howard et al., arXiv:1704.04861, table 4).
+MobileNetV1's are of its paper (A. G. Howard et al., arXiv:1704.04861, tables 2 and 4), the others
+of torchvision 0.20's documentation of its weights (``num_params`` and ``_ops``, which are billions
+of multiply-accumulates), whose networks are the same as Paddle's.
 """
 
 from __future__ import annotations
@@ -51,6 +52,35 @@ def test_mobilenet_v1_computes_what_its_paper_says():
     assert sum(layer.macs for layer in counted.layers if layer.op == "matmul_v2") == 1024 * 1000
     twice = operations.count(model, shapes={"image": [2, 3, 224, 224]}, progress=print)
     assert (twice.macs, twice.parameters) == (2 * counted.macs, counted.parameters)
+
+
+PUBLISHED = {
+    "mobilenet_v2": (3504872, 0.301),
+    "mobilenet_v3_small": (2542856, 0.057),
+    "mobilenet_v3_large": (5483032, 0.217),
+    "resnet18": (11689512, 1.814),
+    "resnet50": (25557032, 4.089),
+    "squeezenet1_1": (1235496, 0.349),
+    "shufflenet_v2": (2278604, 0.145),
+}
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_zoo_computes_what_is_published(name):
+    parameters, billions = PUBLISHED[name]
+    counted = operations.count(load_model(REPOSITORY, name), progress=print)
+    assert counted.parameters == parameters
+    assert counted.macs / 1e9 == pytest.approx(billions, abs=0.0005)
+
+
+@pytest.mark.e2e
+def test_an_encoder_computes_what_its_layers_say():
+    """12 d² for each token, and 2 L d for the attention of each to all (with d the width)."""
+    model, width, layers = load_model(REPOSITORY, "transformer_small"), 128, 2
+    for length in (64, 17):
+        counted = operations.count(model, shapes={"ids": (1, length)}, progress=print)
+        assert counted.macs == layers * length * (12 * width**2 + 2 * length * width)
 
 
 def test_a_calibration_model_computes_nothing_that_counts():

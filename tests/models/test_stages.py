@@ -16,7 +16,7 @@ import pytest
 import harness
 from harness.analysis.outputs import check
 from harness.models import environments
-from harness.models.build import build, reference
+from harness.models.build import build, outputs, reference
 from harness.models.manifest import Manifest, Model, load_model
 from harness.models.toolchain import ToolchainError, run
 from harness.workspace import Workspace, cache_dir
@@ -26,33 +26,6 @@ pytestmark = pytest.mark.e2e
 REPOSITORY = Workspace(Path(__file__).parents[2])
 STAGES = Path(harness.__file__).parent / "models" / "stages"
 RUNNER = Path(harness.__file__).parent / "runner" / "python" / "edge_runner.py"
-
-# Run as SCRIPT MODEL INPUT OUT: the smallest program that runs one input through an engine.
-ENGINES = {
-    "nb": (
-        "paddle",
-        """
-import sys, numpy as np
-from paddlelite.lite import MobileConfig, create_paddle_predictor
-config = MobileConfig()
-config.set_model_from_file(sys.argv[1])
-predictor = create_paddle_predictor(config)
-predictor.get_input(0).from_numpy(np.load(sys.argv[2]))
-predictor.run()
-np.save(sys.argv[3], predictor.get_output(0).numpy())
-""",
-    ),
-    "onnx": (
-        "onnxruntime",
-        """
-import sys, numpy as np, onnxruntime
-session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
-name = session.get_inputs()[0].name
-np.save(sys.argv[3], session.run(None, {name: np.load(sys.argv[2])})[0])
-""",
-    ),
-}
-
 
 # The toolkit's simulator computes what the NPU would; it runs only what it has just built.
 SIMULATOR = """
@@ -95,35 +68,24 @@ def artifact_folders(folder):
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v1_025_96", "ppocr_v4_cls"])
-@pytest.mark.parametrize(("artifact_format", "target"), [("nb", "x86"), ("onnx", "any")])
-def test_what_is_built_computes_the_reference_outputs(
-    name, artifact_format, target, tmp_path, make_input
-):
+@pytest.mark.parametrize(
+    ("engine", "wanted"),
+    [
+        ("paddle-inference", ("pdmodel",)),
+        ("paddle-lite", ("nb", "x86")),
+        ("onnxruntime", ("onnx",)),
+    ],
+)
+def test_what_is_built_computes_the_reference_outputs(name, engine, wanted):
     model = load_model(REPOSITORY, name)
-    expected = {seed: outputs[0] for seed, outputs in reference(model, progress=print).items()}
-    artifact = build(model, artifact_format, target, progress=print)
-    environment, script = ENGINES[artifact_format]
-    python = environments.python(environment, print)
-    spec = model.manifest.inputs[0].model_dump(mode="json")
-    computed = {}
-    for seed in model.manifest.check_seeds:
-        np.save(tmp_path / "in.npy", make_input(spec, seed, 0))
-        command = [python, "-c", script, artifact.path("model")]
-        subprocess.run([*command, tmp_path / "in.npy", tmp_path / "out.npy"], check=True)
-        computed[seed] = np.load(tmp_path / "out.npy")
-
-    mean = np.mean(list(expected.values()), axis=0)
-
-    def error(seed, other):
-        return np.linalg.norm(computed[seed] - expected[other]) / np.linalg.norm(
-            expected[other] - mean
-        )
-
+    expected = reference(model, progress=print)
+    given = outputs(model, engine, *wanted, progress=print)
     tolerance = model.manifest.tolerance["fp32"]
-    for seed in expected:
-        assert error(seed, seed) < tolerance / 10
-        # A runner that swaps its inputs must fail, and by far.
-        assert all(error(seed, other) > 10 * tolerance for other in expected if other != seed)
+    assert check(given, expected, tolerance / 10).passed
+    # What swaps its inputs must fail, and by far.
+    first, second, *others = model.manifest.check_seeds
+    swapped = {first: given[second], second: given[first]} | {s: given[s] for s in others}
+    assert check(swapped, expected, tolerance).relative_error > 10 * tolerance
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v1_025_96", "ppocr_v4_cls"])
@@ -198,10 +160,23 @@ def test_opt_aborting_is_one_line(tmp_path, own_artifacts):
             name="net nb x86",
             folder=tmp_path,
         )
-    assert "erfinv" in caught.value.message
+    assert "no op 'erfinv' (of its targets none has it)" in caught.value.message
     assert "SIGABRT" in caught.value.message
     assert "\n" not in caught.value.message
     assert not (tmp_path / "model.nb").exists()
+
+
+def test_an_op_that_opt_has_for_another_target_is_named_with_it(tmp_path, own_artifacts):
+    python = str(environments.python("paddle", print))
+    (tmp_path / "export.py").write_text(UNSUPPORTED.replace("erfinv", "acos"))
+    run([python, "export.py"], name="export", folder=tmp_path)
+    fault = r"opt has for 'x86' no op 'acos' \(of its targets opencl has it\)"
+    with pytest.raises(ToolchainError, match=fault):
+        run(
+            [python, "-I", str(STAGES / "opt.py"), '{"target": "x86"}'],
+            name="net nb x86",
+            folder=tmp_path,
+        )
 
 
 def packaged(model, params):
@@ -280,3 +255,15 @@ def test_a_killed_build_is_made_good_by_the_next(own_artifacts):
     assert [path.suffix for path in artifact_folders(own_artifacts)] == [".partial"]
     artifact = build(load_model(REPOSITORY, "mobilenet_v1_025_96"), "pdmodel", progress=print)
     assert artifact_folders(own_artifacts) == [artifact.folder]
+
+
+def test_an_encoder_answers_at_any_length():
+    """Its length varies: what was built once answers right at another length, in two engines."""
+    model = load_model(REPOSITORY, "transformer_small")
+    for length in (64, 17):
+        shapes = {"ids": (1, length)}
+        expected = reference(model, shapes=shapes, progress=print)
+        assert expected[1][0].shape == (1, length, 128)
+        for engine, wanted in (("paddle-lite", ("nb", "x86")), ("onnxruntime", ("onnx",))):
+            given = outputs(model, engine, *wanted, shapes=shapes, progress=print)
+            assert check(given, expected, model.manifest.tolerance["fp32"]).passed, engine

@@ -1,0 +1,51 @@
+"""Compute what an engine on this machine gives for an artifact.
+
+Run in the engine's environment as ``outputs.py REQUEST``: a JSON object with ``engine``,
+``inputs`` (the contract's input specifications) and ``seeds``. Runs the artifact in the current
+folder with the Python runner's own code, on one thread, and writes ``outputs.npz``: output ``j``
+for seed ``s`` is the array ``s.j``.
+"""
+
+from __future__ import annotations
+
+import json
+import runpy
+import sys
+from typing import Any
+
+import numpy as np
+
+FILES = {
+    "paddle-inference": {"model": "model.pdmodel", "params": "model.pdiparams"},
+    "paddle-lite": {"model": "model.nb"},
+    "onnxruntime": {"model": "model.onnx"},
+}
+
+
+def main() -> None:
+    """Do what the request says."""
+    request = json.loads(sys.argv[1])
+    runner = runpy.run_path("edge_runner.py")
+    engine = runner["ENGINES"][request["engine"]]()
+    job = {
+        "files": FILES[request["engine"]],
+        "inputs": request["inputs"],
+        "threads": 1,
+        "options": {},
+    }
+    engine.configure(job)
+    names = engine.load()
+    if sorted(names) != sorted(spec["name"] for spec in request["inputs"]):
+        sys.exit(f"the model's inputs are {sorted(names)}, not those of the manifest")
+    arrays: dict[str, Any] = {}
+    for seed in request["seeds"]:
+        engine.bind(runner["make_inputs"](job, seed))
+        engine.run()
+        for number, (_, output) in enumerate(engine.fetch()):
+            # A copy: it may be the engine's own memory, which the next inference writes.
+            arrays[f"{seed}.{number}"] = np.array(output)
+    np.savez("outputs.npz", **arrays)
+
+
+if __name__ == "__main__":
+    main()
