@@ -70,7 +70,7 @@ class CaseResult:
             case State.REFUSED:
                 return self.record.refused or ""
             case State.MISSING:
-                return "no launch was made"
+                return self.record.left_out or "no launch was made"
             case State.WRONG:
                 return self.wrong[0].reason
             case State.INVALID:
@@ -81,6 +81,18 @@ class CaseResult:
                 first = (self.measuring or self.launches)[0]
                 what = "no launch succeeded" if self.measuring else "its model cache was not filled"
                 return f"{what}: {first.reason}"
+
+    @cached_property
+    def unmade(self) -> int:
+        """How many of its planned launches were never made."""
+        made = {launch.slot for launch in self.launches}
+        return sum(slot not in made for slot in range(len(self.record.roles)))
+
+    @cached_property
+    def lacking(self) -> int:
+        """How many of its planned launches failed in the end, or were never made."""
+        last = {launch.slot: launch.status for launch in self.launches}
+        return self.unmade + sum(status is Status.FAILED for status in last.values())
 
     @cached_property
     def measuring(self) -> list[Launch]:

@@ -176,15 +176,18 @@ def run_as_json(run: Run) -> dict[str, Any]:
     """Return a run as JSON, with each case's summary beside its launches."""
     from harness.analysis.cases import case_results
     from harness.analysis.expectations import check_expectations
+    from harness.analysis.failures import failure_groups
     from harness.analysis.shapes import after_changes
 
     content = run.model_dump(mode="json")
+    content["failures"] = [asdict(group) for group in failure_groups(run)]
     results = case_results(run)
     changes = after_changes(results)
     for row, result in zip(content["cases"], results, strict=True):
         row["id"] = result.record.case.id
         row["state"] = result.state.value
         row["reason"] = result.reason
+        row["lacking"] = result.lacking
         row["precision_reached"] = result.precision_reached
         row["latency_ms"] = asdict(result.latency_ms) if result.latency_ms else None
         row["first_load_ms"] = _parts(result.first_loads_ms)

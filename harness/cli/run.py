@@ -288,7 +288,8 @@ def exit_codes(run: Run, *, strict: bool) -> Iterator[ExitCode]:
             case State.INVALID | State.WRONG:
                 yield ExitCode.INVALID
             case State.MEASURED:
-                pass
+                if result.lacking:
+                    yield ExitCode.LAB
     for outcome in check_expectations(run):
         if outcome.met is Met.NO:
             yield ExitCode.REGRESSION

@@ -10,17 +10,21 @@ from rich.table import Column, Table
 
 from harness.analysis.cases import State, case_results
 from harness.analysis.expectations import Met, check_expectations
+from harness.analysis.failures import failure_groups, without_hint
 from harness.analysis.shapes import after_changes
 from harness.analysis.sustained import course
 from harness.cli.terminal import console
 from harness.results.schema import DeviceMemory
-from harness.text import UNKNOWN, change, interval, megabytes, milliseconds, percent, visible
+from harness.text import UNKNOWN, change, count, interval, megabytes, milliseconds, percent, visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rich.console import Console
+
     from harness.analysis.cases import CaseResult
     from harness.analysis.expectations import Outcome
+    from harness.analysis.failures import FailureGroup
     from harness.results.imported import ImportedTable
     from harness.results.schema import Run
 
@@ -51,10 +55,25 @@ def print_cases(run: Run) -> None:
             out.print("")
             out.print(courses)
         out.print("")
+    _print_complaints(out, results)
+    for outcome in check_expectations(run):
+        out.print(f"{_MARKS[outcome.met]} {escape(visible(outcome_in_words(outcome)))}")
+    if groups := failure_groups(run):
+        out.print("")
+        out.print(_failures(groups))
+
+
+def _print_complaints(out: Console, results: Sequence[CaseResult]) -> None:
     for result in results:
         if result.reason:
             out.print(
                 f"[red]![/] {escape(visible(f'{result.record.case.label}: {result.reason}'))}"
+            )
+        elif result.lacking:
+            planned = count(len(result.record.roles), "planned launch")
+            out.print(
+                f"[yellow]![/] {escape(result.record.case.label)}: {result.lacking} of "
+                f"{planned} failed or were not made"
             )
         if result.precision_reached is False:
             out.print(
@@ -62,8 +81,20 @@ def print_cases(run: Run) -> None:
                 f"{percent(result.record.precision)} was not reached in {len(result.counted)} "
                 f"launches (max_launches: {result.record.max_launches})"
             )
-    for outcome in check_expectations(run):
-        out.print(f"{_MARKS[outcome.met]} {escape(visible(outcome_in_words(outcome)))}")
+
+
+def _failures(groups: Sequence[FailureGroup]) -> Table:
+    table = Table("What failed", "Launches", "Devices", "Cases", "Why, and what to do", box=None)
+    for group in groups:
+        good = f", {group.made_good} made good" if group.made_good else ""
+        table.add_row(
+            group.category,
+            f"{group.launches}{good}",
+            ", ".join(group.devices),
+            str(len(group.cases)),
+            escape(visible(f"{without_hint(group.example)}\ntry: {group.todo}")),
+        )
+    return table
 
 
 def outcome_in_words(outcome: Outcome) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -133,9 +133,38 @@ def test_expectations_are_shown(stored, cli, workspace):
     assert list(exit_codes(run.model_copy(update={"cases": [], "launches": []}), strict=True)) == []
     run = run.model_copy(update={"cases": run.cases[:1]})
     with closing(Store(workspace.database)) as store:
-        run = run.model_copy(update={"launches": store.load(run.id).launches[:2]})
+        run = run.model_copy(update={"launches": store.load(run.id).of_case(GOOD.id)})
     assert list(exit_codes(run, strict=False)) == [ExitCode.REGRESSION]
     assert list(exit_codes(run, strict=True)) == [ExitCode.REGRESSION, ExitCode.INVALID]
+
+
+@pytest.mark.parametrize("last", [Status.OK, Status.FAILED, None])
+def test_a_launch_that_is_lacking_in_the_end_is_the_labs_failure(stored, workspace, cli, last):
+    """A case with a latency, of which one launch failed or was never made."""
+    with closing(Store(workspace.database)) as store:
+        run = store.load("demo-1")
+    good = run.of_case(GOOD.id)[1:]
+    failed = good[0].model_copy(
+        update={
+            "slot": 0, "id": "x", "status": Status.FAILED, "category": Category.TIMEOUT,
+            "reason": "too late", "started": NOW - timedelta(seconds=1),
+        }
+    )  # fmt: skip
+    again = [] if last is None else [failed]
+    if last is Status.OK:
+        again.append(good[0].model_copy(update={"slot": 0, "attempt": 1, "id": "y"}))
+    run = run.model_copy(update={"cases": run.cases[:1], "launches": [*again, *good]})
+    expected = [] if last is Status.OK else [ExitCode.LAB]
+    assert list(exit_codes(run, strict=False)) == expected
+
+
+def test_what_failed_is_shown_by_cause(stored, cli):
+    said = cli("results", "show").out
+    assert "What failed" in said
+    assert "try: harness results logs demo-1 --failed" in said
+    assert "\x1b[2J" not in said
+    (group,) = json.loads(cli("results", "show", "--json").out)["failures"]
+    assert (group["category"], group["launches"], group["devices"]) == ("engine", 1, ["here"])
 
 
 def test_logs_are_inert(stored, cli):
