@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import shutil
-import subprocess
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,6 +26,7 @@ from harness.errors import LabError, ResultsError, SpecificationError
 from harness.models.manifest import load_model
 from harness.native.supervisor import supervisor
 from harness.results.schema import CaseRecord, DeviceRecord, ModelRecord, Repeats, Run
+from harness.revisions import revision
 from harness.transport.base import TransportError
 from harness.workspace import cache_dir
 
@@ -165,7 +164,7 @@ def begin(  # noqa: PLR0913 - what a user may ask of a run
             seed=secrets.randbelow(1 << 31) if seed is None else seed,
             started=started,
             harness_version=__version__,
-            revision=_revision(workspace),
+            revision=revision(workspace.root) or None,
             lease=claim.id,
             protocol=campaign.protocol,
             expectations=campaign.expect,
@@ -440,17 +439,3 @@ def _model_records(
             )
         )
     return records
-
-
-def _revision(workspace: Workspace) -> str | None:
-    """Return the workspace's git commit, with a plus sign where files differ from it."""
-    if shutil.which("git") is None:
-        return None
-    described = subprocess.run(
-        ["git", "describe", "--always", "--abbrev=12", "--dirty=+"],
-        cwd=workspace.root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return described.stdout.strip() or None

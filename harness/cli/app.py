@@ -26,6 +26,7 @@ _COMMANDS = {
     "plan": ("run", "Show a campaign's cases and expected time; touches no device."),
     "report": ("report", "Render one HTML file from a run."),
     "results": ("results", "List and show stored runs, launches and logs."),
+    "history": ("history", "Show how cases did over runs, and where they changed."),
     "audit": ("audit", "Find what cannot be true in results, ours or others'."),
     "export": ("export", "Export results as JSON Lines, CSV or Parquet."),
     "import": ("imports", "Import a table of latencies that somebody published."),

@@ -20,6 +20,7 @@ __all__ = [
     "Duration",
     "as_json",
     "complete_campaign",
+    "complete_case",
     "complete_imported",
     "complete_names",
     "complete_run",
@@ -90,6 +91,29 @@ def complete_run(
     del ctx, param
     with closing(Store(Workspace.find().database)) as store:
         return _items([summary.id for summary in store.summaries()], incomplete)
+
+
+def complete_case(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Offer the ids of cases that were measured, with what they are; and their names."""
+    from click.shell_completion import CompletionItem
+
+    from harness.results.store import Store
+    from harness.workspace import Workspace
+
+    del ctx, param
+    with closing(Store(Workspace.find().database)) as store:
+        cases = {case.id: case for _, _, case in store.measured()}
+    names = sorted({name for case in cases.values() for name in (case.model, case.device)})
+    return [
+        *_items(names, incomplete),
+        *(
+            CompletionItem(case.id, help=case.label)
+            for case in cases.values()
+            if case.id.startswith(incomplete)
+        ),
+    ]
 
 
 def complete_imported(

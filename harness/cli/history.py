@@ -1,0 +1,277 @@
+"""``harness history``."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from datetime import UTC
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.cli.app import workspace_of
+from harness.cli.options import as_json, complete_case
+from harness.cli.results import open_store
+from harness.errors import SpecificationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from harness.analysis.history import Change, Point, Series
+    from harness.results.schema import Case, Run
+    from harness.results.store import Store
+    from harness.revisions import Between
+
+BARS = "▁▂▃▄▅▆▇█"
+SHOWN = 40
+MARKED = 3
+NEW_DEVICE = "another instance of its device, or other inputs"
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  harness history                              all cases that were measured more than once
+  harness history rk3588 'mobilenet*'          those of which each pattern fits a name
+  harness history 5f3a                         one case, by the beginning of its id
+  harness history --by commit --since 2026-01-01
+"""
+)
+@click.argument("patterns", metavar="[CASE]...", nargs=-1, shell_complete=complete_case)
+@click.option(
+    "--since", type=click.DateTime(["%Y-%m-%d"]), help="Only runs from this day on (UTC)."
+)
+@click.option(
+    "--by",
+    "order",
+    type=click.Choice(["date", "commit"]),
+    default="date",
+    show_default=True,
+    help="In which order: of the runs, or of the commits that they were of.",
+)
+@click.option(
+    "--margin",
+    type=click.FloatRange(0, 100),
+    default=3.0,
+    show_default=True,
+    help="How large a change has to be, in percent.",
+)
+@as_json
+@click.pass_context
+def history(
+    ctx: click.Context,
+    patterns: Sequence[str],
+    since: datetime | None,
+    order: str,
+    *,
+    margin: float,
+    as_json: bool,
+) -> None:
+    """Show how cases did over the stored runs, where they changed, and which commits to suspect.
+
+    A change is told where runs differ more than runs usually do, not launches of one run. Runs on
+    another instance of a device are a series of their own; new engines, kernels and clocks are
+    marked.
+    """
+    from harness.analysis.history import histories
+    from harness.cli.terminal import steps
+    from harness.text import count
+
+    root = workspace_of(ctx).root
+    with closing(open_store(ctx)) as store, steps() as progress:
+        runs = list(_runs(store, since.replace(tzinfo=UTC) if since else None, progress.update))
+    left_out = 0
+    if order == "commit":
+        runs, left_out = _by_commit(root, runs)
+    told = [
+        _Told(series, [_Step.of(root, series, change) for change in series.changes])
+        for series in histories(runs, margin=margin / 100)
+        if _fits(series.case, patterns)
+    ]
+    if not told:
+        raise SpecificationError(
+            "no case was measured" + (f" that fits {' '.join(patterns)}" if patterns else ""),
+            hint="harness results list shows the runs; harness history without a name all cases",
+        )
+    if as_json:
+        click.echo(json.dumps([each.as_json() for each in told], indent=2))
+        return
+    _print(told)
+    if left_out:
+        click.echo(f"left out: {count(left_out, 'run')} of no commit that is known here", err=True)
+
+
+def _runs(store: Store, since: datetime | None, progress: Any) -> Iterator[Run]:  # noqa: ANN401
+    """Yield the runs that have ended launches, oldest first."""
+    wanted = [
+        summary.id
+        for summary in store.summaries()
+        if summary.launches and (since is None or summary.started >= since)
+    ]
+    for number, run_id in enumerate(reversed(wanted), 1):
+        if number % 25 == 0:
+            progress(f"reading run {number} of {len(wanted)}")
+        yield store.load(run_id)
+
+
+def _by_commit(root: Path, runs: Sequence[Run]) -> tuple[list[Run], int]:
+    """Return the runs of known commits, ancestors first, and how many are left out."""
+    from harness.revisions import commits, full_name
+
+    places = commits(root)
+    names = {run.revision: full_name(root, run.revision) for run in runs}
+    known = [
+        (places[name], run) for run in runs if (name := names[run.revision]) and name in places
+    ]
+    return [run for _, run in sorted(known, key=lambda each: each[0])], len(runs) - len(known)
+
+
+def _fits(case: Case, patterns: Sequence[str]) -> bool:
+    """Return whether each pattern fits one of a case's names, or begins its id."""
+    names = (case.model, case.device, case.engine, case.backend, case.precision, case.label)
+    return all(
+        case.id.startswith(pattern) or any(fnmatch.fnmatchcase(name, pattern) for name in names)
+        for pattern in patterns
+    )
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A change, with the runs on either side and what lies between them."""
+
+    change: Change
+    good: Point
+    bad: Point
+    marks: tuple[str, ...]
+    between: Between
+
+    @classmethod
+    def of(cls, root: Path, series: Series, change: Change) -> _Step:
+        from harness.revisions import between
+
+        good, bad = series.points[change.index - 1], series.points[change.index]
+        marks = series.marks[change.index - 1]
+        return cls(change, good, bad, marks, between(root, good.revision, bad.revision))
+
+    @property
+    def words(self) -> str:
+        change = self.change
+        way = "slower" if change.ratio > 1 else "faster"
+        size, ends = change.ratio - 1, (change.low - 1, change.high - 1)
+        once = ", in one run so far" if change.runs_after == 1 else ""
+        return f"{way}: {size:+.1%} [{ends[0]:+.1%}, {ends[1]:+.1%}] since {self.bad.run}{once}"
+
+
+@dataclass(frozen=True)
+class _Told:
+    """A series, and its changes."""
+
+    series: Series
+    steps: list[_Step]
+
+    def as_json(self) -> dict[str, Any]:
+        case = self.series.case
+        return {
+            "case": case.id,
+            "label": case.label,
+            "instance": self.series.instance,
+            "points": [
+                {
+                    "run": point.run,
+                    "started": point.started.isoformat(),
+                    "revision": point.revision,
+                    "dirty": point.dirty,
+                    "latency_ms": asdict(point.estimate),
+                    "differs": list(marks),
+                }
+                for point, marks in zip(self.series.points, [(), *self.series.marks], strict=True)
+            ],
+            "changes": [
+                {
+                    **asdict(step.change),
+                    "last_before": step.good.run,
+                    "first_after": step.bad.run,
+                    "differs": list(step.marks),
+                    "commits": asdict(step.between),
+                }
+                for step in self.steps
+            ],
+        }
+
+
+def _print(told: Sequence[_Told]) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from harness.cli.terminal import console
+    from harness.text import milliseconds, visible
+
+    out = console()
+    table = Table("Case", "", "Runs", "Trend", box=None, pad_edge=False)
+    for name in ("Newest", "since the first", "Changes"):
+        table.add_column(name, justify="right", no_wrap=True)
+    seen: set[str] = set()
+    for each in told:
+        series = each.series
+        first, last = series.points[0].estimate.center, series.points[-1].estimate.center
+        again = f" ({NEW_DEVICE})" if series.case.id in seen else ""
+        seen.add(series.case.id)
+        table.add_row(
+            f"[dim]{series.case.id}[/]",
+            escape(visible(series.case.label)) + f"[dim]{again}[/]",
+            str(len(series.points)),
+            _sparkline(series),
+            milliseconds(last),
+            f"{last / first - 1:+.1%}" if len(series.points) > 1 else "",
+            str(len(each.steps)) if each.steps else "none",
+        )
+    out.print(table)
+    for each in told:
+        if each.steps:
+            out.print(f"\n[bold]{escape(visible(each.series.case.label))}[/]")
+        for step in each.steps:
+            _print_step(step)
+
+
+def _print_step(step: _Step) -> None:
+    from rich.text import Text
+
+    from harness.cli.terminal import console
+    from harness.text import count, visible
+
+    out = console()
+    out.print(Text(f"  {step.words}", style="red" if step.change.ratio > 1 else "green"))
+    out.print(Text(f"    last before: {step.good.run} ({step.good.revision or 'no commit'})"))
+    span = step.between
+    if span.range and span.count is not None:
+        out.print(Text(f"    suspect: {count(span.count, 'commit')} in {span.range}"))
+        for line in span.commits:
+            out.print(Text(f"      {visible(line)}"), style="dim", soft_wrap=True)
+        if span.count > len(span.commits):
+            out.print(f"      … git log --oneline {span.range}", style="dim")
+    if span.note:
+        out.print(Text(f"    {visible(span.note)}"), soft_wrap=True)
+    for mark in step.marks[:MARKED]:
+        out.print(Text(f"    differs, too: {visible(mark)}"), soft_wrap=True)
+
+
+def _sparkline(series: Series) -> str:
+    """Return the newest runs as bars, on a logarithmic scale; ``│`` before a change."""
+    import math
+
+    points = series.points[-SHOWN:]
+    begin = len(series.points) - len(points)
+    levels = [math.log(point.estimate.center) for point in points]
+    low, high = min(levels), max(levels)
+    # A flat line stays one: bars are drawn for what is more than noise.
+    span = max(high - low, math.log1p(0.02))
+    steps = {change.index - begin for change in series.changes}
+    return "".join(
+        ("│" if place in steps else "")
+        + BARS[min(len(BARS) - 1, int((level - low) / span * len(BARS)))]
+        for place, level in enumerate(levels)
+    )
