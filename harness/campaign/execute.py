@@ -163,7 +163,7 @@ class Execution:
         for name, device in self._devices.items():
             if not self._recovery.of(name).aside:
                 with suppress(TransportError):
-                    device.forget_model_caches()
+                    device.tidy()
 
     def outcome(self) -> Run:
         """Return the run with what became of its cases, without its launches."""

@@ -197,6 +197,8 @@ class Launcher:
         On the device.
     lease
         Under which launches are made; without one nobody may have one there.
+    unforgotten
+        Launches whose folders an earlier call was to remove and did not reach.
     """
 
     def __init__(
@@ -215,7 +217,7 @@ class Launcher:
         self._lock = lock
         self.lease: Lease | None = None
         self._unended: str | None = None  # as far as is known
-        self._unforgotten: set[str] = set()
+        self.unforgotten: set[str] = set()
 
     def run(
         self,
@@ -332,9 +334,9 @@ class Launcher:
 
     def forget(self, launches: Sequence[str]) -> None:
         """End launches and remove their folders, and those that an earlier call did not reach."""
-        self._unforgotten.update(launches)
-        self._call("forget", [self.folder(launch) for launch in sorted(self._unforgotten)])
-        self._unforgotten.clear()
+        self.unforgotten.update(launches)
+        self._call("forget", [self.folder(launch) for launch in sorted(self.unforgotten)])
+        self.unforgotten.clear()
 
     def kept(self) -> list[str]:
         """Return the ids of the launches whose folders are there, of whatever run."""

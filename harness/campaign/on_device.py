@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,16 +138,16 @@ class OnDevice:
         self._caches.add(name)
         return self.launcher.folder(name)
 
-    def forget_model_caches(self) -> None:
-        """Remove the folders that were given out.
+    def tidy(self) -> None:
+        """Remove the model caches' folders that were given out, and launches that still lie there.
 
         Raises
         ------
         TransportError
-            As for :meth:`harness.transport.base.Transport.run`.
+            As for :meth:`harness.transport.base.Transport.run`, for a link that stays away.
         """
-        if self._caches:
-            self.launcher.forget(sorted(self._caches))
+        if self._caches or self.launcher.unforgotten:
+            self.launcher.patience(partial(self.launcher.forget, sorted(self._caches)))
             self._caches.clear()
 
     def check(

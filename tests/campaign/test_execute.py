@@ -215,6 +215,19 @@ def test_a_launch_outlives_a_link_that_drops(bench):
     assert (bench.folder / "work" / "journal").read_text() == "x"
 
 
+def test_what_could_not_be_removed_at_once_is_removed_at_the_end(bench):
+    def due(method, argument):
+        forgets = method == "run" and argument[0][0] == "/" and argument[1] == "forget"
+        return ConnectionLostError("the link dropped") if forgets and next(drops) else None
+
+    drops = iter([True, True, True, False])
+    bench.transport = FaultyTransport(LocalTransport(), due)
+    bench.double("all_of_it()")
+    _, launches = bench.measure(bench.run(launches=2))
+    assert [launch.status for launch in launches] == [Status.OK] * 2
+    assert list((bench.folder / "work" / "launches").iterdir()) == []
+
+
 def test_a_link_that_stays_away(bench):
     bench.double("open('../../journal', 'a').write('x')\nall_of_it()")
     run = bench.run()

@@ -344,6 +344,15 @@ def test_a_disk_that_is_full_before(lab, small_disk):
     assert "No space left" in answer.error
 
 
+def test_a_disk_without_room_for_the_record_of_its_end(lab, small_disk):
+    subprocess.run(["dd", "if=/dev/zero", f"of={small_disk}/big"], check=False, capture_output=True)
+    os.truncate(small_disk / "big", 480 << 10)
+    answer = lab.begin("echo x >>../journal", name="disk/launch")
+    assert answer.code == 98
+    assert "supervisor.jsonl: No space left" in answer.error
+    assert not (small_disk / "journal").exists()
+
+
 def test_a_link_that_leads_nowhere(lab):
     answer = lab.begin("echo x >>../journal", "--link", "model", lab.folder / "gone")
     assert answer.code == 98

@@ -48,8 +48,11 @@ class Record {
   Record()
       : file_(open("supervisor.jsonl", O_WRONLY | O_CREAT | O_APPEND | O_TRUNC | O_CLOEXEC, 0644)) {
     if (!file_.open()) fail(kCannotPrepare, "supervisor.jsonl: %s", strerror(errno));
-    // Room for the last event on a disk that the runner fills; not every file system can.
-    fallocate(file_.get(), FALLOC_FL_KEEP_SIZE, 0, kRecordRoom);
+    // Room for the last event on a disk that the runner fills; not every file system can. Where
+    // there is none, nothing is begun: nobody could tell how it ends.
+    if (fallocate(file_.get(), FALLOC_FL_KEEP_SIZE, 0, kRecordRoom) != 0 && errno == ENOSPC) {
+      fail(kCannotPrepare, "supervisor.jsonl: %s", strerror(errno));
+    }
   }
   void write(const Text& line) {
     if (line.whole()) write_all(file_.get(), line.data(), line.size());
