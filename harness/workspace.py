@@ -90,6 +90,11 @@ class Workspace:
         return self.root / "runners"
 
     @property
+    def baselines(self) -> Path:
+        """Baselines, and what is needed to run them again."""
+        return self.root / "baselines"
+
+    @property
     def reports(self) -> Path:
         """Rendered reports."""
         return self.root / "reports"

@@ -87,7 +87,7 @@ def not_a_contrast(candidate: Side, baseline: Side) -> Iterator[tuple[str, str]]
 def differences(candidate: Side, baseline: Side) -> list[str]:
     """Return what differs between two cases, in a few words each."""
     a, b = (
-        side.result.record.case.model_dump(mode="json", exclude={"model"})
+        side.result.record.case.model_dump(mode="json", exclude={"model", "side"})
         for side in (candidate, baseline)
     )
     found = [f"{key}: {b[key]} → {a[key]}" for key in a if a[key] != b[key]]

@@ -6,7 +6,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from harness.analysis.cases import case_results
-from harness.analysis.comparable import Side, differences, not_a_contrast, not_a_regression
+from harness.analysis.comparable import (
+    CHANGES,
+    Side,
+    differences,
+    engine_of,
+    not_a_contrast,
+    not_a_regression,
+)
 from harness.analysis.comparison import (
     MARGIN,
     Verdict,
@@ -31,7 +38,10 @@ __all__ = [
     "alarms_expected",
     "compare",
     "compare_runs",
+    "compare_sides",
+    "contrasts",
     "figures",
+    "settle",
     "with_adjusted_p",
 ]
 
@@ -46,6 +56,12 @@ MARGINS: Final[Mapping[str, float]] = {
 
 SHARE_THAT_COUNTS: Final = 0.05
 """A part of the first load that changes by less of the total than this has not changed."""
+
+DECISIVE: Final = frozenset({"latency", "peak memory"})
+"""Quantities that make a case inconclusive where they are."""
+
+ENVIRONMENT: Final = frozenset({"clocks", "device", "kernel"})
+"""Kinds of refusal that launches of both sides at one time and place do not meet."""
 
 _ORDER = (
     Verdict.REGRESSED,
@@ -111,6 +127,10 @@ class Comparison:
         Kind and reason of what makes them incomparable; then there are no findings.
     differences
         What else differs.
+    confirmed_by
+        The run of fresh launches that its findings are of; else none.
+    unconfirmable
+        Why suspicions could not be decided on fresh launches; else empty.
     """
 
     candidate: Side
@@ -119,6 +139,23 @@ class Comparison:
     refusals: list[tuple[str, str]] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    confirmed_by: str | None = None
+    unconfirmable: str = ""
+
+    @property
+    def undecided(self) -> bool:
+        """Whether fresh launches of both sides are to decide it.
+
+        Where something is suspected; where the latency cannot be told; and where stored launches
+        must not be compared, since device, kernel or clocks are others, but fresh ones may.
+        """
+        if self.contrast or self.confirmed_by:
+            return False
+        if self.refusals:
+            return all(kind in ENVIRONMENT for kind, _ in self.refusals)
+        latency = self.of("latency")
+        unclear = latency is not None and latency.verdict is Verdict.INCONCLUSIVE
+        return unclear or any(finding.suspected for finding in self.findings)
 
     @property
     def label(self) -> str:
@@ -127,10 +164,18 @@ class Comparison:
 
     @property
     def verdict(self) -> Verdict | None:
-        """The worst of its findings' verdicts; none for a contrast that was made."""
+        """The worst of its findings' verdicts; none for a contrast that was made.
+
+        Of first loads only what has changed counts: they vary so much that they often cannot be
+        told, and then stand there as inconclusive without making the case so.
+        """
         if self.refusals:
             return Verdict.INVALID
-        found = {finding.verdict for finding in self.findings}
+        found = {
+            finding.verdict
+            for finding in self.findings
+            if finding.verdict is not Verdict.INCONCLUSIVE or finding.quantity in DECISIVE
+        }
         return next((verdict for verdict in _ORDER if verdict in found), None)
 
     @property
@@ -213,6 +258,10 @@ def compare(
             pilots=pilots if quantity == "latency" else (None, None),
         )
         margin = _margin(quantity, state, then, margins)
+        verdict = None if contrast else judge(found, margin)
+        suspicion = not contrast and _suspicious(quantity, found, margin)
+        if suspicion and not paired:
+            verdict = Verdict.INCONCLUSIVE
         findings.append(
             Finding(
                 quantity=quantity,
@@ -222,10 +271,10 @@ def compare(
                 baseline=ratio(values[1], [1.0]).center,
                 ratio=found,
                 margin=margin,
-                verdict=None if contrast else judge(found, margin),
-                suspected=not contrast and suspected(found, margin),
+                verdict=verdict,
+                suspected=suspicion,
                 fresh=paired,
-                note=_note(found),
+                note=_note(found) or ("suspected" if suspicion and not paired else ""),
             )
         )
     order = list(MARGINS)
@@ -261,12 +310,65 @@ def _margin(
     return max(margin, SHARE_THAT_COUNTS / share)
 
 
+def _suspicious(quantity: str, found: Ratio, margin: float) -> bool:
+    """Tell whether fresh launches are called for; of first loads not by their noise alone."""
+    told = found.low is not None and found.high is not None and not found.low <= 1 <= found.high
+    return suspected(found, margin) and (told or quantity in DECISIVE)
+
+
 def _note(found: Ratio) -> str:
     if found.method == "few":
         return "too few launches for an interval"
     if found.method == "constant":
         return "the same in every launch of a side"
     return ""
+
+
+def settle(stored: Comparison, fresh: Comparison | None, unconfirmable: str = "") -> Comparison:
+    """Return a comparison as fresh launches decide it.
+
+    Parameters
+    ----------
+    stored
+        Of stored launches.
+    fresh
+        Of the same case, of launches made in turns; none where there are none.
+    unconfirmable
+        Why there are none.
+    """
+    if fresh is None:
+        return replace(stored, unconfirmable=unconfirmable)
+    then, again = engine_of(stored.baseline), engine_of(fresh.baseline)
+    if then and again and then != again:
+        reason = f"the baseline's engine is not to be had: it was {then}, and is {again}"
+        return replace(stored, unconfirmable=reason)
+    return replace(
+        stored,
+        refusals=fresh.refusals,
+        findings=fresh.findings,
+        confirmed_by=fresh.candidate.run.id,
+    )
+
+
+def compare_sides(run: Run, margins: Mapping[str, float] = MARGINS) -> dict[str, Comparison]:
+    """Compare the sides of a run of fresh launches; by the candidate's case id.
+
+    A case of which only one side can be told is left out.
+    """
+    results = {result.record.case: result for result in case_results(run)}
+    found = {}
+    for case, result in results.items():
+        other = results.get(case.model_copy(update={"side": "baseline"}))
+        if case.side == "candidate" and other is not None:
+            found[case.id] = compare(
+                Side(run, result),
+                Side(run, other),
+                # That it is the baseline's own is seen to where it can be told.
+                changes=CHANGES,
+                paired=True,
+                margins=margins,
+            )
+    return found
 
 
 def compare_runs(
@@ -297,6 +399,47 @@ def compare_runs(
             if result.record.case.id in then
         ]
     )
+
+
+HOW: Final = frozenset({"engine", "precision", "threads", "cpus", "model_cache"})
+"""Of a case, what goes with how it is computed, and so with its backend."""
+
+
+def contrasts(run: Run, axis: str, candidate: str, baseline: str) -> list[tuple[Side, Side]]:
+    """Return the pairs of a run's cases that differ in one axis, for :func:`compare`.
+
+    Backends and engines are set against each other as they are used: where no case of the other
+    has the same threads, precision and, for backends, engine, all of its cases are paired that have
+    the same model, device and input.
+
+    Parameters
+    ----------
+    axis
+        ``backend``, ``device``, ``engine`` or ``precision``.
+    candidate, baseline
+        Its two values.
+    """
+    results = case_results(run)
+    loose = HOW | {"backend"} if axis in ("backend", "engine") else frozenset()
+    pairs = []
+    for result in results:
+        if getattr(result.record.case, axis) != candidate:
+            continue
+        for ignored in (frozenset(), loose):
+            others = [
+                other
+                for other in results
+                if getattr(other.record.case, axis) == baseline
+                and _key(other, {axis, *ignored}) == _key(result, {axis, *ignored})
+            ]
+            pairs += [(Side(run, result), Side(run, other)) for other in others]
+            if others or not loose:
+                break
+    return pairs
+
+
+def _key(result: CaseResult, ignored: set[str]) -> dict[str, object]:
+    return result.record.case.model_dump(exclude=ignored)
 
 
 def with_adjusted_p(comparisons: Sequence[Comparison]) -> list[Comparison]:

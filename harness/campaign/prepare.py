@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from harness import engines
+from harness.campaign.kept import keep
 from harness.campaign.launch import Handling
+from harness.campaign.plan import Slot
 from harness.campaign.runners import BenchmarkBin, NativeRunner, PythonRunner
 from harness.conditions.spec import Conditions
 from harness.devices.inventory import BackendSpec
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from harness.campaign.plan import Slot
     from harness.campaign.runners import Runner
     from harness.devices.inventory import Device, EngineSpec
     from harness.devices.runners import RegisteredRunner
@@ -113,6 +114,16 @@ class Prepared:
         )
         return self.runner.adapt(job)
 
+    def deployed(self, protocol: Protocol) -> dict[str, Any]:
+        """Return what of its record says how to launch it again, and keep the runner's bytes."""
+        job = self.job("any", Slot(self.case.id, 0, 0), protocol)
+        with self.runner.files(job) as found:
+            hashes = {name: keep(path) for name, path in found.items()}
+        engine_from = None
+        if isinstance(self.runner, PythonRunner):
+            engine_from = self.runner.environment or self.runner.interpreter
+        return {"runner_files": hashes, "engine_from": engine_from}
+
 
 @dataclass(frozen=True)
 class RegisteredOn:
@@ -176,6 +187,7 @@ def prepare(
                     "options": ready.settings.options,
                     "variables": ready.settings.variables,
                     "shape_changes": [dict(each.shapes) for each in ready.changes],
+                    **ready.deployed(protocol),
                     "macs": counted.macs
                     if (counted := count_operations(model, progress, ready.shapes))
                     else None,
@@ -307,13 +319,16 @@ def _runner(
     if spec.built_in:
         return NativeRunner(build_runner(case.engine, device.spec.abi, progress=progress))
     if registered is None:
-        return PythonRunner(_interpreter(spec, progress))
+        return _python_runner(spec, progress)
     if registered.runner.spec.tool == "benchmark_bin":
         return BenchmarkBin(registered.runner, next(iter(reference.values())))
     return NativeRunner(registered.runner.program, registered.runner.libraries)
 
 
-def _interpreter(spec: EngineSpec, progress: Callable[[str], None]) -> str:
-    if spec.environment is not None:
-        return str(environments.python(spec.environment, progress))
-    return str(spec.python)
+def _python_runner(spec: EngineSpec, progress: Callable[[str], None]) -> PythonRunner:
+    if spec.environment is None:
+        return PythonRunner(str(spec.python))
+    python = environments.python(spec.environment, progress)
+    return PythonRunner(
+        str(python), f"{spec.environment}@{environments.get(spec.environment).digest}"
+    )

@@ -81,15 +81,28 @@ class Runner(abc.ABC):
 
 @dataclass(frozen=True)
 class PythonRunner(Runner):
-    """Our runner in Python, for a device with an interpreter that has the engine."""
+    """Our runner in Python, for a device with an interpreter that has the engine.
+
+    Attributes
+    ----------
+    environment
+        Of ours, that the interpreter is of; empty where it is the device's own.
+    script
+        The runner of an earlier time; else it is this harness's.
+    """
 
     interpreter: str
+    environment: str = ""
+    script: Path | None = None
 
     @contextmanager
     def files(self, job: Job) -> Iterator[dict[str, Path]]:
         """See :meth:`Runner.files`."""
         del job
         name = "edge_runner.py"
+        if self.script is not None:
+            yield {name: self.script}
+            return
         with as_file(files("harness.runner.python").joinpath(name)) as path:
             yield {name: path}
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import secrets
+import tempfile
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
 from harness import __version__
 from harness.analysis.expectations import fits
+from harness.campaign.again import UnconfirmableError, again
 from harness.campaign.execute import Execution
 from harness.campaign.launch import Launcher
 from harness.campaign.on_device import OnDevice
@@ -26,15 +29,16 @@ from harness.errors import LabError, ResultsError, SpecificationError
 from harness.models.manifest import load_model
 from harness.native.supervisor import supervisor
 from harness.results.schema import CaseRecord, DeviceRecord, ModelRecord, Repeats, Run
+from harness.results.store import CONFIRMING
 from harness.revisions import revision
 from harness.transport.base import TransportError
 from harness.workspace import cache_dir
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-    from pathlib import Path
 
     from harness.campaign.execute import Observer
+    from harness.campaign.kept import KeptFiles
     from harness.campaign.prepare import Prepared
     from harness.campaign.spec import Campaign
     from harness.devices.inventory import Device
@@ -47,7 +51,7 @@ if TYPE_CHECKING:
     from harness.transport.base import Transport
     from harness.workspace import Workspace
 
-__all__ = ["Lab", "Session", "begin", "resume", "select"]
+__all__ = ["Confirmation", "Lab", "Session", "begin", "confirm", "resume", "select"]
 
 
 def select(campaign: Campaign, only: Sequence[str]) -> list[tuple[Case, Repeats]]:
@@ -194,6 +198,11 @@ def resume(
         As for :func:`begin`.
     """
     run = store.load(run_id)
+    if run.confirms is not None:
+        raise SpecificationError(
+            f"run {run_id} decided suspicions of another run, and is not gone on with",
+            hint=f"harness check --baseline NAME --run {run.confirms}",
+        )
     cases = [(record.case, _repeats(record)) for record in run.cases]
     lab = Lab.of(workspace, cases)
     with ExitStack() as stack:
@@ -228,6 +237,134 @@ def resume(
         )
         store.update(run)
         yield _session(run, prepared, bench, store, workspace)
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """Fresh launches that decide suspicions.
+
+    Attributes
+    ----------
+    session
+        Of a run in which each case stands twice, as it is today and as the baseline has it; none
+        where no case of the baseline can be launched again.
+    unconfirmable
+        Case id to why it cannot.
+    """
+
+    session: Session | None
+    unconfirmable: dict[str, str]
+
+
+@contextmanager
+def confirm(  # noqa: PLR0913 - both sides, and what a user may ask
+    workspace: Workspace,
+    candidate: Run,
+    baseline: Run,
+    case_ids: Collection[str],
+    store: Store,
+    *,
+    blocks: int,
+    kept: KeptFiles,
+    wait_s: float = 0.0,
+    progress: Callable[[str], None],
+) -> Iterator[Confirmation]:
+    """Begin a run that launches cases anew, a candidate and its baseline in turns.
+
+    Parameters
+    ----------
+    case_ids
+        Of the cases, which both runs have.
+    blocks
+        How many launches of either side; each block has one of either in random order.
+    kept
+        Where the baseline's files are.
+
+    Raises
+    ------
+    ResultsError
+        A case is not what the candidate measured: its artifact or runner has changed since.
+    SpecificationError, LabError
+        As for :func:`begin`.
+    """
+    wanted = [record for record in candidate.cases if record.case.id in case_ids]
+    then = {record.case.id: record for record in baseline.cases}
+    cases = [(record.case, Repeats(launches=blocks)) for record in wanted]
+    lab = Lab.of(workspace, cases)
+    protocol = candidate.protocol.model_copy(update={"memory_launches": 0, "shape_changes": False})
+    started = datetime.now(UTC)
+    with ExitStack() as stack:
+        run_id = f"check-{candidate.campaign[:40]}-{started:%Y%m%d-%H%M%S}"
+        claim = _Claim(f"{run_id}-{secrets.token_hex(4)}", candidate.campaign, wait_s)
+        bench = _reach(workspace, lab, stack, claim, run_id=None, progress=progress)
+        records, prepared = _prepare(cases, lab, bench, protocol, progress)
+        for measured, now in zip(wanted, records, strict=True):
+            _refuse_another(measured, now, candidate.id)
+        models = _model_records(lab.models.values(), prepared.values(), progress)
+        unconfirmable = {
+            record.case.id: record.refused for record in records if record.refused is not None
+        }
+        both: list[CaseRecord] = []
+        for record in records:
+            ready = prepared.pop(record.case.id, None)
+            if ready is None:
+                continue
+            old = then[record.case.id]
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-harness-")))
+            known = [_of_name(each, record.case.model) for each in (baseline.models, models)]
+            try:
+                ready_then = again(old, record, known, ready, kept, folder)
+            except UnconfirmableError as error:
+                unconfirmable[record.case.id] = str(error)
+                continue
+            update = {"case": ready_then.case, "launches": blocks, "memory_launches": 0}
+            update |= {"precision": None, "more": None, "refused": None, "left_out": ""}
+            both += [record, old.model_copy(update=update)]
+            prepared |= {record.case.id: ready, ready_then.case.id: ready_then}
+        if not both:
+            yield Confirmation(None, unconfirmable)
+            return
+        run = candidate.model_copy(
+            update={
+                "id": run_id,
+                "campaign": f"{CONFIRMING}{candidate.campaign}",
+                "seed": secrets.randbelow(1 << 31),
+                "started": started,
+                "finished": None,
+                "lease": claim.id,
+                "confirms": candidate.id,
+                "protocol": protocol,
+                "expectations": [],
+                "devices": bench.records,
+                "models": models,
+                "cases": both,
+                "launches": [],
+            }
+        )
+        session = _session(store.create(run), prepared, bench, store, workspace)
+        yield Confirmation(session, unconfirmable)
+
+
+def _refuse_another(measured: CaseRecord, now: CaseRecord, run_id: str) -> None:
+    """Refuse a case that is not what was measured: its launches would decide on another one."""
+    if now.refused is not None:
+        return
+    changed = []
+    if measured.artifact and now.artifact and measured.artifact.id != now.artifact.id:
+        changed.append("artifact")
+    if measured.runner_files != now.runner_files:
+        changed.append("runner")
+    if (measured.options, measured.variables) != (now.options, now.variables):
+        changed.append("backend's options or variables")
+    if changed:
+        raise ResultsError(
+            f"{now.case.label}: its {' and '.join(changed)} changed since run {run_id}",
+            hint="measure and check in one: harness check --baseline NAME CAMPAIGN",
+        )
+
+
+def _of_name(records: Iterable[ModelRecord], name: str) -> ModelRecord | None:
+    return next((record for record in records if record.name == name), None)
 
 
 @dataclass(frozen=True)

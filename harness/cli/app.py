@@ -25,6 +25,9 @@ _COMMANDS = {
     "run": ("run", "Run a campaign, or go on with one."),
     "plan": ("run", "Show a campaign's cases and expected time; touches no device."),
     "report": ("report", "Render one HTML file from a run."),
+    "check": ("check", "Measure, and judge against a baseline: the gate for CI."),
+    "compare": ("compare", "Compare runs, baselines, devices, engines, backends or commits."),
+    "baseline": ("baseline", "Keep runs that later ones are compared with."),
     "results": ("results", "List and show stored runs, launches and logs."),
     "history": ("history", "Show how cases did over runs, and where they changed."),
     "audit": ("audit", "Find what cannot be true in results, ours or others'."),
@@ -45,6 +48,8 @@ Examples:
   harness plan campaigns/demo.yaml      what would run, and for how long
   harness run campaigns/demo.yaml       measure
   harness report -o demo.html           render the newest run
+  harness baseline set good             what later runs are compared with
+  harness check --baseline good         measure again, and judge
 
 \b
 Shell completion (bash; zsh and fish likewise):

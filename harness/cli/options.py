@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Duration",
     "as_json",
+    "changes_option",
+    "complete_baseline",
     "complete_campaign",
     "complete_case",
+    "complete_compared",
     "complete_imported",
     "complete_names",
     "complete_run",
@@ -30,6 +33,13 @@ __all__ = [
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+changes_option = click.option(
+    "--change",
+    "changes",
+    multiple=True,
+    type=click.Choice(["clocks", "device", "engine", "kernel"]),
+    help="What is meant to be another, and is to be judged; without it that is a refusal.",
+)
 strict_option = click.option(
     "--strict", is_flag=True, help="Exit with 4 where something cannot be told, instead of warning."
 )
@@ -126,6 +136,27 @@ def complete_imported(
     del ctx, param
     with closing(Store(Workspace.find().database)) as store:
         return _items([table.id for table in store.imported()], incomplete)
+
+
+def complete_compared(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Offer baselines and runs."""
+    return [
+        *complete_baseline(ctx, param, incomplete),
+        *complete_run(ctx, param, incomplete),
+    ]
+
+
+def complete_baseline(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Offer the names of the workspace's baselines."""
+    from harness.workspace import Workspace
+
+    del ctx, param
+    stored = sorted(path.stem for path in Workspace.find().baselines.glob("*.json"))
+    return _items(stored, incomplete)
 
 
 def _items(names: list[str], incomplete: str) -> list[CompletionItem]:

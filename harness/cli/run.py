@@ -214,7 +214,7 @@ def run(
             def opened(progress: Callable[[str], None]) -> AbstractContextManager[Session]:
                 return resume(workspace, run_id, store, wait_s=wait_s, progress=progress)
 
-        finished = _measure(opened, store)
+        finished = measure(opened, store)
         if as_json:
             from harness.cli.results import run_as_json
 
@@ -247,15 +247,12 @@ def _resumable(store: Store, resumed: str, campaign: Path | None) -> str:
     return found
 
 
-def _measure(
+def measure(
     opened: Callable[[Callable[[str], None]], AbstractContextManager[Session]], store: Store
 ) -> Run:
     """Show progress while a run is prepared and measured; return it as it was stored."""
-    from datetime import UTC, datetime
-
     from rich.markup import escape
 
-    from harness.cli.progress import LiveProgress
     from harness.cli.terminal import steps
     from harness.text import visible
 
@@ -263,17 +260,27 @@ def _measure(
         status.stop()
         for warning in session.warnings:
             stderr().print(f"[yellow]warning:[/] {escape(visible(warning))}")
-        run = session.run
         try:
-            with LiveProgress(run) as progress:
-                execution = session.execution_of(progress)
-                progress.plan({host: len(slots) for host, slots in execution.pending().items()})
-                execution.measure()
+            return execute(session, store)
         except KeyboardInterrupt:
-            stderr().print(f"what is stored stays; go on with: harness run --resume {run.id}")
+            stderr().print(
+                f"what is stored stays; go on with: harness run --resume {session.run.id}"
+            )
             raise
-        store.update(execution.outcome().model_copy(update={"finished": datetime.now(UTC)}))
-    return store.load(run.id)
+
+
+def execute(session: Session, store: Store) -> Run:
+    """Measure a run that is ready, with progress; return it as it was stored."""
+    from datetime import UTC, datetime
+
+    from harness.cli.progress import LiveProgress
+
+    with LiveProgress(session.run) as progress:
+        execution = session.execution_of(progress)
+        progress.plan({host: len(slots) for host, slots in execution.pending().items()})
+        execution.measure()
+    store.update(execution.outcome().model_copy(update={"finished": datetime.now(UTC)}))
+    return store.load(session.run.id)
 
 
 def exit_codes(run: Run, *, strict: bool) -> Iterator[ExitCode]:

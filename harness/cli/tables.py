@@ -14,6 +14,7 @@ from harness.analysis.failures import failure_groups, without_hint
 from harness.analysis.shapes import after_changes
 from harness.analysis.sustained import course
 from harness.cli.terminal import console
+from harness.report.verdicts import outcome_in_words
 from harness.results.schema import DeviceMemory
 from harness.text import UNKNOWN, change, count, interval, megabytes, milliseconds, percent, visible
 
@@ -23,15 +24,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from harness.analysis.cases import CaseResult
-    from harness.analysis.expectations import Outcome
     from harness.analysis.failures import FailureGroup
     from harness.results.imported import ImportedTable
     from harness.results.schema import Run
 
-__all__ = ["outcome_in_words", "print_cases", "print_imported"]
+__all__ = ["MARKS", "print_cases", "print_imported"]
 
 
-_MARKS = {Met.YES: "[green]✓[/]", Met.NO: "[red]✗[/]", Met.UNTOLD: "[yellow]?[/]"}
+MARKS = {Met.YES: "[green]✓[/]", Met.NO: "[red]✗[/]", Met.UNTOLD: "[yellow]?[/]"}
 _PARTS = ("process", "import", "read", "init", "first")
 
 
@@ -57,7 +57,7 @@ def print_cases(run: Run) -> None:
         out.print("")
     _print_complaints(out, results)
     for outcome in check_expectations(run):
-        out.print(f"{_MARKS[outcome.met]} {escape(visible(outcome_in_words(outcome)))}")
+        out.print(f"{MARKS[outcome.met]} {escape(visible(outcome_in_words(outcome)))}")
     if groups := failure_groups(run):
         out.print("")
         out.print(_failures(groups))
@@ -95,20 +95,6 @@ def _failures(groups: Sequence[FailureGroup]) -> Table:
             escape(visible(f"{without_hint(group.example)}\ntry: {group.todo}")),
         )
     return table
-
-
-def outcome_in_words(outcome: Outcome) -> str:
-    """Say what came of an expectation, with the interval."""
-    bound = "at least" if outcome.at_least else "at most"
-    unit = f" {outcome.unit}" if outcome.unit else ""
-    found = "unknown"
-    if outcome.value is not None:
-        found = f"{outcome.value:.4g}{unit}"
-        if outcome.low is not None and outcome.high is not None and outcome.low < outcome.high:
-            found += f" [{outcome.low:.4g}, {outcome.high:.4g}]"
-    said = f"{outcome.result.record.case.label}: {outcome.quantity} {outcome.met}: {found}"
-    reason = f"; {outcome.reason}" if outcome.reason else ""
-    return f"{said}, expected {bound} {outcome.limit:g}{unit}{reason}"
 
 
 def print_imported(tables: Sequence[ImportedTable], *, figures: bool) -> None:

@@ -479,8 +479,8 @@ class CaseRecord(Repeats):
         How many memory passes there are beside.
     more
         How many launches that measure the first stage asked for beside; none until that is known.
-    runner_files, command
-        What lies in a launch's folder beside the artifact, name to SHA-256, and how it is run.
+    runner_files
+        What lies in a launch's folder beside the artifact: name to SHA-256.
     engine_from
         Where a runner in Python has its engine from: an environment of ours with its digest
         (``onnxruntime@<digest>``), or a path on the device.
@@ -504,7 +504,6 @@ class CaseRecord(Repeats):
     shape_changes: list[dict[str, tuple[int, ...]]] = Field(default_factory=list)
     artifact: ArtifactRecord | None = None
     runner_files: dict[str, str] = Field(default_factory=dict)
-    command: list[str] = Field(default_factory=list)
     engine_from: str | None = None
     refused: str | None = None
     options: dict[str, str] = Field(default_factory=dict)

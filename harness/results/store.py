@@ -55,6 +55,8 @@ if TYPE_CHECKING:
 __all__ = ["DeviceLaunches", "RunSummary", "Store"]
 
 BUSY_TIMEOUT_S = 30
+CONFIRMING = "check:"
+"""What the campaign's name of a run that decides suspicions begins with; no campaign's own does."""
 DETAIL_LIMIT = 500
 
 
@@ -253,7 +255,18 @@ class Store:
             update={"launches": sorted(launches, key=lambda launch: launch.started)}
         )
 
-    def latest(self, *, campaign: str | None = None, unfinished: bool = False) -> str | None:
+    def find(self, run_id: str) -> str | None:
+        """Return a run's id if there is such a run."""
+        with self._session() as session:
+            return session.scalars(select(_RunRow.id).where(_RunRow.id == run_id)).first()
+
+    def latest(
+        self,
+        *,
+        campaign: str | None = None,
+        unfinished: bool = False,
+        revision: str | None = None,
+    ) -> str | None:
         """Return the id of the newest run, or none.
 
         Parameters
@@ -262,12 +275,23 @@ class Store:
             Only runs of this campaign.
         unfinished
             Only runs that were interrupted, or still run.
+        revision
+            Only runs of the commit that begins with this, without changes to it.
+
+        Runs that decide suspicions are left out: they stand beside the run that they are of.
         """
         query = select(_RunRow.id).order_by(_RunRow.started.desc()).limit(1)
+        query = query.where(~_RunRow.campaign.startswith(CONFIRMING))
         if campaign is not None:
             query = query.where(_RunRow.campaign == campaign)
         if unfinished:
             query = query.where(_RunRow.finished.is_(None))
+        if revision is not None:
+            # As git describe has it: with a tag's name before it, or not.
+            commit = func.json_extract(_RunRow.record, "$.revision")
+            begins = commit.startswith(revision, autoescape=True)
+            tagged = commit.contains(f"-g{revision}", autoescape=True)
+            query = query.where(begins | tagged, ~commit.endswith("+"))
         with self._session() as session:
             return session.scalars(query).first()
 

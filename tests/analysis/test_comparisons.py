@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from harness.analysis.cases import case_results
 from harness.analysis.comparable import Side
 from harness.analysis.comparison import Verdict, adjusted, chance, judge, ratio, suspected
-from harness.analysis.comparisons import alarms_expected, compare, compare_runs, figures
+from harness.analysis.comparisons import (
+    alarms_expected,
+    compare,
+    compare_runs,
+    compare_sides,
+    figures,
+    settle,
+)
 from harness.results.contract import InputSpec
 from tests.analysis.conftest import FACTS, load, make_case, make_run
 
@@ -39,9 +46,61 @@ def only(candidate, baseline, **more):
     ],
 )
 def test_the_four_verdicts(factor, verdict):
+    assert judge(ratio(scaled(factor), STEADY)) is verdict
+
+
+@pytest.mark.parametrize("factor", [0.9, 0.98, 1.02, 1.05])
+def test_a_suspicion_is_not_decided_on_stored_launches(factor):
     found = only(make_run({CASE: scaled(factor)}), make_run({CASE: STEADY}))
-    assert found.verdict is verdict
-    assert found.of("latency").ratio.center == pytest.approx(factor)
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert found.of("latency").note == "suspected"
+    assert found.undecided
+
+
+def both_sides(candidate, baseline, name="check", **more):
+    """Return a run of fresh launches of either side."""
+    then = CASE.model_copy(update={"side": "baseline"})
+    return make_run({CASE: candidate, then: baseline}, name=name, **more)
+
+
+def test_fresh_launches_decide_and_their_size_is_what_is_said():
+    stored = only(make_run({CASE: scaled(1.2)}), make_run({CASE: STEADY}))
+    fresh = compare_sides(both_sides(scaled(1.05), STEADY))
+    assert settle(stored, fresh[CASE.id]).verdict is Verdict.REGRESSED
+    decided = settle(stored, fresh[CASE.id])
+    assert decided.of("latency").ratio.center == pytest.approx(1.05)
+    assert decided.of("latency").fresh
+    assert decided.confirmed_by == "check"
+    assert not decided.undecided
+    innocent = settle(stored, compare_sides(both_sides(STEADY, STEADY))[CASE.id])
+    assert innocent.verdict is Verdict.UNCHANGED
+
+
+def test_what_cannot_be_confirmed_stays_inconclusive():
+    stored = only(make_run({CASE: scaled(1.2)}), make_run({CASE: STEADY}))
+    found = settle(stored, None, "its artifact is not kept here")
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert found.unconfirmable == "its artifact is not kept here"
+    newer = {"figure_ms": STEADY, "engine_version": ["2.0"] * 5}
+    fresh = compare_sides(both_sides(newer, newer))
+    found = settle(stored, fresh[CASE.id])
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "it was 1.0, and is 2.0" in found.unconfirmable
+
+
+def test_launches_on_another_device_are_decided_on_fresh_ones_alone():
+    stored = only(
+        make_run({CASE: STEADY}), make_run({CASE: STEADY}, facts=FACTS | {"machine_id": "b"})
+    )
+    assert stored.undecided
+    assert settle(stored, None, "why").verdict is Verdict.INVALID
+    found = settle(stored, compare_sides(both_sides(STEADY, STEADY))[CASE.id])
+    assert found.verdict is Verdict.UNCHANGED
+    other_input = only(
+        make_run({CASE: STEADY}, inputs=[InputSpec(name="x", shape=(2,))]),
+        make_run({CASE: STEADY}),
+    )
+    assert not other_input.undecided
 
 
 def test_noise_is_inconclusive_and_one_launch_too():
@@ -196,7 +255,8 @@ def test_first_loads_and_memory_have_margins_of_their_own():
     loads = [load(100.0 + n) for n in range(5)]
     slower = [load(150.0 + n, init_ms=75.0) for n in range(5)]
     then = run(loads, [20_000_000] * 5)
-    found = only(run(slower, [21_000_000] * 5), then)
+    sides = (Side(each, case_results(each)[0]) for each in (run(slower, [21_000_000] * 5), then))
+    found = compare(*sides, paired=True)
     assert found.of("latency").verdict is Verdict.UNCHANGED
     assert found.of("first load").verdict is Verdict.REGRESSED
     assert found.of("first load: init").verdict is Verdict.REGRESSED

@@ -1,0 +1,129 @@
+"""A stored case, ready to be launched again: its artifact, runner and engine, by hash."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from harness.campaign.runners import NativeRunner, PythonRunner
+from harness.devices.inventory import BackendSpec
+from harness.models import artifacts
+from harness.workspace import cache_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from harness.campaign.kept import KeptFiles
+    from harness.campaign.prepare import Prepared
+    from harness.campaign.runners import Runner
+    from harness.models.artifacts import Artifact
+    from harness.results.schema import CaseRecord, ModelRecord
+
+__all__ = ["UnconfirmableError", "again"]
+
+_PROGRAM: Final = "edge-runner"
+_SCRIPT: Final = "edge_runner.py"
+_DIGEST_SHOWN: Final = 12
+
+
+class UnconfirmableError(Exception):
+    """A stored case cannot be launched again; the message says why."""
+
+
+def again(
+    record: CaseRecord,
+    today: CaseRecord,
+    models: Sequence[ModelRecord | None],
+    now: Prepared,
+    kept: KeptFiles,
+    folder: Path,
+) -> Prepared:
+    """Return what launches of a stored case need.
+
+    Parameters
+    ----------
+    record, today
+        The stored case, and the same case as it is today.
+    models
+        Its model as it was recorded, then and now. Where it was another, there is nothing to check
+        outputs against: they were right when it was measured, of the same bytes.
+    now
+        What launches of today's case need: how its device is reached, and what it is like, is taken
+        from there.
+    kept
+        Where its files may be.
+    folder
+        An empty one, for its artifact.
+
+    Raises
+    ------
+    UnconfirmableError
+        Something of it is not to be had.
+    """
+    case = record.case.model_copy(update={"side": "baseline"})
+    model = now.model
+    if models[0] != models[1]:
+        manifest = model.manifest.model_copy(update={"check_seeds": []})
+        model = model.model_copy(update={"manifest": manifest})
+    return replace(
+        now,
+        case=case,
+        model=model,
+        artifact=_artifact(record, kept, folder),
+        runner=_runner(record, today, now, kept),
+        settings=BackendSpec(options=record.options, variables=record.variables),
+    )
+
+
+def _artifact(record: CaseRecord, kept: KeptFiles, folder: Path) -> Artifact:
+    stored = record.artifact
+    if stored is None or not stored.id.isalnum() or stored.format not in artifacts.ROLES:
+        raise UnconfirmableError("it has no artifact on record")
+    built = artifacts.read(cache_dir() / "artifacts" / stored.id)
+    if built and built.record.files == stored.files and artifacts.unchanged(built):
+        return built
+    roles = artifacts.ROLES[stored.format]
+    for name in roles.values():
+        path = kept.get(stored.files.get(name, ""))
+        if path is None:
+            raise UnconfirmableError(
+                f"its artifact {stored.id[:_DIGEST_SHOWN]} ({name}) is not kept here"
+            )
+        (folder / name).symlink_to(path.resolve())
+    return artifacts.Artifact(stored, folder, roles)
+
+
+def _runner(record: CaseRecord, today: CaseRecord, now: Prepared, kept: KeptFiles) -> Runner:
+    """Return the runner that a stored case was measured with."""
+    same = (today.runner_files, today.engine_from)
+    if record.runner_files and (record.runner_files, record.engine_from) == same:
+        return now.runner
+    found = {name: kept.get(digest) for name, digest in record.runner_files.items()}
+    files = {name: path for name, path in found.items() if path}
+    if not found or len(files) < len(found):
+        missing = ", ".join(sorted(found.keys() - files.keys())) or "nothing of it is on record"
+        raise UnconfirmableError(f"its runner is not kept here: {missing}")
+    if isinstance(now.runner, PythonRunner) and files.keys() == {_SCRIPT}:
+        runner = _with_its_engine(now.runner, record.engine_from or "")
+        return replace(runner, script=files[_SCRIPT])
+    if isinstance(now.runner, NativeRunner) and _PROGRAM in files:
+        return NativeRunner(files.pop(_PROGRAM), files)
+    raise UnconfirmableError("it was measured with another kind of runner")
+
+
+def _with_its_engine(runner: PythonRunner, engine_from: str) -> PythonRunner:
+    """Return the runner with the environment of ours that a case was measured in.
+
+    Where the engine is the device's own, the interpreter is that of the device's file, never what a
+    baseline's file says; that its engine is the same shows when it has been launched.
+    """
+    if engine_from == runner.environment or not (runner.environment and "@" in engine_from):
+        return runner
+    name, _, digest = engine_from.partition("@")
+    if name.isalnum() and digest.isalnum():
+        for python in cache_dir().glob(f"environments/{name}-py*-{digest[:12]}/bin/python"):
+            return replace(runner, interpreter=str(python), environment=engine_from)
+    raise UnconfirmableError(
+        f"its environment {name} with the lock {digest[:_DIGEST_SHOWN]} is not here any more"
+    )

@@ -1,0 +1,209 @@
+"""``harness check``: the gate."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli.app import workspace_of
+from harness.cli.options import (
+    Duration,
+    as_json,
+    changes_option,
+    complete_baseline,
+    complete_campaign,
+    complete_run,
+    strict_option,
+)
+from harness.errors import LabError, SpecificationError, worst
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.analysis.gate import Gate
+    from harness.results.schema import Run
+    from harness.results.store import Store
+    from harness.workspace import Workspace
+
+__all__ = ["blocks_option", "check", "decide"]
+
+BLOCKS = 10
+
+blocks_option = click.option(
+    "--blocks",
+    type=click.IntRange(4, 100),
+    default=BLOCKS,
+    show_default=True,
+    help="Fresh launches of either side of a case by which a suspicion is decided.",
+)
+_file = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  harness check --baseline good                        its own campaign
+  harness check --baseline good campaigns/demo.yaml --junit check.xml --markdown check.md
+  harness check --baseline good --run demo-20260102-030405   what is measured already
+  harness check --baseline good --change engine        an engine's upgrade is to be judged
+"""
+)
+@click.argument(
+    "campaign", type=click.Path(path_type=Path), required=False, shell_complete=complete_campaign
+)
+@click.option(
+    "--baseline", "name", required=True, metavar="NAME", shell_complete=complete_baseline,
+    help="What to compare with: see harness baseline.",
+)  # fmt: skip
+@click.option(
+    "--run", "run_id", metavar="RUN", shell_complete=complete_run,
+    help="Judge a stored run, instead of measuring.",
+)  # fmt: skip
+@click.option(
+    "--only", multiple=True, metavar="PATTERN",
+    help="Only cases whose model, device, engine, backend or precision fits.",
+)  # fmt: skip
+@blocks_option
+@changes_option
+@click.option(
+    "--wait", "wait_s", type=Duration(), default="0", metavar="DURATION",
+    help="Wait so long for devices that others have, such as 30m; by default not at all.",
+)  # fmt: skip
+@click.option("--junit", type=_file, help="Write JUnit XML.")
+@click.option("--markdown", type=_file, help="Write a summary for a pull request.")
+@strict_option
+@as_json
+@click.pass_context
+def check(
+    ctx: click.Context,
+    campaign: Path | None,
+    *,
+    name: str,
+    run_id: str | None,
+    only: Sequence[str],
+    blocks: int,
+    changes: Sequence[str],
+    wait_s: float,
+    junit: Path | None,
+    markdown: Path | None,
+    strict: bool,
+    as_json: bool,
+) -> None:
+    """Measure a campaign, and judge it against a baseline.
+
+    Where stored launches do not say "unchanged", baseline and candidate are launched anew, in
+    turns, and those launches alone decide. Exit status: 0 fine, 1 regression or missed expectation,
+    3 the lab failed, 4 invalid or not comparable; inconclusive warns, and is 4 with --strict.
+    """
+    from harness.analysis.gate import gate
+    from harness.campaign.baselines import load_baseline
+    from harness.cli.run import exit_codes
+    from harness.cli.verdict_tables import print_gate
+    from harness.report import verdicts
+    from harness.results.store import Store
+
+    if run_id is not None and (campaign is not None or only):
+        raise SpecificationError("--run judges a stored run as it is; leave the campaign out")
+    for path in filter(None, (junit, markdown)):
+        if not path.parent.is_dir():
+            raise SpecificationError(f"{path}: there is no such folder")
+    workspace = workspace_of(ctx)
+    baseline = load_baseline(workspace, name)
+    with closing(Store(workspace.database)) as store:
+        if run_id is None:
+            path = campaign or _own(workspace, baseline.run)
+            run = _measured(workspace, store, path, only, wait_s)
+        else:
+            run = store.load(run_id)
+        found = gate(run, baseline.run, name, changes)
+        if only:
+            found.gone.clear()
+        found = decide(workspace, store, found, baseline.run, blocks=blocks, wait_s=wait_s)
+    if junit:
+        junit.write_text(verdicts.junit(found), encoding="utf-8")
+    if markdown:
+        markdown.write_text(verdicts.markdown(found), encoding="utf-8")
+    if as_json:
+        click.echo(json.dumps(verdicts.gate_as_json(found), indent=2))
+    else:
+        print_gate(found)
+    codes = [*exit_codes(run, strict=strict), *found.exit_codes(strict=strict)]
+    ctx.exit(int(worst(codes)))
+
+
+def decide(
+    workspace: Workspace,
+    store: Store,
+    found: Gate,
+    baseline: Run,
+    *,
+    blocks: int,
+    wait_s: float,
+) -> Gate:
+    """Return a gate whose suspicions are decided, as far as they can be."""
+    from dataclasses import replace
+
+    from rich.markup import escape
+
+    from harness.campaign.baselines import kept_files
+    from harness.campaign.session import confirm
+    from harness.cli.run import execute
+    from harness.cli.terminal import stderr, steps
+    from harness.text import visible
+
+    suspicions = found.undecided
+    if not suspicions:
+        return found
+    say = stderr()
+    say.print(
+        f"{len(suspicions)} of {len(found.comparisons)} cases are decided on fresh launches, "
+        f"{blocks} of either side"
+    )
+    fresh = None
+    try:
+        with (
+            steps() as status,
+            confirm(
+                workspace, found.run, baseline, suspicions, store,
+                blocks=blocks, kept=kept_files(workspace), wait_s=wait_s, progress=status.update,
+            ) as confirmation,
+        ):  # fmt: skip
+            status.stop()
+            if confirmation.session:
+                fresh = execute(confirmation.session, store)
+    except LabError as error:
+        # What was measured is judged all the same, as far as it goes.
+        hint = f" (try: {error.hint})" if error.hint else ""
+        say.print(f"[red]error:[/] {escape(visible(error.message + hint))}")
+        return replace(
+            found.settled(None, dict.fromkeys(suspicions, error.message)), lab_failed=True
+        )
+    except KeyboardInterrupt:
+        say.print(
+            f"decide again with: harness check --baseline {found.baseline} --run {found.run.id}"
+        )
+        raise
+    return found.settled(fresh, confirmation.unconfirmable)
+
+
+def _measured(
+    workspace: Workspace, store: Store, path: Path, only: Sequence[str], wait_s: float
+) -> Run:
+    from harness.campaign.session import begin
+    from harness.cli.run import measure
+
+    return measure(
+        lambda progress: begin(workspace, path, store, only=only, wait_s=wait_s, progress=progress),
+        store,
+    )
+
+
+def _own(workspace: Workspace, run: Run) -> Path:
+    """Return the campaign that a baseline was measured by."""
+    from harness.workspace import check_name
+
+    return workspace.campaigns / f"{check_name(run.campaign, 'campaign')}.yaml"

@@ -1,0 +1,249 @@
+"""Comparisons in words: for the terminal, a pull request (Markdown), CI (JUnit) and scripts."""
+
+from __future__ import annotations
+
+import html
+import math
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from junitparser import Error as JUnitError
+from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
+
+from harness.analysis.comparison import Verdict
+from harness.analysis.expectations import Met
+from harness.text import count, megabytes, milliseconds, visible
+
+if TYPE_CHECKING:
+    from harness.analysis.comparison import Ratio
+    from harness.analysis.comparisons import Comparison, Finding
+    from harness.analysis.expectations import Outcome
+    from harness.analysis.gate import Gate
+
+__all__ = [
+    "as_json",
+    "case_in_words",
+    "change",
+    "figure",
+    "finding_in_words",
+    "gate_as_json",
+    "headline",
+    "junit",
+    "markdown",
+    "outcome_in_words",
+    "speedup",
+]
+
+
+def change(found: Ratio) -> str:
+    """Return a ratio as a change in percent, with its interval: ``+5.1 % [+4.2, +6.0]``."""
+    if found.low is None or found.high is None:
+        return f"{_percent(found.center)} %"
+    # In digits that tell the ends apart, three decimals at most.
+    half = 100 * (found.high - found.low) / 2
+    decimals = 1 if half >= 0.05 else 2 if half >= 0.005 else 3  # noqa: PLR2004 - half a digit
+    low, center, high = (_percent(each, decimals) for each in (found.low, found.center, found.high))
+    return f"{center} %" if low == high else f"{center} % [{low}, {high}]"
+
+
+def speedup(found: Ratio) -> str:
+    """Return how many times as fast the candidate is, with the interval: ``3.9× [3.8, 4.1]``."""
+    times = found.inverse
+    if times.low is None or times.high is None:
+        return f"{times.center:.3g}×"
+    return f"{times.center:.3g}× [{times.low:.3g}, {times.high:.3g}]"
+
+
+def _percent(value: float, decimals: int = 1) -> str:
+    """Return a ratio's change with its sign; a change so small that it shows as none has none."""
+    if not math.isfinite(value):
+        return "+∞"
+    shown = f"{100 * (value - 1):+.{decimals}f}"
+    return shown[1:] if float(shown) == 0 else shown.replace("-", "\N{MINUS SIGN}")
+
+
+def figure(finding: Finding, value: float) -> str:
+    """Return a figure of a finding with its unit."""
+    return megabytes(value) if finding.unit == "bytes" else milliseconds(value)
+
+
+def finding_in_words(finding: Finding) -> str:
+    """Say what changed of a quantity, with its size, interval, and what that rests on."""
+    found = finding.ratio
+    either = f"{found.n} and {found.n_baseline}" if found.n != found.n_baseline else f"{found.n}"
+    basis = "fresh launches of either side" if finding.fresh else "launches"
+    words = f"{finding.name} {change(found)}, {either} {basis}"
+    verdict = f" {finding.verdict}" if finding.verdict else ""
+    return f"{words}:{verdict}" + (f" ({finding.note})" if finding.note else "")
+
+
+def case_in_words(comparison: Comparison) -> str:
+    """Say in a sentence or two what came of a case."""
+    if comparison.refusals:
+        reasons = "; ".join(reason for _, reason in comparison.refusals)
+        words = f"not comparable: {reasons}"
+    else:
+        told = [each for each in comparison.findings if each.verdict is comparison.verdict]
+        words = "; ".join(map(finding_in_words, told[:4]))
+    if comparison.unconfirmable:
+        words += f". Unconfirmable: {comparison.unconfirmable}"
+    return words
+
+
+def outcome_in_words(outcome: Outcome) -> str:
+    """Say what came of an expectation, with the interval."""
+    bound = "at least" if outcome.at_least else "at most"
+    unit = f" {outcome.unit}" if outcome.unit else ""
+    found = "unknown"
+    if outcome.value is not None:
+        found = f"{outcome.value:.4g}{unit}"
+        if outcome.low is not None and outcome.high is not None and outcome.low < outcome.high:
+            found += f" [{outcome.low:.4g}, {outcome.high:.4g}]"
+    said = f"{outcome.result.record.case.label}: {outcome.quantity} {outcome.met}: {found}"
+    reason = f"; {outcome.reason}" if outcome.reason else ""
+    return f"{said}, expected {bound} {outcome.limit:g}{unit}{reason}"
+
+
+def headline(gate: Gate) -> str:
+    """Say in a line what a gate came to."""
+    verdicts = [comparison.verdict for comparison in gate.comparisons]
+    told = [f"{verdicts.count(each)} {each}" for each in Verdict if each in verdicts]
+    missed = sum(outcome.met is Met.NO for outcome in gate.outcomes)
+    told += [f"{count(missed, 'expectation')} missed"] if missed else []
+    return f"{count(len(verdicts), 'case')} against {gate.baseline}: {', '.join(told) or 'nothing'}"
+
+
+def footnote(gate: Gate) -> str:
+    """Say how many false alarms are to be expected, and that p-values are adjusted."""
+    quantities = sum(len(comparison.findings) for comparison in gate.comparisons)
+    if not quantities:
+        return ""
+    each = gate.alarms_expected / max(1, len(gate.comparisons))
+    return (
+        f"If nothing had changed, launches that vary like these would raise "
+        f"{gate.alarms_expected:.2g} false alarms in all, {each:.2g} a case; p-values in JSON are "
+        f"adjusted for {count(quantities, 'comparison')} (Holm)."
+    )
+
+
+def as_json(comparison: Comparison) -> dict[str, Any]:
+    """Return a comparison in a script's words."""
+    return {
+        "case_id": comparison.candidate.result.record.case.id,
+        "case": comparison.label,
+        "baseline_case": comparison.baseline.result.record.case.label,
+        "emulated": comparison.emulated,
+        "candidate_run": comparison.candidate.run.id,
+        "baseline": comparison.baseline.name,
+        "contrast": comparison.contrast,
+        "verdict": comparison.verdict,
+        "refusals": [{"kind": kind, "reason": reason} for kind, reason in comparison.refusals],
+        "differences": comparison.differences,
+        "confirmed_by": comparison.confirmed_by,
+        "unconfirmable": comparison.unconfirmable,
+        "findings": [asdict(finding) for finding in comparison.findings],
+    }
+
+
+def gate_as_json(gate: Gate) -> dict[str, Any]:
+    """Return a gate in a script's words."""
+    return {
+        "run": gate.run.id,
+        "baseline": gate.baseline,
+        "comparisons": [as_json(comparison) for comparison in gate.comparisons],
+        "expectations": [
+            {
+                "case_id": outcome.result.record.case.id,
+                "quantity": outcome.quantity,
+                "met": outcome.met,
+                "said": outcome_in_words(outcome),
+            }
+            for outcome in gate.outcomes
+        ],
+        "new_cases": gate.new,
+        "gone_cases": gate.gone,
+        "alarms_expected": gate.alarms_expected,
+    }
+
+
+_SYMBOLS = {
+    Verdict.REGRESSED: "❌",
+    Verdict.INVALID: "⛔",
+    Verdict.INCONCLUSIVE: "❔",
+    Verdict.IMPROVED: "🟢",
+    Verdict.UNCHANGED: "✅",
+}
+
+
+def markdown(gate: Gate) -> str:
+    """Return a summary for a pull request."""
+    lines = [f"### {_cell(headline(gate))}", ""]
+    if any(comparison.emulated for comparison in gate.comparisons):
+        lines += ["Some devices are **emulated**: what they show is behaviour, never speed.", ""]
+    lines += ["| | case | latency | first load | peak memory |", "|---|---|---|---|---|"]
+    for comparison in gate.comparisons:
+        symbol = _SYMBOLS[comparison.verdict or Verdict.INVALID]
+        cells = (comparison.of(each) for each in ("latency", "first load", "peak memory"))
+        shown = " | ".join(change(cell.ratio) if cell else "–" for cell in cells)
+        verdict = comparison.verdict or ""
+        lines.append(f"| {symbol} {verdict} | {_cell(comparison.label)} | {shown} |")
+    told = [
+        f"- **{_cell(comparison.label)}**: {_cell(case_in_words(comparison))}"
+        for comparison in gate.comparisons
+        if comparison.verdict is not Verdict.UNCHANGED
+    ]
+    told += [
+        f"- {_cell(outcome_in_words(outcome))}"
+        for outcome in gate.outcomes
+        if outcome.met is not Met.YES
+    ]
+    told += [f"- {_cell(label)}: the baseline does not have it" for label in gate.new]
+    told += [f"- {_cell(label)}: it was not measured" for label in gate.gone]
+    lines += ["", *told] if told else []
+    lines += ["", f"<sub>Run `{_cell(gate.run.id)}`. {footnote(gate)}</sub>", ""]
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    """Return text that may quote a device, with nothing that Markdown or HTML would take."""
+    cleaned = html.escape(visible(text).replace("\n", " "), quote=False)
+    return "".join(f"\\{char}" if char in "\\`*_[]|" else char for char in cleaned)
+
+
+def _xml(text: str) -> str:
+    """Return text that may quote a device, without characters that XML 1.0 does not have."""
+    return visible(text).translate({0xFFFE: "\ufffd", 0xFFFF: "\ufffd"})
+
+
+def junit(gate: Gate) -> str:
+    """Return JUnit XML: one test for each case, and one for each expectation of it.
+
+    A regression or miss is a failure; what is invalid, an error; what cannot be told is skipped.
+    """
+    suite = TestSuite("edge-harness")
+    for comparison in gate.comparisons:
+        test = TestCase(_xml(comparison.label), classname=_xml(f"baseline {gate.baseline}"))
+        words = _xml(case_in_words(comparison))
+        match comparison.verdict:
+            case Verdict.REGRESSED:
+                test.result = [Failure(words, "regressed")]
+            case Verdict.INVALID | None:
+                test.result = [JUnitError(words, "invalid")]
+            case Verdict.INCONCLUSIVE:
+                test.result = [Skipped(f"inconclusive: {words}")]
+        test.system_out = _xml("\n".join(map(finding_in_words, comparison.findings)))
+        suite.add_testcase(test)
+    for outcome in gate.outcomes:
+        label = outcome.result.record.case.label
+        test = TestCase(_xml(f"{label}: {outcome.quantity}"), classname="expectations")
+        words = _xml(outcome_in_words(outcome))
+        if outcome.met is Met.NO:
+            test.result = [Failure(words, "missed")]
+        elif outcome.met is Met.UNTOLD:
+            test.result = [Skipped(words)]
+        suite.add_testcase(test)
+    document = JUnitXml("edge-harness")
+    document.add_testsuite(suite)
+    document.update_statistics()  # type: ignore[no-untyped-call]
+    text: str = document.tostring().decode()  # type: ignore[no-untyped-call]
+    return text
