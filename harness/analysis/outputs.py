@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from harness.results.schema import OutputCheck
+from harness.results.schema import Drift, OutputCheck
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["check"]
+__all__ = ["check", "drift"]
 
 MIN_INPUTS: Final = 3
+SCORES_AXES = (3, 4)  # [input, batch, class] or [input, batch, step, class]
 
 
 def check(
@@ -71,10 +72,9 @@ def check(
                 f"output {index} of the reference hardly varies between the inputs: "
                 "it cannot tell a right answer from a wrong one"
             )
-        for seed, error in zip(seeds, np.linalg.norm(y - r, axis=1) / spread, strict=True):
-            errors[index, seed] = float(error)
-        lengths = np.maximum(np.linalg.norm(y - mean, axis=1) * spread, np.finfo(np.float64).tiny)
-        cosines += (((y - mean) * (r - mean)).sum(axis=1) / lengths).tolist()
+        relative, cosine = _distances(y, r)
+        errors |= {(index, seed): error for seed, error in zip(seeds, relative, strict=True)}
+        cosines += cosine
     worst = max(errors, key=errors.__getitem__)
     passed = errors[worst] <= tolerance
     return OutputCheck(
@@ -87,6 +87,56 @@ def check(
         cosine=min(cosines),
         tolerance=tolerance,
     )
+
+
+def drift(
+    outputs: Sequence[NDArray[Any]], reference: Sequence[NDArray[Any]], computed_by: str
+) -> Drift:
+    """Tell how far a model's outputs are from those in fp32.
+
+    Parameters
+    ----------
+    outputs, reference
+        Each output's tensors, stacked over the inputs.
+    computed_by
+        The engine that made the outputs, with its version.
+    """
+    inputs = len(reference[0]) if reference else 0
+    fault = "" if len(outputs) == len(reference) else f"{len(outputs)} outputs"
+    for index, (y, r) in enumerate(zip(outputs, reference, strict=False)):
+        if not fault and (wrong := _tensor_mismatch(y, r)):
+            fault = f"output {index} {wrong}"
+    if fault or inputs == 0:
+        return Drift(computed_by=computed_by, inputs=inputs, fault=fault or "no outputs")
+    errors: list[float] = []
+    cosines: list[float] = []
+    largest, top1 = 0.0, None
+    for y, r in zip(outputs, reference, strict=True):
+        flat = [array.reshape(inputs, -1).astype(np.float64) for array in (y, r)]
+        relative, cosine = _distances(*flat)
+        errors += relative
+        cosines += cosine
+        largest = max(largest, float(np.abs(flat[0] - flat[1]).max()))
+        if top1 is None and r.ndim in SCORES_AXES and r.shape[-1] > 1:
+            top1 = float((y.argmax(axis=-1) == r.argmax(axis=-1)).mean())
+    return Drift(
+        computed_by=computed_by,
+        inputs=inputs,
+        cosine=min(cosines),
+        relative_error=max(errors),
+        max_error=largest,
+        top1=top1,
+    )
+
+
+def _distances(y: NDArray[Any], r: NDArray[Any]) -> tuple[list[float], list[float]]:
+    """Return relative errors and cosines by input, the reference's mean subtracted."""
+    mean = r.mean(axis=0)
+    tiny = np.finfo(np.float64).tiny
+    spread = np.maximum(np.linalg.norm(r - mean, axis=1), tiny)
+    lengths = np.maximum(np.linalg.norm(y - mean, axis=1) * spread, tiny)
+    cosines = ((y - mean) * (r - mean)).sum(axis=1) / lengths
+    return (np.linalg.norm(y - r, axis=1) / spread).tolist(), cosines.tolist()
 
 
 def _mismatch(

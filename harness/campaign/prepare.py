@@ -98,6 +98,7 @@ class Prepared:
             engine=self.case.engine,
             backend=self.case.backend,
             files=dict(self.artifact.roles),
+            precision=self.case.precision,
             inputs=manifest.fed(self.shapes),
             check_seeds=manifest.check_seeds,
             threads=self.case.threads,
@@ -237,10 +238,11 @@ def _refusals(case: Case, device: Device, model: Model, spec: EngineSpec) -> Ite
         yield f"{device.name} has no backend '{case.backend}' for {case.engine} in its file"
     if lacking := engine.lacks(device.spec, case.backend):
         yield lacking
-    if case.precision not in engine.precisions:
+    precisions = engine.precisions_on(device.spec, case.backend)
+    if case.precision not in precisions:
         yield (
-            f"the harness measures {case.engine} in {' and '.join(engine.precisions)}, "
-            f"not in {case.precision}"
+            f"{case.engine} is measured in {' and '.join(precisions)} on {case.backend} of "
+            f"{device.name}, not in {case.precision}"
         )
     in_python = edge_runner.ENGINES.get(case.engine)
     if spec.runner is None and in_python and in_python.backend != case.backend:
@@ -274,7 +276,14 @@ def _prepare(
     engine = engines.get(case.engine)
     target = engine.target(device.spec, case.backend)
     shapes = shapes_of(case, model)
-    artifact = build.build(model, engine.format, target, shapes=shapes, progress=progress)
+    artifact = build.build(
+        model,
+        engine.format,
+        target,
+        shapes=shapes,
+        precision=case.precision,
+        progress=progress,
+    )
     paths = {role: artifact.path(role) for role in artifact.roles}
     version = registered.runner.spec.engine_version if registered else None
     if refused := engine.refuse(device.spec, paths, case.backend, version):

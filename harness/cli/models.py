@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from harness.models.artifacts import Artifact
     from harness.models.manifest import Model, ModelInput
+    from harness.results.schema import Drift, Precision
 
 __all__ = ["models"]
 
@@ -78,8 +79,15 @@ Examples:
 )
 @click.option(
     "--target",
-    type=click.Choice(["x86", "arm", "rk3562", "rk3566", "rk3568", "rk3576", "rk3588"]),
+    type=click.Choice(
+        ["x86", "arm", "rk3562", "rk3566", "rk3568", "rk3576", "rk3588", "rv1103", "rv1106"]
+    ),
     help="Only .nb files for this processor, or .rknn files for this chip.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16", "int8"]),
+    help="Of formats that have a choice: by default fp32, RKNN fp16.",
 )
 @as_json
 @click.pass_context
@@ -88,6 +96,7 @@ def build(
     names: tuple[str, ...],
     artifact_format: str | None,
     target: str | None,
+    precision: Precision | None,
     *,
     as_json: bool,
 ) -> None:
@@ -104,7 +113,7 @@ def build(
     from harness.models.build import build as build_artifact
     from harness.models.build import find
     from harness.models.manifest import load_model, load_models
-    from harness.models.recipes import TARGETS, targets
+    from harness.models.recipes import PRECISIONS, TARGETS, targets
 
     if target and artifact_format and target not in TARGETS[artifact_format]:
         raise click.UsageError(f"{artifact_format} is not built for --target {target}")
@@ -118,15 +127,18 @@ def build(
         if artifact_format in (None, kind)
         and target in (None, place)
         and (kind != "rknn" or artifact_format or target)
+        and precision in (None, *PRECISIONS.get(kind, ()))
     ]
     if not wanted:
         raise SpecificationError("none of these models has such artifacts")
     built: list[tuple[str, Artifact, bool, float]] = []
     with steps() as shown:
         for model, kind, place in wanted:
-            cached = find(model, kind, place) is not None
+            cached = find(model, kind, place, precision=precision) is not None
             began = time.monotonic()
-            artifact = build_artifact(model, kind, place, progress=shown.update)
+            artifact = build_artifact(
+                model, kind, place, precision=precision, progress=shown.update
+            )
             built.append((model.name, artifact, cached, time.monotonic() - began))
     if as_json:
         rows = [
@@ -187,6 +199,8 @@ def show(ctx: click.Context, name: str, *, as_json: bool) -> None:
             f"  tools    {tools}",
             f"  lies in  {artifact.folder}",
         ]
+        if record.drift:
+            lines.append(f"  drift    {drift_in_words(record.drift)}")
         kernels = _kernels(artifact)
         if kernels:
             counts = ", ".join(f"{count} {kind}" for kind, count in kernels["kernels"].items())
@@ -252,13 +266,18 @@ def push(
 
 
 def _built(model: Model) -> Iterator[Artifact]:
+    from contextlib import suppress
+    from itertools import product
+
+    from harness.errors import SpecificationError
     from harness.models.build import find
-    from harness.models.recipes import targets
+    from harness.models.recipes import PRECISIONS, targets
 
     for artifact_format, places in targets(model).items():
-        for target in places:
-            if artifact := find(model, artifact_format, target):
-                yield artifact
+        for target, precision in product(places, PRECISIONS.get(artifact_format, (None,))):
+            with suppress(SpecificationError):  # no such precision there, or no calibration images
+                if artifact := find(model, artifact_format, target, precision=precision):
+                    yield artifact
 
 
 def _kernels(artifact: Artifact) -> dict[str, Any]:
@@ -298,8 +317,20 @@ def _artifact_as_json(artifact: Artifact) -> dict[str, Any]:
 
 
 def _label(artifact: Artifact) -> str:
-    target = artifact.record.target
-    return artifact.record.format if target == "any" else f"{artifact.record.format} {target}"
+    record = artifact.record
+    words = [record.format, *([record.target] if record.target != "any" else [])]
+    words += [record.precision] if record.precision not in (None, "fp32") else []
+    return " ".join(words)
+
+
+def drift_in_words(drift: Drift) -> str:
+    """Say how far an artifact's outputs are from those in fp32."""
+    by = f"by {drift.computed_by}, {drift.inputs} held-out inputs"
+    if drift.fault or drift.cosine is None or drift.max_error is None:
+        return f"cannot be told: {drift.fault} ({by})"
+    top1 = "" if drift.top1 is None else f", top-1 agrees in {drift.top1:.0%}"
+    error = f"cosine {drift.cosine:.4f}, relative error {drift.relative_error:.3g}"
+    return f"{error}, largest error {drift.max_error:.3g}{top1} ({by})"
 
 
 def _operations_lines(model: Model, most: int = 5) -> Iterator[str]:

@@ -72,7 +72,11 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
         engine, refused = engines.get(case.engine), refusal(case, device, model)
         target = engine.target(device.spec, case.backend)
         shapes = shapes_of(case, model)
-        artifact = None if refused else build.find(model, engine.format, target, shapes=shapes)
+        artifact = None
+        if not refused:
+            artifact = build.find(
+                model, engine.format, target, shapes=shapes, precision=case.precision
+            )
         rows.append(
             CaseRecord(
                 case=case,
@@ -91,7 +95,7 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
                     "id": row.case.id,
                     **row.case.model_dump(mode="json"),
                     "launches": row.launches,
-                    "precision": row.precision,
+                    "relative_precision": row.precision,  # of the estimate; the case has its own
                     "max_launches": row.max_launches,
                     "memory_launches": row.memory_launches,
                     "artifact": row.artifact.id if row.artifact else None,

@@ -38,6 +38,11 @@ class Engine:
         del device
         return None if backend == "cpu" else f"the harness measures {self.name} on the CPU only"
 
+    def precisions_on(self, device: DeviceSpec, backend: str) -> tuple[Precision, ...]:
+        """Return what it can compute in on a backend of a device."""
+        del device, backend
+        return self.precisions
+
     def keeps_models(self, backend: str) -> bool:
         """Return whether it can keep a model that it compiled for a backend for later processes."""
         del backend

@@ -4,4 +4,4 @@ from harness.engines.base import Engine
 
 __all__ = ["ONNXRUNTIME"]
 
-ONNXRUNTIME = Engine(name="onnxruntime", format="onnx")
+ONNXRUNTIME = Engine(name="onnxruntime", format="onnx", precisions=("fp32", "int8"))

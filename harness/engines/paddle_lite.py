@@ -77,4 +77,4 @@ def _processor(device: DeviceSpec) -> str:
     return "x86" if device.abi.startswith("x86_64") else "arm"
 
 
-PADDLE_LITE = _PaddleLite(name="paddle-lite", format="nb")
+PADDLE_LITE = _PaddleLite(name="paddle-lite", format="nb", precisions=("fp32", "int8"))

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from harness.engines.base import Engine
-from harness.models.recipes import TARGETS
+from harness.models.recipes import INTEGER_CHIPS, TARGETS
 
 if TYPE_CHECKING:
     from harness.devices.inventory import DeviceSpec
@@ -24,10 +24,11 @@ class _Rknn(Engine):
     def lacks(self, device: DeviceSpec, backend: str) -> str | None:
         if backend != _BACKEND:
             return f"{self.name} measures on '{_BACKEND}' only"
-        chip, known = self.target(device), TARGETS[self.format]
+        chip = self.target(device)
+        known = [name for name in TARGETS[self.format] if name not in INTEGER_CHIPS]
         if chip in known:
             return None
-        if chip in ("rv1103", "rv1106"):
+        if chip in INTEGER_CHIPS:
             return (
                 f"the small runtime of {chip} (librknnmrt.so) needs another runner, which there "
                 "is not"
@@ -48,4 +49,4 @@ class _Rknn(Engine):
         return found[0] if found else "an unknown chip"
 
 
-RKNN = _Rknn(name="rknn", format="rknn", precisions=("fp16",))
+RKNN = _Rknn(name="rknn", format="rknn", precisions=("fp16", "int8"))

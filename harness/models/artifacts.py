@@ -23,6 +23,7 @@ ROLES = {
     "rknn": {"model": "model.rknn"},
     "reference": {"outputs": "outputs.npz"},
     "outputs": {"outputs": "outputs.npz"},
+    "samples": {"calibration": "calibration.npz", "heldout": "heldout.npz"},
     "operations": {"operations": "operations.json"},
     "calibration": {"model": "model.json"},
 }

@@ -22,10 +22,11 @@ from harness.hashing import sha256_of
 from harness.models import environments, recipes
 from harness.models.artifacts import RECORD, ROLES, read, unchanged
 from harness.models.calibration import CalibrationSource
+from harness.models.drift import measure
 from harness.models.once import make_once
-from harness.models.recipes import inputs, recipe, resource
+from harness.models.recipes import PRECISIONS, inputs, recipe, resource
 from harness.models.toolchain import ToolchainError, run
-from harness.results.schema import ArtifactRecord
+from harness.results.schema import ArtifactRecord, Partition
 from harness.runner.python import edge_runner
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from harness.models.artifacts import Artifact
     from harness.models.manifest import Model, Shapes
     from harness.models.recipes import Recipe
+    from harness.results.schema import Precision
 
 __all__ = ["build", "find", "outputs", "reference"]
 
@@ -49,6 +51,7 @@ def build(
     target: str = "any",
     *,
     shapes: Shapes | None = None,
+    precision: Precision | None = None,
     progress: Callable[[str], None],
 ) -> Artifact:
     """Return an artifact of a model; it and what it is made from are built if they are not there.
@@ -56,32 +59,40 @@ def build(
     Parameters
     ----------
     artifact_format
-        ``pdmodel``, ``onnx``, ``nb``, ``rknn`` (in fp16), ``reference`` (outputs to check others
-        against) or ``operations`` (its parameters and multiply-accumulates); for a calibration
-        model ``calibration`` alone.
+        ``pdmodel``, ``onnx``, ``nb``, ``rknn``, ``reference`` (outputs to check others against) or
+        ``operations`` (its parameters and multiply-accumulates); for a calibration model
+        ``calibration`` alone.
     target
         ``x86`` or ``arm`` for ``nb``, or an NPU and its processor (``rockchip_npu,arm``); the chip
         for ``rknn``; ``any`` for the others.
     shapes
         Of inputs, where they are not the manifest's: for what is computed at one shape
         (``reference``, ``operations``) or compiled for one (``rknn``).
+    precision
+        What it computes in: fp32 where nothing is said, RKNN fp16.
 
     Raises
     ------
     SpecificationError
-        There is no such format, target or shape for that model, or the manifest names an unknown
-        environment.
+        There is no such format, target, shape or precision for that model, its calibration images
+        cannot be used, or the manifest names an unknown environment.
     ToolchainError
         A stage failed.
     """
-    return _build(recipe(model, artifact_format, target, shapes), model.name, progress)
+    wanted = recipe(model, artifact_format, target, shapes, precision)
+    return _build(wanted, model.name, progress)
 
 
 def find(
-    model: Model, artifact_format: str, target: str = "any", *, shapes: Shapes | None = None
+    model: Model,
+    artifact_format: str,
+    target: str = "any",
+    *,
+    shapes: Shapes | None = None,
+    precision: Precision | None = None,
 ) -> Artifact | None:
     """Return an artifact if it is built; the parameters and errors are those of :func:`build`."""
-    return read(recipe(model, artifact_format, target, shapes).folder)
+    return read(recipe(model, artifact_format, target, shapes, precision).folder)
 
 
 def reference(
@@ -165,15 +176,18 @@ def _build(wanted: Recipe, model: str, progress: Callable[[str], None]) -> Artif
 
 
 def _make(wanted: Recipe, model: str, folder: Path, progress: Callable[[str], None]) -> None:
-    step = " ".join([model, wanted.format, *([wanted.target] if wanted.target != "any" else [])])
+    precision = wanted.precision or PRECISIONS.get(wanted.format, (None,))[0]
+    kind = [wanted.target] if wanted.target != "any" else []
+    kind += [precision] if precision not in (None, "fp32") else []
+    step = " ".join([model, wanted.format, *kind])
     work = folder / "work"
     work.mkdir()
-    if wanted.source:
-        source = _build(wanted.source, model, progress)
+    for needed in wanted.sources:
+        source = _build(needed, model, progress)
         for name in source.roles.values():
             (work / name).symlink_to(source.folder / name)
     for name, path in wanted.files.items():
-        if not path.is_file():
+        if not path.exists():
             raise SpecificationError(
                 f"model '{model}': {path} is not there",
                 hint="add the model's file again: harness models add FILE",
@@ -197,15 +211,17 @@ def _make(wanted: Recipe, model: str, folder: Path, progress: Callable[[str], No
             raise ToolchainError(f"{step}: {wanted.stage} ended well, but wrote no {name}")
         (work / name).rename(folder / name)
         files[name] = sha256_of(folder / name)
+    drift, kernels = measure(wanted, folder, work, step, progress)
     shutil.rmtree(work)
     record = ArtifactRecord(
         id=wanted.id,
         format=wanted.format,
         target=wanted.target,
+        precision=precision,
         files=files,
         size_bytes=sum((folder / name).stat().st_size for name in files),
         provenance={
-            "source": wanted.source.id if wanted.source else None,
+            "sources": [source.id for source in wanted.sources],
             "stage": wanted.stage,
             "options": wanted.options,
             "command": ["python", "-I", wanted.script.name, request],
@@ -213,6 +229,8 @@ def _make(wanted: Recipe, model: str, folder: Path, progress: Callable[[str], No
             "started": started.isoformat(timespec="seconds"),
             "seconds": round(seconds, 3),
         },
+        drift=drift,
+        partition=Partition(tool=drift.computed_by, kernels=kernels) if drift and kernels else None,
     )
     (folder / RECORD).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
 from harness.errors import SpecificationError
 from harness.models.calibration import CalibrationSource
@@ -29,6 +29,7 @@ __all__ = [
     "Model",
     "ModelInput",
     "PackageSource",
+    "Quantization",
     "TransformerSource",
     "VisionSource",
     "load_model",
@@ -41,7 +42,9 @@ FILES: Final = "files"
 
 # A cosine of 0.995 for fp16: half precision in every layer costs MobileNet with random weights
 # an error of 0.07 in RKNN-Toolkit2's simulator.
+# A cosine of 0.917 for int8, which zoo models with random weights keep where the engine is right.
 TOLERANCE: Final[dict[Precision, float]] = {"fp32": 1e-3, "fp16": 0.1, "int8": 0.4}
+IMAGE_AXES = 4
 
 
 class VisionSource(Spec):
@@ -200,6 +203,56 @@ class ModelInput(InputSpec):
         return InputSpec(**(self.model_dump(exclude={"dynamic"}) | {"shape": tuple(shape)}))
 
 
+Channels = tuple[float, float, float]
+
+
+def _positive(values: Channels) -> Channels:
+    if min(values) <= 0:
+        raise ValueError("a standard deviation is above 0")
+    return values
+
+
+class Quantization(Spec):
+    """How a model is quantized to int8 after training.
+
+    Attributes
+    ----------
+    algorithm
+        How the range of each activation is found: the largest value (``abs_max``), the mean over
+        the samples of their largest values (``avg``), a quantile (``hist``), or what loses least by
+        squared error (``mse``), earth mover's distance (``emd``) or entropy (``KL``).
+    weights
+        Whether each output channel has its own scale.
+    samples, held_out
+        How many inputs calibrate, and how many others tell how far the outputs drifted.
+    images
+        The folder that they are taken from, beside the model's file; without one they are seeded
+        noise, in the inputs' ranges.
+    colour
+        The order of an image's channels, for a model that takes three.
+    mean, std
+        By channel, of pixels scaled to [0, 1]: what is subtracted, and divided by. Without them
+        pixels are scaled to the input's range.
+    """
+
+    algorithm: Literal["abs_max", "avg", "hist", "mse", "emd", "KL"] = "avg"
+    weights: Literal["per-channel", "per-tensor"] = "per-channel"
+    samples: Annotated[int, Field(ge=1, le=500)] = 32
+    held_out: Annotated[int, Field(ge=3, le=100)] = 8
+    images: Path | None = None
+    colour: Literal["RGB", "BGR"] = "RGB"
+    mean: Channels | None = None
+    std: Annotated[Channels, AfterValidator(_positive)] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("'mean' and 'std' belong together")
+        if self.mean and not self.images:
+            raise ValueError("'mean' and 'std' are for 'images'")
+        return self
+
+
 class Manifest(Spec):
     """The content of a model's file.
 
@@ -212,7 +265,10 @@ class Manifest(Spec):
         At least three different ones, for the output check.
     tolerance
         By precision: the largest relative error of the output check (see
-        :mod:`harness.analysis.outputs`); 0.001 for fp32 and 0.1 for fp16 where it is not given.
+        :mod:`harness.analysis.outputs`); where it is not given 0.001 for fp32, 0.1 for fp16 and
+        0.4 for int8.
+    quantization
+        For its artifacts in int8.
     """
 
     title: str
@@ -226,6 +282,18 @@ class Manifest(Spec):
         list[Annotated[int, Field(ge=0, lt=1 << 31)]], Field(min_length=3, max_length=16)
     ] = Field(default=[1, 2, 3])
     tolerance: dict[Precision, Annotated[float, Field(gt=0, lt=1)]] = Field(default=TOLERANCE)
+    quantization: Quantization = Quantization()
+
+    @model_validator(mode="after")
+    def _takes_images(self) -> Self:
+        if self.quantization.images:
+            shape = self.inputs[0].shape
+            if len(self.inputs) > 1 or len(shape) != IMAGE_AXES or shape[1] not in (1, 3):
+                raise ValueError(
+                    "quantization.images: images are for a model with one input of the shape "
+                    "[N, 3, height, width] or [N, 1, height, width]"
+                )
+        return self
 
     @field_validator("tolerance")
     @classmethod

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import SpecificationError
-from harness.models import environments, nb
+from harness.models import environments, nb, samples
 from harness.models.calibration import CalibrationSource
 from harness.models.manifest import FILES, FileSource, PackageSource, TransformerSource
 from harness.results.contract import INPUT_SPEC_VERSION
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from harness.models.environments import Environment
     from harness.models.manifest import Model, Shapes
+    from harness.results.schema import Precision
 
 __all__ = ["TARGETS", "Recipe", "inputs", "outputs", "recipe", "resource", "targets"]
 
@@ -33,14 +34,36 @@ TARGETS = {
     "pdmodel": ("any",),
     "onnx": ("any",),
     "nb": ("x86", "arm"),
-    "rknn": ("rk3562", "rk3566", "rk3568", "rk3576", "rk3588"),
+    "rknn": ("rk3562", "rk3566", "rk3568", "rk3576", "rk3588", "rv1103", "rv1106"),
     "reference": ("any",),
     "operations": ("any",),
     "calibration": ("any",),
 }
 """The formats of artifacts, and what each can be built for; NPUs aside."""
 
+PRECISIONS: dict[str, tuple[Precision, ...]] = {
+    "pdmodel": ("fp32", "int8"),
+    "onnx": ("fp32", "int8"),
+    "nb": ("fp32", "int8"),
+    "rknn": ("fp16", "int8"),
+    "calibration": ("fp32",),
+}
+"""What formats can be built to compute in, the first unless asked; the others have no choice."""
+
+ENGINE_ENVIRONMENTS = {
+    "onnxruntime": "onnxruntime",
+    "paddle-inference": "paddle",
+    "paddle-lite": "paddle",
+}
+"""In which environment an engine runs on this machine."""
+
+INTEGER_CHIPS = ("rv1103", "rv1106")
+"""Chips whose NPU computes in integers only."""
+
 ONNX_OPSET = 11
+ONNX_OPSET_INT8 = 13  # the first whose DequantizeLinear has scales by channel
+# Beyond any check seed that a person would choose.
+FIRST_SAMPLE_SEED = 2_000_000_000
 
 
 @dataclass(frozen=True)
@@ -55,11 +78,16 @@ class Recipe:
         What it runs in; none for a script that needs but Python.
     options
         The request that the script is given.
-    source
-        The artifact whose files the script finds in its current folder.
+    sources
+        The artifacts whose files the script finds in its current folder.
     files
         More that it finds there: name to path. They do not enter the identity: the options have
         their hashes.
+    precision
+        What the artifact computes in, where it is not its format's first.
+    engine
+        Which engine runs it on the held-out inputs, to tell how far it drifted from fp32; none
+        where the stage does that itself, or there is none.
     """
 
     format: str
@@ -67,8 +95,10 @@ class Recipe:
     stage: str
     environment: Environment | None
     options: dict[str, Any]
-    source: Recipe | None = None
+    sources: tuple[Recipe, ...] = ()
     files: Mapping[str, Path] = field(default_factory=dict)
+    precision: Precision | None = None
+    engine: str | None = None
 
     @property
     def script(self) -> Path:
@@ -84,8 +114,12 @@ class Recipe:
             "script": hashlib.sha256(self.script.read_bytes()).hexdigest(),
             "lock": self.environment.digest if self.environment else None,
             "options": self.options,
-            "source": self.source.id if self.source else None,
+            "sources": [source.id for source in self.sources],
         }
+        if self.engine:  # what it is found to drift is a part of the artifact
+            engine = environments.get(ENGINE_ENVIRONMENTS[self.engine])
+            script = resource("models", "stages", "heldout.py").read_bytes()
+            content["engine"] = [self.engine, engine.digest, hashlib.sha256(script).hexdigest()]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -101,7 +135,11 @@ def targets(model: Model) -> Mapping[str, tuple[str, ...]]:
 
 
 def recipe(
-    model: Model, artifact_format: str, target: str = "any", shapes: Shapes | None = None
+    model: Model,
+    artifact_format: str,
+    target: str = "any",
+    shapes: Shapes | None = None,
+    precision: Precision | None = None,
 ) -> Recipe:
     """Return how an artifact of a model is made.
 
@@ -110,12 +148,15 @@ def recipe(
     shapes
         Of inputs, where they are not the manifest's: for what is computed at one shape
         (``reference``, ``operations``) or compiled for one (``rknn``).
+    precision
+        Which the artifact computes in; by default the format's first, and int8 for chips that
+        have nothing else.
 
     Raises
     ------
     SpecificationError
-        There is no such format, target or shape for that model, or the manifest names an
-        unknown environment.
+        There is no such format, target, shape or precision for that model, its calibration images
+        cannot be used, or the manifest names an unknown environment.
     """
     possible = targets(model)
     if artifact_format not in possible:
@@ -131,7 +172,8 @@ def recipe(
             f"'{artifact_format}' artifacts are not built for '{target}'",
             hint=nearest(target, known),
         )
-    return _MAKERS[artifact_format](model, target, shapes)
+    precision = _precision(artifact_format, target, precision)
+    return _MAKERS[artifact_format](model, target, shapes, precision)
 
 
 def outputs(
@@ -156,23 +198,95 @@ def outputs(
     }
     environment = environments.get("onnxruntime" if engine == "onnxruntime" else "paddle")
     source = recipe(model, artifact_format, target, shapes)
-    return Recipe("outputs", engine, "outputs", environment, options, source)
+    return Recipe("outputs", engine, "outputs", environment, options, (source,))
 
 
-def _nb(model: Model, target: str, shapes: Shapes | None) -> Recipe:
+def _precision(artifact_format: str, target: str, wanted: Precision | None) -> Precision | None:
+    possible = ("int8",) if target in INTEGER_CHIPS else PRECISIONS.get(artifact_format, ())
+    if wanted not in (None, *possible):
+        kind = artifact_format if target == "any" else f"{artifact_format} {target}"
+        raise SpecificationError(
+            f"'{kind}' artifacts are not built in {wanted}",
+            hint=f"they are in {' and '.join(possible)}" if possible else None,
+        )
+    return wanted or (possible[0] if possible else None)
+
+
+def _nb(model: Model, target: str, shapes: Shapes | None, precision: Precision | None) -> Recipe:
     options: dict[str, Any] = {"target": target}
     if target not in TARGETS["nb"] and any(spec.dynamic for spec in model.manifest.inputs):
         # What compiles for an NPU does so for the shapes that the model declares.
         options["shapes"] = {spec.name: spec.shape for spec in model.manifest.fed(shapes)}
-    return Recipe("nb", target, "opt", environments.get("paddle"), options, _exported(model))
+    paddle = environments.get("paddle")
+    if precision == "fp32":
+        return Recipe("nb", target, "opt", paddle, options, (_exported(model),))
+    engine = "paddle-lite" if target == "x86" else "paddle-inference"
+    source = _quantized(model)
+    return Recipe(
+        "nb", target, "opt", paddle, options, (source,), precision=precision, engine=engine
+    )
 
 
-def _rknn(model: Model, target: str, shapes: Shapes | None) -> Recipe:
-    options = {"target": target, "precision": "fp16", "inputs": inputs(model, shapes)}
-    return Recipe("rknn", target, "to_rknn", environments.get("rknn"), options, _onnx(model))
+def _rknn(model: Model, target: str, shapes: Shapes | None, precision: Precision | None) -> Recipe:
+    chosen = model.manifest.quantization
+    options: dict[str, Any] = {
+        "target": target,
+        "precision": precision,
+        "inputs": inputs(model, shapes),
+    }
+    if precision == "int8":
+        # What the toolkit has of the algorithms.
+        algorithm = {"mse": "mmse", "KL": "kl_divergence"}.get(chosen.algorithm, "normal")
+        method = {"per-channel": "channel", "per-tensor": "layer"}[chosen.weights]
+        options |= {"algorithm": algorithm, "method": method}
+    # X2Paddle does not convert every ONNX file that the toolkit takes.
+    sources = (_onnx(model), _samples(model, shapes, compared=not _given_onnx(model)))
+    toolkit = environments.get("rknn")
+    return Recipe("rknn", target, "to_rknn", toolkit, options, sources, precision=precision)
 
 
-def _reference(model: Model, target: str, shapes: Shapes | None) -> Recipe:
+def _quantized(model: Model) -> Recipe:
+    chosen = model.manifest.quantization
+    options = {
+        "inputs": [spec.name for spec in model.manifest.inputs],
+        "algorithm": chosen.algorithm,
+        "weights": chosen.weights,
+    }
+    sources = (_exported(model), _samples(model))
+    return Recipe(
+        "pdmodel",
+        "any",
+        "quantize",
+        environments.get("paddle"),
+        options,
+        sources,
+        precision="int8",
+        engine="paddle-inference",
+    )
+
+
+def _samples(model: Model, shapes: Shapes | None = None, *, compared: bool = True) -> Recipe:
+    """Return how the inputs are made that calibrate, and those that are compared with fp32."""
+    chosen = model.manifest.quantization
+    count = chosen.samples + chosen.held_out
+    options: dict[str, Any] = {"inputs": inputs(model, shapes)}
+    files = {}
+    if chosen.images:
+        files["images"] = (model.folder or Path()) / chosen.images
+        images = samples.choose(files["images"], count, chosen.held_out + 1)
+        calibrating = images[: len(images) - chosen.held_out]
+        options |= {"images": calibrating, "held_out": images[len(calibrating) :]}
+        options |= {"colour": chosen.colour, "mean": chosen.mean, "std": chosen.std}
+    else:
+        seeds = [FIRST_SAMPLE_SEED + n for n in range(count)]
+        options |= {"seeds": seeds[: chosen.samples], "held_out": seeds[chosen.samples :]}
+        options |= {"input_spec_version": INPUT_SPEC_VERSION}
+    paddle = environments.get("paddle")
+    sources = (_exported(model),) if compared else ()
+    return Recipe("samples", "any", "samples", paddle, options, sources, files=files)
+
+
+def _reference(model: Model, target: str, shapes: Shapes | None, *_: object) -> Recipe:
     # Not the runner's content, which makes the inputs: the version stands for what they are.
     options = {
         "inputs": inputs(model, shapes),
@@ -182,15 +296,15 @@ def _reference(model: Model, target: str, shapes: Shapes | None) -> Recipe:
     if _given_onnx(model):
         # What the user gave tells what is right, not what a converter made of it.
         onnxruntime = environments.get("onnxruntime")
-        return Recipe("reference", target, "onnx_reference", onnxruntime, options, _onnx(model))
+        return Recipe("reference", target, "onnx_reference", onnxruntime, options, (_onnx(model),))
     paddle = environments.get("paddle")
-    return Recipe("reference", target, "reference", paddle, options, _exported(model))
+    return Recipe("reference", target, "reference", paddle, options, (_exported(model),))
 
 
-def _operations(model: Model, target: str, shapes: Shapes | None) -> Recipe:
+def _operations(model: Model, target: str, shapes: Shapes | None, *_: object) -> Recipe:
     options = {"inputs": inputs(model, shapes)}
     paddle = environments.get("paddle")
-    return Recipe("operations", target, "operations", paddle, options, _exported(model))
+    return Recipe("operations", target, "operations", paddle, options, (_exported(model),))
 
 
 def _exported(model: Model) -> Recipe:
@@ -212,7 +326,7 @@ def _exported(model: Model) -> Recipe:
         if source.format == "onnx":
             options = {"inputs": inputs(model), "exported_shapes": _exported_shapes(model)}
             toolkit = environments.get("x2paddle")
-            return Recipe("pdmodel", "any", "from_onnx", toolkit, options, _onnx(model))
+            return Recipe("pdmodel", "any", "from_onnx", toolkit, options, (_onnx(model),))
         return _given(
             model,
             "pdmodel",
@@ -228,12 +342,23 @@ def _exported(model: Model) -> Recipe:
     return Recipe("pdmodel", "any", "export", environments.get("paddle"), options)
 
 
-def _onnx(model: Model) -> Recipe:
+def _onnx(model: Model, precision: Precision | None = "fp32") -> Recipe:
     """Return how a model's ONNX file is made."""
+    paddle = environments.get("paddle")
+    if precision == "int8":
+        return Recipe(
+            "onnx",
+            "any",
+            "to_onnx",
+            paddle,
+            {"opset": ONNX_OPSET_INT8},
+            (_quantized(model),),
+            precision=precision,
+            engine="onnxruntime",
+        )
     if given := _given_onnx(model):
         return _given(model, "onnx", {"model.onnx": given.model})
-    paddle = environments.get("paddle")
-    return Recipe("onnx", "any", "to_onnx", paddle, {"opset": ONNX_OPSET}, _exported(model))
+    return Recipe("onnx", "any", "to_onnx", paddle, {"opset": ONNX_OPSET}, (_exported(model),))
 
 
 def _given_onnx(model: Model) -> FileSource | None:
@@ -262,9 +387,11 @@ def resource(*parts: str) -> Path:
     return Path(str(resources.files("harness").joinpath(*parts)))
 
 
-_MAKERS: dict[str, Callable[[Model, str, Shapes | None], Recipe]] = {
-    "pdmodel": lambda model, *_: _exported(model),
-    "onnx": lambda model, *_: _onnx(model),
+_MAKERS: dict[str, Callable[[Model, str, Shapes | None, Precision | None], Recipe]] = {
+    "pdmodel": lambda model, _target, _shapes, precision: (
+        _quantized(model) if precision == "int8" else _exported(model)
+    ),
+    "onnx": lambda model, _target, _shapes, precision: _onnx(model, precision),
     "nb": _nb,
     "rknn": _rknn,
     "reference": _reference,

@@ -120,6 +120,8 @@ class Job(Message):
     ----------
     files
         Role (``model``, ``params``) to file name within the launch's folder.
+    precision
+        What the artifact computes in, for an engine that has to be told.
     seed
         Of the inputs that are timed.
     check_seeds
@@ -147,6 +149,7 @@ class Job(Message):
     engine: ShortText
     backend: ShortText = "cpu"
     files: dict[ShortText, FileName]
+    precision: Literal["fp32", "fp16", "int8"] = "fp32"
     inputs: list[InputSpec]
     input_spec_version: Literal[1] = INPUT_SPEC_VERSION
     seed: Annotated[int, Field(ge=0, lt=1 << 31)] = 0

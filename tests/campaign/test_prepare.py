@@ -78,8 +78,12 @@ def test_what_a_device_file_says_of_backends(board, engine, backend, said):
 
 def test_a_precision_that_the_engine_does_not_have(board):
     found = refusal(case(backend="cpu", precision="fp16"), board(), MODEL)
-    assert found.startswith("the harness measures paddle-lite in fp32")
-    assert found.endswith("not in fp16")
+    assert found == "paddle-lite is measured in fp32 and int8 on cpu of board, not in fp16"
+
+
+def test_paddle_inference_has_no_int8_on_arm(board):
+    found = refusal(case("paddle-inference", "cpu", precision="int8"), board(), MODEL)
+    assert found == "paddle-inference is measured in fp32 on cpu of board, not in int8"
 
 
 def test_the_python_runner_has_the_cpu_only(board):

@@ -193,9 +193,16 @@ class PaddleInference(OnCpu):
         self.config = self.new_config(job["files"]["model"], job["files"]["params"])
         self.config.disable_glog_info()
         self.config.set_cpu_math_library_num_threads(job["threads"])
+        if job.get("precision") == "int8":
+            # Without this a quantized program is computed in fp32, ten times slower.
+            self.config.enable_mkldnn()
+            self.config.enable_mkldnn_int8()
+            if not self.config.mkldnn_int8_enabled():
+                raise LaunchError("EngineFailed", "this build has no oneDNN, and so no int8")
         build = {
             "loader": "core" if self.core_failed is None else "full",
             "mkldnn": "on" if self.config.mkldnn_enabled() else "off",
+            "int8": "on" if self.config.mkldnn_int8_enabled() else "off",
             "ir_optim": "on" if self.config.ir_optim() else "off",
             "threads": str(self.config.cpu_math_library_num_threads()),
         }

@@ -1,0 +1,95 @@
+"""Run an artifact on the held-out inputs of a model, in the engine that measures it.
+
+Run in an engine's environment as ``heldout.py REQUEST``: a JSON object with ``engine``,
+``precision``, ``files`` (role to file), ``inputs`` (their names) and ``remark``. The inputs are in
+``heldout.npz`` (``x.j`` of input ``j``), and the engine from ``edge_runner.py``: what is checked
+is what is measured. Writes ``outputs.npz`` (``y.j`` of output ``j``) and ``kernels.json``:
+``computed_by`` and, where the engine tells, ``kernels`` with how many ops it has in int8.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+# How Paddle Inference's int8 pass reports while it loads.
+QUANTIZED = re.compile(r"quantized (\d+) \w+ ops")
+
+
+def onnxruntime_kernels(model: str, inputs: dict[str, Any]) -> dict[str, int]:
+    """Return what ONNX Runtime runs, after its fusions, by its own profile of one inference."""
+    import onnxruntime  # noqa: PLC0415
+
+    options = onnxruntime.SessionOptions()
+    options.enable_profiling = True
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    session.run(None, inputs)
+    events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+    kernels: Counter[str] = Counter()
+    for event in events:
+        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
+            op = event["args"]["op_name"]
+            # QLinearConv, MatMulIntegerToFloat, QLinearAdd ...; what converts is neither.
+            if op not in ("QuantizeLinear", "DequantizeLinear"):
+                kernels[
+                    "cpu/int8" if op.startswith("QLinear") or "Integer" in op else "cpu/fp32"
+                ] += 1
+    return dict(kernels)
+
+
+def load(engine: Any) -> str:
+    """Load, and return what the engine printed meanwhile, which is printed, too."""
+    with Path("said.txt").open("wb+") as file:
+        kept = os.dup(1), os.dup(2)
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        try:
+            engine.load()
+        finally:
+            os.dup2(kept[0], 1)
+            os.dup2(kept[1], 2)
+            file.seek(0)
+            said = file.read().decode(errors="replace")
+            print(said, flush=True)
+    return said
+
+
+def main() -> None:
+    """Do what the request says."""
+    request = json.loads(sys.argv[1])
+    sys.path.insert(0, os.getcwd())  # noqa: PTH109 - python -I leaves it out
+    import edge_runner  # noqa: PLC0415
+
+    with np.load("heldout.npz", allow_pickle=False) as stored:
+        held_out = {name: stored[f"x.{j}"] for j, name in enumerate(request["inputs"])}
+    engine = edge_runner.ENGINES[request["engine"]]()
+    job = {"files": request["files"], "threads": 1, "precision": request["precision"]}
+    version, _ = engine.configure(job)
+    said = load(engine)
+    outputs = []
+    for n in range(len(next(iter(held_out.values())))):
+        engine.bind({name: samples[n] for name, samples in held_out.items()})
+        engine.run()
+        outputs.append([np.array(value) for _, value in engine.fetch()])
+    stacked: Any = {f"y.{j}": np.stack(y) for j, y in enumerate(zip(*outputs, strict=True))}
+    np.savez("outputs.npz", **stacked)
+    kernels = {}
+    if request["engine"] == "onnxruntime":
+        first = {name: samples[0] for name, samples in held_out.items()}
+        kernels = onnxruntime_kernels(request["files"]["model"], first)
+    elif counts := QUANTIZED.findall(said):
+        kernels = {"onednn/int8": sum(map(int, counts))}
+    computed_by = f"{request['engine']} {version}{request['remark']}"
+    told = {"computed_by": computed_by, "kernels": kernels}
+    Path("kernels.json").write_text(json.dumps(told), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
