@@ -7,6 +7,7 @@ import tempfile
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from harness.transport.base import Transport
     from harness.workspace import Workspace
 
-__all__ = ["Confirmation", "Lab", "Session", "begin", "confirm", "resume", "select"]
+__all__ = ["Confirmation", "Lab", "Session", "begin", "confirm", "is_running", "resume", "select"]
 
 
 def select(campaign: Campaign, only: Sequence[str]) -> list[tuple[Case, Repeats]]:
@@ -176,7 +177,9 @@ def begin(  # noqa: PLR0913 - what a user may ask of a run
             models=_model_records(lab.models.values(), prepared.values(), progress),
             cases=records,
         )
-        yield _session(store.create(run), prepared, bench, store, workspace)
+        run = store.create(run)
+        _own(stack, workspace, run.id)
+        yield _session(run, prepared, bench, store, workspace)
 
 
 @contextmanager
@@ -197,15 +200,16 @@ def resume(
     SpecificationError, LabError
         As for :func:`begin`.
     """
-    run = store.load(run_id)
-    if run.confirms is not None:
-        raise SpecificationError(
-            f"run {run_id} decided suspicions of another run, and is not gone on with",
-            hint=f"harness check --baseline NAME --run {run.confirms}",
-        )
-    cases = [(record.case, _repeats(record)) for record in run.cases]
-    lab = Lab.of(workspace, cases)
     with ExitStack() as stack:
+        _own(stack, workspace, run_id)
+        run = store.load(run_id)
+        if run.confirms is not None:
+            raise SpecificationError(
+                f"run {run_id} decided suspicions of another run, and is not gone on with",
+                hint=f"harness check --baseline NAME --run {run.confirms}",
+            )
+        cases = [(record.case, _repeats(record)) for record in run.cases]
+        lab = Lab.of(workspace, cases)
         # By the same name: what a controller that was killed still holds is this run's.
         claim = _Claim(run.lease or run_id, run.campaign, wait_s)
         bench = _reach(workspace, lab, stack, claim, run_id=run_id, progress=progress)
@@ -466,6 +470,33 @@ def _reach(
     if errors and not bench.reached:
         raise errors[0]
     return bench
+
+
+def is_running(workspace: Workspace, run_id: str) -> bool:
+    """Whether a controller of this machine measures a run at the moment."""
+    try:
+        with _run_lock(workspace, run_id):
+            return False
+    except Timeout:
+        return True
+
+
+def _run_lock(workspace: Workspace, run_id: str) -> FileLock:
+    folder = workspace.state / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    # Hashed: a user may have typed anything.
+    return FileLock(folder / f"run-{sha256(run_id.encode()).hexdigest()[:16]}.lock", timeout=0)
+
+
+def _own(stack: ExitStack, workspace: Workspace, run_id: str) -> None:
+    """Keep other controllers from going on with a run."""
+    try:
+        stack.enter_context(_run_lock(workspace, run_id))
+    except Timeout:
+        raise LabError(
+            f"run {run_id} is being measured by another controller",
+            hint="wait until it ends: harness results list",
+        ) from None
 
 
 def _hold(

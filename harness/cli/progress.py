@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from rich.progress import TaskID
 
+    from harness.export.follow import Follower
     from harness.results.schema import Launch, Run
 
 __all__ = ["LiveProgress"]
@@ -38,9 +39,16 @@ _WAITS = {
 
 
 class LiveProgress:
-    """A bar for each host, and a line for each launch that ends; told from several threads."""
+    """A bar for each host, and a line for each launch that ends; told from several threads.
 
-    def __init__(self, run: Run) -> None:
+    Parameters
+    ----------
+    export
+        Given each launch that ends; where it fails, that is told once.
+    """
+
+    def __init__(self, run: Run, export: Follower | None = None) -> None:
+        self._export = export
         self._cases = {record.case.id: record.case for record in run.cases}
         self._told: set[tuple[str, str]] = set()
         self._console = stderr()
@@ -78,6 +86,7 @@ class LiveProgress:
     def ended(self, host: str, launch: Launch) -> None:
         """Print a launch's line; what its device cannot do is said once."""
         del host
+        self._follow(launch)
         case = self._cases[launch.case_id]
         label = case.label
         figure = f" · {milliseconds(launch.figure_ns / NS_PER_MS)}" if launch.figure_ns else ""
@@ -133,6 +142,10 @@ class LiveProgress:
             self._say(f"{device} does not work: it is power-cycled")
         else:
             self._say(f"{device}: {outcome}")
+
+    def _follow(self, launch: Launch) -> None:
+        if self._export and (fault := self._export(launch)):
+            self._say(f"warning: not exported any more: {fault}")
 
     def _say(self, line: str) -> None:
         with self._lock:

@@ -70,15 +70,26 @@ def list_runs(ctx: click.Context, *, as_json: bool) -> None:
     """List the stored runs, the newest first."""
     from rich.table import Table
 
+    from harness.campaign.session import is_running
     from harness.cli.terminal import console
 
+    workspace = workspace_of(ctx)
     with closing(open_store(ctx)) as store:
         summaries = list(store.summaries())
+    states = {
+        each.id: "finished"
+        if each.finished
+        else "running"
+        if is_running(workspace, each.id)
+        else "interrupted"
+        for each in summaries
+    }
     if as_json:
         rows = [
             {
                 "id": summary.id,
                 "campaign": summary.campaign,
+                "state": states[summary.id],
                 "started": summary.started.isoformat(),
                 "finished": summary.finished.isoformat() if summary.finished else None,
                 "planned": summary.planned,
@@ -94,7 +105,7 @@ def list_runs(ctx: click.Context, *, as_json: bool) -> None:
         table.add_row(
             summary.id,
             f"{summary.started.astimezone():%Y-%m-%d %H:%M}",
-            "finished" if summary.finished else "[yellow]interrupted, or running[/]",
+            states[summary.id] if summary.finished else f"[yellow]{states[summary.id]}[/]",
             f"{made or 'none'} of {summary.planned} planned",
         )
     console().print(table)

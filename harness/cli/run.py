@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from harness.campaign.session import Session
+    from harness.export.follow import Follower
     from harness.results.schema import Run
     from harness.results.store import Store
+    from harness.workspace import Workspace
 
 NEWEST = "newest"
 
@@ -152,6 +154,7 @@ Examples:
   harness run campaigns/demo.yaml
   harness run campaigns/demo.yaml --only qemu-arm64
   harness run campaigns/demo.yaml --wait 2h   queue for devices that others have
+  harness run campaigns/demo.yaml --export night.jsonl      a line for each launch, as it ends
   harness run --resume                        go on with the newest interrupted run
   harness run --resume demo-20260102-030405   go on with this one, failed launches again
 """
@@ -174,6 +177,13 @@ Examples:
     metavar="DURATION",
     help="Wait so long for devices that others have, such as 30m; by default not at all.",
 )
+@click.option(
+    "--export",
+    "export_to",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.jsonl",
+    help="Append a row to this file as each launch ends; docs/data.md has its columns.",
+)
 @strict_option
 @click.option("--seed", type=click.IntRange(0, (1 << 31) - 1), help="Of the launches' order.")
 @as_json
@@ -186,6 +196,7 @@ def run(
     seed: int | None,
     wait_s: float,
     *,
+    export_to: Path | None,
     strict: bool,
     as_json: bool,
 ) -> None:
@@ -194,9 +205,18 @@ def run(
     Ctrl-C ends the runners on the devices, keeps what is stored, and exits with 130;
     --resume goes on from there.
     """
+    from rich.markup import escape
+
     from harness.campaign.session import begin, resume
+    from harness.export.follow import Follower
     from harness.results.store import Store
 
+    if export_to and export_to.suffix != ".jsonl":
+        raise SpecificationError(
+            f"--export {export_to}: it writes JSON Lines",
+            hint="name a file that ends in .jsonl; for other formats: harness export RUN",
+        )
+    export = Follower(export_to) if export_to else None
     workspace = workspace_of(ctx)
     with closing(Store(workspace.database)) as store:
         opened: Callable[[Callable[[str], None]], AbstractContextManager[Session]]
@@ -213,12 +233,12 @@ def run(
                     "--resume goes on with a run as it was planned",
                     hint="leave --only and --seed out",
                 )
-            run_id = _resumable(store, resumed, campaign)
+            run_id = _resumable(workspace, store, resumed, campaign)
 
             def opened(progress: Callable[[str], None]) -> AbstractContextManager[Session]:
                 return resume(workspace, run_id, store, wait_s=wait_s, progress=progress)
 
-        finished = measure(opened, store)
+        finished = measure(opened, store, export)
         if as_json:
             from harness.cli.results import run_as_json
 
@@ -228,7 +248,14 @@ def run(
 
             print_cases(finished)
     stderr().print(f"run [bold]{finished.id}[/]; a report of it: harness report {finished.id}")
-    ctx.exit(int(worst(exit_codes(finished, strict=strict))))
+    codes = list(exit_codes(finished, strict=strict))
+    if export and export.fault:
+        stderr().print(
+            f"[yellow]warning:[/] {export_to} lacks launches: {escape(export.fault)}; this appends "
+            f"them: harness run --resume {finished.id} --export {export_to}"
+        )
+        codes.append(ExitCode.LAB)
+    ctx.exit(int(worst(codes)))
 
 
 def _required(campaign: Path | None) -> Path:
@@ -237,22 +264,32 @@ def _required(campaign: Path | None) -> Path:
     return campaign
 
 
-def _resumable(store: Store, resumed: str, campaign: Path | None) -> str:
+def _resumable(workspace: Workspace, store: Store, resumed: str, campaign: Path | None) -> str:
+    from harness.campaign.session import is_running
+
     if resumed != NEWEST and Path(resumed).suffix != ".yaml":
         return resumed
     path = campaign if resumed == NEWEST else Path(resumed)
     name = path.stem if path else None
-    found = store.latest(campaign=name, unfinished=True)
+    running: set[str] = set()
+    while found := store.latest(campaign=name, unfinished=True, but=running):
+        if not is_running(workspace, found):
+            break
+        running.add(found)
     if found is None:
         raise SpecificationError(
             "no run was interrupted" + (f" of campaign '{name}'" if name else ""),
-            hint="harness results list shows all; --resume RUN makes a run's failed launches again",
+            hint=f"{min(running)} is being measured"
+            if running
+            else "harness results list shows all; --resume RUN makes a run's failed launches again",
         )
     return found
 
 
 def measure(
-    opened: Callable[[Callable[[str], None]], AbstractContextManager[Session]], store: Store
+    opened: Callable[[Callable[[str], None]], AbstractContextManager[Session]],
+    store: Store,
+    export: Follower | None = None,
 ) -> Run:
     """Show progress while a run is prepared and measured; return it as it was stored."""
     from rich.markup import escape
@@ -264,8 +301,10 @@ def measure(
         status.stop()
         for warning in session.warnings:
             stderr().print(f"[yellow]warning:[/] {escape(visible(warning))}")
+        if export:
+            export.begin(session.run)
         try:
-            return execute(session, store)
+            return execute(session, store, export)
         except KeyboardInterrupt:
             stderr().print(
                 f"what is stored stays; go on with: harness run --resume {session.run.id}"
@@ -273,13 +312,13 @@ def measure(
             raise
 
 
-def execute(session: Session, store: Store) -> Run:
+def execute(session: Session, store: Store, export: Follower | None = None) -> Run:
     """Measure a run that is ready, with progress; return it as it was stored."""
     from datetime import UTC, datetime
 
     from harness.cli.progress import LiveProgress
 
-    with LiveProgress(session.run) as progress:
+    with LiveProgress(session.run, export) as progress:
         execution = session.execution_of(progress)
         progress.plan({host: len(slots) for host, slots in execution.pending().items()})
         execution.measure()

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from harness.analysis.cases import NS_PER_MS, case_results
+from harness.analysis.cases import NS_PER_MS, CaseResult, case_results
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from harness.analysis.cases import CaseResult
     from harness.results.imported import ImportedTable
     from harness.results.schema import FirstLoad, Launch, Run
 
@@ -33,6 +32,7 @@ __all__ = [
     "Row",
     "SampleRow",
     "imported_rows",
+    "launch_row",
     "run_rows",
 ]
 
@@ -379,6 +379,12 @@ def run_rows(run: Run, level: Level) -> Iterator[Row]:
         raise ValueError(f"a run has no rows of level '{level}'")
     for result in case_results(run):
         yield from makers[level](run, result)
+
+
+def launch_row(run: Run, launch: Launch) -> LaunchRow:
+    """Return the row of a launch that has just ended: whether it counts is told by it alone."""
+    record = next(record for record in run.cases if record.case.id == launch.case_id)
+    return next(_of_launches(run, CaseResult(record, [launch])))
 
 
 def imported_rows(tables: Iterable[ImportedTable]) -> Iterator[ImportedRow]:

@@ -43,7 +43,7 @@ from harness.results.schema import (
 from harness.yamlfile import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -266,6 +266,7 @@ class Store:
         campaign: str | None = None,
         unfinished: bool = False,
         revision: str | None = None,
+        but: Collection[str] = (),
     ) -> str | None:
         """Return the id of the newest run, or none.
 
@@ -275,6 +276,8 @@ class Store:
             Only runs of this campaign.
         unfinished
             Only runs that were interrupted, or still run.
+        but
+            Not these.
         revision
             Only runs of the commit that begins with this, without changes to it.
 
@@ -284,6 +287,8 @@ class Store:
         query = query.where(~_RunRow.campaign.startswith(CONFIRMING))
         if campaign is not None:
             query = query.where(_RunRow.campaign == campaign)
+        if but:
+            query = query.where(_RunRow.id.not_in(but))
         if unfinished:
             query = query.where(_RunRow.finished.is_(None))
         if revision is not None:

@@ -6,14 +6,16 @@ import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import UTC, datetime
 
 import pytest
 from filelock import FileLock
 
 from harness.campaign.launch import Launcher
-from harness.campaign.session import begin
+from harness.campaign.session import begin, is_running, resume
 from harness.errors import LabError, SpecificationError
 from harness.results.contract import Job
+from harness.results.schema import Protocol, Run
 from harness.results.store import Store
 from harness.transport.local import LocalTransport
 from harness.workspace import cache_dir
@@ -53,6 +55,45 @@ def test_one_run_at_a_time_on_a_host(start):
     with FileLock(locks / "this-machine.lock"), pytest.raises(LabError) as caught:
         start()
     assert "another run is measuring on host 'this-machine'" in caught.value.message
+
+
+def test_a_run_is_measured_by_one_controller(workspace):
+    with closing(Store(workspace.database)) as store:
+        store.create(
+            Run(
+                id="r1", campaign="c", description="", specification="", seed=1,
+                started=datetime.now(UTC), harness_version="0", protocol=Protocol(),
+                devices=[], models=[], cases=[],
+            )
+        )  # fmt: skip
+        assert not is_running(workspace, "r1")
+        with resume(workspace, "r1", store, progress=print):
+            assert is_running(workspace, "r1")
+            with (
+                pytest.raises(LabError, match="run r1 is being measured by another controller"),
+                resume(workspace, "r1", store, progress=print),
+            ):
+                pytest.fail("it was resumed twice")
+        assert not is_running(workspace, "r1")
+
+
+def test_what_is_measured_at_the_moment_is_not_the_newest_interrupted_run(workspace, cli):
+    (workspace.campaigns / "c.yaml").write_text("matrix: []\n")
+    with closing(Store(workspace.database)) as store:
+        store.create(
+            Run(
+                id="r1", campaign="c", description="", specification="", seed=1,
+                started=datetime.now(UTC), harness_version="0", protocol=Protocol(),
+                devices=[], models=[], cases=[],
+            )
+        )  # fmt: skip
+        with resume(workspace, "r1", store, progress=print):
+            said = cli("run", "--resume")
+            listed = cli("results", "list").out
+    assert said.code == 2
+    assert "r1 is being measured" in said.err
+    assert "running" in listed
+    assert "interrupted" in cli("results", "list").out
 
 
 def test_a_launch_of_another_run_keeps_its_device(start, supervisor, tmp_path):
