@@ -218,4 +218,7 @@ class CaseResult:
 
 def case_results(run: Run) -> list[CaseResult]:
     """Return what came of each case of a run, in its order."""
-    return [CaseResult(record, run.of_case(record.case.id)) for record in run.cases]
+    launches: dict[str, list[Launch]] = {}
+    for launch in run.launches:
+        launches.setdefault(launch.case_id, []).append(launch)
+    return [CaseResult(record, launches.get(record.case.id, [])) for record in run.cases]

@@ -200,7 +200,9 @@ def percentiles(samples_ns: Sequence[int]) -> dict[int, float]:
     """
     n = len(samples_ns)
     warranted = [p for p in PERCENTILES if n > 1 and _at_most_one_above(n, p / 100) <= ERROR]
-    return {p: float(np.percentile(samples_ns, p)) for p in warranted}
+    if not warranted:
+        return {}
+    return dict(zip(warranted, np.percentile(samples_ns, warranted).tolist(), strict=True))
 
 
 def _at_most_one_above(n: int, p: float) -> float:

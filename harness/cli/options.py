@@ -27,8 +27,17 @@ __all__ = [
     "complete_imported",
     "complete_names",
     "complete_run",
+    "in_language",
     "strict_option",
 ]
+
+in_language = click.option(
+    "--lang",
+    type=click.Choice(["en", "zh-CN"]),  # harness.report.language.LANGUAGES
+    default="en",
+    show_default=True,
+    help="The language that it is in.",
+)
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.app import workspace_of
-from harness.cli.options import complete_run
+from harness.cli.options import complete_run, in_language
 from harness.cli.results import load_run, open_store
 from harness.errors import SpecificationError
 
@@ -26,6 +26,7 @@ __all__ = ["report"]
 Examples:
   harness report                      the newest run, into reports/
   harness report demo -o demo.html    the newest run of the campaign 'demo'
+  harness report --lang zh-CN         opens in Chinese; both languages are in it
   harness report RUN                  this run; 'harness results list' shows all
 """
 )
@@ -36,12 +37,13 @@ Examples:
     type=click.Path(path_type=Path, dir_okay=False),
     help="The file to write; by default reports/RUN.html.",
 )
+@in_language
 @click.pass_context
-def report(ctx: click.Context, run: str | None, output: Path | None) -> None:
+def report(ctx: click.Context, run: str | None, output: Path | None, lang: str) -> None:
     """Render one HTML file from a run, by default the newest, and print its path.
 
-    RUN is a run's id, or a campaign's name for its newest run. The file holds all it needs: it
-    loads nothing from a network and runs no script.
+    RUN is a run's id, or a campaign's name for its newest run. The file holds all it needs, in all
+    languages, and loads nothing from a network.
     """
     from harness.cli.terminal import steps
     from harness.report.render import render
@@ -50,7 +52,7 @@ def report(ctx: click.Context, run: str | None, output: Path | None) -> None:
         found = load_run(store, store.latest(campaign=run) or run if run else None)
     with steps() as progress:
         progress.update(f"rendering {found.id}, {len(found.launches)} launches")
-        html = render(found)
+        html = render(found, lang=lang)
     path = output or _default(workspace_of(ctx), found)
     try:
         path.write_text(html, encoding="utf-8")

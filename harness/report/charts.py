@@ -2,93 +2,279 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import accumulate
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
 from harness.analysis.cases import NS_PER_MS
-from harness.report import vega
+from harness.report import svg
+from harness.report.advice_words import times
 from harness.results.schema import Status
-from harness.text import megabytes, milliseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from markupsafe import Markup
 
-    from harness.report.view import CaseView, ModelView
+    from harness.analysis.advice import Advice
+    from harness.report.language import Language
+    from harness.report.view import CaseView, DeviceView, ModelView, TradeOff
+    from harness.report.words import Words
     from harness.results.schema import Launch
 
-__all__ = ["FIRST_LOAD_PARTS", "first_load", "latency", "memory", "over_time", "thin"]
+__all__ = ["PARTS", "Charts", "over_time", "thin"]
 
-FIRST_LOAD_PARTS: Final = ("process", "import", "read", "init", "first")
-"""In the order in which they happen, and of the colours ``--part-0`` and on."""
+PARTS: Final = ("process", "import", "read", "init", "first")
+"""Parts of a first load, in the order in which they happen, and of the colours ``p0`` and on."""
 
 _BYTES_PER_MB = 1e6
+_SUSTAINED_POINTS = 200
 
 
-def latency(model: ModelView) -> Markup:
-    """Draw the interval and the launches of every case."""
-    rows = [
-        vega.Strip(
-            label=case.label,
-            value=f"{case.latency} ({case.interval})" if case.interval else case.latency,
-            colour=_colour(case),
-            center=case.latency_ms.center if case.latency_ms else None,
-            interval=case.ends_ms,
-            dots=case.figures_ms,
-            crosses=case.set_aside_ms,
+@dataclass(frozen=True)
+class MemoryColumns:
+    """Of what a memory pass can tell: what it told of any case of a device, and what of none."""
+
+    head: list[tuple[str, str]]
+    unknown: list[str]
+    kept: list[int]
+    told: Mapping[str, Sequence[str | None]]
+
+    def cells(self, case: CaseView) -> list[str | None]:
+        """Return a case's values in the columns that are shown."""
+        return [self.told[case.id][index] for index in self.kept]
+
+
+class Charts:
+    """Charts with their words in one language."""
+
+    def __init__(self, language: Language, words: Words) -> None:
+        self._language = language
+        self._words = words
+        self._ = language.gettext
+
+    def latency(self, model: ModelView) -> Markup:
+        """Draw the interval and the launches of every case."""
+        rows = [
+            svg.Strip(
+                label=self._label(case),
+                value=self._value(case),
+                colour=case.colour,
+                center=case.latency_ms.center if case.latency_ms else None,
+                interval=case.ends_ms,
+                dots=case.figures_ms,
+                crosses=case.set_aside_ms,
+            )
+            for case in model.cases
+        ]
+        axis = self._("latency, ms")
+        return svg.strips(rows, axis=axis, description=self._say(self._("Latency"), model, rows))
+
+    def first_load(self, model: ModelView) -> Markup:
+        """Draw first loads by part, and the total of every launch."""
+        rows = [
+            svg.Strip(
+                label=f"{self._label(load.case)} · {self._words.caches(load)}",
+                value=self._language.milliseconds(load.parts["total"].median),
+                colour=load.case.colour,
+                parts=[load.parts[part].median if part in load.parts else 0.0 for part in PARTS],
+                dots=load.totals_ms,
+            )
+            for load in model.loads
+        ]
+        axis = self._("first load, ms")
+        said = self._say(self._("First load"), model, rows)
+        return svg.strips(rows, axis=axis, description=said)
+
+    def memory(self, model: ModelView) -> Markup:
+        """Draw the peak memory of every case that has a valid one."""
+        rows = [
+            svg.Strip(
+                label=self._label(case),
+                value=self._language.megabytes(median(case.memory_bytes)),
+                colour=case.colour,
+                parts=[median(case.memory_bytes) / _BYTES_PER_MB],
+                dots=[size / _BYTES_PER_MB for size in case.memory_bytes],
+            )
+            for case in model.weighed
+        ]
+        axis = self._("peak memory (VmHWM), MB")
+        said = self._say(self._("Peak memory"), model, rows)
+        return svg.strips(rows, axis=axis, description=said)
+
+    def memory_columns(self, device: DeviceView) -> MemoryColumns:
+        """Return what memory passes told on a device, by columns."""
+        _, language = self._, self._language
+        names = [
+            _("PSS peak"),
+            _("Device: available"),
+            "CMA",
+            "dma-buf",
+            _("NPU driver"),
+            _("Runtime's own"),
+        ]
+        told: dict[str, list[str | None]] = {}
+        for case in device.weighed:
+            more = case.device_memory
+            drivers = more.driver_bytes if more else {}
+            known = (
+                case.pss_bytes,
+                more.available_bytes if more else None,
+                more.cma_bytes if more else None,
+                more.dma_buf_bytes if more else None,
+            )
+            told[case.id] = [
+                None if known[0] is None else language.megabytes(known[0]),
+                *(None if size is None else language.change(size) for size in known[1:]),
+                language.listed(*(f"{name} {language.change(n)}" for name, n in drivers.items()))
+                or None,
+                None if case.runtime_bytes is None else language.megabytes(case.runtime_bytes),
+            ]
+        kept = [n for n in range(len(names)) if any(row[n] is not None for row in told.values())]
+        return MemoryColumns(
+            head=[("n", names[n]) for n in kept],
+            unknown=[name for n, name in enumerate(names) if n not in kept],
+            kept=kept,
+            told=told,
         )
-        for case in model.cases
-    ]
-    return vega.strips(rows, axis="latency, ms", description=_say("Latency", model, rows))
 
+    def has_speed_up(self, advices: Sequence[Advice]) -> bool:
+        """Return whether there is a measured speed-up to draw."""
+        return any(advice.subject.speed_up for advice in advices)
 
-def first_load(model: ModelView) -> Markup:
-    """Draw first loads by part, and the total of every launch."""
-    rows = [
-        vega.Strip(
-            label=f"{load.case.label} · {load.state}",
-            value=milliseconds(load.parts["total"].median),
-            colour=_colour(load.case),
-            parts=[
-                load.parts[part].median if part in load.parts else 0.0 for part in FIRST_LOAD_PARTS
-            ],
-            dots=load.totals_ms,
+    def speed_up(self, advices: Sequence[Advice]) -> Markup:
+        """Draw how many times as fast the NPU is, of every model and device that it is known of."""
+        rows = []
+        for advice in advices:
+            subject = advice.subject
+            found = subject.speed_up
+            if found is None:
+                continue
+            ends = None if found.low is None or found.high is None else (found.low, found.high)
+            rows.append(
+                svg.Strip(
+                    label=f"{subject.model} · {subject.device}",
+                    value=times(found.center)
+                    + (f" ({times(ends[0])} – {times(ends[1])})" if ends else ""),
+                    colour=3,
+                    center=found.center,
+                    interval=ends,
+                )
+            )
+        axis = self._("CPU latency over NPU latency")
+        said = "; ".join(f"{row.label}: {row.value}" for row in rows)
+        return svg.strips(rows, axis=axis, mark=1.0, description=f"{axis}. {said}")
+
+    def trade_off(self, model: ModelView, rows: Sequence[TradeOff]) -> Markup:
+        """Draw cases by latency and memory, those to choose from filled."""
+        points = [
+            svg.Point(
+                label=str(number),
+                colour=row.case.colour,
+                x=row.latency_ms,
+                y=row.memory_bytes / _BYTES_PER_MB,
+                front=row.front,
+            )
+            for number, row in enumerate(rows, 1)
+        ]
+        title = self._("Latency and memory of %(model)s") % {"model": model.name}
+        said = self._("%(n)s rows; the figures are in the table below") % {"n": len(rows)}
+        return svg.scatter(
+            points,
+            x=self._("latency, ms"),
+            y=self._("peak memory, MB"),
+            description=f"{title}{self._emulated(model)}. {said}",
         )
-        for load in model.loads
-    ]
-    return vega.strips(rows, axis="first load, ms", description=_say("First load", model, rows))
 
+    def sustained(self, case: CaseView, launch: Launch) -> Markup:
+        """Draw a long launch over its time, and beneath it temperatures and clocks."""
+        stands_for = (launch.inferences or len(launch.samples_ns)) / len(launch.samples_ns)
+        ended_s = [ns / 1e9 * stands_for for ns in accumulate(launch.samples_ns)]
+        kept = thin(launch.samples_ns, _SUSTAINED_POINTS)
+        samples = [(ended_s[n], launch.samples_ns[n] / NS_PER_MS, None, None) for n in kept]
+        panels = [
+            svg.Panel(self._("latency, ms"), [svg.Series("", case.colour, samples)], dots=True)
+        ]
+        before_ms = (launch.first_load.total_ms if launch.first_load else 0.0) + sum(
+            launch.warmup_ns
+        ) / NS_PER_MS
+        readings = [
+            (max(0.0, (reading.ms - before_ms) / 1e3), reading)
+            for reading in launch.watch
+            if reading.ms is not None and reading.phase == "during"
+        ]
+        hottest = [
+            (at, max(reading.temperatures_c.values()), None, None)
+            for at, reading in readings
+            if reading.temperatures_c
+        ]
+        clocks = [
+            (at, max(reading.frequencies_khz.values()) / 1e3, None, None)
+            for at, reading in readings
+            if reading.frequencies_khz
+        ]
+        npu = [
+            (at, max(reading.npu_khz.values()) / 1e3, None, None)
+            for at, reading in readings
+            if reading.npu_khz
+        ]
+        for title, colour, points in (
+            (self._("hottest sensor, °C"), 1, hottest),
+            (self._("fastest CPU clock, MHz"), 5, clocks),
+            (self._("NPU clock, MHz"), 3, npu),
+        ):
+            if points:
+                panels.append(svg.Panel(title, [svg.Series("", colour, _thinned(points))]))
+        said = self._("Latency, temperature and clock over time of %(case)s, launch %(n)s") % {
+            "case": f"{case.model} · {case.device.name} · {self._label(case)}",
+            "n": launch.slot + 1,
+        }
+        return svg.lines(panels, axis=self._("seconds of sampling"), description=said)
 
-def memory(model: ModelView) -> Markup:
-    """Draw the peak memory of every case that has a valid one."""
-    rows = [
-        vega.Strip(
-            label=case.label,
-            value=megabytes(median(case.memory_bytes)),
-            colour=_colour(case),
-            parts=[median(case.memory_bytes) / _BYTES_PER_MB],
-            dots=[size / _BYTES_PER_MB for size in case.memory_bytes],
+    def parts(self) -> list[tuple[str, str]]:
+        """Return the parts of a first load, with their names."""
+        _ = self._
+        names = (
+            _("Process"),
+            _("Import"),
+            _("Read"),
+            _("Initialise"),
+            _("First inference"),
         )
-        for case in model.weighed
-    ]
-    return vega.strips(rows, axis="VmHWM, MB", description=_say("Peak memory", model, rows))
+        return list(zip(PARTS, names, strict=True))
+
+    def part_columns(self) -> list[tuple[str, str]]:
+        """Return them as columns of numbers."""
+        return [("n", name) for _, name in self.parts()]
+
+    def _label(self, case: CaseView) -> str:
+        return self._language.setting(case.label)
+
+    def _value(self, case: CaseView) -> str:
+        if case.latency_ms is None:
+            return self._language.known(case.state.value)
+        return f"{case.center} ({case.interval})" if case.interval else case.center
+
+    def _say(self, quantity: str, model: ModelView, rows: Sequence[svg.Strip]) -> str:
+        where = f"{model.name} · {model.device.name}{self._emulated(model)}"
+        cases = self._("%(n)s rows; the figures are in the table below") % {"n": len(rows)}
+        return f"{quantity}: {where}. {cases}"
+
+    def _emulated(self, model: ModelView) -> str:
+        return self._(" (emulated)") if model.device.emulated else ""
 
 
 def over_time(case: CaseView, points: int) -> Markup:
-    """Draw the samples of every launch of a case, its warm-ups apart.
+    """Draw the samples of every launch of a case, its warm-ups apart; without a word.
 
     Parameters
     ----------
     points
-        How many are drawn of a launch, at most; at least 12.
+        How many are drawn of a launch, at most; at least 8.
     """
-    emulated = " (emulated)" if case.device.emulated else ""
-    description = (
-        f"Samples over time of {case.record.case.label}{emulated}, {len(case.traces)} launches"
-    )
     traces = [_trace(launch, points) for launch in case.traces]
-    return vega.traces(traces, colour=_colour(case), description=description)
+    return svg.traces(traces, colour=case.colour, name=f"t-{case.id}")
 
 
 def thin(samples: Sequence[int], points: int) -> list[int]:
@@ -101,27 +287,25 @@ def thin(samples: Sequence[int], points: int) -> list[int]:
     points
         At least 3.
     """
-    step = -(-len(samples) // (points - 2)) if len(samples) > points else 1
+    if len(samples) <= points:
+        return list(range(len(samples)))
+    step = -(-len(samples) // (points - 2))
     lowest = min(range(len(samples)), key=samples.__getitem__)
     highest = max(range(len(samples)), key=samples.__getitem__)
     return sorted({*range(0, len(samples), step), lowest, highest})
 
 
-def _trace(launch: Launch, points: int) -> vega.Trace:
+def _trace(launch: Launch, points: int) -> svg.Trace:
     warmup, timed = launch.warmup_ns, launch.samples_ns
-    for_warmup = points // 4
-    return vega.Trace(
+    for_warmup = max(3, points // 4)
+    return svg.Trace(
         [(n + 1, warmup[n] / NS_PER_MS) for n in thin(warmup, for_warmup)] if warmup else [],
         [(len(warmup) + n + 1, timed[n] / NS_PER_MS) for n in thin(timed, points - for_warmup)],
         counts=launch.status is Status.OK,
     )
 
 
-def _colour(case: CaseView) -> str:
-    return f"var(--engine-{case.colour})"
-
-
-def _say(quantity: str, model: ModelView, rows: Sequence[vega.Strip]) -> str:
-    emulated = " (emulated)" if model.device.emulated else ""
-    figures = "; ".join(f"{row.label}: {row.value}" for row in rows)
-    return f"{quantity} of {model.name} on {model.device.name}{emulated}. {figures}"
+def _thinned(
+    points: Sequence[tuple[float, float, None, None]],
+) -> Sequence[tuple[float, float, None, None]]:
+    return points[:: -(-len(points) // _SUSTAINED_POINTS)]

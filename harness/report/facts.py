@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.text import UNKNOWN, megabytes
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from harness.report.language import Language
+
 __all__ = ["words"]
 
-_BOARD = ("Board", "SoC")
 
-
-def words(facts: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+def words(facts: Mapping[str, Any], language: Language) -> list[tuple[str, list[str]]]:
     """Return names and lines of text for what a report tells of a device.
 
     Serial numbers and machine ids are left out: a report is made to be handed on.
@@ -24,47 +22,47 @@ def words(facts: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
     facts
         :class:`harness.devices.probe.Facts` as JSON, of this version or an older one.
     """
+    _ = language.gettext
     temperatures = facts.get("temperatures_c") or {}
-    found: dict[str, list[str | None]] = {
-        "Board": [facts.get("model")],
-        "SoC": [facts.get("soc")],
-        "Processors": [_cluster(cluster) for cluster in facts.get("cpus") or ()],
-        "NPU": _npus(facts),
-        "Memory": [megabytes(facts.get("memory_total_bytes"))],
-        "ABI": [facts.get("abi")],
-        "Kernel": [facts.get("kernel")],
-        "System": [facts.get("os")],
-        "C library": [_joined(facts.get("libc"), facts.get("libc_version"))],
-        "Temperatures": [f"{name} {celsius:g} °C" for name, celsius in temperatures.items()],
-        "Load before": [None if facts.get("load1") is None else f"{facts['load1']:g}"],
-    }
+    board: dict[str, list[str | None]] = {_("Board"): [facts.get("model")]}
+    board |= {_("SoC"): [facts.get("soc")]}
     if str(facts.get("abi")).startswith("x86_64"):  # many a PC has neither to tell
-        found = {name: lines for name, lines in found.items() if name not in _BOARD or any(lines)}
+        board = {name: lines for name, lines in board.items() if any(lines)}
+    found: dict[str, list[str | None]] = board | {
+        _("Processors"): [_cluster(cluster, language) for cluster in facts.get("cpus") or ()],
+        _("NPU"): _npus(facts, language),
+        _("Memory"): [language.megabytes(facts.get("memory_total_bytes"))],
+        _("ABI"): [facts.get("abi")],
+        _("Kernel"): [facts.get("kernel")],
+        _("System"): [facts.get("os")],
+        _("C library"): [_joined(facts.get("libc"), facts.get("libc_version"))],
+        _("Temperatures"): [f"{name} {celsius:g} °C" for name, celsius in temperatures.items()],
+        _("Load before"): [None if facts.get("load1") is None else f"{facts['load1']:g}"],
+    }
+    unknown = _("unknown")
     return [
-        (name, [line or UNKNOWN for line in lines] or [UNKNOWN]) for name, lines in found.items()
+        (name, [line or unknown for line in lines] or [unknown]) for name, lines in found.items()
     ]
 
 
-def _npus(facts: Mapping[str, Any]) -> list[str | None]:
+def _npus(facts: Mapping[str, Any], language: Language) -> list[str | None]:
     found = [_joined(npu.get("driver"), npu.get("version")) for npu in facts.get("npus") or ()]
-    return [*found] or ["no driver found" if facts else None]
+    return [*found] or [language.gettext("no driver found") if facts else None]
 
 
-def _cluster(cluster: Mapping[str, Any]) -> str:
+def _cluster(cluster: Mapping[str, Any], language: Language) -> str:
+    _ = language.gettext
     low, high = cluster.get("min_khz"), cluster.get("max_khz")
     current = sorted(set(cluster.get("current_khz") or ()))
-    kind = f"{len(cluster.get('numbers') or ())} {cluster.get('core') or 'of unknown kind'}"
+    kind = f"{len(cluster.get('numbers') or ())} × {cluster.get('core') or _('of unknown kind')}"
     if not (low or high or current or cluster.get("governor")):
-        return f"{kind}, clock not readable"
-    return ", ".join(
-        [
-            kind,
-            f"{low / 1e3:g} to {high / 1e3:g} MHz" if low and high else "clocks unknown",
-            f"now {', '.join(f'{khz / 1e3:g}' for khz in current)} MHz"
-            if current
-            else "now unknown",
-            f"governor {cluster.get('governor') or UNKNOWN}",
-        ]
+        return language.listed(kind, _("clock not readable"))
+    now = ", ".join(f"{khz / 1e3:g}" for khz in current)
+    return language.listed(
+        kind,
+        f"{low / 1e3:g} – {high / 1e3:g} MHz" if low and high else _("clocks unknown"),
+        _("now %(clocks)s MHz") % {"clocks": now} if current else _("now unknown"),
+        _("governor %(name)s") % {"name": cluster.get("governor") or _("unknown")},
     )
 
 

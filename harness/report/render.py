@@ -1,12 +1,16 @@
-"""From a run to one self-contained HTML file: no script, nothing from outside."""
+"""From a run to one self-contained HTML file: nothing from outside, one small script of its own."""
 
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
+import math
+import re
 import shlex
 import statistics
+from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,71 +18,321 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness import text
-from harness.analysis.cases import State
-from harness.report import charts, facts, findings
+from harness.analysis.advice import Needs, break_even, judge, subjects
+from harness.analysis.cases import NS_PER_MS, State
+from harness.analysis.sustained import course
+from harness.report import facts, findings
+from harness.report.advice_words import times
+from harness.report.charts import Charts, over_time, thin
+from harness.report.language import LANGUAGES, Language
+from harness.report.language import language as translated
 from harness.report.view import ReportView
+from harness.report.words import Words
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Callable
 
-    from harness.results.schema import Run
+    from harness.analysis.advice import Advice, Side
+    from harness.report.view import CaseView
+    from harness.results.schema import Launch, Run
 
-__all__ = ["render"]
+__all__ = ["Frame", "render"]
 
 POINTS_PER_LAUNCH: Final = 200
-POINTS_PER_REPORT: Final = 40_000
-FEWEST_POINTS: Final = 12
+POINTS_DRAWN: Final = 40_000
+POINTS_EMBEDDED: Final = 100_000
+FEWEST_POINTS: Final = 8
+MOST_ORDER: Final = 2_000
+DIGITS: Final = 4  # of a sample in the embedded data
+
+_OPTIONAL = re.compile("</(?:td|th|tr)>")
+"""End tags that HTML does not need: an eighth of a large report."""
 
 
-def render(run: Run) -> str:
-    """Return the report of a run as one HTML document."""
+class Frame:
+    """What every page has: templates in one language, the style sheet, the script, the policy.
+
+    Parameters
+    ----------
+    tag
+        The page's language, one of :data:`harness.report.language.LANGUAGES`.
+    """
+
+    def __init__(self, tag: str) -> None:
+        self.language = translated(tag)
+        self.words = Words(self.language)
+        self.environment = _environment(tag)
+
+    def render(self, template: str, **values: Any) -> str:  # noqa: ANN401 - what a template takes
+        """Fill a template."""
+        return self.environment.get_template(template).render(
+            language=self.language, words=self.words, **values
+        )
+
+    def shell(self) -> dict[str, Any]:
+        """Return style and script, and the hashes by which the policy allows them."""
+        style, script = _style(), _own("script.js")
+        return {
+            "style": Markup(style),  # noqa: S704 - our own file
+            "style_hash": _hash(style),
+            "script": Markup(script),  # noqa: S704 - our own file
+            "script_hash": _hash(script),
+        }
+
+
+def render(run: Run, *, lang: str = LANGUAGES[0]) -> str:
+    """Return the report of a run as one HTML document.
+
+    Parameters
+    ----------
+    lang
+        The language that it opens in; it can be switched to the others.
+    """
+    view = ReportView.of(run)
+    emulated = {device.name for device in run.devices if device.emulated}
+    advices = [judge(subject, Needs()) for subject in subjects(view.cases, emulated)]
+    frame = Frame(lang)
+    others = {
+        tag: _pack(_page(Frame(tag), view, advices, first=False))
+        for tag in LANGUAGES
+        if tag != lang
+    }
+    return frame.render(
+        "report.html",
+        run=run,
+        page=Markup(_page(frame, view, advices)),  # noqa: S704 - our own template, filled
+        others=others,
+        data=_pack(_data(view)),
+        **frame.shell(),
+    )
+
+
+def _page(frame: Frame, view: ReportView, advices: list[Advice], *, first: bool = True) -> str:
+    """Return what changes with the language.
+
+    Parameters
+    ----------
+    first
+        Whether it is the one that opens; in the others, charts without words are left out.
+    """
+    traced = sum(len(case.traces) for case in view.cases)
+    charts = Charts(frame.language, frame.words)
+    points = _points(POINTS_DRAWN, traced)
+
+    def trace(case: CaseView) -> Markup:
+        if first:
+            return over_time(case, points)
+        return Markup('<i data-of="t-{}"></i>').format(case.id)
+
+    html = frame.render(
+        "page.html",
+        run=view.run,
+        view=view,
+        cases={case.id: case for case in view.cases},
+        advices=advices,
+        break_even=break_even,
+        charts=charts,
+        course_of=course,
+        facts=lambda found: facts.words(found, frame.language),
+        find=findings.find,
+        languages=[translated(tag) for tag in LANGUAGES],
+        most_order=MOST_ORDER,
+        sections=_sections(frame.language, view, advices),
+        State=State,
+        points=points,
+        trace=trace,
+    )
+    return _OPTIONAL.sub("", html)
+
+
+def _sections(language: Language, view: ReportView, advices: list[Advice]) -> list[tuple[str, str]]:
+    """Return the sections that there is something to show in, by the names of their templates."""
+    _ = language.gettext
+    partitions = any(artifact.partition for artifact, _users in view.artifacts)
+    known = [
+        ("summary", _("Verdict"), True),
+        ("npu", _("CPU against NPU"), bool(advices)),
+        ("advice", _("Advice"), bool(advices)),
+        ("latency", _("Latency"), True),
+        ("engines", _("Engines compared"), any(device.contrasts for device in view.devices)),
+        ("first-load", _("First load"), True),
+        ("memory", _("Memory"), True),
+        ("trade-offs", _("Trade-offs"), any(device.trade_offs for device in view.devices)),
+        ("precision", _("Precision"), any(device.precisions for device in view.devices)),
+        ("partition", _("Partition"), partitions),
+        ("samples", _("Samples over time"), True),
+        ("devices", _("Devices and conditions"), True),
+        ("method", _("How it was measured"), True),
+        ("trouble", _("Failures"), True),
+        ("provenance", _("Provenance"), True),
+    ]
+    return [(name, title) for name, title, shown in known if shown]
+
+
+def _points(in_all: int, launches: int) -> int:
+    return max(FEWEST_POINTS, min(POINTS_PER_LAUNCH, in_all // max(launches, 1)))
+
+
+def _data(view: ReportView) -> str:
+    """Return the figures of every launch, and some of its samples, as JSON.
+
+    Like all that is handed on it holds no serial number and no address.
+    """
+    run = view.run
+    points = _points(POINTS_EMBEDDED, len(run.launches))
+    content = {
+        "run": {
+            "id": run.id,
+            "campaign": run.campaign,
+            "started": run.started.isoformat(),
+            "finished": run.finished.isoformat() if run.finished else None,
+            "harness": run.harness_version,
+            "revision": run.revision,
+            "seed": run.seed,
+            "specification": run.specification,
+            "samples": f"at most {points} a launch, in milliseconds, {DIGITS} significant digits; "
+            "all of them: harness export",
+        },
+        "cases": [
+            {
+                "id": case.id,
+                **case.record.case.model_dump(mode="json", exclude_defaults=True),
+                "emulated": case.device.emulated,
+                "state": case.state.value,
+                "reason": case.reason,
+                "latency_ms": case.latency_ms.center if case.latency_ms else None,
+                "interval_ms": case.ends_ms,
+                "artifact": case.record.artifact.id if case.record.artifact else None,
+                "launches": [_launch(launch, case.state, points) for launch in case.launches],
+            }
+            for case in view.cases
+        ],
+    }
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+
+
+def _launch(launch: Launch, state: State, points: int) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "role": launch.role.value,
+        "slot": launch.slot,
+        "attempt": launch.attempt,
+        "position": launch.position,
+        "started": launch.started.isoformat(),
+        "status": launch.status.value,
+        "reason": launch.reason,
+    }
+    if state is State.WRONG:  # it has no figure anywhere
+        return found
+    return found | {
+        "estimator": launch.estimator.value,
+        "figure_ms": _rounded(launch.figure_ns, 6),
+        "first_load_ms": _rounded(
+            launch.first_load.total_ms * NS_PER_MS if launch.first_load else None, DIGITS
+        ),
+        "vmhwm_bytes": launch.vmhwm_bytes,
+        "cpu_ms_per_inference": launch.cpu_ms_per_inference,
+        "samples": len(launch.samples_ns),
+        "samples_ms": [
+            _rounded(launch.samples_ns[index], DIGITS) for index in thin(launch.samples_ns, points)
+        ],
+    }
+
+
+def _rounded(ns: float | None, digits: int) -> float | None:
+    return None if ns is None else float(f"{ns / NS_PER_MS:.{digits}g}")
+
+
+@cache
+def _environment(tag: str) -> Environment:
+    language = translated(tag)
     environment = Environment(
         loader=PackageLoader("harness.report"),
+        extensions=["jinja2.ext.i18n"],
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=_finalize,
+        finalize=_finalizer(language),
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
-        "count": text.count,
-        "mb": text.megabytes,
-        "change": text.change,
+    # What stands in a message goes the way of all that is printed: the extension's own functions
+    # would escape it only.
+    environment.newstyle_gettext = True  # type: ignore[attr-defined]
+    shown = _finalizer(language)
+
+    def gettext(message: str, **values: Any) -> Markup:  # noqa: ANN401
+        known = {name: shown(value) for name, value in values.items()}
+        return Markup(language.gettext(message)) % known  # noqa: S704 - from our own catalogue
+
+    def ngettext(singular: str, plural: str, num: int, **values: Any) -> Markup:  # noqa: ANN401
+        known = {name: shown(value) for name, value in {"num": num, **values}.items()}
+        return Markup(language.ngettext(singular, plural, num)) % known  # noqa: S704 - as above
+
+    def message(said: str) -> str:
+        return language.gettext(said)
+
+    environment.globals |= {"gettext": gettext, "ngettext": ngettext, "_": message}
+    environment.filters |= _filters(language)
+    environment.tests["infinite"] = math.isinf
+    return environment
+
+
+def _filters(language: Language) -> dict[str, Callable[..., Any]]:
+    return {
+        "celsius": lambda value: None if value is None else f"{value:.1f} °C",
+        "change": language.change,
+        "known": lambda words: language.known(str(words)),
+        "listed": lambda items: language.listed(*map(str, items)),
+        "mb": language.megabytes,
         "median": statistics.median,
-        "ms": text.milliseconds,
-        "percent": text.percent,
-        "pretty": _pretty,
+        "ms": language.milliseconds,
+        "number": lambda value: f"{value:,.0f}".replace(",", "\u202f"),
+        "percent": language.percent,
+        "plain": lambda value: None if value is None else f"{value:.4g}",
+        "pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False),
+        "setting": language.setting,
+        "share": language.share,
         "shell": shlex.quote,
-        "when": _when,
+        "side_latency": lambda side: _side(side, language),
+        "signed": lambda value: f"{value:+.1%}",
+        "times": times,
+        "when": language.when,
     }
-    view = ReportView.of(run)
-    traced = sum(len(case.traces) for case in view.cases)
-    style = files("harness.report").joinpath("templates/style.css").read_text(encoding="utf-8")
-    return environment.get_template("report.html").render(
-        run=run,
-        view=view,
-        charts=charts,
-        facts=facts.words,
-        find=findings.find,
-        State=State,
-        points=max(FEWEST_POINTS, min(POINTS_PER_LAUNCH, POINTS_PER_REPORT // max(traced, 1))),
-        style=Markup(style),  # noqa: S704 - our own file
-        style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
-    )
 
 
-def _finalize(value: Any) -> Any:  # noqa: ANN401 - whatever a template prints
-    """Make whatever a template prints honest and harmless, before it is escaped."""
-    if value is None:
-        return text.UNKNOWN
-    if isinstance(value, str) and not isinstance(value, Markup):
-        return text.visible(value)
-    return value
+def _side(side: Side, language: Language) -> str:
+    if not side.figures_ms:
+        return language.known(side.state.value) if side.state else language.gettext("none")
+    return language.milliseconds(statistics.geometric_mean(side.figures_ms))
 
 
-def _pretty(value: object) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False)
+def _finalizer(language: Language) -> Callable[[Any], Any]:
+    unknown = language.gettext("unknown")
+
+    def finalize(value: Any) -> Any:  # noqa: ANN401 - whatever a template prints
+        """Make whatever a template prints honest and harmless, before it is escaped."""
+        if value is None:
+            return unknown
+        if isinstance(value, str) and not isinstance(value, Markup):
+            return text.visible(value)
+        return value
+
+    return finalize
 
 
-def _when(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC"
+def _pack(content: str) -> str:
+    """Return text as gzip in base64: inert, and a tenth of its size."""
+    packed = gzip.compress(content.encode("utf-8", "replace"), compresslevel=6, mtime=0)
+    return base64.b64encode(packed).decode()
+
+
+def _style() -> str:
+    """Return the style sheet; what is dark stands in it once, and holds in two places."""
+    return _own("style.css").replace("/* dark */", _own("dark.css").strip())
+
+
+def _own(name: str) -> str:
+    return files("harness.report").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _hash(content: str) -> str:
+    return base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()

@@ -10,16 +10,27 @@ from typing import TYPE_CHECKING, Final
 
 from harness.analysis import summary
 from harness.analysis.cases import NS_PER_MS, CaseResult, State, case_results
+from harness.analysis.comparison import ratio
 from harness.results.schema import Status
 from harness.text import interval, milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from harness.analysis.comparison import Ratio
     from harness.analysis.summary import Range
     from harness.results.schema import ArtifactRecord, DeviceRecord, Launch, Run
 
-__all__ = ["CaseView", "DeviceView", "EngineView", "LoadView", "ModelView", "ReportView"]
+__all__ = [
+    "CaseView",
+    "Contrast",
+    "DeviceView",
+    "EngineView",
+    "LoadView",
+    "ModelView",
+    "ReportView",
+    "TradeOff",
+]
 
 LOG_PER_LAUNCH: Final = 4_000
 LOG_PER_REPORT: Final = 400_000
@@ -37,12 +48,15 @@ class CaseView(CaseResult):
     ----------
     colour
         The number of its engine's colour.
+    sustained
+        Whether its launches went on for long, to see what becomes of latency.
     """
 
     device: DeviceRecord
     colour: int
+    sustained: bool = False
 
-    @property
+    @cached_property
     def id(self) -> str:
         """The case's identity, the same in every run."""
         return self.record.case.id
@@ -58,12 +72,11 @@ class CaseView(CaseResult):
         return self.record.case.setting
 
     @property
-    def latency(self) -> str:
-        """The latency in words, or that there is none."""
-        if self.latency_ms is None:
-            return f"no latency: {self.state}"
+    def center(self) -> str:
+        """The latency with its unit; it has one where ``latency_ms`` is known."""
         low, high = self.ends_ms or (0.0, 0.0)
-        return milliseconds(self.latency_ms.center, resolution=(high - low) / 2)
+        known = self.latency_ms.center if self.latency_ms else None
+        return milliseconds(known, resolution=(high - low) / 2)
 
     @property
     def ends_ms(self) -> tuple[float, float] | None:
@@ -98,13 +111,13 @@ class CaseView(CaseResult):
         errors = [check.relative_error for check in checks if check.relative_error is not None]
         return max(errors, default=None)
 
-    @property
+    @cached_property
     def spread_within(self) -> float | None:
         """The spread of a launch's samples: of the launches' spreads, the middle one."""
         sampled = [launch.samples_ns for launch in self.counted if launch.samples_ns]
         return median(map(summary.sample_spread, sampled)) if sampled else None
 
-    @property
+    @cached_property
     def percentiles_ms(self) -> dict[int, float]:
         """The percentiles above the median that every launch has enough samples for.
 
@@ -117,25 +130,36 @@ class CaseView(CaseResult):
             for p in sorted(warranted - {50})
         }
 
+    @property
+    def error(self) -> float | None:
+        """How far its outputs are from fp32: a quantized artifact's drift, else by the check."""
+        artifact = self.record.artifact
+        if artifact and artifact.drift and artifact.drift.relative_error is not None:
+            return artifact.drift.relative_error
+        return self.relative_error
+
     @cached_property
     def loads(self) -> list[LoadView]:
         """Its first loads, one for each state of the caches: these are never mixed."""
-        loads = [launch.first_load for launch in self.counted if launch.first_load]
-        fills = [launch.first_load for launch in self.fills if launch.first_load]
+        kept = self.record.case.model_cache == "kept"
         return [
-            *(
-                LoadView(self, state, parts, [x.total_ms for x in loads if x.state == state])
-                for state, parts in self.first_loads_ms.items()
-            ),
-            *(
-                LoadView(
-                    self,
-                    f"{state}, filling the model cache",
-                    parts,
-                    [x.total_ms for x in fills if x.state == state],
-                )
-                for state, parts in self.filling_ms.items()
-            ),
+            LoadView(
+                case=self,
+                state=state,
+                parts=parts,
+                totals_ms=[
+                    launch.first_load.total_ms
+                    for launch in launches
+                    if launch.first_load and launch.first_load.state == state
+                ],
+                cached=kept and not filling,
+                filling=filling,
+            )
+            for filling, launches, by_state in (
+                (False, self.counted, self.first_loads_ms),
+                (True, self.fills, self.filling_ms),
+            )
+            for state, parts in by_state.items()
         ]
 
     @property
@@ -143,14 +167,14 @@ class CaseView(CaseResult):
         """The measuring launches that went to their end."""
         return [launch for launch in self.measuring if launch.status is not Status.FAILED]
 
-    @property
+    @cached_property
     def traces(self) -> list[Launch]:
         """The launches whose samples are shown over time, the invalid ones among them."""
         if self.state is State.WRONG:
             return []
         return [launch for launch in self.sampled if launch.samples_ns]
 
-    @property
+    @cached_property
     def bad(self) -> list[Launch]:
         """Its launches that are not ok."""
         return [launch for launch in self.launches if launch.status is not Status.OK]
@@ -169,12 +193,51 @@ class LoadView:
         knew is absent.
     totals_ms
         Of every launch.
+    cached, filling
+        Whether the model came out of its cache, or was put into it.
     """
 
     case: CaseView
     state: str
     parts: dict[str, Range]
     totals_ms: list[float]
+    cached: bool = False
+    filling: bool = False
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A case against another of its model and device.
+
+    Attributes
+    ----------
+    ratio
+        Its latency over the other's, or the other's over its own; none where it is the other, or
+        there is none.
+    differs
+        What differs beside the engine: the case's key, and both values.
+    """
+
+    case: CaseView
+    ratio: Ratio | None
+    differs: list[tuple[str, str, str]]
+
+
+@dataclass(frozen=True)
+class TradeOff:
+    """A case by what there is to choose between.
+
+    Attributes
+    ----------
+    front
+        Whether no other is at least as good in everything that is known, and better in something.
+    """
+
+    case: CaseView
+    latency_ms: float
+    memory_bytes: float
+    error: float | None
+    front: bool
 
 
 class _Cases:
@@ -211,6 +274,70 @@ class ModelView(_Cases):
     device: DeviceRecord
     cases: Sequence[CaseView]
 
+    @cached_property
+    def comparable(self) -> list[CaseView]:
+        """Those that may be set against each other, the fastest first; none of an emulator's."""
+        measured = [case for case in self.cases if case.latency_ms and case.checked]
+        kinds = {case.estimators for case in measured}
+        if self.device.emulated or len(kinds) != 1:
+            return []
+        return sorted(measured, key=lambda case: median(case.figures_ms))
+
+    @property
+    def contrasts(self) -> list[Contrast]:
+        """Each comparable case against the fastest."""
+        if not self.comparable:
+            return []
+        best = self.comparable[0]
+        return [
+            Contrast(
+                case,
+                None if case is best else ratio(case.figures_ms, best.figures_ms),
+                [] if case is best else _differences(case, best),
+            )
+            for case in self.comparable
+        ]
+
+    @property
+    def precisions(self) -> list[Contrast]:
+        """Each case that is not in fp32 against the one that is, and is else the same."""
+        lower = [case for case in self.cases if case.record.case.precision != "fp32"]
+        full = {
+            case.record.case.id: case
+            for case in self.comparable
+            if case.record.case.precision == "fp32"
+        }
+        found = []
+        for case in lower:
+            other = full.get(case.record.case.model_copy(update={"precision": "fp32"}).id)
+            known = case in self.comparable and other is not None
+            found.append(
+                Contrast(
+                    case, ratio(other.figures_ms, case.figures_ms) if known and other else None, []
+                )
+            )
+        return found
+
+    @property
+    def trade_offs(self) -> list[TradeOff]:
+        """Its cases by latency, memory and error of outputs, the fastest first."""
+        known = [
+            (case, case.latency_ms.center, float(median(case.memory_bytes)), case.error)
+            for case in self.weighed
+            if case.latency_ms
+        ]
+        found = [
+            TradeOff(
+                case,
+                latency,
+                memory,
+                error,
+                front=not any(_better(other[1:], (latency, memory, error)) for other in known),
+            )
+            for case, latency, memory, error in known
+        ]
+        return sorted(found, key=lambda row: row.latency_ms)
+
 
 @dataclass(frozen=True)
 class DeviceView(_Cases):
@@ -219,13 +346,54 @@ class DeviceView(_Cases):
     record: DeviceRecord
     cases: Sequence[CaseView]
 
-    @property
+    @cached_property
     def models(self) -> list[ModelView]:
         """Its cases by model."""
-        names = dict.fromkeys(case.model for case in self.cases)
+        by_name: dict[str, list[CaseView]] = {}
+        for case in self.cases:
+            by_name.setdefault(case.model, []).append(case)
+        return [ModelView(name, self.record, cases) for name, cases in by_name.items()]
+
+    @property
+    def summary(self) -> list[str]:
+        """It in a few words: SoC, processors, NPU; as far as it told."""
+        facts = self.record.facts
+        cores = [
+            f"{len(cpus.get('numbers') or ())} × {cpus['core']}"
+            for cpus in facts.get("cpus") or ()
+            if cpus.get("core")
+        ]
+        npus = [str(npu["driver"]) for npu in facts.get("npus") or () if npu.get("driver")]
+        soc = [str(facts["soc"])] if facts.get("soc") else []
+        return [*soc, *cores, *npus]
+
+    @cached_property
+    def contrasts(self) -> list[tuple[ModelView, list[Contrast]]]:
+        """Models of which more than one case can be set against each other."""
+        found = [(model, model.contrasts) for model in self.models]
+        return [(model, rows) for model, rows in found if len(rows) > 1]
+
+    @cached_property
+    def precisions(self) -> list[tuple[ModelView, list[Contrast]]]:
+        """Models with cases that are not in fp32."""
+        found = [(model, model.precisions) for model in self.models]
+        return [(model, rows) for model, rows in found if rows]
+
+    @cached_property
+    def trade_offs(self) -> list[tuple[ModelView, list[TradeOff]]]:
+        """Models with more than one case to choose from."""
+        found = [(model, model.trade_offs) for model in self.models]
+        return [(model, rows) for model, rows in found if len(rows) > 1]
+
+    @property
+    def courses(self) -> list[tuple[CaseView, Launch]]:
+        """Its launches of a sustained run that have samples."""
         return [
-            ModelView(name, self.record, [case for case in self.cases if case.model == name])
-            for name in names
+            (case, launch)
+            for case in self.cases
+            if case.state is State.MEASURED
+            for launch in case.counted
+            if launch.samples_ns and case.sustained
         ]
 
 
@@ -259,6 +427,7 @@ class ReportView(_Cases):
                 result.launches,
                 device=records[result.record.case.device],
                 colour=colours[result.record.case.engine],
+                sustained=run.protocol.sustained_s is not None,
             )
             for result in case_results(run)
         ]
@@ -279,9 +448,35 @@ class ReportView(_Cases):
         return Counter(launch.status for launch in self.run.launches)
 
     @property
+    def emulated(self) -> list[DeviceView]:
+        """The devices that are emulated."""
+        return [device for device in self.devices if device.record.emulated]
+
+    @property
+    def engine_names(self) -> list[str]:
+        """The engines of all cases, with those of their backends that are no CPU."""
+        kinds = [case.record.case for case in self.cases]
+        return list(
+            dict.fromkeys(
+                kind.engine if kind.backend == "cpu" else f"{kind.engine}/{kind.backend}"
+                for kind in kinds
+            )
+        )
+
+    @cached_property
+    def causes(self) -> list[tuple[str, list[CaseView]]]:
+        """What went wrong, in words, with the cases that it happened to, the most common first."""
+        found: dict[str, list[CaseView]] = {}
+        for case in self.trouble:
+            reasons = [case.reason] if case.reason else [launch.reason for launch in case.bad]
+            for reason in dict.fromkeys(reasons):
+                found.setdefault(reason, []).append(case)
+        return sorted(found.items(), key=lambda pair: -len(pair[1]))
+
+    @property
     def engines(self) -> list[EngineView]:
         """Every engine that introduced itself, each version once on a device."""
-        found: dict[str, EngineView] = {}
+        found: dict[tuple[object, ...], EngineView] = {}
         for case in self.cases:
             for launch in case.launches:
                 if launch.engine_version is not None:
@@ -292,7 +487,9 @@ class ReportView(_Cases):
                         runner=launch.runner,
                         build=launch.build,
                     )
-                    found.setdefault(repr(engine), engine)
+                    build = tuple(engine.build.items())
+                    key = (engine.name, engine.device.name, engine.version, engine.runner, build)
+                    found.setdefault(key, engine)
         return list(found.values())
 
     @property
@@ -317,7 +514,7 @@ class ReportView(_Cases):
         """Whether what can be run of ``.nb`` files matters to this run."""
         return any(case.record.case.engine == "paddle-lite" for case in self.cases)
 
-    @property
+    @cached_property
     def trouble(self) -> list[CaseView]:
         """The cases without a latency, or with a launch that failed or was invalid."""
         return [case for case in self.cases if case.reason or case.bad]
@@ -331,7 +528,7 @@ class ReportView(_Cases):
         """Return the end of a launch's log; the more of them are shown, the shorter."""
         return launch.log[-self._log_limit :].strip()
 
-    @property
+    @cached_property
     def artifacts(self) -> list[tuple[ArtifactRecord, list[CaseView]]]:
         """Each artifact once, with the cases that it was built for."""
         users: dict[str, tuple[ArtifactRecord, list[CaseView]]] = {}
@@ -345,6 +542,25 @@ class ReportView(_Cases):
         """All launches in the order in which they were made."""
         pairs = [(launch, case) for case in self.cases for launch in case.launches]
         return sorted(pairs, key=lambda pair: pair[0].started)
+
+
+def _differences(one: CaseView, other: CaseView) -> list[tuple[str, str, str]]:
+    """Return what differs between two cases beside the engine."""
+    cases = (one.record.case, other.record.case)
+    found = []
+    for name in type(cases[0]).model_fields:
+        values = [getattr(case, name) for case in cases]
+        if name not in {"engine", "model", "device"} and values[0] != values[1]:
+            found.append((name, str(values[0]), str(values[1])))
+    return found
+
+
+def _better(
+    one: tuple[float, float, float | None], other: tuple[float, float, float | None]
+) -> bool:
+    """Return whether one is at least as good in everything and better in something."""
+    pairs = [(a, b) for a, b in zip(one, other, strict=True) if a is not None and b is not None]
+    return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
 
 
 def _colours(engines: Iterable[str]) -> dict[str, int]:

@@ -14,14 +14,19 @@ from harness.results.schema import (
     Case,
     CaseRecord,
     Category,
+    DeviceMemory,
     DeviceRecord,
+    Drift,
     FirstLoad,
     Launch,
     ModelRecord,
     OutputCheck,
+    Partition,
     Protocol,
+    Role,
     Run,
     Status,
+    Throttling,
 )
 
 BEGUN = datetime(2026, 11, 22, 14, 3, tzinfo=UTC)
@@ -107,7 +112,9 @@ class MadeUpRun:
     def launch(self, case_id, latency_ms=None, *, samples=120, **fields):
         """Add an ok launch whose median is near a latency, or one with only the given fields."""
         number = len(self.launches)
-        slot = sum(launch.case_id == case_id for launch in self.launches)
+        slot = fields.get("slot")
+        if slot is None:
+            slot = sum(launch.case_id == case_id for launch in self.launches)
         made = {
             "id": f"launch-{number}",
             "case_id": case_id,
@@ -172,6 +179,41 @@ class MadeUpRun:
         return Run(**(made | fields))
 
 
+def large_run(cases, seed=3):
+    """A run of many cases of five launches, one of ten of which failed."""
+    made = MadeUpRun()
+    made.random.seed(seed)
+    made.device("local")
+    made.device("qemu-arm64", emulated=True)
+    figures = [made._figures(5.0, 300) for _ in range(50)]
+    settings = [
+        (engine, threads)
+        for engine in ("paddle-lite", "paddle-inference", "onnxruntime", "rknn", "other")
+        for threads in (1, 4)
+    ]
+    for number in range(cases // 20):
+        name = f"detector-{number}-320x320"
+        made.model(name)
+        for device in ("local", "qemu-arm64"):
+            for engine, threads in settings:
+                case_id = made.case(name, device, engine, threads=threads)
+                for slot in range(5):
+                    bad = slot == 4 and threads == 4 and engine == "other"
+                    fields = {
+                        "status": Status.FAILED,
+                        "category": Category.ENGINE,
+                        "reason": "crashed with SIGSEGV after 'loaded'",
+                        "log": "a line of a log\n" * 400,
+                    }
+                    made.launch(
+                        case_id,
+                        id=f"{case_id}-{slot}",
+                        slot=slot,
+                        **(fields if bad else made.random.choice(figures)),
+                    )
+    return made.run()
+
+
 @pytest.fixture
 def made_up():
     """A run to which a test adds what it needs; it has two devices and a model."""
@@ -186,6 +228,124 @@ def made_up():
 def demo():
     """A run as the demo makes it, with every kind of trouble."""
     return demo_run()
+
+
+@pytest.fixture(scope="module")
+def lab():
+    """A run with an NPU, int8, partitions, model caches, sustained launches and memory passes."""
+    return lab_run()
+
+
+BOARD_FACTS = FACTS | {
+    "model": "Made-up board",
+    "soc": "rockchip,rk3588",
+    "abi": "arm64-linux",
+    "cpus": [
+        CLUSTER | {"numbers": [0, 1, 2, 3], "core": "Cortex-A55", "max_khz": 1_800_000},
+        CLUSTER | {"numbers": [4, 5, 6, 7], "core": "Cortex-A76", "max_khz": 2_400_000},
+    ],
+    "npus": [{"driver": "rknpu", "version": "0.9.8"}],
+    "temperatures_c": {"soc-thermal": 41.5},
+}
+
+
+def lab_run():
+    made = MadeUpRun()
+    made.device("rk3588", facts=BOARD_FACTS, description="Made up: no board has these figures")
+    made.device("qemu-arm64", emulated=True)
+    for model, cpu_ms, npu_ms in (
+        ("mobilenet_v1", 38.0, 4.2),
+        ("ppocr_v4_cls", 3.1, 2.9),
+        ("ssd_mobilenet_v1", 80.0, 95.0),
+    ):
+        made.model(model)
+        _lab_cpu(made, model, cpu_ms)
+        _lab_npu(made, model, npu_ms)
+        emulated = made.case(model, "qemu-arm64", "paddle-inference")
+        made.launch(emulated, 10 * cpu_ms, samples=30)
+    return made.run(protocol=Protocol(sustained_s=60.0), id="lab-20261122-140300", campaign="lab")
+
+
+def _lab_cpu(made, model, cpu_ms):
+    for engine, factor, threads in (
+        ("paddle-lite", 1.0, 4), ("onnxruntime", 1.2, 4), ("onnxruntime", 3.1, 1),
+    ):  # fmt: skip
+        case_id = made.case(model, "rk3588", engine, threads=threads)
+        for _ in range(5):
+            made.launch(
+                case_id,
+                cpu_ms * factor * made.random.lognormvariate(0, 0.01),
+                samples=60,
+                cpu_ms_per_inference=cpu_ms * factor * 0.95 * threads,
+                throttling=Throttling(watched=["clock limits"]),
+            )
+        memory = DeviceMemory(available_bytes=31_000_000, cma_bytes=0)
+        made.launch(case_id, role=Role.MEMORY, pss_bytes=52_000_000, device_memory=memory)
+
+
+def _lab_npu(made, model, npu_ms):
+    whole = Partition(
+        tool="made up 1.0", subgraphs=[{"conv2d": 27}], macs=568_000_000, npu_macs=567_000_000
+    )
+    torn = Partition(
+        tool="made up 1.0",
+        subgraphs=[{"conv2d": 9}, {"conv2d": 6}, {"conv2d": 4}, {"conv2d": 2}],
+        cpu_ops={"multiclass_nms3": 1, "box_coder": 6},
+        macs=1_200_000_000,
+        npu_macs=840_000_000,
+        dynamic_inputs=["im_shape"],
+    )
+    for precision, factor, drift in (
+        ("fp16", 1.0, None),
+        ("int8", 0.7, Drift(computed_by="made up 1.0", inputs=32, cosine=0.9971,
+                            relative_error=0.08, max_error=0.4, top1=0.97)),
+    ):  # fmt: skip
+        artifact = ArtifactRecord(
+            id=sha256(f"{precision} {model}".encode()).hexdigest(),
+            format="rknn",
+            target="rk3588",
+            precision=precision,
+            files={"model.rknn": "cd" * 32},
+            size_bytes=4_200_000,
+            drift=drift,
+            partition=torn if model.startswith("ssd") else whole,
+        )
+        for cache in ("none", "kept"):
+            case_id = made.case(
+                model, "rk3588", "rknn", backend="npu:rknpu", precision=precision,
+                model_cache=cache, artifact=artifact,
+            )  # fmt: skip
+            if cache == "kept":
+                made.launch(case_id, npu_ms, role=Role.FILL, first_load=_npu_load(1450.0))
+            for _ in range(5):
+                made.launch(
+                    case_id,
+                    npu_ms * factor * made.random.lognormvariate(0, 0.015),
+                    samples=400,
+                    cpu_ms_per_inference=0.4,
+                    first_load=_npu_load(160.0 if cache == "kept" else 1400.0),
+                    watch=_watch(made.random),
+                    throttling=Throttling(watched=["clock limits"]),
+                )
+
+
+def _npu_load(init_ms):
+    return FirstLoad(
+        process_ms=20, import_ms=90, read_ms=4, init_ms=init_ms, first_ms=30, page_cache="cold"
+    )
+
+
+def _watch(random):
+    return [
+        Environment(
+            phase="during",
+            ms=1000.0 * second,
+            temperatures_c={"soc-thermal": 41 + 0.5 * second + random.random(), "npu": 40.0},
+            frequencies_khz={"cpu0": 1_800_000 if second < 40 else 1_608_000},
+            npu_khz={"npu": 1_000_000},
+        )
+        for second in range(1, 61)
+    ]
 
 
 def demo_run():

@@ -1,5 +1,10 @@
 from harness.devices.probe import Cpus, Facts
-from harness.report.facts import words
+from harness.report.facts import words as translated
+from harness.report.language import language
+
+
+def words(facts):
+    return translated(facts, language("en"))
 
 
 def test_what_a_device_did_not_tell_is_unknown_and_never_empty():
@@ -33,8 +38,8 @@ def test_facts_are_told_with_their_units():
     assert told["SoC"] == ["rockchip,rk3568"]
     assert told["C library"] == ["glibc 2.36"]
     assert told["Processors"] == [
-        "2 Cortex-A55, 408 to 1800 MHz, now 1416 MHz, governor performance",
-        "1 of unknown kind, clock not readable",
+        "2 × Cortex-A55, 408 – 1800 MHz, now 1416 MHz, governor performance",
+        "1 × of unknown kind, clock not readable",
     ]
     assert dict(words({"abi": "arm64-linux"}))["SoC"] == ["unknown"]
     assert not {"SoC", "Board"} & dict(words({"abi": "x86_64-linux"})).keys()

@@ -21,14 +21,14 @@ def test_a_latency_is_the_estimate_over_launches(made_up):
         made_up.launch(case_id, 7.5, figure_ns=figure)
     case = only_case(made_up)
     assert case.latency_ms == estimate([7.4, 7.5, 7.6])
-    assert case.latency == "7.50 ms"
+    assert case.center == "7.50 ms"
     assert case.ends_ms == pytest.approx((7.256, 7.753), abs=1e-3)
 
 
 def test_one_launch_has_no_interval(made_up):
     made_up.launch(made_up.case("net", "local", "onnxruntime"), figure_ns=7.5e6)
     case = only_case(made_up)
-    assert case.latency == "7.50 ms"
+    assert case.center == "7.50 ms"
     assert case.interval is None
 
 
@@ -37,7 +37,7 @@ def test_a_case_with_wrong_outputs_has_no_figure_at_all(made_up):
     made_up.launch(case_id, 1.0)
     made_up.launch(case_id, 1.0, status=Status.INVALID, outputs=WRONG)
     case = only_case(made_up)
-    assert case.latency == "no latency: outputs wrong"
+    assert case.state == "outputs wrong"
     assert (case.figures_ms, case.set_aside_ms, case.traces) == ([], [], [])
     assert (case.loads, case.memory_bytes) == ([], [])
 
@@ -65,7 +65,10 @@ def test_what_does_not_measure_is_no_figure(made_up):
     assert case.set_aside_ms == []
     assert (len(case.traces), len(case.memory_bytes)) == (1, 1)
     assert case.pss_bytes == 50_000_000
-    assert [load.state for load in case.loads] == ["cold", "cold, filling the model cache"]
+    assert [(load.state, load.cached, load.filling) for load in case.loads] == [
+        ("cold", True, False),
+        ("cold", False, True),
+    ]
     assert [launch.reason for launch in case.bad] == ["lost"]
 
 

@@ -1,0 +1,157 @@
+"""What a report says in sentences made of figures: of trust, conditions, differences and advice."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import TYPE_CHECKING
+
+from harness.report.advice_words import AdviceWords
+from harness.results.schema import Role
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from harness.analysis.advice import Side, Subject
+    from harness.report.view import CaseView, DeviceView, LoadView, ReportView
+    from harness.results.schema import Launch
+
+__all__ = ["Words"]
+
+
+class Words(AdviceWords):
+    """Sentences in one language."""
+
+    def trust(self, view: ReportView) -> list[str]:
+        """Say how far the figures can be trusted: launches, checks, spread, throttling."""
+        _, language = self._, self._language
+        measured = [case for case in view.cases if case.latency_ms]
+        lines = []
+        if measured:
+            fewest = min(len(case.figures_ms) for case in measured)
+            most = max(len(case.figures_ms) for case in measured)
+            span = str(most) if fewest == most else f"{fewest} – {most}"
+            lines.append(_("Fresh processes a case: %(n)s; intervals are over them") % {"n": span})
+            checked = sum(case.checked for case in measured)
+            lines.append(
+                _("Outputs checked against fp32: %(n)s of %(all)s cases")
+                % {"n": checked, "all": len(measured)}
+            )
+            known = [case.latency_ms.spread for case in measured if case.latency_ms]
+            spreads = [spread for spread in known if spread is not None]
+            if spreads:
+                lines.append(
+                    _("Launches of a case differ by %(middle)s (middle case), %(most)s (worst)")
+                    % {
+                        "middle": language.percent(median(spreads)),
+                        "most": language.percent(max(spreads)),
+                    }
+                )
+        bad = sum(len(case.bad) for case in view.cases)
+        if bad:
+            lines.append(
+                _("Launches that failed or were invalid, kept and shown: %(n)s") % {"n": bad}
+            )
+        told = [launch.throttling for launch in view.run.launches if launch.throttling]
+        if not told:
+            lines.append(_("Throttling: not watched for"))
+        elif not any(found.watched for found in told):
+            lines.append(_("Throttling: no sensor that would show it"))
+        else:
+            seen = sum(bool(found.seen) for found in told)
+            lines.append(
+                _("Throttling: watched for in %(n)s launches, seen in %(seen)s")
+                % {"n": sum(bool(found.watched) for found in told), "seen": seen}
+            )
+        if view.emulated:
+            lines.append(
+                _("Emulated devices: %(names)s; their times say nothing of any hardware")
+                % {"names": language.listed(*(device.record.name for device in view.emulated))}
+            )
+        return lines
+
+    def conditions(self, device: DeviceView) -> list[tuple[str, str]]:
+        """Say what was asked of a device before launches, and what its sensors said meanwhile."""
+        _, language = self._, self._language
+        asked = {name: value for name, value in device.record.conditions.items() if value}
+        known = [launch for case in device.cases for launch in case.launches]
+        temperatures = [
+            celsius
+            for launch in known
+            for reading in (*launch.environment, *launch.watch)
+            for celsius in reading.temperatures_c.values()
+        ]
+        watched = dict.fromkeys(
+            sign for launch in known if launch.throttling for sign in launch.throttling.watched
+        )
+        waited = [launch.conditions.waited_s for launch in known if launch.conditions]
+        lines = [
+            (
+                _("Conditions asked for"),
+                language.listed(*(f"{name} {value}" for name, value in asked.items())) or _("none"),
+            ),
+            (
+                _("Temperatures meanwhile"),
+                f"{min(temperatures):g} – {max(temperatures):g} °C"
+                if temperatures
+                else _("unknown"),
+            ),
+            (_("Throttling watched by"), language.listed(*watched) or _("nothing it has")),
+        ]
+        if waited:
+            lines.append((_("Longest wait for conditions"), f"{max(waited):.1f} s"))
+        return lines
+
+    def caches(self, load: LoadView) -> str:
+        """Say in what state the caches were."""
+        known = self._language.known(load.state)
+        if load.filling:
+            return self._("%(state)s, filling the model cache") % {"state": known}
+        if load.cached:
+            return self._("%(state)s, from the model cache") % {"state": known}
+        return known
+
+    def launch(self, launch: Launch) -> str:
+        """Name a launch."""
+        what = (
+            self._("launch %(n)s") % {"n": launch.slot + 1}
+            if launch.role is Role.MEASURE
+            else self._language.known(launch.name)
+        )
+        if not launch.attempt:
+            return what
+        return what + self._(", try %(n)s") % {"n": launch.attempt + 1}
+
+    def differs(self, one: Side, other: Side) -> str:
+        """Say what differs between two sides beside the compute unit."""
+        _ = self._
+        found = []
+        if one.engine != other.engine and one.engine and other.engine:
+            found.append(_("engine"))
+        if one.precision != other.precision:
+            found.append(f"{_('precision')} ({one.precision} / {other.precision})")
+        return self._language.listed(*found) or _("nothing")
+
+    def differences(self, found: Iterable[tuple[str, str, str]]) -> str:
+        """Say what differs between two cases, by the keys of a case."""
+        _ = self._
+        names = {
+            "backend": _("compute unit"),
+            "batch": _("batch"),
+            "busy_cpus": _("busy CPUs"),
+            "cpus": _("CPUs used"),
+            "model_cache": _("model cache"),
+            "precision": _("precision"),
+            "shapes": _("input shapes"),
+            "threads": _("threads"),
+        }
+        said = [f"{names.get(name, name)} ({one} / {other})" for name, one, other in found]
+        return self._language.listed(*said) or _("nothing")
+
+    def freed(self, subject: Subject) -> float | None:
+        """Return the share of CPU time that the NPU frees."""
+        cpu, npu = subject.on_cpu.cpu_ms, subject.on_npu.cpu_ms
+        return None if not cpu or npu is None else 1 - npu / cpu
+
+    def cases(self, cases: Iterable[CaseView]) -> str:
+        """Name cases."""
+        return self._language.listed(*(self._language.setting(case.label) for case in cases))
