@@ -19,7 +19,7 @@ import numpy as np
 
 from harness.errors import SpecificationError
 from harness.hashing import sha256_of
-from harness.models import environments, recipes
+from harness.models import environments, recipes, rknn
 from harness.models.artifacts import RECORD, ROLES, read, unchanged
 from harness.models.calibration import CalibrationSource
 from harness.models.drift import measure
@@ -203,7 +203,7 @@ def _make(wanted: Recipe, model: str, folder: Path, progress: Callable[[str], No
     progress(f"building {step} ({wanted.stage})")
     request = json.dumps(wanted.options)
     started, clock = datetime.now(UTC), time.monotonic()
-    run([python, "-I", str(wanted.script), request], name=step, folder=work)
+    said = run([python, "-I", str(wanted.script), request], name=step, folder=work)
     seconds = time.monotonic() - clock
     files = {}
     for name in ROLES[wanted.format].values():
@@ -212,6 +212,11 @@ def _make(wanted: Recipe, model: str, folder: Path, progress: Callable[[str], No
         (work / name).rename(folder / name)
         files[name] = sha256_of(folder / name)
     drift, kernels = measure(wanted, folder, work, step, progress)
+    partition = None
+    if wanted.format == "rknn":
+        partition = rknn.partition(said, f"RKNN-Toolkit2 {tools['rknn-toolkit2']}")
+    elif drift and kernels:
+        partition = Partition(tool=drift.computed_by, kernels=kernels)
     shutil.rmtree(work)
     record = ArtifactRecord(
         id=wanted.id,
@@ -230,7 +235,7 @@ def _make(wanted: Recipe, model: str, folder: Path, progress: Callable[[str], No
             "seconds": round(seconds, 3),
         },
         drift=drift,
-        partition=Partition(tool=drift.computed_by, kernels=kernels) if drift and kernels else None,
+        partition=partition,
     )
     (folder / RECORD).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
 

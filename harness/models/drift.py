@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +29,8 @@ __all__ = ["measure"]
 HELD_OUT = "heldout.npz"
 OUTPUTS = "outputs.npz"
 TOLD = "kernels.json"
+# How Paddle Inference's int8 passes report while it loads.
+_ONEDNN = re.compile(r"quantized (\d+) \w+ ops")
 
 
 def measure(
@@ -59,6 +62,7 @@ def measure(
     if samples is None or not samples.sources or not (made.engine or (work / OUTPUTS).exists()):
         return None, {}
     held_out = samples.folder / HELD_OUT
+    said = ""
     if made.engine:
         environment = ENGINE_ENVIRONMENTS[made.engine]
         python = environments.python(environment, progress)
@@ -68,12 +72,15 @@ def measure(
         request = json.dumps(_request(made, samples, folder))
         script = str(resource("models", "stages", "heldout.py"))
         try:
-            run([str(python), "-I", script, request], name=f"{step} held-out", folder=work)
+            said = run([str(python), "-I", script, request], name=f"{step} held-out", folder=work)
         except ToolchainError as error:
             return Drift(computed_by=made.engine, inputs=0, fault=error.message), {}
     told = json.loads((work / TOLD).read_text(encoding="utf-8"))
     drift = outputs.drift(_outputs(work / OUTPUTS), _outputs(held_out), told["computed_by"])
-    return drift, told["kernels"]
+    kernels = told["kernels"]
+    if made.engine == "paddle-inference" and (counts := _ONEDNN.findall(said)):
+        kernels = {"onednn/int8": sum(map(int, counts))}
+    return drift, kernels
 
 
 def _request(made: Recipe, samples: Recipe, folder: Path) -> dict[str, Any]:

@@ -37,8 +37,8 @@ class ToolchainError(LabError):
     """A foreign tool failed: uv, opt, a converter."""
 
 
-def run(command: Sequence[str], *, name: str, folder: Path) -> None:
-    """Run a tool, without output; an interruption ends it.
+def run(command: Sequence[str], *, name: str, folder: Path) -> str:
+    """Run a tool, without output; an interruption ends it. Return what it said.
 
     Parameters
     ----------
@@ -80,7 +80,9 @@ def run(command: Sequence[str], *, name: str, folder: Path) -> None:
             f"{name} failed: {said or 'it said nothing'} ({ended})",
             hint=f"the whole log is in {log}",
         )
+    said = log.read_text(encoding="utf-8", errors="replace").partition("\n\n")[2]
     log.unlink()
+    return said
 
 
 def cause(output: str) -> str:

@@ -10,7 +10,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import harness
@@ -18,6 +17,7 @@ from harness.analysis.outputs import check
 from harness.models import environments
 from harness.models.build import build, outputs, reference
 from harness.models.manifest import Manifest, Model, load_model
+from harness.models.recipes import TARGETS
 from harness.models.toolchain import ToolchainError, run
 from harness.workspace import Workspace, cache_dir
 
@@ -26,22 +26,6 @@ pytestmark = pytest.mark.e2e
 REPOSITORY = Workspace(Path(__file__).parents[2])
 STAGES = Path(harness.__file__).parent / "models" / "stages"
 RUNNER = Path(harness.__file__).parent / "runner" / "python" / "edge_runner.py"
-
-# The toolkit's simulator computes what the NPU would; it runs only what it has just built.
-SIMULATOR = """
-import json, runpy, sys, numpy as np
-request, npy, out = sys.argv[1:]
-stage = runpy.run_path("to_rknn.py")
-sys.meta_path.append(stage["NoTorch"]())
-from rknn.api import RKNN
-toolkit = RKNN()
-toolkit.config(target_platform=json.loads(request)["target"])
-(spec,) = json.loads(request)["inputs"]
-toolkit.load_onnx("model.onnx", [spec["name"]], [spec["shape"]])
-toolkit.build(do_quantization=False)
-toolkit.init_runtime()
-np.save(out, [toolkit.inference([x], data_format=["nchw"])[0] for x in np.load(npy)])
-"""
 
 
 @pytest.fixture(scope="module")
@@ -89,25 +73,40 @@ def test_what_is_built_computes_the_reference_outputs(name, engine, wanted):
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v1_025_96", "ppocr_v4_cls"])
-def test_the_simulator_computes_the_reference_outputs_in_fp16(name, tmp_path, make_input):
+def test_the_simulator_computes_the_reference_outputs_in_fp16(name):
     model = load_model(REPOSITORY, name)
     artifact = build(model, "rknn", "rk3588", progress=print)
     assert artifact.path("model").read_bytes()[:4] == b"RKNN"
-    spec = model.manifest.inputs[0].model_dump(mode="json")
-    seeds = model.manifest.check_seeds
-    (tmp_path / "model.onnx").symlink_to(build(model, "onnx", progress=print).path("model"))
-    (tmp_path / "to_rknn.py").symlink_to(STAGES / "to_rknn.py")
-    np.save(tmp_path / "in.npy", [make_input(spec, seed, 0) for seed in seeds])
-    python = environments.python("rknn", print)
-    request = json.dumps({"target": "rk3588", "inputs": [spec]})
-    command = [python, "-c", SIMULATOR, request, "in.npy", "out.npy"]
-    subprocess.run(command, cwd=tmp_path, check=True)
-    computed = dict(zip(seeds, np.load(tmp_path / "out.npy"), strict=True))
-    outputs = {seed: [computed[seed]] for seed in seeds}
-    expected = reference(model, progress=print)
-    assert check(outputs, expected, model.manifest.tolerance["fp16"]).passed
+    drift = artifact.record.drift
+    assert drift.computed_by == "RKNN-Toolkit2 2.5.0, simulator"
+    assert drift.cosine > 0.9999
+    assert drift.max_error < 0.01
     # Half precision shows: it would not pass for fp32.
-    assert not check(outputs, expected, model.manifest.tolerance["fp32"]).passed
+    assert drift.relative_error > model.manifest.tolerance["fp32"]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("chip", TARGETS["rknn"])
+def test_the_simulator_is_near_to_fp32_in_int8_on_every_chip(chip):
+    model = load_model(REPOSITORY, "mobilenet_v1_025_96")
+    record = build(model, "rknn", chip, precision="int8", progress=print).record
+    assert record.precision == "int8"
+    assert 0.95 < record.drift.cosine < 0.9999
+    found = record.partition
+    assert found.kernels["npu/int8"] >= 29
+    assert found.npu_macs == found.macs > 7_000_000
+    assert found.weight_bytes > 400_000
+    assert sum(layer.cycles or 0 for layer in found.estimates) > 50_000
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("algorithm", ["mse", "KL"])
+def test_the_toolkits_other_algorithms_quantize_too(algorithm):
+    model = load_model(REPOSITORY, "mobilenet_v1_025_96")
+    content = model.manifest.model_dump() | {"quantization": {"algorithm": algorithm, "samples": 8}}
+    model = Model(name="small", manifest=Manifest.model_validate(content))
+    record = build(model, "rknn", "rk3588", precision="int8", progress=print).record
+    assert record.drift.cosine > 0.9
 
 
 def test_a_chip_without_half_precision_is_one_line(tmp_path):

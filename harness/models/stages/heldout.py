@@ -11,16 +11,12 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-# How Paddle Inference's int8 pass reports while it loads.
-QUANTIZED = re.compile(r"quantized (\d+) \w+ ops")
 
 
 def onnxruntime_kernels(model: str, inputs: dict[str, Any]) -> dict[str, int]:
@@ -44,23 +40,6 @@ def onnxruntime_kernels(model: str, inputs: dict[str, Any]) -> dict[str, int]:
     return dict(kernels)
 
 
-def load(engine: Any) -> str:
-    """Load, and return what the engine printed meanwhile, which is printed, too."""
-    with Path("said.txt").open("wb+") as file:
-        kept = os.dup(1), os.dup(2)
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-        try:
-            engine.load()
-        finally:
-            os.dup2(kept[0], 1)
-            os.dup2(kept[1], 2)
-            file.seek(0)
-            said = file.read().decode(errors="replace")
-            print(said, flush=True)
-    return said
-
-
 def main() -> None:
     """Do what the request says."""
     request = json.loads(sys.argv[1])
@@ -72,7 +51,7 @@ def main() -> None:
     engine = edge_runner.ENGINES[request["engine"]]()
     job = {"files": request["files"], "threads": 1, "precision": request["precision"]}
     version, _ = engine.configure(job)
-    said = load(engine)
+    engine.load()
     outputs = []
     for n in range(len(next(iter(held_out.values())))):
         engine.bind({name: samples[n] for name, samples in held_out.items()})
@@ -84,8 +63,6 @@ def main() -> None:
     if request["engine"] == "onnxruntime":
         first = {name: samples[0] for name, samples in held_out.items()}
         kernels = onnxruntime_kernels(request["files"]["model"], first)
-    elif counts := QUANTIZED.findall(said):
-        kernels = {"onednn/int8": sum(map(int, counts))}
     computed_by = f"{request['engine']} {version}{request['remark']}"
     told = {"computed_by": computed_by, "kernels": kernels}
     Path("kernels.json").write_text(json.dumps(told), encoding="utf-8")
