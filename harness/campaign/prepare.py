@@ -293,7 +293,7 @@ def _prepare(
     if refused := runner.lacks(case, settings):
         raise _RefusedError(refused, artifact.record)
     changes = []
-    if engine.changes_shapes(case.backend) and runner.changes_shapes:
+    if engine.changes_shapes(device.spec, case.backend) and runner.changes_shapes:
         for other in others:
             wanted = shapes_of(other, model)
             inputs = {spec.name: spec.shape for spec in model.manifest.fed(wanted)}

@@ -74,7 +74,9 @@ Examples:
 @click.option(
     "--format",
     "artifact_format",
-    type=click.Choice(["pdmodel", "onnx", "nb", "rknn", "reference", "operations", "calibration"]),
+    type=click.Choice(
+        ["pdmodel", "onnx", "nb", "mnn", "ncnn", "rknn", "reference", "operations", "calibration"]
+    ),
     help="Only this format.",
 )
 @click.option(
@@ -100,11 +102,11 @@ def build(
     *,
     as_json: bool,
 ) -> None:
-    """Build artifacts: without options everything but .rknn files, of all models.
+    """Build artifacts: without options everything but .rknn, .mnn and .ncnn files, of all models.
 
-    Those are for one chip, and their toolkit is a download of its own: ask for them with --format
-    or --target. What is built already, of the same inputs with the same tools, is left as it is.
-    The first build makes the toolchain environments.
+    Those need toolkits that are downloads of their own: ask for them with --format or --target.
+    What is built already, of the same inputs with the same tools, is left as it is. The first build
+    makes the toolchain environments.
     """
     from rich.table import Table
 
@@ -126,7 +128,7 @@ def build(
         for place in places
         if artifact_format in (None, kind)
         and target in (None, place)
-        and (kind != "rknn" or artifact_format or target)
+        and (kind not in ("rknn", "mnn", "ncnn") or artifact_format or target)
         and precision in (None, *PRECISIONS.get(kind, ()))
     ]
     if not wanted:

@@ -39,6 +39,9 @@ ENGINE_PACKAGES = {
     "paddlepaddle": "paddle-inference",
     "paddlelite": "paddle-lite",
     "onnxruntime": "onnxruntime",
+    "openvino": "openvino",
+    "mnn": "mnn",
+    "ncnn": "ncnn",
     "rknn-toolkit-lite2": "rknn",
 }
 """Python packages, and the engine that each is."""

@@ -2,7 +2,10 @@
 
 from harness.engines.base import Engine
 from harness.engines.calibration import CALIBRATION
+from harness.engines.mnn import MNN
+from harness.engines.ncnn import NCNN
 from harness.engines.onnxruntime import ONNXRUNTIME
+from harness.engines.openvino import OPENVINO
 from harness.engines.paddle_inference import PADDLE_INFERENCE
 from harness.engines.paddle_lite import PADDLE_LITE
 from harness.engines.rknn import RKNN
@@ -13,7 +16,16 @@ __all__ = ["ENGINES", "Engine", "get"]
 
 ENGINES = {
     engine.name: engine
-    for engine in (PADDLE_LITE, PADDLE_INFERENCE, ONNXRUNTIME, RKNN, CALIBRATION)
+    for engine in (
+        PADDLE_LITE,
+        PADDLE_INFERENCE,
+        ONNXRUNTIME,
+        OPENVINO,
+        MNN,
+        NCNN,
+        RKNN,
+        CALIBRATION,
+    )
 }
 
 

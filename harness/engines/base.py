@@ -48,9 +48,9 @@ class Engine:
         del backend
         return False
 
-    def changes_shapes(self, backend: str) -> bool:
-        """Return whether one artifact of a model with dynamic axes runs at all its shapes."""
-        del backend
+    def changes_shapes(self, device: DeviceSpec, backend: str) -> bool:
+        """Return whether a process can go on with other shapes, of a model whose axes vary."""
+        del device, backend
         return True
 
     def target(self, device: DeviceSpec, backend: str = "cpu") -> str:

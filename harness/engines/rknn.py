@@ -39,8 +39,8 @@ class _Rknn(Engine):
             f"{', '.join(known)} as 'soc' into the device's file"
         )
 
-    def changes_shapes(self, backend: str) -> bool:
-        del backend
+    def changes_shapes(self, device: DeviceSpec, backend: str) -> bool:
+        del device, backend
         return False  # its toolkit compiles for the shapes that it is given
 
     def target(self, device: DeviceSpec, backend: str = "cpu") -> str:

@@ -21,6 +21,8 @@ ROLES = {
     "onnx": {"model": "model.onnx"},
     "nb": {"model": "model.nb"},
     "rknn": {"model": "model.rknn"},
+    "mnn": {"model": "model.mnn"},
+    "ncnn": {"model": "model.ncnn.param", "params": "model.ncnn.bin"},
     "reference": {"outputs": "outputs.npz"},
     "outputs": {"outputs": "outputs.npz"},
     "samples": {"calibration": "calibration.npz", "heldout": "heldout.npz"},

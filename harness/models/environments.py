@@ -94,6 +94,9 @@ ENVIRONMENTS = {
     for environment in (
         Environment("paddle", "export, opt, conversion; Paddle engines here", "3.10", 200),
         Environment("onnxruntime", "the engine onnxruntime here", _OWN_VERSION, 40),
+        Environment("openvino", "the engine openvino here", _OWN_VERSION, 75),
+        Environment("mnn", "ONNX to MNN; the engine mnn here", _OWN_VERSION, 45),
+        Environment("ncnn", "ONNX to ncnn; the engine ncnn here", _OWN_VERSION, 60),
         Environment("rapidocr", "trained PP-OCRv4 models", _OWN_VERSION, 15),
         Environment("x2paddle", "ONNX to Paddle", "3.10", 180),
         Environment("rknn", "ONNX to RKNN, for Rockchip's NPUs", "3.10", 190),

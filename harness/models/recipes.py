@@ -34,6 +34,8 @@ TARGETS = {
     "pdmodel": ("any",),
     "onnx": ("any",),
     "nb": ("x86", "arm"),
+    "mnn": ("any",),
+    "ncnn": ("any",),
     "rknn": ("rk3562", "rk3566", "rk3568", "rk3576", "rk3588", "rv1103", "rv1106"),
     "reference": ("any",),
     "operations": ("any",),
@@ -45,6 +47,8 @@ PRECISIONS: dict[str, tuple[Precision, ...]] = {
     "pdmodel": ("fp32", "int8"),
     "onnx": ("fp32", "int8"),
     "nb": ("fp32", "int8"),
+    "mnn": ("fp32",),
+    "ncnn": ("fp32",),
     "rknn": ("fp16", "int8"),
     "calibration": ("fp32",),
 }
@@ -227,6 +231,24 @@ def _nb(model: Model, target: str, shapes: Shapes | None, precision: Precision |
     )
 
 
+def _mnn(model: Model, target: str, *_: object) -> Recipe:
+    return Recipe("mnn", target, "to_mnn", environments.get("mnn"), {}, (_onnx(model),))
+
+
+def _ncnn(model: Model, target: str, *_: object) -> Recipe:
+    # Beside the usual shape, another one tells the converter which axes vary. Of batches it knows.
+    other = {
+        spec.name: [
+            (low if size == high else high) if axis else size
+            for axis, size in enumerate(spec.shape)
+            for low, high in [spec.dynamic.get(axis, (size, size))]
+        ]
+        for spec in model.manifest.inputs
+    }
+    options = {"inputs": inputs(model), "other_inputs": inputs(model, other)}
+    return Recipe("ncnn", target, "to_ncnn", environments.get("ncnn"), options, (_onnx(model),))
+
+
 def _rknn(model: Model, target: str, shapes: Shapes | None, precision: Precision | None) -> Recipe:
     chosen = model.manifest.quantization
     options: dict[str, Any] = {
@@ -393,6 +415,8 @@ _MAKERS: dict[str, Callable[[Model, str, Shapes | None, Precision | None], Recip
     ),
     "onnx": lambda model, _target, _shapes, precision: _onnx(model, precision),
     "nb": _nb,
+    "mnn": _mnn,
+    "ncnn": _ncnn,
     "rknn": _rknn,
     "reference": _reference,
     "operations": _operations,

@@ -266,3 +266,23 @@ def test_an_encoder_answers_at_any_length():
         for engine, wanted in (("paddle-lite", ("nb", "x86")), ("onnxruntime", ("onnx",))):
             given = outputs(model, engine, *wanted, shapes=shapes, progress=print)
             assert check(given, expected, model.manifest.tolerance["fp32"]).passed, engine
+
+
+def test_what_ncnn_has_no_layers_for_is_named():
+    model = load_model(REPOSITORY, "transformer_small")
+    with pytest.raises(ToolchainError, match=r"ncnn has no layer for what pnnx calls CumSum"):
+        build(model, "ncnn", progress=print)
+
+
+@pytest.mark.parametrize("engine", ["mnn", "ncnn"])
+@pytest.mark.parametrize("content", [b"", b"\x08\x07\x12", b"no model" * 1000])
+def test_what_is_no_onnx_file_makes_no_artifact(tmp_path, engine, content):
+    (tmp_path / "model.onnx").write_bytes(content)
+    spec = {"name": "x", "dtype": "float32", "shape": [1, 3]}
+    request = json.dumps({"inputs": [spec], "other_inputs": [spec]})
+    script = STAGES / f"to_{engine}.py"
+    python = environments.python(engine, print)
+    with pytest.raises(ToolchainError) as caught:
+        run([str(python), "-I", str(script), request], name=f"foreign {engine}", folder=tmp_path)
+    assert "\n" not in caught.value.message
+    assert not list(tmp_path.glob("model.mnn"))

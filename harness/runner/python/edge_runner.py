@@ -130,7 +130,12 @@ class OnCpu:
 
     backend = "cpu"
     takes: tuple[str, ...] = ()
-    told: dict[str, Any] = {}  # noqa: RUF012 - never changed
+    run: Callable[[], object]
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """Nothing that ``configure`` did not say."""
+        return {}
 
 
 class PaddleInference(OnCpu):
@@ -317,6 +322,213 @@ class PaddleLite(OnCpu):
         ]
 
 
+class OpenVino(OnCpu):
+    """OpenVINO's CPU plugin on an ONNX model, inputs shared: no copy is part of an inference.
+
+    One stream, and fp32 where the plugin would choose bf16 or fp16 by itself. With several threads
+    it binds them to processors, within the job's affinity, as its users meet it.
+    """
+
+    roles: tuple[str, ...] = ("model",)
+
+    def __init__(self) -> None:
+        import openvino
+
+        self.ov = openvino
+
+    def configure(self, job: dict[str, Any]) -> tuple[str, dict[str, str]]:
+        self.model = job["files"]["model"]
+        self.properties = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+            "INFERENCE_NUM_THREADS": job["threads"],
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        build = {name.lower(): str(value) for name, value in self.properties.items()}
+        return str(self.ov.get_version()), build
+
+    def load(self) -> list[str]:
+        self.compiled = self.ov.Core().compile_model(self.model, "CPU", self.properties)
+        wanted = self.properties["INFERENCE_NUM_THREADS"]
+        self.threads = self.compiled.get_property("INFERENCE_NUM_THREADS")
+        if self.threads != wanted:  # it takes no more than there are processors
+            raise LaunchError("BadJob", f"{wanted} threads: OpenVINO would run on {self.threads}")
+        self.request = self.compiled.create_infer_request()
+        return [value.get_any_name() for value in self.compiled.inputs]
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What the plugin made of the settings."""
+        return {"build": {"threads": str(self.threads)}}
+
+    def bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
+        self.inputs = inputs  # shared: the tensors point into them
+        for name, value in inputs.items():
+            self.request.set_tensor(name, self.ov.Tensor(value, shared_memory=True))
+        infer = self.request.infer
+        self.run = lambda: infer(share_outputs=True)
+
+    def fetch(self) -> list[tuple[str, NDArray[Any]]]:
+        return [
+            (
+                output.get_any_name() if output.get_names() else "",
+                self.request.get_tensor(output).data,
+            )
+            for output in self.compiled.outputs
+        ]
+
+
+class Mnn(OnCpu):
+    """MNN on the CPU through its session API; shapes are planned when the model is loaded.
+
+    The inputs are copied into the session's memory when they are set. Its integers have 32 bits.
+    """
+
+    roles: tuple[str, ...] = ("model",)
+    thread_number = 4  # in its enumeration SessionInfoCode
+
+    def __init__(self) -> None:
+        import MNN
+
+        self.mnn = MNN
+
+    def configure(self, job: dict[str, Any]) -> tuple[str, dict[str, str]]:
+        self.model = job["files"]["model"]
+        self.shapes = {spec["name"]: tuple(spec["shape"]) for spec in job["inputs"]}
+        # "high" is fp32; "normal" may be less on processors that have fp16.
+        self.settings = {"backend": "CPU", "numThread": job["threads"], "precision": "high"}
+        return str(self.mnn.version()), {"backend": "CPU", "precision": "high"}
+
+    def load(self) -> list[str]:
+        self.net = self.mnn.Interpreter(self.model)
+        self.session = self.net.createSession(self.settings)
+        names = list(self.net.getSessionInputAll(self.session))
+        if sorted(names) == sorted(self.shapes):  # else the launch ends with both lists
+            self.resize(self.shapes)
+        return names
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What the session made of the settings."""
+        import struct
+
+        # The binding takes the bits of every answer for a float's; this one is an integer's.
+        bits = struct.pack("f", self.net.getSessionInfo(self.session, self.thread_number))
+        return {"build": {"threads": str(*struct.unpack("i", bits))}}
+
+    def resize(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Plan for shapes."""
+        self.shapes = dict(shapes)
+        for name, shape in shapes.items():
+            tensor = self.net.getSessionInput(self.session, name)
+            self.net.resizeTensor(tensor, shape)
+        self.net.resizeSession(self.session)
+
+    def bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
+        shapes = {name: value.shape for name, value in inputs.items()}
+        if shapes != self.shapes:
+            self.resize(shapes)
+        for name, value in inputs.items():
+            given = self.mnn.Tensor(value.shape, *self.kind(value))
+            if not self.net.getSessionInput(self.session, name).copyFrom(given):
+                raise RuntimeError(f"input {name!r} cannot be copied into the session")
+        net, session = self.net, self.session
+
+        def run() -> None:
+            if code := net.runSession(session):
+                raise RuntimeError(f"runSession returned {code}")
+
+        self.run = run
+
+    def kind(self, value: NDArray[Any]) -> tuple[Any, NDArray[Any], Any]:
+        """Return MNN's type, the values in it, and the layout of a tensor as numpy has it."""
+        layout = self.mnn.Tensor_DimensionType_Caffe
+        if value.dtype.kind == "f":
+            return self.mnn.Halide_Type_Float, value, layout
+        return self.mnn.Halide_Type_Int, value.astype("int32"), layout
+
+    def fetch(self) -> list[tuple[str, NDArray[Any]]]:
+        import numpy as np
+
+        found = []
+        for name, tensor in self.net.getSessionOutputAll(self.session).items():
+            floats = tensor.getDataType() == self.mnn.Halide_Type_Float
+            value = np.zeros(tensor.getShape(), "float32" if floats else "int32")
+            host = self.mnn.Tensor(value.shape, *self.kind(value))
+            tensor.copyToHostTensor(host)
+            found.append((name, np.array(host.getNumpyData()).reshape(value.shape)))
+        return found
+
+
+class Ncnn(OnCpu):
+    """ncnn on the CPU, in fp32: what its options turn to fp16 or bf16 is off.
+
+    Its graph has names of its own (in0, out0 …): inputs are given in the job's order, which is that
+    of the model that the harness builds. An extractor computes an output once: each inference has
+    one of its own, and making it and handing the inputs to it are timed.
+    """
+
+    roles: tuple[str, ...] = ("model", "params")
+    halves = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage")
+
+    def __init__(self) -> None:
+        import ncnn
+        import numpy as np  # noqa: F401 - for its version in hello
+
+        self.ncnn = ncnn
+
+    def configure(self, job: dict[str, Any]) -> tuple[str, dict[str, str]]:
+        self.files = [job["files"][role] for role in self.roles]
+        self.names = [spec["name"] for spec in job["inputs"]]
+        self.net = self.ncnn.Net()
+        options = self.net.opt
+        options.use_vulkan_compute = False
+        options.num_threads = job["threads"]
+        for name in self.halves:
+            setattr(options, name, False)
+        return str(self.ncnn.__version__), {
+            "threads": str(options.num_threads),
+            "precision": "fp32",
+            "openmp_blocktime_ms": str(options.openmp_blocktime),
+        }
+
+    def load(self) -> list[str]:
+        for read, path in zip((self.net.load_param, self.net.load_model), self.files):
+            if code := read(path):
+                raise RuntimeError(f"{path} cannot be loaded ({code}): see the launch's log")
+        own = len(self.net.input_names())
+        return self.names if own == len(self.names) else self.net.input_names()
+
+    def bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
+        Mat = self.ncnn.Mat  # noqa: N806 - a class
+        given = []
+        for own, name in zip(self.net.input_names(), self.names):
+            value = inputs[name]
+            value = value.astype("int32") if value.dtype.kind == "i" else value
+            given.append((own, Mat(value, batch_index=0).clone()))
+        outputs = self.net.output_names()
+        create = self.net.create_extractor
+
+        def run() -> None:
+            extractor = create()
+            for name, value in given:
+                extractor.input(name, value)
+            self.outputs = [extractor.extract(name) for name in outputs]
+
+        self.run = run
+
+    def fetch(self) -> list[tuple[str, NDArray[Any]]]:
+        import numpy as np
+
+        found = []
+        for name, (code, value) in zip(self.net.output_names(), self.outputs):
+            if code:
+                raise RuntimeError(f"output {name!r}: extract returned {code}")
+            found.append((name, np.array(value.numpy(batch_index=0))))
+        self.outputs = []  # they are the net's memory
+        return found
+
+
 class Rknn:
     """RKNN on Rockchip's NPUs, through RKNN-Toolkit-Lite2.
 
@@ -404,6 +616,9 @@ ENGINES: dict[str, type[Engine]] = {
     "paddle-inference": PaddleInference,
     "onnxruntime": OnnxRuntime,
     "paddle-lite": PaddleLite,
+    "openvino": OpenVino,
+    "mnn": Mnn,
+    "ncnn": Ncnn,
     "rknn": Rknn,
 }
 

@@ -1,0 +1,7 @@
+"""OpenVINO: loads ``.onnx``."""
+
+from harness.engines.base import Engine
+
+__all__ = ["OPENVINO"]
+
+OPENVINO = Engine(name="openvino", format="onnx")
