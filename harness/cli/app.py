@@ -28,6 +28,7 @@ _COMMANDS = {
     "check": ("check", "Measure, and judge against a baseline: the gate for CI."),
     "compare": ("compare", "Compare runs, baselines, devices, engines, backends or commits."),
     "baseline": ("baseline", "Keep runs that later ones are compared with."),
+    "advise": ("advise", "Say whether the NPU is worth it, model by model."),
     "results": ("results", "List and show stored runs, launches and logs."),
     "history": ("history", "Show how cases did over runs, and where they changed."),
     "audit": ("audit", "Find what cannot be true in results, ours or others'."),

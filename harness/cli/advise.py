@@ -1,0 +1,160 @@
+"""``harness advise``: whether the NPU is worth it."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.cli.options import Duration, as_json, complete_run, in_language
+from harness.cli.results import load_run, open_store
+
+if TYPE_CHECKING:
+    from harness.analysis.advice import Advice
+
+__all__ = ["advise"]
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  harness advise                                on the newest run
+  harness advise demo --first-load-within 2s    the first result has to be there in 2 s
+  harness advise --inferences 50 --busy-cpu     a process makes 50, and the CPU has other work
+"""
+)
+@click.argument("run", metavar="[RUN]", required=False, shell_complete=complete_run)
+@click.option(
+    "--first-load-within",
+    type=Duration(),
+    metavar="TIME",
+    help="The first result has to be there so soon after the start: 500 ms is 0.5s.",
+)
+@click.option(
+    "--inferences",
+    type=click.IntRange(min=1),
+    help="How many inferences a process makes before it ends.",
+)
+@click.option("--low-power", is_flag=True, help="Energy is short.")
+@click.option("--busy-cpu", is_flag=True, help="The processors have other work to do.")
+@in_language
+@as_json
+@click.pass_context
+def advise(
+    ctx: click.Context,
+    run: str | None,
+    first_load_within: float | None,
+    inferences: int | None,
+    lang: str,
+    *,
+    low_power: bool,
+    busy_cpu: bool,
+    as_json: bool,
+) -> None:
+    """Say for each model and NPU of a run whether the NPU is worth it, rule by rule.
+
+    RUN is a run's id, or a campaign's name for its newest run. What was measured decides; where
+    nothing was, the rules' weights are added up, and the advice says that it is an estimate.
+    """
+    from harness.analysis.advice import Needs
+    from harness.analysis.advice import advise as advise_on
+
+    with closing(open_store(ctx)) as store:
+        found = load_run(store, store.latest(campaign=run) or run if run else None)
+    needs = Needs(
+        first_load_ms=None if first_load_within is None else 1e3 * first_load_within,
+        inferences=inferences,
+        low_power=low_power,
+        busy_cpu=busy_cpu,
+    )
+    advices = advise_on(found, needs)
+    if as_json:
+        click.echo(json.dumps([_as_json(advice) for advice in advices], indent=2))
+    elif advices:
+        _print(advices, lang)
+    else:
+        click.echo(
+            f"run {found.id} has no case with an NPU: there is nothing to advise on; "
+            "docs/devices.md says how a device gets a backend npu:NAME",
+            err=True,
+        )
+
+
+def _as_json(advice: Advice) -> dict[str, Any]:
+    subject, found = advice.subject, advice.subject.speed_up
+    return {
+        "model": subject.model,
+        "device": subject.device,
+        "npu": subject.npu,
+        "precision": subject.on_npu.precision,
+        "workload": subject.workload,
+        "emulated": subject.emulated,
+        "verdict": advice.verdict.value,
+        "basis": advice.basis.value,
+        "tuning": [rule.value for rule in advice.tuning],
+        "speed_up": None
+        if found is None
+        else {"center": found.center, "low": found.low, "high": found.high},
+        "rules": [
+            {
+                "rule": finding.rule.value,
+                "speaks_for": finding.leaning.value,
+                "weight": int(finding.weight),
+                "basis": finding.basis.value,
+                # JSON knows no infinity: what never pays off has no number.
+                "facts": {
+                    name: None if value == float("inf") else value
+                    for name, value in finding.facts.items()
+                },
+            }
+            for finding in advice.findings
+        ],
+    }
+
+
+def _print(advices: list[Advice], lang: str) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from harness.cli.terminal import console
+    from harness.report.advice_words import AdviceWords
+    from harness.report.language import language
+    from harness.text import visible
+
+    words, out = AdviceWords(language(lang)), console()
+    gettext = language(lang).gettext
+
+    def shown(text: str) -> str:
+        return escape(visible(text))
+
+    for advice in advices:
+        subject = advice.subject
+        stamp = f" [yellow]{gettext('Emulated')}[/]" if subject.emulated else ""
+        name = f"{subject.model} · {subject.device} · {words.unit(subject)}"
+        out.print(f"[bold]{shown(name)}[/]{stamp}")
+        said = f"{words.verdict(advice)} ({words.basis(advice.basis)})"
+        if advice.tuning:
+            rules = language(lang).listed(*words.rules(advice.tuning))
+            said += f"; {gettext('needs tuning of its own to profit')}: {rules}"
+        out.print(f"  [bold]{shown(said)}[/]")
+        table = Table(
+            gettext("Rule"),
+            gettext("Speaks for"),
+            gettext("Weight"),
+            gettext("Evidence"),
+            gettext("What would change the answer"),
+            box=None,
+            padding=(0, 2, 0, 0),
+        )
+        for finding in advice.findings:
+            table.add_row(
+                shown(words.rule(finding.rule)),
+                shown(words.leaning(finding.leaning)),
+                shown(words.weight(finding.weight)),
+                shown(f"{words.evidence(finding)} ({words.basis(finding.basis)})"),
+                shown(words.change(finding)),
+            )
+        out.print(table)
+        out.print("")
