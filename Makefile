@@ -1,5 +1,5 @@
 # Each target does its own set-up: on a fresh Debian 12, `make demo` or `make test` is all there is.
-.PHONY: help demo test full check bench lock clean
+.PHONY: help demo test full check bench drill lock clean
 
 help:
 	@echo "make demo    measure on an emulated ARM board and on this machine; ends with a report"
@@ -7,6 +7,7 @@ help:
 	@echo "make full    the same, and what takes many minutes"
 	@echo "make check   formatting, lint, types, import rules"
 	@echo "make bench   benchmarks, each figure beside its bound"
+	@echo "make drill   campaigns with faults of every kind, judged by the devices' journals; SEED=N again"
 	@echo "make lock    resolve the locked requirements anew"
 	@echo "make clean   remove what was built in this checkout; the cache outside stays"
 
@@ -30,6 +31,10 @@ check:
 bench:
 	scripts/setup test
 	.venv/bin/pytest benchmarks
+
+drill:
+	scripts/setup test
+	.venv/bin/python -m drill $(if $(SEED),--seed $(SEED))
 
 lock:
 	.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-annotate --upgrade \

@@ -1,0 +1,1 @@
+"""The fault drill: campaigns on devices to which things happen, judged by the devices' journals."""

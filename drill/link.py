@@ -1,0 +1,195 @@
+"""A fake device's link, and the faults that strike its calls: by stage, each at a planned call."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.transport.base import (
+    DEFAULT_OUTPUT_LIMIT,
+    DEFAULT_TIMEOUT,
+    CommandTimeoutError,
+    Completed,
+    ConnectError,
+    ConnectionLostError,
+    Transport,
+)
+from harness.transport.fake import FaultyTransport
+from harness.transport.local import LocalTransport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from drill.device import FakeDevice
+    from harness.transport.base import ByteSource
+    from harness.transport.fake import Fault
+
+__all__ = ["DeviceLink", "Strikes", "struck_link"]
+
+_LOOK_S = 0.005
+
+
+class DeviceLink(LocalTransport):
+    """The way to a fake device: commands run here, with that device's lock.
+
+    What waits for a launch is let go of where the launch's runner asks for it by a file: at
+    ``drop`` the link drops in the middle, or stalls; at ``restart`` the device restarts.
+
+    Attributes
+    ----------
+    after
+        Called after the next call, once.
+    """
+
+    def __init__(self, device: FakeDevice) -> None:
+        self._device = device
+        self.after: Callable[[], object] | None = None
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: bytes | ByteSource = b"",
+        timeout: float = DEFAULT_TIMEOUT,
+        output_limit: int = DEFAULT_OUTPUT_LIMIT,
+    ) -> Completed:
+        """See :meth:`Transport.run`."""
+        way = self._watched if _verb(argv) in {"run", "read"} else self._plain
+        answer = way(_locked(argv, self._device), stdin, timeout, output_limit)
+        self._device.cool()
+        self._then()
+        return answer
+
+    def push(self, source: Path, target: str, *, timeout: float = DEFAULT_TIMEOUT) -> None:
+        """See :meth:`Transport.push`."""
+        super().push(source, target, timeout=timeout)
+        self._then()
+
+    def pull(self, source: str, target: Path, *, limit: int = 0, timeout: float = 0) -> None:
+        """See :meth:`Transport.pull`."""
+        super().pull(source, target, limit=limit, timeout=timeout)
+        self._then()
+
+    def _then(self) -> None:
+        after, self.after = self.after, None
+        if after:
+            after()
+
+    def _plain(
+        self, argv: Sequence[str], stdin: bytes | ByteSource, timeout: float, limit: int
+    ) -> Completed:
+        return super().run(argv, stdin=stdin, timeout=timeout, output_limit=limit)
+
+    def _watched(
+        self, argv: Sequence[str], stdin: bytes | ByteSource, timeout: float, limit: int
+    ) -> Completed:
+        answer: Future[Completed] = Future()
+
+        def wait() -> None:
+            try:
+                answer.set_result(self._plain(argv, stdin, timeout, limit))
+            except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
+                answer.set_exception(error)
+
+        threading.Thread(target=wait, daemon=True).start()
+        drop, restart = self._device.out / "drop", self._device.out / "restart"
+        while True:
+            try:
+                return answer.result(_LOOK_S)
+            except TimeoutError:
+                if answer.done():
+                    raise
+            if drop.exists():
+                word = drop.read_text().strip()
+                drop.unlink()
+                raise (CommandTimeoutError if word else ConnectionLostError)("the link dropped")
+            if restart.exists():
+                restart.unlink()
+                self._device.restart(keeps_disk=True)
+                raise ConnectionLostError("the link dropped")
+
+
+class Strikes:
+    """What is to happen to the calls to one device in one session.
+
+    Parameters
+    ----------
+    plan
+        Stage and number of the call in it (from 1) to the fault.
+    tell
+        Told of a strike: the stage, and the launch's name where one is under way.
+
+    Attributes
+    ----------
+    refusals
+        How many of the next calls find no way to the device.
+    link
+        Whose calls these are.
+    """
+
+    def __init__(
+        self,
+        device: FakeDevice,
+        plan: Mapping[tuple[str, int], Callable[[Strikes], Fault | None]],
+        tell: Callable[[str, str | None], object],
+    ) -> None:
+        self.device = device
+        self.refusals: float = 0
+        self.link: DeviceLink
+        self._plan = plan
+        self._tell = tell
+        self._counts: Counter[str] = Counter()
+        self._looked = False
+        self._began = False
+
+    def __call__(self, method: str, argument: object) -> Fault | None:
+        """Return the fault that is due, if there is one."""
+        if self.refusals:
+            self.refusals -= 1
+            return ConnectError(f"{self.device.name}: no route to it")
+        stage, launch = self._stage(method, argument)
+        self._counts[stage] += 1
+        strike = self._plan.get((stage, self._counts[stage]))
+        if strike is None:
+            return None
+        self._tell(stage, launch)
+        return strike(self)
+
+    def _stage(self, method: str, argument: object) -> tuple[str, str | None]:
+        if method == "push" or not isinstance(argument, tuple):
+            return (
+                ("push", None) if method == "push" else ("reading", Path(str(argument)).parent.name)
+            )
+        verb, launch = _verb(argument), Path(argument[2]).name if len(argument) > 2 else ""  # noqa: PLR2004
+        stage = {"run": "start", "read": "reading", "forget": "storing"}.get(verb)
+        if stage:
+            self._began = self._began or verb == "run"
+            return stage, launch
+        if verb == "store":
+            self._looked = True
+            return ("between" if self._began and launch not in {"put", "adopt"} else "push"), None
+        return ("between" if self._looked else "before start"), None
+
+
+def struck_link(device: FakeDevice, strikes: Strikes) -> Transport:
+    """Return a transport to a fake device whose calls are struck; no delay takes time."""
+    strikes.link = DeviceLink(device)
+    return FaultyTransport(strikes.link, strikes, wait=lambda _: None)
+
+
+def _verb(argv: Sequence[str]) -> str:
+    return argv[1] if argv[0].startswith("/") and len(argv) > 1 else ""
+
+
+def _locked(argv: Sequence[str], device: FakeDevice) -> Sequence[str]:
+    """Name the device's own lock: all fake devices share this machine, whose lock is one."""
+    lock = ["--lock", str(device.lock)]
+    match _verb(argv):
+        case "run":
+            return [*argv[:3], *lock, *argv[3:]]
+        case "lease":
+            return [*argv[:2], *lock, *argv[2:]]
+    return argv
