@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.cli.app import workspace_of
+from harness.cli.building import ID_LENGTH, add, build, input_label, size_label
 from harness.cli.options import as_json, complete_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from harness.models.artifacts import Artifact
-    from harness.models.manifest import Model, ModelInput
-    from harness.results.schema import Drift, Precision
+    from harness.models.manifest import Model
+    from harness.results.schema import Drift
 
 __all__ = ["models"]
-
-ID_LENGTH = 12
 
 
 @click.group(
@@ -28,8 +26,7 @@ ID_LENGTH = 12
 Examples:
   harness models list
   harness models build                                  everything but RKNN, of all models
-  harness models build ppocr_v4_cls --target rk3588
-  harness models build ppocr_v4_cls --format nb --target arm
+  harness models build ppocr_v4_cls --targets arm,rknn:rk3588
   harness models show ppocr_v4_cls
 """
 )
@@ -57,109 +54,14 @@ def list_models(ctx: click.Context, *, as_json: bool) -> None:
             model.name,
             model.manifest.title,
             model.manifest.licence,
-            "\n".join(map(_input_label, model.manifest.inputs)),
+            "\n".join(map(input_label, model.manifest.inputs)),
             "\n".join(_label(artifact) for artifact in _built(model)) or "nothing yet",
         )
     console().print(table)
 
 
-@models.command(
-    epilog="""\b
-Examples:
-  harness models build
-  harness models build mobilenet_v1_025_96 --format onnx
-"""
-)
-@click.argument("names", metavar="[MODEL]...", nargs=-1, shell_complete=complete_names("models"))
-@click.option(
-    "--format",
-    "artifact_format",
-    type=click.Choice(
-        ["pdmodel", "onnx", "nb", "mnn", "ncnn", "rknn", "reference", "operations", "calibration"]
-    ),
-    help="Only this format.",
-)
-@click.option(
-    "--target",
-    type=click.Choice(
-        ["x86", "arm", "rk3562", "rk3566", "rk3568", "rk3576", "rk3588", "rv1103", "rv1106"]
-    ),
-    help="Only .nb files for this processor, or .rknn files for this chip.",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["fp32", "fp16", "int8"]),
-    help="Of formats that have a choice: by default fp32, RKNN fp16.",
-)
-@as_json
-@click.pass_context
-def build(
-    ctx: click.Context,
-    names: tuple[str, ...],
-    artifact_format: str | None,
-    target: str | None,
-    precision: Precision | None,
-    *,
-    as_json: bool,
-) -> None:
-    """Build artifacts: without options everything but .rknn, .mnn and .ncnn files, of all models.
-
-    Those need toolkits that are downloads of their own: ask for them with --format or --target.
-    What is built already, of the same inputs with the same tools, is left as it is. The first build
-    makes the toolchain environments.
-    """
-    from rich.table import Table
-
-    from harness.cli.terminal import console, steps
-    from harness.errors import SpecificationError
-    from harness.models.build import build as build_artifact
-    from harness.models.build import find
-    from harness.models.manifest import load_model, load_models
-    from harness.models.recipes import PRECISIONS, TARGETS, targets
-
-    if target and artifact_format and target not in TARGETS[artifact_format]:
-        raise click.UsageError(f"{artifact_format} is not built for --target {target}")
-    workspace = workspace_of(ctx)
-    chosen = [load_model(workspace, name) for name in names] or load_models(workspace).values()
-    wanted = [
-        (model, kind, place)
-        for model in chosen
-        for kind, places in targets(model).items()
-        for place in places
-        if artifact_format in (None, kind)
-        and target in (None, place)
-        and (kind not in ("rknn", "mnn", "ncnn") or artifact_format or target)
-        and precision in (None, *PRECISIONS.get(kind, ()))
-    ]
-    if not wanted:
-        raise SpecificationError("none of these models has such artifacts")
-    built: list[tuple[str, Artifact, bool, float]] = []
-    with steps() as shown:
-        for model, kind, place in wanted:
-            cached = find(model, kind, place, precision=precision) is not None
-            began = time.monotonic()
-            artifact = build_artifact(
-                model, kind, place, precision=precision, progress=shown.update
-            )
-            built.append((model.name, artifact, cached, time.monotonic() - began))
-    if as_json:
-        rows = [
-            {"model": name, "cached": cached, "seconds": seconds, **_artifact_as_json(artifact)}
-            for name, artifact, cached, seconds in built
-        ]
-        click.echo(json.dumps(rows, indent=2))
-        return
-    table = Table("Model", "Artifact", "Id", "Size", "Time", "", box=None, pad_edge=False)
-    for name, artifact, cached, seconds in built:
-        table.add_row(
-            name,
-            _label(artifact),
-            artifact.record.id[:ID_LENGTH],
-            _size(artifact.record.size_bytes),
-            f"{seconds:.1f} s",
-            "was there" if cached else "built",
-        )
-    console().print(table)
+models.add_command(add)
+models.add_command(build)
 
 
 @models.command(
@@ -185,7 +87,7 @@ def show(ctx: click.Context, name: str, *, as_json: bool) -> None:
         f"{model.name}: {manifest.title}",
         f"source   {manifest.source.label}",
         f"licence  {manifest.licence}",
-        *(f"input    {_input_label(spec)}" for spec in manifest.inputs),
+        *(f"input    {input_label(spec)}" for spec in manifest.inputs),
         *_operations_lines(model),
         f"checked  outputs for seeds {', '.join(map(str, manifest.check_seeds))}",
     ]
@@ -196,7 +98,7 @@ def show(ctx: click.Context, name: str, *, as_json: bool) -> None:
         tools = ", ".join(f"{tool} {version}" for tool, version in made["tools"].items())
         lines += [
             "",
-            f"{_label(artifact)}  {record.id[:ID_LENGTH]}  {_size(record.size_bytes)}",
+            f"{_label(artifact)}  {record.id[:ID_LENGTH]}  {size_label(record.size_bytes)}",
             f"  made     {made['started']} by stage {made['stage']} in {made['seconds']:.1f} s",
             f"  tools    {tools}",
             f"  lies in  {artifact.folder}",
@@ -359,21 +261,3 @@ def _count(number: int) -> str:
         if number >= size:
             return f"{number / size:.3g} {unit}"
     return str(number)
-
-
-def _input_label(spec: ModelInput) -> str:
-    shape = "×".join(_axis_label(n, spec.dynamic.get(axis)) for axis, n in enumerate(spec.shape))
-    return f"{spec.name} {shape} {spec.dtype} in [{spec.low:g}, {spec.high:g})"
-
-
-def _axis_label(usual: int, extents: tuple[int, int] | None) -> str:
-    return str(usual) if extents is None else f"{usual} ({extents[0]}-{extents[1]})"
-
-
-_MB = 1_000_000
-
-
-def _size(size_bytes: int) -> str:
-    if size_bytes >= _MB:
-        return f"{size_bytes / _MB:.1f} MB"
-    return f"{size_bytes / 1000:.0f} kB"

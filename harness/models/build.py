@@ -126,8 +126,7 @@ def reference(
 def outputs(
     model: Model,
     engine: str,
-    artifact_format: str,
-    target: str = "any",
+    artifact: Artifact,
     *,
     shapes: Shapes | None = None,
     progress: Callable[[str], None],
@@ -140,17 +139,19 @@ def outputs(
     ----------
     engine
         ``paddle-inference``, ``paddle-lite`` or ``onnxruntime``.
-    artifact_format, target, shapes
-        The artifact, as for :func:`build`; it is built if it is not there.
+    artifact
+        One of the model's.
+    shapes
+        Of inputs, where they are not the manifest's.
 
     Raises
     ------
     SpecificationError
-        As for :func:`build`.
+        The manifest names an unknown environment, or the model does not take those shapes.
     ToolchainError
         A stage failed: the engine did, too, or would not load the artifact.
     """
-    wanted = recipes.outputs(model, engine, artifact_format, target, shapes)
+    wanted = recipes.outputs(model, engine, artifact.record, shapes)
     return _outputs(_build(wanted, model.name, progress))
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import SpecificationError
 from harness.models import environments, nb, samples
+from harness.models.artifacts import ROLES
 from harness.models.calibration import CalibrationSource
 from harness.models.manifest import FILES, FileSource, PackageSource, TransformerSource
 from harness.results.contract import INPUT_SPEC_VERSION
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from harness.models.environments import Environment
     from harness.models.manifest import Model, Shapes
-    from harness.results.schema import Precision
+    from harness.results.schema import ArtifactRecord, Precision
 
 __all__ = ["TARGETS", "Recipe", "inputs", "outputs", "recipe", "resource", "targets"]
 
@@ -58,6 +59,8 @@ ENGINE_ENVIRONMENTS = {
     "onnxruntime": "onnxruntime",
     "paddle-inference": "paddle",
     "paddle-lite": "paddle",
+    "mnn": "mnn",
+    "ncnn": "ncnn",
 }
 """In which environment an engine runs on this machine."""
 
@@ -181,11 +184,7 @@ def recipe(
 
 
 def outputs(
-    model: Model,
-    engine: str,
-    artifact_format: str,
-    target: str = "any",
-    shapes: Shapes | None = None,
+    model: Model, engine: str, artifact: ArtifactRecord, shapes: Shapes | None = None
 ) -> Recipe:
     """Return how the outputs are computed that an engine on this machine gives for an artifact.
 
@@ -196,12 +195,13 @@ def outputs(
     """
     options = {
         "engine": engine,
+        "files": dict(ROLES[artifact.format]),
         "inputs": inputs(model, shapes),
         "input_spec_version": INPUT_SPEC_VERSION,
         "seeds": model.manifest.check_seeds,
     }
-    environment = environments.get("onnxruntime" if engine == "onnxruntime" else "paddle")
-    source = recipe(model, artifact_format, target, shapes)
+    environment = environments.get(ENGINE_ENVIRONMENTS[engine])
+    source = recipe(model, artifact.format, artifact.target, shapes, artifact.precision)
     return Recipe("outputs", engine, "outputs", environment, options, (source,))
 
 

@@ -7,6 +7,8 @@ import re
 import shlex
 import signal
 import subprocess
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from harness.errors import LabError
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["ToolchainError", "run"]
+__all__ = ["ToolchainError", "end_running", "run"]
 
 CAUSE_LIMIT = 300
 # The first of these that is found is what a person would look for in the log: an engine's failed
@@ -30,6 +32,8 @@ _CAUSES = (
 )
 # uv lists an error's reasons below it, the deepest last.
 _UV_REASON = re.compile(r"^\s+cause: (.*)$", re.MULTILINE)
+_running: set[subprocess.Popen[bytes]] = set()
+_lock = threading.Lock()
 _UNWANTED = {"PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__"}
 
 
@@ -62,15 +66,17 @@ def run(command: Sequence[str], *, name: str, folder: Path) -> str:
         output.write(f"$ {shlex.join(command)}\n\n")
         output.flush()
         try:
-            code = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=folder,
-                env=environment,
-                check=False,
-            ).returncode
+            code = _wait(
+                subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    cwd=folder,
+                    env=environment,
+                    start_new_session=True,  # so that what it starts ends with it
+                )
+            )
         except OSError as error:
             raise ToolchainError(f"{name}: cannot start {command[0]}: {error.strerror}") from error
     if code:
@@ -83,6 +89,32 @@ def run(command: Sequence[str], *, name: str, folder: Path) -> str:
     said = log.read_text(encoding="utf-8", errors="replace").partition("\n\n")[2]
     log.unlink()
     return said
+
+
+def end_running() -> None:
+    """End the tools that run now, in whatever thread: each fails there as one that was killed."""
+    with _lock:
+        for process in _running:
+            _end(process)
+
+
+def _wait(process: subprocess.Popen[bytes]) -> int:
+    with _lock:
+        _running.add(process)
+    try:
+        return process.wait()
+    except BaseException:
+        _end(process)
+        process.wait()
+        raise
+    finally:
+        with _lock:
+            _running.discard(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def cause(output: str) -> str:

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
+
+from harness.cli.building import complete_targets
+from harness.results.schema import OutputCheck
 
 MANIFEST = """\
 title: A network
@@ -57,7 +61,68 @@ def test_an_unknown_model_offers_the_nearest(cli, network, command):
     assert "did you mean 'network'?" in said.err
 
 
-def test_a_target_for_a_format_without_one_is_a_usage_error(cli, network):
-    said = cli("models", "build", "--format", "onnx", "--target", "arm")
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (["--targets", "armm"], "unknown target 'armm'"),
+        (["network", "--all"], "name models, or say --all: not both"),
+        (["--targets", "calibration"], "none of these models has such artifacts"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_a_usage_error(cli, network, arguments, fault):
+    said = cli("models", "build", *arguments)
     assert said.code == 2
-    assert "onnx is not built for --target arm" in said.err
+    assert fault in said.err
+
+
+CALIBRATION = """\
+title: No network
+licence: Apache-2.0
+source: {kind: calibration, spin_us: 10}
+inputs:
+  - {name: x, shape: [1, 4]}
+"""
+
+
+@pytest.fixture
+def calibration(workspace):
+    (workspace.models / "spin.yaml").write_text(CALIBRATION)
+
+
+def test_the_table_says_what_was_built_and_what_was_there(cli, calibration):
+    said = cli("models", "build", "--all")
+    assert said.code == 0
+    assert re.search(r"(?m)^spin +calibration +[0-9a-f]{12} .* built +not run here", said.out)
+    assert "1 built, 0 there already; outputs of 0 checked, 0 wrong; 0 refused" in said.out
+    assert "0 built, 1 there already" in cli("models", "build", "spin").out
+
+
+def test_what_is_refused_is_in_the_table_with_its_reason(cli, calibration, workspace):
+    manifest = CALIBRATION.replace("{kind: calibration, spin_us: 10}", GIVEN)
+    (workspace.models / "given.yaml").write_text(manifest)
+    said = cli("models", "build", "--targets", "pdmodel,calibration")
+    assert said.code == 3
+    assert "1 built, 0 there already; outputs of 0 checked, 0 wrong; 1 refused" in said.out
+    assert re.search(r"(?m)^given pdmodel: model 'given': .* is not there; add the", said.out)
+    refused = json.loads(cli("models", "build", "given", "--targets", "pdmodel", "--json").out)[0]
+    assert (refused["state"], refused["artifact"], refused["outputs"]) == ("refused", None, None)
+    assert refused["hint"] == "add the model's file again: harness models add FILE"
+
+
+GIVEN = (
+    f"{{kind: file, format: paddle, model: {'a' * 64}, params: {'b' * 64}, origin: net.pdmodel}}"
+)
+
+
+def test_wrong_outputs_are_named_and_have_an_exit_code(cli, calibration, monkeypatch):
+    wrong = OutputCheck(passed=False, reason="output 0 for seed 1 has NaN", tolerance=0.001)
+    monkeypatch.setattr("harness.engines.here.check_here", lambda *_, **__: wrong)
+    said = cli("models", "build", "spin")
+    assert said.code == 4
+    assert re.search(r"^spin .* WRONG *$", said.out, re.MULTILINE)
+    assert "spin calibration: output 0 for seed 1 has NaN" in said.out
+
+
+def test_targets_complete_after_a_comma():
+    offered = complete_targets(None, None, "arm,rock")
+    assert [item.value for item in offered] == ["arm,rockchip_npu"]

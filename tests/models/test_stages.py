@@ -63,7 +63,7 @@ def artifact_folders(folder):
 def test_what_is_built_computes_the_reference_outputs(name, engine, wanted):
     model = load_model(REPOSITORY, name)
     expected = reference(model, progress=print)
-    given = outputs(model, engine, *wanted, progress=print)
+    given = outputs(model, engine, build(model, *wanted, progress=print), progress=print)
     tolerance = model.manifest.tolerance["fp32"]
     assert check(given, expected, tolerance / 10).passed
     # What swaps its inputs must fail, and by far.
@@ -215,7 +215,7 @@ def test_wrong_files_are_one_line_and_leave_nothing(
 def start_building(*options):
     command = [sys.executable, "-m", "harness", "--workspace", str(REPOSITORY.root), "models"]
     return subprocess.Popen(
-        [*command, "build", "mobilenet_v1_025_96", "--format", "pdmodel", *options],
+        [*command, "build", "mobilenet_v1_025_96", "--targets", "pdmodel", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -233,8 +233,10 @@ def test_two_builds_at_once_make_one_artifact(own_artifacts):
     builds = [start_building("--json"), start_building("--json")]
     answers = [json.loads(build.communicate(timeout=120)[0])[0] for build in builds]
     assert [build.returncode for build in builds] == [0, 0]
-    assert answers[0]["files"] == answers[1]["files"]
-    assert len(artifact_folders(own_artifacts)) == 1
+    assert answers[0]["artifact"]["files"] == answers[1]["artifact"]["files"]
+    assert all(answer["outputs"]["passed"] for answer in answers)
+    # The model, its reference outputs, and what the engine here gives for it.
+    assert len(artifact_folders(own_artifacts)) == 3
 
 
 def test_an_interrupted_build_leaves_nothing(own_artifacts):
@@ -264,7 +266,8 @@ def test_an_encoder_answers_at_any_length():
         expected = reference(model, shapes=shapes, progress=print)
         assert expected[1][0].shape == (1, length, 128)
         for engine, wanted in (("paddle-lite", ("nb", "x86")), ("onnxruntime", ("onnx",))):
-            given = outputs(model, engine, *wanted, shapes=shapes, progress=print)
+            artifact = build(model, *wanted, progress=print)
+            given = outputs(model, engine, artifact, shapes=shapes, progress=print)
             assert check(given, expected, model.manifest.tolerance["fp32"]).passed, engine
 
 

@@ -11,10 +11,12 @@ code says nothing: what counts are the files.
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ import onnx
 from onnx import AttributeProto, helper
 
 WORD = re.compile(rb"[A-Za-z0-9_,. >-]{0,100}")
+UNSUPPORTED = re.compile(r"^=+ (\w+) =+$", re.MULTILINE)
 OPERATOR = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,60}")
 
 
@@ -44,7 +47,8 @@ def refuse_what_is_foreign(graph: Any) -> None:
 
 
 def rename(graph: Any) -> None:
-    """Give all values and nodes names that are safe in a program."""
+    """Give the graph, its values and its nodes names that are safe in a program."""
+    graph.name = "graph"
     names: dict[str, str] = {"": ""}
 
     def new(name: str) -> str:
@@ -83,7 +87,34 @@ def write_out_hard_swish(graph: Any) -> None:
     graph.node.extend(nodes)
 
 
-def restore_inputs(names: dict[str, str], shapes: dict[str, list[int]]) -> None:
+def write_bounds_out(block: Any) -> None:
+    """Make attributes of the bounds of clip, where they are constants.
+
+    Paddle Inference 2.6 with oneDNN loses bounds that are inputs when it fuses a convolution with
+    a clip, and computes garbage.
+    """
+    constants = {}
+    for op in block.ops:
+        if op.type == "fill_constant":
+            value = next(a.f for a in op.attrs if a.name == "value")
+            constants[op.outputs[0].arguments[0]] = value
+    for op in (op for op in block.ops if op.type == "clip"):
+        for number in reversed(range(len(op.inputs))):
+            given = op.inputs[number]
+            if given.parameter in ("Min", "Max") and set(given.arguments) <= set(constants):
+                if given.arguments:
+                    bound = next(a for a in op.attrs if a.name == given.parameter.lower())
+                    bound.f = constants[given.arguments[0]]
+                del op.inputs[number]
+    # Constants that nobody asks for any more crash its other fusions.
+    asked = {name for op in block.ops for given in op.inputs for name in given.arguments}
+    for number in reversed(range(len(block.ops))):
+        op = block.ops[number]
+        if op.type == "fill_constant" and op.outputs[0].arguments[0] not in asked:
+            del block.ops[number]
+
+
+def finish(names: dict[str, str], shapes: dict[str, list[int]]) -> None:
     """Give the program's inputs the model's names, and declare which axes vary."""
     from paddle.base.proto import framework_pb2  # noqa: PLC0415 - after X2Paddle has loaded paddle
 
@@ -91,6 +122,7 @@ def restore_inputs(names: dict[str, str], shapes: dict[str, list[int]]) -> None:
     path = Path("out/inference_model/model.pdmodel")
     program.ParseFromString(path.read_bytes())
     for block in program.blocks:
+        write_bounds_out(block)
         for op in block.ops:
             for values in (*op.inputs, *op.outputs):
                 values.arguments[:] = [names.get(name, name) for name in values.arguments]
@@ -123,12 +155,20 @@ def main() -> None:
 
     from x2paddle.convert import onnx2paddle  # noqa: PLC0415 - seconds that a refusal spares
 
-    # Without its feedback, which it would send to its authors.
-    onnx2paddle("renamed.onnx", "out", disable_feedback=True)
+    said = io.StringIO()
+    try:
+        with redirect_stdout(said):
+            # Without its feedback, which it would send to its authors.
+            onnx2paddle("renamed.onnx", "out", disable_feedback=True)
+    except Exception:
+        print(said.getvalue())
+        if lacking := UNSUPPORTED.findall(said.getvalue()):
+            sys.exit(f"X2Paddle has no op {', '.join(sorted(lacking))}")
+        raise
     if not Path("out/inference_model/model.pdmodel").is_file():
         sys.exit("X2Paddle wrote no model")
     names = {f"x2paddle_{new}": old for new, old in zip(renamed, inputs, strict=True)}
-    restore_inputs(names, shapes)
+    finish(names, shapes)
     shutil.move("out/inference_model/model.pdiparams", "model.pdiparams")
 
 

@@ -1,9 +1,9 @@
 """Compute what an engine on this machine gives for an artifact.
 
 Run in the engine's environment as ``outputs.py REQUEST``: a JSON object with ``engine``,
-``inputs`` (the contract's input specifications) and ``seeds``. Runs the artifact in the current
-folder with the Python runner's own code, on one thread, and writes ``outputs.npz``: output ``j``
-for seed ``s`` is the array ``s.j``.
+``files`` (role to name), ``inputs`` (the contract's input specifications) and ``seeds``. Runs the
+artifact in the current folder with the Python runner's own code, on one thread, and writes
+``outputs.npz``: output ``j`` for seed ``s`` is the array ``s.j``.
 """
 
 from __future__ import annotations
@@ -15,12 +15,6 @@ from typing import Any
 
 import numpy as np
 
-FILES = {
-    "paddle-inference": {"model": "model.pdmodel", "params": "model.pdiparams"},
-    "paddle-lite": {"model": "model.nb"},
-    "onnxruntime": {"model": "model.onnx"},
-}
-
 
 def main() -> None:
     """Do what the request says."""
@@ -28,7 +22,7 @@ def main() -> None:
     runner = runpy.run_path("edge_runner.py")
     engine = runner["ENGINES"][request["engine"]]()
     job = {
-        "files": FILES[request["engine"]],
+        "files": request["files"],
         "inputs": request["inputs"],
         "threads": 1,
         "options": {},

@@ -1,0 +1,315 @@
+"""``harness models build``, and what goes with it."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from harness.cli.app import workspace_of
+from harness.cli.options import as_json, complete_names
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from harness.models.batch import Outcome
+    from harness.models.manifest import ModelInput
+    from harness.results.schema import Precision
+
+__all__ = ["add", "build"]
+
+_NumberT = TypeVar("_NumberT", int, float)
+
+ID_LENGTH = 12
+
+
+def complete_targets(
+    _ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Offer names for the last of the targets with commas between them."""
+    from click.shell_completion import CompletionItem
+
+    from harness.models.batch import target_names
+
+    before, comma, last = incomplete.rpartition(",")
+    return [
+        CompletionItem(f"{before}{comma}{name}") for name in target_names() if name.startswith(last)
+    ]
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  harness models build
+  harness models build mobilenet_v2 --targets x86,onnx
+  harness models build mobilenet_v2 --targets rknn:rk3588 --precision int8
+  harness models build --all --targets arm,x86,rockchip_npu,verisilicon_timvx,rknn:rk3588,onnx
+"""
+)
+@click.argument("names", metavar="[MODEL]...", nargs=-1, shell_complete=complete_names("models"))
+@click.option("--all", "every", is_flag=True, help="All models, as where none is named.")
+@click.option(
+    "--targets",
+    metavar="NAME,...",
+    shell_complete=complete_targets,
+    help="What to build for: arm, x86 and NPUs (Paddle Lite), rknn:CHIP, onnx, pdmodel ...",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16", "int8"]),
+    help="Of formats that have a choice: by default fp32, RKNN fp16.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 64),
+    help="How many are built side by side; by default as processors and memory allow.",
+)
+@as_json
+@click.pass_context
+def build(
+    ctx: click.Context,
+    names: tuple[str, ...],
+    targets: str | None,
+    precision: Precision | None,
+    jobs: int | None,
+    *,
+    every: bool,
+    as_json: bool,
+) -> None:
+    """Build artifacts: without options everything but NPUs', .rknn, .mnn and .ncnn files.
+
+    Those need toolkits that are downloads of their own: ask for them with --targets. What is built
+    already, of the same inputs with the same tools, is left as it is. The first build makes the
+    toolchain environments.
+
+    What an engine on this machine can run is run, and its outputs are compared with the model's
+    reference outputs. One that fails does not stop the others: the table at the end says what was
+    built, checked and refused, with the reasons. The exit code is 3 if something was not built,
+    and 4 if outputs are wrong.
+    """
+    from harness.cli.terminal import steps
+    from harness.engines.here import check_here
+    from harness.errors import ExitCode, SpecificationError, worst
+    from harness.models import batch
+    from harness.models.manifest import load_model, load_models
+
+    if every and names:
+        raise click.UsageError("name models, or say --all: not both")
+    kinds = batch.parse_targets(targets) if targets is not None else batch.usual_targets()
+    workspace = workspace_of(ctx)
+    chosen = [load_model(workspace, name) for name in names] or load_models(workspace).values()
+    wanted = batch.wanted_of(chosen, kinds, precision)
+    if not wanted:
+        raise SpecificationError("none of these models has such artifacts")
+    with steps() as shown:
+        outcomes = batch.build_many(
+            wanted,
+            check=lambda model, artifact, told: check_here(model, artifact, progress=told),
+            jobs=jobs or batch.workers(),
+            progress=shown.update,
+        )
+    if as_json:
+        click.echo(json.dumps([_as_json(outcome) for outcome in outcomes], indent=2))
+    else:
+        _print(outcomes)
+    refused = any(outcome.artifact is None for outcome in outcomes)
+    wrong = any(outcome.check and not outcome.check.passed for outcome in outcomes)
+    code = worst([ExitCode.LAB] * refused + [ExitCode.INVALID] * wrong)
+    if code:
+        ctx.exit(code)
+
+
+def _print(outcomes: list[Outcome]) -> None:
+    from rich.table import Table
+
+    from harness.cli.terminal import console
+
+    table = Table("Model", "Artifact", "Id", "Size", "Time", "", "Outputs", box=None)
+    table.pad_edge = False
+    for outcome in outcomes:
+        record = outcome.artifact.record if outcome.artifact else None
+        table.add_row(
+            outcome.wanted.model.name,
+            outcome.wanted.label,
+            record.id[:ID_LENGTH] if record else "",
+            size_label(record.size_bytes) if record else "",
+            f"{outcome.seconds:.1f} s",
+            _state(outcome),
+            _outputs(outcome),
+        )
+    out = console()
+    out.print(table)
+    built = [outcome for outcome in outcomes if outcome.artifact]
+    checked = [outcome for outcome in built if outcome.check]
+    wrong = [outcome for outcome in checked if outcome.check and not outcome.check.passed]
+    refused = [outcome for outcome in outcomes if not outcome.artifact]
+    cached = sum(outcome.cached for outcome in built)
+    out.print(
+        f"\n{len(built) - cached} built, {cached} there already; outputs of {len(checked)} "
+        f"checked, {len(wrong)} wrong; {len(refused)} refused"
+    )
+    for outcome in wrong:
+        assert outcome.check is not None  # noqa: S101 - that is what 'wrong' holds
+        _reason(outcome, outcome.check.reason)
+    for outcome in refused:
+        _reason(outcome, outcome.reason + (f"; {outcome.hint}" if outcome.hint else ""))
+
+
+def _reason(outcome: Outcome, text: str) -> None:
+    from harness.cli.terminal import console
+
+    line = f"{outcome.wanted.model.name} {outcome.wanted.label}: {text}"
+    console().print(line, markup=False, soft_wrap=True)
+
+
+def _state(outcome: Outcome) -> str:
+    if outcome.artifact is None:
+        return "refused"
+    return "was there" if outcome.cached else "built"
+
+
+def _outputs(outcome: Outcome) -> str:
+    if outcome.artifact is None:
+        return ""
+    if outcome.check is None:
+        drift = outcome.artifact.record.drift
+        if drift and drift.cosine is not None:
+            return f"cosine {drift.cosine:.4f}, simulated"
+        return "not run here"
+    if not outcome.check.passed:
+        return "WRONG"
+    return f"right to {outcome.check.relative_error:.1g}"
+
+
+def _as_json(outcome: Outcome) -> dict[str, Any]:
+    artifact = outcome.artifact
+    return {
+        "model": outcome.wanted.model.name,
+        "format": outcome.wanted.format,
+        "target": outcome.wanted.target,
+        "precision": outcome.wanted.precision,
+        "state": _state(outcome),
+        "seconds": round(outcome.seconds, 3),
+        "reason": outcome.reason,
+        "hint": outcome.hint,
+        "outputs": outcome.check.model_dump(mode="json") if outcome.check else None,
+        "artifact": artifact.record.model_dump(mode="json") if artifact else None,
+        "folder": str(artifact.folder) if artifact else None,
+    }
+
+
+_MB = 1_000_000
+
+
+def size_label(size_bytes: int) -> str:
+    """Return a size as people say it."""
+    if size_bytes >= _MB:
+        return f"{size_bytes / _MB:.1f} MB"
+    return f"{size_bytes / 1000:.0f} kB"
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  harness models add mobilenet.onnx --licence Apache-2.0
+  harness models add det/inference.pdmodel --name det --shape x=1,3,640,640 --range x=-2,2.5
+"""
+)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--name", help="The model's name; by default the file's.")
+@click.option("--licence", help="Under which licence it is, as SPDX names it.")
+@click.option(
+    "--shape",
+    "shapes",
+    multiple=True,
+    metavar="INPUT=N,...",
+    help="What to measure an input at, where the file leaves its shape open.",
+)
+@click.option(
+    "--range",
+    "ranges",
+    multiple=True,
+    metavar="INPUT=LOW,HIGH",
+    help="What an input's values are drawn from.",
+)
+@as_json
+@click.pass_context
+def add(
+    ctx: click.Context,
+    file: Path,
+    name: str | None,
+    licence: str | None,
+    shapes: tuple[str, ...],
+    ranges: tuple[str, ...],
+    *,
+    as_json: bool,
+) -> None:
+    """Add a model of your own: ONNX, or Paddle's .pdmodel with its .pdiparams.
+
+    The file is loaded once, in a process of its own, to see what it takes; it is copied into
+    models/files/ under its hash, and models/NAME.yaml is written.
+    """
+    from harness.cli.terminal import console, steps
+    from harness.models.adding import Known
+    from harness.models.adding import add as add_model
+
+    workspace = workspace_of(ctx)
+    known = Known(
+        name=name,
+        licence=licence,
+        shapes={key: _numbers(key, text, int) for key, text in _pairs(shapes)},
+        ranges={key: _range(key, text) for key, text in _pairs(ranges)},
+    )
+    with steps() as shown:
+        added = add_model(workspace, file, known, progress=shown.update)
+    if as_json:
+        answer = {
+            "name": added.model.name,
+            "manifest": str(added.manifest),
+            "left": added.left,
+            **added.model.manifest.model_dump(mode="json"),
+        }
+        click.echo(json.dumps(answer, indent=2))
+        return
+    lines = [f"added {added.model.name}: {added.manifest}"]
+    lines += [f"input {input_label(spec)}" for spec in added.model.manifest.inputs]
+    lines += ["left to fill in there:"] if added.left else []
+    lines += [f"  {each}" for each in added.left]
+    lines += [f"then: harness models build {added.model.name}"]
+    for line in lines:
+        console().print(line, markup=False, soft_wrap=True)
+
+
+def _pairs(texts: tuple[str, ...]) -> list[tuple[str, str]]:
+    for text in texts:
+        if "=" not in text:
+            raise click.UsageError(f"'{text}' is not INPUT=...: x=1,3,224,224")
+    # An input's name may have a '=' itself; what follows the last has none.
+    return [(key, value) for key, _, value in (text.rpartition("=") for text in texts)]
+
+
+def _numbers(key: str, text: str, kind: type[_NumberT]) -> list[_NumberT]:
+    try:
+        return [kind(part) for part in text.split(",")]
+    except ValueError as error:
+        raise click.UsageError(f"'{text}' of input '{key}' are no numbers") from error
+
+
+def _range(key: str, text: str) -> tuple[float, float]:
+    numbers = _numbers(key, text, float)
+    if len(numbers) != 2 or not all(map(math.isfinite, numbers)):  # noqa: PLR2004 - low and high
+        raise click.UsageError(f"'{text}' of input '{key}' is no range: -1,1")
+    return numbers[0], numbers[1]
+
+
+def input_label(spec: ModelInput) -> str:
+    """Return an input in words."""
+    shape = "×".join(_axis_label(n, spec.dynamic.get(axis)) for axis, n in enumerate(spec.shape))
+    return f"{spec.name} {shape} {spec.dtype} in [{spec.low:g}, {spec.high:g})"
+
+
+def _axis_label(usual: int, extents: tuple[int, int] | None) -> str:
+    return str(usual) if extents is None else f"{usual} ({extents[0]}-{extents[1]})"

@@ -1,0 +1,69 @@
+"""Checking artifacts on this machine, where an engine for them runs here."""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING
+
+from harness.analysis.outputs import check
+from harness.models import build
+from harness.models.toolchain import ToolchainError
+from harness.results.schema import OutputCheck
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness.models.artifacts import Artifact
+    from harness.models.manifest import Model
+
+__all__ = ["check_here", "engine_for"]
+
+_ENGINES = {
+    ("pdmodel", "any"): "paddle-inference",
+    ("nb", "x86"): "paddle-lite",
+    ("onnx", "any"): "onnxruntime",
+    ("mnn", "any"): "mnn",
+    ("ncnn", "any"): "ncnn",
+}
+
+
+def engine_for(artifact_format: str, target: str) -> str | None:
+    """Return the engine that runs such an artifact on this machine, if there is one."""
+    if target == "x86" and platform.machine() != "x86_64":
+        return None
+    return _ENGINES.get((artifact_format, target))
+
+
+def check_here(
+    model: Model, artifact: Artifact, *, progress: Callable[[str], None]
+) -> OutputCheck | None:
+    """Compare what an artifact computes here with the model's reference outputs.
+
+    Returns
+    -------
+    OutputCheck
+        None where no engine on this machine runs it. What keeps it from being run, or from being
+        compared, is its reason.
+
+    Raises
+    ------
+    SpecificationError
+        The manifest names an unknown environment.
+    """
+    record = artifact.record
+    engine = engine_for(record.format, record.target)
+    if engine is None:
+        return None
+    tolerance = model.manifest.tolerance[record.precision or "fp32"]
+
+    def failed(reason: str) -> OutputCheck:
+        return OutputCheck(passed=False, reason=reason, tolerance=tolerance)
+
+    try:
+        expected = build.reference(model, progress=progress)
+        if not (itself := check(expected, expected, tolerance)).passed:
+            return failed(itself.reason)
+        given = build.outputs(model, engine, artifact, progress=progress)
+    except ToolchainError as error:
+        return failed(error.message)
+    return check(given, expected, tolerance)

@@ -1,0 +1,222 @@
+"""Many artifacts at once: which are wanted, and building them side by side."""
+
+from __future__ import annotations
+
+import os
+import time
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from threading import Event, Lock
+from typing import TYPE_CHECKING
+
+import psutil
+
+from harness.errors import HarnessError, SpecificationError
+from harness.models import nb, toolchain
+from harness.models.build import build, find
+from harness.models.recipes import PRECISIONS, TARGETS, targets
+from harness.yamlfile import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from harness.models.artifacts import Artifact
+    from harness.models.manifest import Model
+    from harness.results.schema import OutputCheck, Precision
+
+__all__ = [
+    "Outcome",
+    "Wanted",
+    "build_many",
+    "parse_targets",
+    "target_names",
+    "usual_targets",
+    "wanted_of",
+    "workers",
+]
+
+# The most that a stage of the zoo takes (RKNN-Toolkit2 with ResNet50: 2.4 GiB), with some room.
+MEMORY_PER_WORKER = 3 << 30
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One artifact that somebody asks for; the parameters are those of ``build``."""
+
+    model: Model
+    format: str
+    target: str
+    precision: Precision | None = None
+
+    @property
+    def label(self) -> str:
+        """The format, its target and its precision in words."""
+        words = [self.format, *([self.target] if self.target != "any" else [])]
+        return " ".join([*words, *([self.precision] if self.precision else [])])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one.
+
+    Attributes
+    ----------
+    artifact
+        None where it was refused, and ``reason`` and ``hint`` say why.
+    cached
+        Whether it was there already.
+    check
+        Of its outputs; none where it cannot be run here.
+    """
+
+    wanted: Wanted
+    artifact: Artifact | None
+    cached: bool
+    seconds: float
+    check: OutputCheck | None = None
+    reason: str = ""
+    hint: str | None = None
+
+
+def target_names() -> dict[str, list[tuple[str, str]]]:
+    """Return what ``--targets`` takes: a name to formats with what they are built for."""
+    names = {name: [(name, "any")] for name, places in TARGETS.items() if places == ("any",)}
+    names |= {place: [("nb", place)] for place in TARGETS["nb"]}
+    names |= {npu: [("nb", f"{npu},arm")] for npu in nb.NNADAPTER_DEVICES}
+    names |= {f"rknn:{chip}": [("rknn", chip)] for chip in TARGETS["rknn"]}
+    return names
+
+
+def parse_targets(text: str) -> list[tuple[str, str]]:
+    """Return formats and what they are built for from their names, with commas between them.
+
+    Raises
+    ------
+    SpecificationError
+        A name is unknown.
+    """
+    known = target_names()
+    found = []
+    for name in filter(None, (part.strip() for part in text.split(","))):
+        if name not in known:
+            raise SpecificationError(f"unknown target '{name}'", hint=nearest(name, known))
+        found += known[name]
+    if not found:
+        raise SpecificationError("no target is named", hint=nearest("", known))
+    return list(dict.fromkeys(found))
+
+
+def usual_targets() -> list[tuple[str, str]]:
+    """Return what is built where nothing is asked for: all that needs no toolkit of its own."""
+    own = ("rknn", "mnn", "ncnn")
+    return [
+        (name, place) for name, places in TARGETS.items() if name not in own for place in places
+    ]
+
+
+def wanted_of(
+    models: Iterable[Model],
+    kinds: Sequence[tuple[str, str]],
+    precision: Precision | None = None,
+) -> list[Wanted]:
+    """Return the artifacts of models; what a model or format is not built in is left out."""
+    return [
+        Wanted(model, kind, place, precision)
+        for model in models
+        for kind, place in kinds
+        if kind in targets(model) and precision in (None, *PRECISIONS.get(kind, ()))
+    ]
+
+
+def workers() -> int:
+    """Return how many stages this machine runs side by side, by its processors and memory."""
+    by_memory = psutil.virtual_memory().available // MEMORY_PER_WORKER
+    return max(1, min(len(os.sched_getaffinity(0)), int(by_memory)))
+
+
+def build_many(
+    wanted: Sequence[Wanted],
+    *,
+    check: Callable[[Model, Artifact, Callable[[str], None]], OutputCheck | None],
+    jobs: int,
+    progress: Callable[[str], None],
+) -> list[Outcome]:
+    """Build artifacts, models side by side, and check what can be; none stops the others.
+
+    An interruption ends the tools that run, which leaves nothing half-made.
+
+    Parameters
+    ----------
+    check
+        Compares an artifact's outputs with the reference; none where it cannot be run here.
+    jobs
+        How many stages run at once.
+
+    Returns
+    -------
+    list of Outcome
+        In the order of ``wanted``.
+    """
+    there = [
+        find(each.model, each.format, each.target, precision=each.precision) is not None
+        for each in wanted
+    ]
+    stopped = Event()
+    done: dict[int, Outcome] = {}
+    counting = Lock()
+
+    def told(step: str) -> None:
+        progress(f"[{len(done)}/{len(wanted)}] {step}")
+
+    def one_model(indices: list[int]) -> None:
+        for index in indices:
+            if stopped.is_set():
+                return
+            outcome = _build_one(wanted[index], check, told, cached=there[index])
+            with counting:
+                done[index] = outcome
+
+    by_model: dict[str, list[int]] = {}
+    for index, each in enumerate(wanted):
+        by_model.setdefault(each.model.name, []).append(index)
+    with ThreadPoolExecutor(jobs) as executor:
+        running = {executor.submit(one_model, indices) for indices in by_model.values()}
+        try:
+            while running:
+                ended, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in ended:
+                    future.result()
+        except BaseException:
+            stopped.set()
+            executor.shutdown(wait=False, cancel_futures=True)
+            while any(future.running() for future in running):
+                toolchain.end_running()
+                wait(running, timeout=0.1)
+            raise
+    return [done[index] for index in range(len(wanted))]
+
+
+def _build_one(
+    wanted: Wanted,
+    check: Callable[[Model, Artifact, Callable[[str], None]], OutputCheck | None],
+    progress: Callable[[str], None],
+    *,
+    cached: bool,
+) -> Outcome:
+    began = time.monotonic()
+    try:
+        artifact = build(
+            wanted.model,
+            wanted.format,
+            wanted.target,
+            precision=wanted.precision,
+            progress=progress,
+        )
+        seconds = time.monotonic() - began
+        checked = check(wanted.model, artifact, progress)
+    except HarnessError as error:
+        seconds = time.monotonic() - began
+        return Outcome(
+            wanted, None, cached=False, seconds=seconds, reason=error.message, hint=error.hint
+        )
+    return Outcome(wanted, artifact, cached, seconds, checked)
