@@ -75,6 +75,11 @@ class Workspace:
         return self.devices / "boards"
 
     @property
+    def chips(self) -> Path:
+        """Chip cards."""
+        return self.devices / "chips"
+
+    @property
     def models(self) -> Path:
         """Model manifests."""
         return self.root / "models"

@@ -219,6 +219,6 @@ class CaseResult:
 def case_results(run: Run) -> list[CaseResult]:
     """Return what came of each case of a run, in its order."""
     launches: dict[str, list[Launch]] = {}
-    for launch in run.launches:
+    for launch in sorted(run.launches, key=lambda launch: (launch.started, launch.attempt)):
         launches.setdefault(launch.case_id, []).append(launch)
     return [CaseResult(record, launches.get(record.case.id, [])) for record in run.cases]

@@ -29,6 +29,7 @@ _COMMANDS = {
     "compare": ("compare", "Compare runs, baselines, devices, engines, backends or commits."),
     "baseline": ("baseline", "Keep runs that later ones are compared with."),
     "advise": ("advise", "Say whether the NPU is worth it, model by model."),
+    "chips": ("chips", "Compare chips, and what was measured on them."),
     "results": ("results", "List and show stored runs, launches and logs."),
     "history": ("history", "Show how cases did over runs, and where they changed."),
     "audit": ("audit", "Find what cannot be true in results, ours or others'."),

@@ -46,13 +46,16 @@ def report(ctx: click.Context, run: str | None, output: Path | None, lang: str) 
     languages, and loads nothing from a network.
     """
     from harness.cli.terminal import steps
+    from harness.devices.chips import load_cards
+    from harness.report.chips import measured
     from harness.report.render import render
 
     with closing(open_store(ctx)) as store:
         found = load_run(store, store.latest(campaign=run) or run if run else None)
     with steps() as progress:
         progress.update(f"rendering {found.id}, {len(found.launches)} launches")
-        html = render(found, lang=lang)
+        on_chips = measured(found, load_cards(workspace_of(ctx)))
+        html = render(found, lang=lang, on_chips=on_chips)
     path = output or _default(workspace_of(ctx), found)
     try:
         path.write_text(html, encoding="utf-8")

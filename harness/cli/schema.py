@@ -18,7 +18,9 @@ An editor with YAML support checks a file that begins with
   # yaml-language-server: $schema=../schemas/campaign.json
 """
 )
-@click.argument("kind", type=click.Choice(["board", "campaign", "device", "model", "runner"]))
+@click.argument(
+    "kind", type=click.Choice(["board", "campaign", "chip", "device", "model", "runner"])
+)
 def schema(kind: str) -> None:
     """Print the JSON Schema of a kind of file."""
     from harness.scaffold.schemas import schema_text

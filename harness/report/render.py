@@ -10,6 +10,7 @@ import math
 import re
 import shlex
 import statistics
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
@@ -30,13 +31,14 @@ from harness.report.view import ReportView
 from harness.report.words import Words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from harness.analysis.advice import Advice, Side
+    from harness.report.chips import Measured
     from harness.report.view import CaseView
     from harness.results.schema import Launch, Run
 
-__all__ = ["Frame", "render"]
+__all__ = ["Frame", "pack", "render"]
 
 POINTS_PER_LAUNCH: Final = 200
 POINTS_DRAWN: Final = 40_000
@@ -80,34 +82,44 @@ class Frame:
         }
 
 
-def render(run: Run, *, lang: str = LANGUAGES[0]) -> str:
+def render(run: Run, *, lang: str = LANGUAGES[0], on_chips: Sequence[Measured] = ()) -> str:
     """Return the report of a run as one HTML document.
 
     Parameters
     ----------
     lang
         The language that it opens in; it can be switched to the others.
+    on_chips
+        What was achieved on chips that have a card.
     """
     view = ReportView.of(run)
     emulated = {device.name for device in run.devices if device.emulated}
     advices = [judge(subject, Needs()) for subject in subjects(view.cases, emulated)]
     frame = Frame(lang)
+    content = Content(view, advices, on_chips)
     others = {
-        tag: _pack(_page(Frame(tag), view, advices, first=False))
-        for tag in LANGUAGES
-        if tag != lang
+        tag: pack(_page(Frame(tag), content, first=False)) for tag in LANGUAGES if tag != lang
     }
     return frame.render(
-        "report.html",
-        run=run,
-        page=Markup(_page(frame, view, advices)),  # noqa: S704 - our own template, filled
+        "shell.html",
+        title=f"{run.campaign} · {run.id} · edge-harness",
+        page=Markup(_page(frame, content)),  # noqa: S704 - our own template, filled
         others=others,
-        data=_pack(_data(view)),
+        data=pack(_data(view)),
         **frame.shell(),
     )
 
 
-def _page(frame: Frame, view: ReportView, advices: list[Advice], *, first: bool = True) -> str:
+@dataclass(frozen=True)
+class Content:
+    """All that a report shows, in whatever language."""
+
+    view: ReportView
+    advices: Sequence[Advice]
+    on_chips: Sequence[Measured]
+
+
+def _page(frame: Frame, content: Content, *, first: bool = True) -> str:
     """Return what changes with the language.
 
     Parameters
@@ -115,6 +127,7 @@ def _page(frame: Frame, view: ReportView, advices: list[Advice], *, first: bool 
     first
         Whether it is the one that opens; in the others, charts without words are left out.
     """
+    view = content.view
     traced = sum(len(case.traces) for case in view.cases)
     charts = Charts(frame.language, frame.words)
     points = _points(POINTS_DRAWN, traced)
@@ -129,7 +142,7 @@ def _page(frame: Frame, view: ReportView, advices: list[Advice], *, first: bool 
         run=view.run,
         view=view,
         cases={case.id: case for case in view.cases},
-        advices=advices,
+        advices=content.advices,
         break_even=break_even,
         charts=charts,
         course_of=course,
@@ -137,7 +150,8 @@ def _page(frame: Frame, view: ReportView, advices: list[Advice], *, first: bool 
         find=findings.find,
         languages=[translated(tag) for tag in LANGUAGES],
         most_order=MOST_ORDER,
-        sections=_sections(frame.language, view, advices),
+        on_chips=content.on_chips,
+        sections=_sections(frame.language, content),
         State=State,
         points=points,
         trace=trace,
@@ -145,9 +159,9 @@ def _page(frame: Frame, view: ReportView, advices: list[Advice], *, first: bool 
     return _OPTIONAL.sub("", html)
 
 
-def _sections(language: Language, view: ReportView, advices: list[Advice]) -> list[tuple[str, str]]:
+def _sections(language: Language, content: Content) -> list[tuple[str, str]]:
     """Return the sections that there is something to show in, by the names of their templates."""
-    _ = language.gettext
+    _, view, advices = language.gettext, content.view, content.advices
     partitions = any(artifact.partition for artifact, _users in view.artifacts)
     known = [
         ("summary", _("Verdict"), True),
@@ -160,6 +174,7 @@ def _sections(language: Language, view: ReportView, advices: list[Advice]) -> li
         ("trade-offs", _("Trade-offs"), any(device.trade_offs for device in view.devices)),
         ("precision", _("Precision"), any(device.precisions for device in view.devices)),
         ("partition", _("Partition"), partitions),
+        ("chips", _("Chips"), bool(content.on_chips)),
         ("samples", _("Samples over time"), True),
         ("devices", _("Devices and conditions"), True),
         ("method", _("How it was measured"), True),
@@ -280,6 +295,7 @@ def _filters(language: Language) -> dict[str, Callable[..., Any]]:
     return {
         "celsius": lambda value: None if value is None else f"{value:.1f} °C",
         "change": language.change,
+        "figure": lambda value: f"{value:g}" if isinstance(value, float) else value,
         "known": lambda words: language.known(str(words)),
         "listed": lambda items: language.listed(*map(str, items)),
         "mb": language.megabytes,
@@ -288,6 +304,7 @@ def _filters(language: Language) -> dict[str, Callable[..., Any]]:
         "number": lambda value: f"{value:,.0f}".replace(",", "\u202f"),
         "percent": language.percent,
         "plain": lambda value: None if value is None else f"{value:.4g}",
+        "plain_column": lambda pair: ("", pair[1]),
         "pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False),
         "setting": language.setting,
         "share": language.share,
@@ -319,7 +336,7 @@ def _finalizer(language: Language) -> Callable[[Any], Any]:
     return finalize
 
 
-def _pack(content: str) -> str:
+def pack(content: str) -> str:
     """Return text as gzip in base64: inert, and a tenth of its size."""
     packed = gzip.compress(content.encode("utf-8", "replace"), compresslevel=6, mtime=0)
     return base64.b64encode(packed).decode()

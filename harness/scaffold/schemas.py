@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from harness.campaign.spec import Campaign
+from harness.devices.chips import Card
 from harness.devices.emulated.recipe import BoardSpec
 from harness.devices.inventory import DeviceSpec
 from harness.devices.runners import RunnerSpec
@@ -22,6 +23,7 @@ __all__ = ["KINDS", "schema_text"]
 KINDS: dict[str, type[Spec]] = {
     "board": BoardSpec,
     "campaign": Campaign,
+    "chip": Card,
     "device": DeviceSpec,
     "model": Manifest,
     "runner": RunnerSpec,

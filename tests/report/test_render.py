@@ -51,7 +51,7 @@ class Page(HTMLParser):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
-        assert self.open.pop() == tag
+        assert tag in OPTIONAL or self.open.pop() == tag
 
     def handle_data(self, data):
         if "script" in self.open:

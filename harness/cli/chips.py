@@ -1,0 +1,160 @@
+"""``harness chips``: cards of chips, and what was measured beside them."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli.app import workspace_of
+from harness.cli.options import as_json, complete_names, in_language
+from harness.cli.results import load_run, open_store
+from harness.errors import SpecificationError
+
+if TYPE_CHECKING:
+    from harness.devices.chips import Card
+    from harness.results.schema import Run
+
+__all__ = ["chips"]
+
+
+@click.group(
+    epilog="""\b
+Examples:
+  harness chips list
+  harness chips show rk3588                         each figure, where it was read, and when
+  harness chips compare rk3588 a311d -o chips.html  beside what was measured on them
+"""
+)
+def chips() -> None:
+    """List, show and compare the chips of devices/chips/: figures only with their sources."""
+
+
+@chips.command(name="list", epilog="\b\nExample:\n  harness chips list --json")
+@as_json
+@click.pass_context
+def list_chips(ctx: click.Context, *, as_json: bool) -> None:
+    """List the chips that there is a card of."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from harness.cli.terminal import console
+    from harness.devices.chips import load_cards
+    from harness.text import UNKNOWN, visible
+
+    cards = load_cards(workspace_of(ctx))
+    if as_json:
+        shown = {name: _as_json(card) for name, card in cards.items()}
+        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+        return
+    table = Table("Name", "Chip", "Class", "TOPS", "Process", "Known", box=None, pad_edge=False)
+    for name, card in cards.items():
+        tops = ", ".join(f"{known.value:g} {what}" for what, known in card.tops.items())
+        table.add_row(
+            name,
+            escape(visible(card.title)),
+            card.device_class or UNKNOWN,
+            tops or UNKNOWN,
+            f"{card.process_nm.value:g} nm" if card.process_nm else UNKNOWN,
+            f"{sum(1 for _ in card.stated())} figures",
+        )
+    console().print(table)
+
+
+@chips.command(epilog="\b\nExample:\n  harness chips show a311d")
+@click.argument("chip", shell_complete=complete_names("chips"))
+@as_json
+@click.pass_context
+def show(ctx: click.Context, chip: str, *, as_json: bool) -> None:
+    """Show one chip: each figure with the address and the day on which it was read."""
+    from rich.markup import escape
+
+    from harness.cli.terminal import console
+    from harness.devices.chips import COUNTS, load_card
+    from harness.text import visible
+
+    card = load_card(workspace_of(ctx), chip)
+    if as_json:
+        click.echo(json.dumps(_as_json(card), indent=2, ensure_ascii=False))
+        return
+    out = console()
+    out.print(f"[bold]{escape(visible(card.title))}[/]")
+    known = dict(card.stated())
+    for count in COUNTS:
+        names = [name for name in known if name.partition(".")[0] == count]
+        if not names:
+            out.print(f"  {count}: [dim]unknown[/]")
+        for name in names:
+            stated = known[name]
+            note = f" ({stated.note})" if stated.note else ""
+            out.print(
+                f"  {name}: {escape(visible(f'{stated.value}{note}'))} [dim]{stated.source}[/]"
+            )
+    for key, source in card.sources.items():
+        said = f"{key}: {source.title}, {source.address}, read {source.read}"
+        out.print(f"  [dim]{escape(visible(said))}[/]", soft_wrap=True)
+
+
+@chips.command(
+    epilog="""\b
+Examples:
+  harness chips compare
+  harness chips compare rk3588 rk3568 --run demo -o chips.html --lang zh-CN
+"""
+)
+@click.argument("names", nargs=-1, metavar="[CHIP]...", shell_complete=complete_names("chips"))
+@click.option("--run", "runs", multiple=True, help="Runs to look in; by default all.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The file to write; by default reports/chips.html.",
+)
+@in_language
+@click.pass_context
+def compare(
+    ctx: click.Context,
+    names: tuple[str, ...],
+    runs: tuple[str, ...],
+    output: Path | None,
+    lang: str,
+) -> None:
+    """Put chips beside each other, and beside what was measured on them, on one page.
+
+    What an NPU achieved is two operations for each multiply-accumulate, over the latency; against
+    the stated peak at the precision that ran. Emulated boards achieve nothing.
+    """
+    from harness.cli.terminal import steps
+    from harness.devices.chips import load_card, load_cards
+    from harness.report.chips import render_chips
+
+    workspace = workspace_of(ctx)
+    cards = {name: load_card(workspace, name) for name in names} if names else load_cards(workspace)
+    if not cards:
+        raise SpecificationError(
+            f"{workspace.chips}: no chip has a card here",
+            hint="docs/chips.md says how a card is written",
+        )
+    found: list[Run] = []
+    with closing(open_store(ctx)) as store, steps() as progress:
+        chosen = [store.latest(campaign=run) or run for run in runs]
+        for run_id in chosen or [summary.id for summary in store.summaries()]:
+            progress.update(f"reading {run_id}")
+            found.append(load_run(store, run_id))
+    html = render_chips(cards, found, lang=lang)
+    path = output or workspace.reports / "chips.html"
+    try:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(html, encoding="utf-8")
+    except OSError as error:
+        raise SpecificationError(
+            f"{path}: {error.strerror}", hint="name a file in a folder that exists: -o FILE"
+        ) from None
+    click.echo(path)
+
+
+def _as_json(card: Card) -> dict[str, object]:
+    return card.model_dump(mode="json", by_alias=True, exclude_none=True)
