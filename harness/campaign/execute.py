@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.analysis.summary import FEWEST, launches_needed
@@ -23,9 +24,11 @@ from harness.campaign.retry import (
     GiveUp,
     PowerCycle,
     cause_of,
+    cause_of_error,
     next_step,
 )
 from harness.devices.leases import LeasedError
+from harness.errors import HarnessError, LabError
 from harness.results.schema import Category, Launch, OutputCheck, Role, Status
 from harness.transport.base import TransferError, TransportError
 
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.campaign.launch import Ended, Launcher
-    from harness.campaign.on_device import OnDevice
+    from harness.campaign.on_device import Absent, OnDevice
     from harness.campaign.plan import Slot
     from harness.campaign.prepare import Prepared
     from harness.results.schema import CaseRecord, Run
@@ -79,6 +82,8 @@ class Execution:
         Case id to what its launches need.
     devices
         Device name to the device, where it was reached.
+    absent
+        Device name to one that was not reached; it is tried again.
     folder
         Of the workspace, in which power-cycle commands run.
     pause, clock
@@ -98,18 +103,21 @@ class Execution:
         store: Store,
         observer: Observer,
         *,
+        absent: Mapping[str, Absent] = MappingProxyType({}),
         folder: Path,
         pause: Callable[[float], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.run = run
-        self._prepared = prepared
+        self._prepared = dict(prepared)
         self._store = store
         self._observer = observer
         self._stop = threading.Event()
         self._active: dict[str, tuple[Launcher, str]] = {}
-        self._devices = devices
+        self._devices = dict(devices)
+        self._absent = dict(absent)
         hosts = {name: each.device for name, each in devices.items()}
+        hosts |= {name: each.device for name, each in absent.items()}
         self._hosts = hosts
         self._plan = order(run.cases, hosts, run.seed)
         self._recording = threading.Lock()
@@ -129,6 +137,8 @@ class Execution:
         self._recovery = Recovery(
             run.id, folder, store, observer, is_over=self._stop.is_set, clock=clock
         )
+        for name, each in absent.items():
+            self._recovery.absent(name, each.why)
 
     def pending(self) -> dict[str, list[Slot]]:
         """Return each host's launches that are still to be made."""
@@ -277,24 +287,54 @@ class Execution:
     def _look_after(self, host: str, left: list[Slot]) -> None:
         """Look after the host's devices that were put aside, and drop those that stay away."""
         for name in sorted({self._device_of(slot) for slot in left}):
-            device = self._devices[name]
             if self._recovery.is_due(name):
                 try:
-                    device.answers()
-                except TransportError as error:
+                    if name in self._absent:
+                        self._join(self._absent[name], left)
+                    else:
+                        self._devices[name].answers()
+                except HarnessError as error:
                     self._recovery.still_away(name, error.message)
                 else:
-                    self._returns(device, left)
+                    self._recovery.back(self._devices[name].device)
+                    self._refill(self._devices[name], left)
             others_work = len(self._waiting - {host}) < len(self._plan) - 1 or any(
                 not self._recovery.of(self._device_of(slot)).aside for slot in left
             )
             if self._recovery.is_lost(name, others_work=others_work):
-                why = f"device put aside because {self._recovery.of(name).aside}"
-                self._leave_out(left, why, device=name)
+                what = "not reached:" if name in self._absent else "device put aside because"
+                self._leave_out(left, f"{what} {self._recovery.of(name).aside}", device=name)
 
-    def _returns(self, device: OnDevice, left: list[Slot]) -> None:
-        self._recovery.back(device.device)
-        self._refill(device, left)
+    def _join(self, absent: Absent, left: list[Slot]) -> None:
+        """Take a device in that could not be reached when the run began.
+
+        Raises
+        ------
+        HarnessError
+            It cannot be reached now, either.
+        """
+        try:
+            joined = absent.join()
+        except HarnessError:
+            away = cause_of_error(absent.error) is Cause.LINK
+            if not (away and self._recovery.cycles_left(absent.device)):
+                raise
+            if failed := self._recovery.power_cycle(absent.device, absent.answers):
+                raise LabError(failed) from None
+            joined = absent.join()
+        name = absent.device.name
+        self._devices[name] = joined.device
+        self._prepared.update(joined.prepared)
+        del self._absent[name]
+        now = {record.case.id: record for record in joined.cases}
+        with self._recording:
+            devices = [joined.record if each.name == name else each for each in self.run.devices]
+            cases = [now.get(record.case.id, record) for record in self.run.cases]
+            self.run = self.run.model_copy(update={"devices": devices, "cases": cases})
+            self._store.update(self.run)
+        for record in joined.cases:
+            if record.refused is not None:
+                self._leave_out(left, record.refused, case=record.case.id)
 
     def _refill(self, device: OnDevice, left: list[Slot]) -> None:
         """Fill model caches again that a restarted device may have had in memory."""

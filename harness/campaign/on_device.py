@@ -5,31 +5,73 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.analysis import outputs
+from harness.devices.power import boot_id
 from harness.devices.store import DeviceStore
 from harness.hashing import sha256_of
 from harness.results.schema import OutputCheck, shape_text
 from harness.transport.base import TransferError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from harness.campaign.launch import Launcher
     from harness.campaign.prepare import Change, Prepared
     from harness.devices.inventory import Device
+    from harness.errors import LabError
     from harness.results.contract import Job, Outputs
+    from harness.results.schema import CaseRecord, DeviceRecord
     from harness.transport.base import Transport
 
-__all__ = ["OnDevice"]
+__all__ = ["Absent", "Joined", "OnDevice"]
 
 _ATTEMPTS = 2
-ANSWER_S = 10.0
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A device that was reached after its run had begun.
+
+    Attributes
+    ----------
+    record
+        What is stored of it.
+    cases, prepared
+        Of the run, those that are measured there.
+    """
+
+    device: OnDevice
+    record: DeviceRecord
+    cases: list[CaseRecord]
+    prepared: dict[str, Prepared]
+
+
+@dataclass(frozen=True)
+class Absent:
+    """A device that was not reached when its run began.
+
+    Attributes
+    ----------
+    error, why
+        What was wrong; the same with what to do.
+    join
+        Reaches it now, or raises a :class:`HarnessError`.
+    answers
+        Asks it which of its starts this is, or raises a :class:`LabError`.
+    """
+
+    device: Device
+    error: LabError
+    why: str
+    join: Callable[[], Joined]
+    answers: Callable[[], str]
 
 
 class OnDevice:
@@ -77,7 +119,7 @@ class OnDevice:
             It does not answer.
         """
         self._transport.close()
-        return self._boot()
+        return boot_id(self._transport)
 
     def has_restarted(self) -> bool:
         """Whether it has since this was asked last; not where it cannot tell.
@@ -87,12 +129,8 @@ class OnDevice:
         TransportError
             It does not answer.
         """
-        before, self._boot_id = self._boot_id, self._boot()
+        before, self._boot_id = self._boot_id, boot_id(self._transport)
         return bool(before and self._boot_id) and before != self._boot_id
-
-    def _boot(self) -> str:
-        answer = self._transport.run(["cat", "/proc/sys/kernel/random/boot_id"], timeout=ANSWER_S)
-        return answer.text.strip()[:100]
 
     def deploy(self, prepared: Prepared, job: Job) -> dict[str, str]:
         """Push what is missing; return the links of a launch's folder: name to path there."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from harness.devices.inventory import Device
     from harness.results.store import Store
 
-__all__ = ["DeviceObserver", "Recovery"]
+__all__ = ["DeviceObserver", "Recovery", "note"]
 
 STEP_S: Final = 2.0
 """The longest pause of a host, so that it hears of the other hosts' end."""
@@ -131,8 +131,16 @@ class Recovery:
         standing.since = self.clock()
         standing.looks = 0
         standing.next_look = standing.since + look_after_s(0)
-        self.note(device.name, DeviceEventKind.PUT_ASIDE, why)
+        self._note(device.name, DeviceEventKind.PUT_ASIDE, why)
         self._observer.put_aside(device.host, device.name, why, may_return=standing.may_return)
+
+    def absent(self, device: str, why: str) -> None:
+        """Take down that a device was not reached when the run began.
+
+        It is tried again at once, and then for as long as others are measured.
+        """
+        now = self.clock()
+        self._standings[device] = Standing(aside=why, since=now - RETURN_S, next_look=now)
 
     def is_due(self, device: str) -> bool:
         """Whether a device that was put aside is to be looked after now."""
@@ -156,7 +164,7 @@ class Recovery:
     def back(self, device: Device) -> None:
         """Measure on a device again."""
         self.of(device.name).aside = ""
-        self.note(device.name, DeviceEventKind.CAME_BACK)
+        self._note(device.name, DeviceEventKind.CAME_BACK)
         self._observer.came_back(device.host, device.name)
 
     def power_cycle(self, device: Device, answers: Callable[[], str]) -> str | None:
@@ -170,23 +178,26 @@ class Recovery:
                 said = power_cycle(spec, self._folder, answers, self._is_over)
             except PowerCycleError as error:
                 if not self._is_over():
-                    self.note(device.name, DeviceEventKind.POWER_CYCLE_FAILED, error.message)
+                    self._note(device.name, DeviceEventKind.POWER_CYCLE_FAILED, error.message)
                     self._observer.power_cycles(device.host, device.name, error.message)
                 return error.message
         self.of(device.name).in_a_row.clear()
-        self.note(device.name, DeviceEventKind.POWER_CYCLED, said)
+        self._note(device.name, DeviceEventKind.POWER_CYCLED, said)
         self._observer.power_cycles(device.host, device.name, "it answers again")
         return None
-
-    def note(self, device: str, kind: DeviceEventKind, detail: str = "") -> None:
-        """Write a line of a device's history."""
-        now = datetime.now(UTC)
-        self._store.note(
-            DeviceEvent(device=device, at=now, kind=kind, run=self._run_id, detail=detail)
-        )
 
     def pause_s(self, devices: Iterable[str]) -> float:
         """Return how long none of some devices is to be looked after, at most ``STEP_S``."""
         standings = map(self.of, devices)
         looks = [each.next_look - self.clock() for each in standings if each.aside]
         return max(0.0, min([STEP_S, *looks]))
+
+    def _note(self, device: str, kind: DeviceEventKind, detail: str = "") -> None:
+        note(self._store, device, kind, run=self._run_id, detail=detail)
+
+
+def note(
+    store: Store, device: str, kind: DeviceEventKind, *, run: str | None = None, detail: str = ""
+) -> None:
+    """Write a line of a device's history."""
+    store.note(DeviceEvent(device=device, at=datetime.now(UTC), kind=kind, run=run, detail=detail))

@@ -4,55 +4,40 @@ from __future__ import annotations
 
 import secrets
 import tempfile
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from filelock import FileLock, Timeout
 
 from harness import __version__
 from harness.analysis.expectations import fits
 from harness.campaign.again import UnconfirmableError, again
 from harness.campaign.execute import Execution
-from harness.campaign.launch import Launcher
-from harness.campaign.on_device import OnDevice
-from harness.campaign.prepare import RegisteredOn, count_operations, prepare
+from harness.campaign.locks import hold_run
+from harness.campaign.prepare import count_operations
+from harness.campaign.reach import Bench, Claim, Lab
+from harness.campaign.recovery import note
 from harness.campaign.spec import load_campaign
-from harness.devices.connect import connect
-from harness.devices.inventory import load_device
-from harness.devices.leases import Lease, me
-from harness.devices.probe import probe
-from harness.devices.runners import faults, load_runner, missing_libraries
-from harness.errors import LabError, ResultsError, SpecificationError
-from harness.models.manifest import load_model
-from harness.native.supervisor import supervisor
-from harness.results.schema import CaseRecord, DeviceRecord, ModelRecord, Repeats, Run
+from harness.errors import ResultsError, SpecificationError
+from harness.results.schema import CaseRecord, DeviceEventKind, ModelRecord, Repeats, Run
 from harness.results.store import CONFIRMING
 from harness.revisions import revision
-from harness.transport.base import TransportError
-from harness.workspace import cache_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from harness.campaign.execute import Observer
     from harness.campaign.kept import KeptFiles
+    from harness.campaign.on_device import Absent
     from harness.campaign.prepare import Prepared
     from harness.campaign.spec import Campaign
-    from harness.devices.inventory import Device
-    from harness.devices.probe import Facts
-    from harness.devices.runners import RegisteredRunner
-    from harness.devices.supervisor import DeviceSupervisor
     from harness.models.manifest import Model
-    from harness.results.schema import Case, Protocol
+    from harness.results.schema import Case
     from harness.results.store import Store
-    from harness.transport.base import Transport
     from harness.workspace import Workspace
 
-__all__ = ["Confirmation", "Lab", "Session", "begin", "confirm", "is_running", "resume", "select"]
+__all__ = ["Confirmation", "Session", "begin", "confirm", "resume", "select"]
 
 
 def select(campaign: Campaign, only: Sequence[str]) -> list[tuple[Case, Repeats]]:
@@ -80,35 +65,6 @@ def select(campaign: Campaign, only: Sequence[str]) -> list[tuple[Case, Repeats]
 
 def _names(case: Case) -> tuple[str, ...]:
     return case.model, case.device, case.engine, case.backend, case.precision
-
-
-@dataclass(frozen=True)
-class Lab:
-    """What a set of cases names in a workspace: its devices, models and registered runners."""
-
-    devices: dict[str, Device]
-    models: dict[str, Model]
-    runners: dict[str, RegisteredRunner]
-
-    @classmethod
-    def of(cls, workspace: Workspace, cases: Sequence[tuple[Case, Repeats]]) -> Lab:
-        """Load what the cases name.
-
-        Raises
-        ------
-        SpecificationError
-            A file of a device, a model or a registered runner is wrong, or there is none.
-        """
-        names = sorted({case.device for case, _ in cases})
-        models = sorted({case.model for case, _ in cases})
-        devices = {name: load_device(workspace, name) for name in names}
-        engines = [devices[case.device].spec.engines.get(case.engine) for case, _ in cases]
-        runners = sorted({engine.runner for engine in engines if engine and engine.runner})
-        return cls(
-            devices=devices,
-            models={name: load_model(workspace, name) for name in models},
-            runners={name: load_runner(workspace, name) for name in runners},
-        )
 
 
 @dataclass(frozen=True)
@@ -158,9 +114,10 @@ def begin(  # noqa: PLR0913 - what a user may ask of a run
     started = datetime.now(UTC)
     with ExitStack() as stack:
         run_id = f"{path.stem}-{started:%Y%m%d-%H%M%S}"
-        claim = _Claim(f"{run_id}-{secrets.token_hex(4)}", path.stem, wait_s)
-        bench = _reach(workspace, lab, stack, claim, run_id=None, progress=progress)
-        records, prepared = _prepare(cases, lab, bench, campaign.protocol, progress)
+        claim = Claim(f"{run_id}-{secrets.token_hex(4)}", path.stem, wait_s)
+        bench = Bench(workspace, lab, stack, claim, None, progress)
+        bench.reach_all(store)
+        records, prepared = bench.prepare(cases, campaign.protocol)
         run = Run(
             id=run_id,
             campaign=path.stem,
@@ -173,13 +130,13 @@ def begin(  # noqa: PLR0913 - what a user may ask of a run
             lease=claim.id,
             protocol=campaign.protocol,
             expectations=campaign.expect,
-            devices=bench.records,
+            devices=list(bench.records.values()),
             models=_model_records(lab.models.values(), prepared.values(), progress),
             cases=records,
         )
         run = store.create(run)
-        _own(stack, workspace, run.id)
-        yield _session(run, prepared, bench, store, workspace)
+        hold_run(stack, workspace, run.id)
+        yield _session(run, prepared, bench, store, bench.absent(cases, run.protocol))
 
 
 @contextmanager
@@ -201,7 +158,7 @@ def resume(
         As for :func:`begin`.
     """
     with ExitStack() as stack:
-        _own(stack, workspace, run_id)
+        hold_run(stack, workspace, run_id)
         run = store.load(run_id)
         if run.confirms is not None:
             raise SpecificationError(
@@ -211,9 +168,10 @@ def resume(
         cases = [(record.case, _repeats(record)) for record in run.cases]
         lab = Lab.of(workspace, cases)
         # By the same name: what a controller that was killed still holds is this run's.
-        claim = _Claim(run.lease or run_id, run.campaign, wait_s)
-        bench = _reach(workspace, lab, stack, claim, run_id=run_id, progress=progress)
-        records, prepared = _prepare(cases, lab, bench, run.protocol, progress)
+        claim = Claim(run.lease or run_id, run.campaign, wait_s)
+        bench = Bench(workspace, lab, stack, claim, run_id, progress)
+        bench.reach_all(store)
+        records, prepared = bench.prepare(cases, run.protocol)
         for before, now in zip(run.cases, records, strict=True):
             if before.artifact and now.artifact and before.artifact.id != now.artifact.id:
                 raise ResultsError(
@@ -231,7 +189,7 @@ def resume(
                 )
         stages = zip(run.cases, records, strict=True)
         records = [now.model_copy(update={"more": before.more}) for before, now in stages]
-        known = {record.name: record for record in bench.records if record.facts}
+        known = {name: record for name, record in bench.records.items() if record.facts}
         run = run.model_copy(
             update={
                 "cases": records,
@@ -240,7 +198,7 @@ def resume(
             }
         )
         store.update(run)
-        yield _session(run, prepared, bench, store, workspace)
+        yield _session(run, prepared, bench, store, bench.absent(cases, run.protocol))
 
 
 @dataclass(frozen=True)
@@ -299,9 +257,11 @@ def confirm(  # noqa: PLR0913 - both sides, and what a user may ask
     started = datetime.now(UTC)
     with ExitStack() as stack:
         run_id = f"check-{candidate.campaign[:40]}-{started:%Y%m%d-%H%M%S}"
-        claim = _Claim(f"{run_id}-{secrets.token_hex(4)}", candidate.campaign, wait_s)
-        bench = _reach(workspace, lab, stack, claim, run_id=None, progress=progress)
-        records, prepared = _prepare(cases, lab, bench, protocol, progress)
+        claim = Claim(f"{run_id}-{secrets.token_hex(4)}", candidate.campaign, wait_s)
+        bench = Bench(workspace, lab, stack, claim, None, progress)
+        bench.reach_all(store)
+        records, prepared = bench.prepare(cases, protocol)
+        records = [_refused_where_absent(record, bench) for record in records]
         for measured, now in zip(wanted, records, strict=True):
             _refuse_another(measured, now, candidate.id)
         models = _model_records(lab.models.values(), prepared.values(), progress)
@@ -339,13 +299,13 @@ def confirm(  # noqa: PLR0913 - both sides, and what a user may ask
                 "confirms": candidate.id,
                 "protocol": protocol,
                 "expectations": [],
-                "devices": bench.records,
+                "devices": list(bench.records.values()),
                 "models": models,
                 "cases": both,
                 "launches": [],
             }
         )
-        session = _session(store.create(run), prepared, bench, store, workspace)
+        session = _session(store.create(run), prepared, bench, store, {})
         yield Confirmation(session, unconfirmable)
 
 
@@ -371,214 +331,35 @@ def _of_name(records: Iterable[ModelRecord], name: str) -> ModelRecord | None:
     return next((record for record in records if record.name == name), None)
 
 
-@dataclass(frozen=True)
-class _Claim:
-    """What a run asks its devices' leases with, and how long it waits for each."""
-
-    id: str
-    campaign: str
-    wait_s: float
-
-    def lease(
-        self, supervisor: DeviceSupervisor, stack: ExitStack, progress: Callable[[str], None]
-    ) -> Lease:
-        """Take a device's lease, which is given back at the end."""
-        lease = Lease(supervisor, self.id, f"{me()} ({self.campaign})")
-
-        def give_back() -> None:
-            with suppress(TransportError):
-                lease.release()
-
-        # Before it is taken: who is interrupted while waiting leaves the queue.
-        stack.callback(give_back)
-        lease.take(self.wait_s, progress)
-        return lease
-
-
-@dataclass(frozen=True)
-class _Bench:
-    """The devices of a run: those that can be reached, and why others cannot.
-
-    Attributes
-    ----------
-    runners
-        Device and engine to the registered runner that measures it there.
-    """
-
-    reached: dict[str, OnDevice]
-    records: list[DeviceRecord]
-    unreachable: dict[str, str]
-    runners: dict[tuple[str, str], RegisteredOn]
-
-
-def _reach(
-    workspace: Workspace,
-    lab: Lab,
-    stack: ExitStack,
-    claim: _Claim,
-    *,
-    run_id: str | None,
-    progress: Callable[[str], None],
-) -> _Bench:
-    for host in sorted({device.host for device in lab.devices.values()}):
-        _hold(stack, workspace, host, claim.wait_s, progress)
-    bench = _Bench({}, [], {}, {})
-    errors: list[LabError] = []
-    for name, device in lab.devices.items():
-        progress(f"reaching {name}")
-        facts = {}
-        try:
-            transport = stack.enter_context(connect(workspace, device))
-            pythons = {engine.python for engine in device.spec.engines.values() if engine.python}
-            probed = probe(transport, sorted(pythons))
-            _refuse_stranger(device, probed)
-            facts = probed.model_dump(mode="json", exclude_none=True)
-            program = supervisor(device.spec.abi, progress)
-            launcher = Launcher(transport, device.workdir, program)
-            launcher.lease = claim.lease(launcher.supervisor, stack, progress)
-            _refuse_company(launcher, device, run_id)
-            for engine, spec in device.spec.engines.items():
-                if runner := lab.runners.get(spec.runner or ""):
-                    fault = _unfit(runner, engine, probed, transport)
-                    bench.runners[name, engine] = RegisteredOn(runner, fault)
-            drivers = {"npus", "kernel", "kernel_build"}
-            bench.reached[name] = OnDevice(
-                device,
-                transport,
-                launcher,
-                probed.model_dump_json(include=drivers),
-                boot_id=probed.boot_id,
-            )
-        except SpecificationError:
-            raise
-        except LabError as error:
-            errors.append(error)
-            hint = f" (try: {error.hint})" if error.hint else ""
-            bench.unreachable[name] = f"{error.message}{hint}"
-        bench.records.append(
-            DeviceRecord(
-                name=name,
-                description=device.spec.description,
-                transport=device.spec.transport,
-                host=device.host,
-                emulated=device.emulated,
-                device_class=device.spec.device_class,
-                facts=facts,
-                conditions=device.spec.conditions.model_dump(mode="json", exclude_defaults=True),
-            )
-        )
-    if errors and not bench.reached:
-        raise errors[0]
-    return bench
-
-
-def is_running(workspace: Workspace, run_id: str) -> bool:
-    """Whether a controller of this machine measures a run at the moment."""
-    try:
-        with _run_lock(workspace, run_id):
-            return False
-    except Timeout:
-        return True
-
-
-def _run_lock(workspace: Workspace, run_id: str) -> FileLock:
-    folder = workspace.state / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    # Hashed: a user may have typed anything.
-    return FileLock(folder / f"run-{sha256(run_id.encode()).hexdigest()[:16]}.lock", timeout=0)
-
-
-def _own(stack: ExitStack, workspace: Workspace, run_id: str) -> None:
-    """Keep other controllers from going on with a run."""
-    try:
-        stack.enter_context(_run_lock(workspace, run_id))
-    except Timeout:
-        raise LabError(
-            f"run {run_id} is being measured by another controller",
-            hint="wait until it ends: harness results list",
-        ) from None
-
-
-def _hold(
-    stack: ExitStack,
-    workspace: Workspace,
-    host: str,
-    wait_s: float,
-    progress: Callable[[str], None],
-) -> None:
-    """Keep other controllers of this user off a host while we measure on it."""
-    # This machine is one host for all workspaces; the name of another is the workspace's own.
-    folder = (cache_dir() if host == "this-machine" else workspace.state) / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / f"{host}.lock", timeout=0)
-    try:
-        try:
-            stack.enter_context(lock)
-        except Timeout:
-            if not wait_s:
-                raise
-            progress(f"waiting for host '{host}', on which another run is measuring")
-            stack.enter_context(lock.acquire(timeout=wait_s))
-    except Timeout:
-        raise LabError(
-            f"another run is measuring on host '{host}'",
-            hint="wait for it: harness run --wait 30m; two at once would spoil both",
-        ) from None
-
-
-def _refuse_stranger(device: Device, facts: Facts) -> None:
-    """Refuse a device that is not what its file says: it would get artifacts for another ABI."""
-    if facts.abi is not None and facts.abi != device.spec.abi:
-        raise SpecificationError(
-            f"{device.name}: its file says '{device.spec.abi}', and it is '{facts.abi}'",
-            hint=f"correct 'abi' in devices/{device.name}.yaml, or its address",
-        )
-
-
-def _unfit(runner: RegisteredRunner, engine: str, facts: Facts, transport: Transport) -> str:
-    """Say why a registered runner must not be pushed to a device, or nothing."""
-    if runner.spec.engine != engine:
-        return f"it measures {runner.spec.engine}, not {engine}"
-    return "; ".join(faults(runner, facts, missing_libraries(transport, runner)))
-
-
-def _refuse_company(launcher: Launcher, device: Device, run_id: str | None) -> None:
-    """Refuse a device that is busy for another run; launches of this one are joined later."""
-    foreign = [
-        launch
-        for launch in launcher.living()
-        if run_id is None or not launch.startswith(f"{run_id}-")
-    ]
-    if foreign:
-        raise LabError(
-            f"{device.name}: a launch of another run is under way there ({foreign[0][:80]})",
-            hint="wait until it ends (its time limit is enforced there), "
-            "or go on with that run: harness run --resume",
-        )
-
-
-def _prepare(
-    cases: Sequence[tuple[Case, Repeats]],
-    lab: Lab,
-    bench: _Bench,
-    protocol: Protocol,
-    progress: Callable[[str], None],
-) -> tuple[list[CaseRecord], dict[str, Prepared]]:
-    records, prepared = prepare(cases, lab.devices, lab.models, bench.runners, protocol, progress)
-    for index, record in enumerate(records):
-        if record.case.device in bench.unreachable:
-            reason = f"not reached: {bench.unreachable[record.case.device]}"
-            records[index] = record.model_copy(update={"refused": reason})
-    return records, prepared
+def _refused_where_absent(record: CaseRecord, bench: Bench) -> CaseRecord:
+    if record.case.device not in bench.unreachable:
+        return record
+    reason = f"not reached: {bench.why_not(record.case.device)}"
+    return record.model_copy(update={"refused": reason})
 
 
 def _session(
-    run: Run, prepared: dict[str, Prepared], bench: _Bench, store: Store, workspace: Workspace
+    run: Run,
+    prepared: dict[str, Prepared],
+    bench: Bench,
+    store: Store,
+    absent: Mapping[str, Absent],
 ) -> Session:
-    def execution_of(observer: Observer) -> Execution:
-        return Execution(run, prepared, bench.reached, store, observer, folder=workspace.root)
+    for name in bench.reached:
+        note(store, name, DeviceEventKind.REACHED, run=run.id)
 
-    warnings = [f"{name}: {reason}" for name, reason in bench.unreachable.items()]
+    def execution_of(observer: Observer) -> Execution:
+        return Execution(
+            run,
+            prepared,
+            bench.reached,
+            store,
+            observer,
+            absent=absent,
+            folder=bench.workspace.root,
+        )
+
+    warnings = [f"{name}: {bench.why_not(name)}" for name in bench.unreachable]
     return Session(run, execution_of, warnings)
 
 

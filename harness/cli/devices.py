@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +12,7 @@ import click
 
 from harness.cli.app import workspace_of
 from harness.cli.boards import down, status, up
+from harness.cli.device_doctor import doctor
 from harness.cli.leases import break_lease, in_json, in_words, leases_of
 from harness.cli.options import as_json, complete_names
 from harness.errors import HarnessError, SpecificationError, worst
@@ -19,9 +20,9 @@ from harness.errors import HarnessError, SpecificationError, worst
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from harness.cli.probing import Probed
     from harness.devices.inventory import Device
     from harness.devices.probe import Battery, Clock, Cpus, Facts
-    from harness.devices.verdicts import Verdict
     from harness.transport.base import Transport
     from harness.transport.host_keys import HostKeys
     from harness.transport.target import SshTarget
@@ -38,13 +39,14 @@ Examples:
   harness devices add ssh://root@192.168.1.7 --name rk3588
   harness devices add adb://                 the one that is plugged in
   harness devices probe rk3588
+  harness devices doctor rk3588              what is wrong with it, and what to do
 """
 )
 def devices() -> None:
     """List, add, probe and trust devices; start and stop emulated boards."""
 
 
-for _command in (up, down, status, break_lease):
+for _command in (up, down, status, break_lease, doctor):
     devices.add_command(_command)
 
 
@@ -61,19 +63,21 @@ Examples:
 @as_json
 @click.pass_context
 def list_devices(ctx: click.Context, *, offline: bool, as_json: bool) -> None:
-    """List the workspace's devices, and which campaign has each at the moment.
+    """List the workspace's devices, how each fared in its newest runs, and who has it now.
 
     All are asked at once; one that does not answer in five seconds is not waited for.
     """
     from rich.markup import escape
     from rich.table import Table
 
+    from harness.cli.device_doctor import health_as_json, stored_health
     from harness.cli.terminal import console, steps
     from harness.devices.inventory import load_devices
     from harness.text import visible
 
     workspace = workspace_of(ctx)
     found = load_devices(workspace).values()
+    fared = stored_health(workspace)
     leases = {}
     if not offline:
         with steps() as shown:
@@ -81,17 +85,20 @@ def list_devices(ctx: click.Context, *, offline: bool, as_json: bool) -> None:
             leases = leases_of(workspace, found)
     if as_json:
         rows = [
-            _device_as_json(device) | (in_json(leases[device.name]) if leases else {})
+            _device_as_json(device)
+            | {"health": health_as_json(fared.get(device.name))}
+            | (in_json(leases[device.name]) if leases else {})
             for device in found
         ]
         click.echo(json.dumps(rows, indent=2))
         return
-    columns = ["Device", *(["Lease"] if leases else []), "Reached by", "ABI", "Engines", "Host"]
-    table = Table(*columns, "Description", box=None, pad_edge=False)
+    columns = ["Device", *(["Lease"] if leases else []), "Health", "Reached by", "ABI", "Engines"]
+    table = Table(*columns, "Host", "Description", box=None, pad_edge=False)
     for device in found:
         table.add_row(
             device.name,
             *([escape(in_words(leases[device.name]))] if leases else []),
+            fared[device.name].in_words if device.name in fared else "never measured",
             escape(_way(device)),  # an IPv6 address has brackets
             device.spec.abi,
             ", ".join(device.spec.engines) or "none",
@@ -156,7 +163,9 @@ def probe(ctx: click.Context, names: tuple[str, ...], *, everything: bool, as_js
     What a device does not tell is unknown. Nothing on it is changed. For each backend of its class
     there is a verdict: usable, not usable, or unknown, with the reasons and what to do.
     """
+    from harness.cli.probing import ask_device
     from harness.cli.terminal import console, steps
+    from harness.devices.connect import connect
     from harness.devices.inventory import load_device, load_devices
     from harness.text import visible
 
@@ -164,12 +173,13 @@ def probe(ctx: click.Context, names: tuple[str, ...], *, everything: bool, as_js
         raise click.UsageError("name devices, or give --all")
     workspace = workspace_of(ctx)
     chosen = [load_device(workspace, name) for name in names] or load_devices(workspace).values()
-    answers: list[tuple[Device, _Probed | HarnessError]] = []
+    answers: list[tuple[Device, Probed | HarnessError]] = []
     with steps() as shown:
         for device in chosen:
             shown.update(f"probing {device.name}")
             try:
-                answers.append((device, _probe(workspace, device)))
+                with connect(workspace, device) as transport:
+                    answers.append((device, ask_device(workspace, device, transport)))
             except HarnessError as error:
                 answers.append((device, error))
     failures = [answer for _, answer in answers if isinstance(answer, HarnessError)]
@@ -348,46 +358,6 @@ def _trust(
     click.echo("recorded", err=True)
 
 
-@dataclass(frozen=True)
-class _Probed:
-    """What a device told, and what follows for its backends."""
-
-    facts: Facts
-    device_class: str | None
-    verdicts: list[Verdict]
-
-
-def _probe(workspace: Workspace, device: Device) -> _Probed:
-    from harness.devices.classes import detect, load_class
-    from harness.devices.connect import connect
-    from harness.devices.probe import probe as ask
-    from harness.devices.verdicts import runner_states, verdicts
-
-    spec = device.spec
-    pythons = [python for python in _interpreters(device).values() if python]
-    with connect(workspace, device) as transport:
-        facts = ask(transport, pythons, spec.library_folders)
-    name = spec.device_class or detect(facts.abi, facts.says_of_itself)
-    its_class = load_class(name) if name else None
-    judged = verdicts(its_class, facts, spec, runner_states(workspace, spec, facts))
-    return _Probed(facts, name, judged)
-
-
-def _interpreters(device: Device) -> dict[str, str | None]:
-    """Return the interpreter of each engine that has one; none where it was not made yet."""
-    from harness.models.environments import get
-
-    found: dict[str, str | None] = {}
-    for engine, spec in device.spec.engines.items():
-        if spec.runner or spec.built_in:
-            continue
-        found[engine] = spec.python
-        if spec.environment:
-            environment = get(spec.environment)
-            found[engine] = str(environment.interpreter) if environment.ready else None
-    return found
-
-
 def _way(device: Device) -> str:
     if device.spec.board:
         return f"{device.spec.transport}, EMULATED board {device.spec.board}"
@@ -405,6 +375,7 @@ def _device_as_json(device: Device) -> dict[str, Any]:
 
 
 def _facts_in_words(device: Device, facts: Facts) -> Iterator[tuple[str, str]]:
+    from harness.cli.probing import interpreters
     from harness.text import UNKNOWN, megabytes
 
     yield "board", ", ".join(filter(None, (facts.model, facts.soc))) or UNKNOWN
@@ -428,7 +399,7 @@ def _facts_in_words(device: Device, facts: Facts) -> Iterator[tuple[str, str]]:
     yield from _npus_in_words(facts)
     yield "load", UNKNOWN if facts.load1 is None else f"{facts.load1:g}"
     of_python = {python.path: python for python in facts.pythons}
-    for engine, interpreter in _interpreters(device).items():
+    for engine, interpreter in interpreters(device).items():
         python = of_python.get(interpreter or "")
         if interpreter is None:
             said = "its environment is not made yet: the first run makes it"
@@ -446,7 +417,7 @@ def _facts_in_words(device: Device, facts: Facts) -> Iterator[tuple[str, str]]:
             yield "engine", f"{engine} by the harness's own runner"
 
 
-def _verdicts_in_words(device: Device, probed: _Probed) -> Iterator[tuple[str, str]]:
+def _verdicts_in_words(device: Device, probed: Probed) -> Iterator[tuple[str, str]]:
     if probed.device_class:
         by_hand = "" if device.spec.device_class else "; its file does not name it"
         yield "class", _class_in_words(probed.device_class) + by_hand

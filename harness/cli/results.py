@@ -70,7 +70,7 @@ def list_runs(ctx: click.Context, *, as_json: bool) -> None:
     """List the stored runs, the newest first."""
     from rich.table import Table
 
-    from harness.campaign.session import is_running
+    from harness.campaign.locks import is_running
     from harness.cli.terminal import console
 
     workspace = workspace_of(ctx)

@@ -57,7 +57,8 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
     from harness import engines
     from harness.campaign.plan import expect
     from harness.campaign.prepare import refusal, shapes_of
-    from harness.campaign.session import Lab, select
+    from harness.campaign.reach import Lab
+    from harness.campaign.session import select
     from harness.campaign.spec import load_campaign
     from harness.models import build
     from harness.results.schema import CaseRecord
@@ -265,7 +266,7 @@ def _required(campaign: Path | None) -> Path:
 
 
 def _resumable(workspace: Workspace, store: Store, resumed: str, campaign: Path | None) -> str:
-    from harness.campaign.session import is_running
+    from harness.campaign.locks import is_running
 
     if resumed != NEWEST and Path(resumed).suffix != ".yaml":
         return resumed

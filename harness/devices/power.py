@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import LabError
-from harness.transport.base import TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import IO
 
     from harness.devices.inventory import PowerCycle
+    from harness.transport.base import Transport
 
-__all__ = ["PowerCycleError", "power_cycle"]
+__all__ = ["PowerCycleError", "boot_id", "power_cycle"]
+
+ANSWER_S = 10.0
 
 _TAIL = 2000
 _STEP_S = 0.2
@@ -30,6 +32,18 @@ _BETWEEN_LOOKS_S = 2.0
 
 class PowerCycleError(LabError):
     """The device was not switched off and on, or did not answer after that."""
+
+
+def boot_id(transport: Transport) -> str:
+    """Ask a device which of its starts this is; empty where it cannot tell.
+
+    Raises
+    ------
+    TransportError
+        It does not answer.
+    """
+    answer = transport.run(["cat", "/proc/sys/kernel/random/boot_id"], timeout=ANSWER_S)
+    return answer.text.strip()[:100]
 
 
 def power_cycle(
@@ -45,7 +59,7 @@ def power_cycle(
     folder
         In which the command runs.
     answers
-        Asks the device; returns what it said, or raises a :class:`TransportError`.
+        Asks the device; returns what it said, or raises a :class:`LabError`.
     is_over
         Whether nobody waits for it any more.
 
@@ -64,7 +78,7 @@ def power_cycle(
     while True:
         try:
             return answers()
-        except TransportError as error:
+        except LabError as error:
             last = error
         if is_over():
             raise PowerCycleError("interrupted")

@@ -414,9 +414,11 @@ class Store:
         with self._writing() as session:
             session.add(_EventRow(**row | {"detail": happened.detail[:DETAIL_LIMIT]}))
 
-    def device_events(self, device: str) -> list[DeviceEvent]:
-        """Return what happened to a device beside its launches, the oldest first."""
-        query = select(_EventRow).where(_EventRow.device == device).order_by(_EventRow.number)
+    def device_events(self, device: str | None = None) -> list[DeviceEvent]:
+        """Return what happened beside launches, to a device or to all, the oldest first."""
+        query = select(_EventRow).order_by(_EventRow.number)
+        if device is not None:
+            query = query.where(_EventRow.device == device)
         with self._session() as session:
             return [
                 DeviceEvent(

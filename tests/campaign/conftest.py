@@ -12,7 +12,7 @@ import pytest
 
 from harness.campaign.execute import Execution
 from harness.campaign.launch import Launcher
-from harness.campaign.on_device import OnDevice
+from harness.campaign.on_device import Absent, Joined, OnDevice
 from harness.campaign.patience import Patience
 from harness.campaign.prepare import Prepared
 from harness.campaign.runners import PythonRunner
@@ -24,11 +24,13 @@ from harness.results.schema import (
     ArtifactRecord,
     Case,
     CaseRecord,
+    DeviceRecord,
     Launch,
     Protocol,
     Run,
 )
 from harness.results.store import Store
+from harness.transport.base import ConnectError
 from harness.transport.local import LocalTransport
 
 # A runner double: it keeps the contract, but infers nothing. BODY comes between its events.
@@ -137,6 +139,7 @@ class Bench:
     settings: BackendSpec = field(default_factory=BackendSpec)
     power_cycle: object = None
     others: dict[str, object] = field(default_factory=dict)  # more devices, by their transport
+    absent: dict[str, object] = field(default_factory=dict)  # of those: asks whether it is there
     host: str | None = None  # of those; by default each has its own
     time: Time = field(default_factory=Time)
     reference = REFERENCE
@@ -223,18 +226,37 @@ class Bench:
             )
             transport = self.others.get(name, self.transport)
             devices[name] = OnDevice(Device(name=name, spec=spec), transport, launcher)
+        absent = {}
+        for name, answers in self.absent.items():
+            on = devices.pop(name)
+            absent[name] = self._absent(on, answers, run, prepared)
         return Execution(
             run,
             prepared,
             devices,
             self.store,
             observer,
+            absent=absent,
             folder=self.folder,
             pause=self.time.pause,
             clock=self.time,
         )
 
     recorder = Recorder
+
+    def _absent(self, on, answers, run, prepared):
+        record = DeviceRecord(
+            name=on.device.name, description="joined", transport="local", host=on.device.host,
+            emulated=False,
+        )  # fmt: skip
+        cases = [each for each in run.cases if each.case.device == on.device.name]
+
+        def join():
+            answers()
+            ready = {each.case.id: prepared[each.case.id] for each in cases}
+            return Joined(on, record, cases, ready)
+
+        return Absent(on.device, ConnectError("no answer"), "no answer", join, answers)
 
     def measure(self, run: Run) -> tuple[Recorder, list[Launch]]:
         """Execute a run; return what was told and what is stored."""

@@ -159,7 +159,7 @@ def _home(tmp_path, monkeypatch, supervisor):
         (tmp_path / folder).mkdir()
         monkeypatch.setenv(name, str(tmp_path / folder))
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
-    monkeypatch.setattr("harness.campaign.session.supervisor", lambda *_: supervisor)
+    monkeypatch.setattr("harness.campaign.reach.supervisor", lambda *_: supervisor)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import sys
 
 import pytest
 
-from harness.campaign.on_device import OnDevice
 from harness.devices.inventory import PowerCycle
 from harness.results.schema import Category, DeviceEventKind, Status
 from harness.transport.base import ConnectError, ConnectionLostError
@@ -156,7 +155,7 @@ def test_a_failed_launch_is_made_again_after_a_pause(bench):
 
 def test_a_restarted_device_gets_its_model_caches_filled_again(bench, monkeypatch):
     boots = iter(["first", "second", "second"])
-    monkeypatch.setattr(OnDevice, "_boot", lambda _: next(boots))
+    monkeypatch.setattr("harness.campaign.on_device.boot_id", lambda _: next(boots))
     bench.double(
         "hello(); load(); sample(); outputs(); emit('done')\n"
         "cache = job['model_cache']\n"
@@ -175,3 +174,54 @@ def test_a_restarted_device_gets_its_model_caches_filled_again(bench, monkeypatc
     made = [(each.role.value, each.status.value) for each in bench.store.load(run.id).launches]
     assert made[-2:] == [("fill", "ok"), ("measure", "ok")]
     assert ("measure", "failed") in made
+
+
+def test_a_device_that_is_not_there_when_the_run_begins_joins_it_later(bench):
+    bench.double("all_of_it()")
+    away = [True]
+
+    def answers():
+        if away:
+            raise ConnectError(AWAY)
+        return "boot"
+
+    bench.others, bench.absent = {"there": LocalTransport()}, {"there": answers}
+    bench.time.at[100] = away.clear
+    run = bench.run(launches=2)
+    observer = bench.recorder()
+    execution = bench.execution(run, observer)
+    execution.measure()
+    assert by_device(bench, run) == {"here": [Status.OK] * 2, "there": [Status.OK] * 2}
+    assert (observer.aside, observer.back) == ([], ["there"])
+    assert not any(each.left_out for each in execution.outcome().cases)
+
+
+def test_a_device_that_never_joins_says_that_it_was_not_reached(bench):
+    def answers():
+        raise ConnectError(AWAY)
+
+    bench.double("all_of_it()")
+    bench.others, bench.absent = {"there": LocalTransport()}, {"there": answers}
+    execution = bench.execution(run := bench.run(launches=2), bench.recorder())
+    execution.measure()
+    assert by_device(bench, run) == {"here": [Status.OK] * 2, "there": []}
+    left_out = [each.left_out for each in execution.outcome().cases]
+    assert left_out == ["", f"not reached: {AWAY}"]
+
+
+def test_a_device_that_is_not_there_is_power_cycled_first(bench):
+    bench.double("all_of_it()")
+    switch = bench.folder / "on"
+
+    def answers():
+        if not switch.exists():
+            raise ConnectError(AWAY)
+        return "boot"
+
+    bench.others, bench.absent = {"there": LocalTransport()}, {"there": answers}
+    bench.power_cycle = PowerCycle(command=["touch", str(switch)])
+    run = bench.run(launches=2)
+    observer = bench.recorder()
+    bench.execution(run, observer).measure()
+    assert by_device(bench, run) == {"here": [Status.OK] * 2, "there": [Status.OK] * 2}
+    assert observer.cycles == [None, "it answers again"]

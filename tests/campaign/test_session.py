@@ -12,7 +12,8 @@ import pytest
 from filelock import FileLock
 
 from harness.campaign.launch import Launcher
-from harness.campaign.session import begin, is_running, resume
+from harness.campaign.locks import is_running
+from harness.campaign.session import begin, resume
 from harness.errors import LabError, SpecificationError
 from harness.results.contract import Job
 from harness.results.schema import Protocol, Run
@@ -31,7 +32,7 @@ inputs: [{name: x, shape: [1, 2]}]
 @pytest.fixture
 def start(workspace, monkeypatch, tmp_path, supervisor):
     """Begin a run on this machine, which must not come to building."""
-    monkeypatch.setattr("harness.campaign.session.supervisor", lambda *_: supervisor)
+    monkeypatch.setattr("harness.campaign.reach.supervisor", lambda *_: supervisor)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (workspace.models / "m.yaml").write_text(MODEL)
     campaign = workspace.campaigns / "c.yaml"

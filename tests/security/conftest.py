@@ -82,7 +82,7 @@ class Lab:
     def transport(self, transport):
         """Have commands talk to a double of a device."""
         self.device()
-        for module in ("harness.campaign.session", "harness.devices.connect"):
+        for module in ("harness.campaign.reach", "harness.devices.connect"):
             self.monkeypatch.setattr(f"{module}.connect", lambda *_: transport)
 
     @property
@@ -113,7 +113,7 @@ def lab(workspace, monkeypatch, tmp_path, supervisor):
     monkeypatch.setattr("harness.models.build.build", lambda *_, **__: built)
     monkeypatch.setattr("harness.models.build.reference", lambda *_, **__: REFERENCE)
     monkeypatch.setattr("harness.models.operations.count", lambda *_, **__: None)
-    monkeypatch.setattr("harness.campaign.session.supervisor", lambda *_: supervisor)
+    monkeypatch.setattr("harness.campaign.reach.supervisor", lambda *_: supervisor)
     monkeypatch.setattr("harness.campaign.deploy.supervisor", lambda *_: supervisor)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     made = Lab(workspace, tmp_path / "work", interpreter, monkeypatch)

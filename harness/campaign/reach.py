@@ -1,0 +1,271 @@
+"""From the devices that a campaign names to those that can be launched on."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from harness.campaign.launch import DeviceBusyError, Launcher
+from harness.campaign.locks import hold_host
+from harness.campaign.on_device import Absent, Joined, OnDevice
+from harness.campaign.prepare import RegisteredOn, prepare
+from harness.campaign.recovery import note
+from harness.devices.connect import connect
+from harness.devices.inventory import load_device
+from harness.devices.leases import Lease, LeasedError, me
+from harness.devices.power import boot_id
+from harness.devices.probe import probe
+from harness.devices.runners import faults, load_runner, missing_libraries
+from harness.errors import LabError, SpecificationError
+from harness.models.manifest import load_model
+from harness.native.supervisor import supervisor
+from harness.results.schema import DeviceEventKind, DeviceRecord
+from harness.transport.base import TransportError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import ExitStack
+
+    from harness.campaign.prepare import Prepared
+    from harness.devices.inventory import Device
+    from harness.devices.probe import Facts
+    from harness.devices.runners import RegisteredRunner
+    from harness.devices.supervisor import DeviceSupervisor
+    from harness.models.manifest import Model
+    from harness.results.schema import Case, CaseRecord, Protocol, Repeats
+    from harness.results.store import Store
+    from harness.transport.base import Transport
+    from harness.workspace import Workspace
+
+__all__ = ["Bench", "Claim", "Lab"]
+
+
+@dataclass(frozen=True)
+class Lab:
+    """What a set of cases names in a workspace: its devices, models and registered runners."""
+
+    devices: dict[str, Device]
+    models: dict[str, Model]
+    runners: dict[str, RegisteredRunner]
+
+    @classmethod
+    def of(cls, workspace: Workspace, cases: Sequence[tuple[Case, Repeats]]) -> Lab:
+        """Load what the cases name.
+
+        Raises
+        ------
+        SpecificationError
+            A file of a device, a model or a registered runner is wrong, or there is none.
+        """
+        names = sorted({case.device for case, _ in cases})
+        models = sorted({case.model for case, _ in cases})
+        devices = {name: load_device(workspace, name) for name in names}
+        engines = [devices[case.device].spec.engines.get(case.engine) for case, _ in cases]
+        runners = sorted({engine.runner for engine in engines if engine and engine.runner})
+        return cls(
+            devices=devices,
+            models={name: load_model(workspace, name) for name in models},
+            runners={name: load_runner(workspace, name) for name in runners},
+        )
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a run asks its devices' leases with, and how long it waits for each."""
+
+    id: str
+    campaign: str
+    wait_s: float
+
+    def lease(
+        self, supervisor: DeviceSupervisor, stack: ExitStack, progress: Callable[[str], None]
+    ) -> Lease:
+        """Take a device's lease, which is given back at the end."""
+        lease = Lease(supervisor, self.id, f"{me()} ({self.campaign})")
+
+        def give_back() -> None:
+            with suppress(TransportError):
+                lease.release()
+
+        # Before it is taken: who is interrupted while waiting leaves the queue.
+        stack.callback(give_back)
+        lease.take(self.wait_s, progress)
+        return lease
+
+
+@dataclass
+class Bench:
+    """The devices of a run: those that were reached, and why others were not.
+
+    Parameters
+    ----------
+    stack
+        On leaving it, leases are given back, and hosts and connections let go.
+    run_id
+        Of the run that is gone on with: its launches may be under way on the devices.
+
+    Attributes
+    ----------
+    records
+        Name to what is stored of each, reached or not.
+    unreachable
+        Name to why it was not.
+    runners
+        Device and engine to the registered runner that measures it there.
+    """
+
+    workspace: Workspace
+    lab: Lab
+    stack: ExitStack
+    claim: Claim
+    run_id: str | None
+    progress: Callable[[str], None]
+    reached: dict[str, OnDevice] = field(default_factory=dict)
+    records: dict[str, DeviceRecord] = field(default_factory=dict)
+    unreachable: dict[str, LabError] = field(default_factory=dict)
+    runners: dict[tuple[str, str], RegisteredOn] = field(default_factory=dict)
+
+    def reach_all(self, store: Store) -> None:
+        """Reach all devices; those that cannot be are put down with the reason.
+
+        Raises
+        ------
+        SpecificationError
+            A device's host key is not trusted, or it is not what its file says.
+        LabError
+            Another run is measuring there, or none can be reached, and none be power-cycled.
+        """
+        for host in sorted({device.host for device in self.lab.devices.values()}):
+            hold_host(self.stack, self.workspace, host, self.claim.wait_s, self.progress)
+        for name, device in self.lab.devices.items():
+            self.progress(f"reaching {name}")
+            try:
+                self._reach(device)
+            except SpecificationError:
+                raise
+            except LabError as error:
+                self.unreachable[name] = error
+                self.records[name] = _record(device, {})
+                if not isinstance(error, LeasedError | DeviceBusyError):
+                    note(store, name, DeviceEventKind.UNREACHABLE, detail=error.message)
+        hopeful = [each for each in self.unreachable if self.lab.devices[each].spec.power_cycle]
+        if self.unreachable and not self.reached and not hopeful:
+            raise next(iter(self.unreachable.values()))
+
+    def why_not(self, name: str) -> str:
+        """Return why a device was not reached, and what to do."""
+        error = self.unreachable[name]
+        return f"{error.message}{f' (try: {error.hint})' if error.hint else ''}"
+
+    def absent(
+        self,
+        cases: Sequence[tuple[Case, Repeats]],
+        protocol: Protocol,
+    ) -> dict[str, Absent]:
+        """Return the devices that were not reached, as a run goes on to try them."""
+        return {
+            name: Absent(
+                self.lab.devices[name],
+                self.unreachable[name],
+                self.why_not(name),
+                self._joining(
+                    self.lab.devices[name],
+                    [(case, repeats) for case, repeats in cases if case.device == name],
+                    protocol,
+                ),
+                self._asking(self.lab.devices[name]),
+            )
+            for name in self.unreachable
+        }
+
+    def prepare(
+        self, cases: Sequence[tuple[Case, Repeats]], protocol: Protocol
+    ) -> tuple[list[CaseRecord], dict[str, Prepared]]:
+        """Build what cases need; see :func:`harness.campaign.prepare.prepare`."""
+        lab = self.lab
+        return prepare(cases, lab.devices, lab.models, self.runners, protocol, self.progress)
+
+    def _joining(
+        self, device: Device, cases: Sequence[tuple[Case, Repeats]], protocol: Protocol
+    ) -> Callable[[], Joined]:
+        def join() -> Joined:
+            # While others are measured: neither waited for nor told step by step.
+            late = replace(self, claim=replace(self.claim, wait_s=0.0), progress=lambda _: None)
+            late._reach(device)  # noqa: SLF001 - of its own class
+            records, prepared = late.prepare(cases, protocol)
+            on, record = late.reached[device.name], late.records[device.name]
+            return Joined(on, record, records, prepared)
+
+        return join
+
+    def _asking(self, device: Device) -> Callable[[], str]:
+        def answers() -> str:
+            with connect(self.workspace, device) as transport:
+                return boot_id(transport)
+
+        return answers
+
+    def _reach(self, device: Device) -> None:
+        transport = self.stack.enter_context(connect(self.workspace, device))
+        pythons = {engine.python for engine in device.spec.engines.values() if engine.python}
+        facts = probe(transport, sorted(pythons))
+        _refuse_stranger(device, facts)
+        program = supervisor(device.spec.abi, self.progress)
+        launcher = Launcher(transport, device.workdir, program)
+        launcher.lease = self.claim.lease(launcher.supervisor, self.stack, self.progress)
+        _refuse_company(launcher, device, self.run_id)
+        for engine, spec in device.spec.engines.items():
+            if runner := self.lab.runners.get(spec.runner or ""):
+                fault = _unfit(runner, engine, facts, transport)
+                self.runners[device.name, engine] = RegisteredOn(runner, fault)
+        drivers = facts.model_dump_json(include={"npus", "kernel", "kernel_build"})
+        on = OnDevice(device, transport, launcher, drivers, boot_id=facts.boot_id)
+        self.reached[device.name] = on
+        self.records[device.name] = _record(
+            device, facts.model_dump(mode="json", exclude_none=True)
+        )
+
+
+def _record(device: Device, facts: dict[str, object]) -> DeviceRecord:
+    return DeviceRecord(
+        name=device.name,
+        description=device.spec.description,
+        transport=device.spec.transport,
+        host=device.host,
+        emulated=device.emulated,
+        device_class=device.spec.device_class,
+        facts=facts,
+        conditions=device.spec.conditions.model_dump(mode="json", exclude_defaults=True),
+    )
+
+
+def _refuse_stranger(device: Device, facts: Facts) -> None:
+    """Refuse a device that is not what its file says: it would get artifacts for another ABI."""
+    if facts.abi is not None and facts.abi != device.spec.abi:
+        raise SpecificationError(
+            f"{device.name}: its file says '{device.spec.abi}', and it is '{facts.abi}'",
+            hint=f"correct 'abi' in devices/{device.name}.yaml, or its address",
+        )
+
+
+def _unfit(runner: RegisteredRunner, engine: str, facts: Facts, transport: Transport) -> str:
+    """Say why a registered runner must not be pushed to a device, or nothing."""
+    if runner.spec.engine != engine:
+        return f"it measures {runner.spec.engine}, not {engine}"
+    return "; ".join(faults(runner, facts, missing_libraries(transport, runner)))
+
+
+def _refuse_company(launcher: Launcher, device: Device, run_id: str | None) -> None:
+    """Refuse a device that is busy for another run; launches of this one are joined later."""
+    foreign = [
+        launch
+        for launch in launcher.living()
+        if run_id is None or not launch.startswith(f"{run_id}-")
+    ]
+    if foreign:
+        raise DeviceBusyError(
+            f"{device.name}: a launch of another run is under way there ({foreign[0][:80]})",
+            hint="wait until it ends (its time limit is enforced there), "
+            "or go on with that run: harness run --resume",
+        )

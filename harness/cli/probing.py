@@ -1,0 +1,60 @@
+"""Asking a device what it is, and what follows for its backends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.devices.inventory import Device
+    from harness.devices.probe import Facts
+    from harness.devices.verdicts import Verdict
+    from harness.transport.base import Transport
+    from harness.workspace import Workspace
+
+__all__ = ["Probed", "ask_device", "interpreters"]
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What a device told, and what follows for its backends."""
+
+    facts: Facts
+    device_class: str | None
+    verdicts: list[Verdict]
+
+
+def ask_device(workspace: Workspace, device: Device, transport: Transport) -> Probed:
+    """Ask a device what it is.
+
+    Raises
+    ------
+    TransportError
+        It cannot be asked.
+    """
+    from harness.devices.classes import detect, load_class
+    from harness.devices.probe import probe
+    from harness.devices.verdicts import runner_states, verdicts
+
+    spec = device.spec
+    pythons = [python for python in interpreters(device).values() if python]
+    facts = probe(transport, pythons, spec.library_folders)
+    name = spec.device_class or detect(facts.abi, facts.says_of_itself)
+    its_class = load_class(name) if name else None
+    judged = verdicts(its_class, facts, spec, runner_states(workspace, spec, facts))
+    return Probed(facts, name, judged)
+
+
+def interpreters(device: Device) -> dict[str, str | None]:
+    """Return the interpreter of each engine that has one; none where it was not made yet."""
+    from harness.models.environments import get
+
+    found: dict[str, str | None] = {}
+    for engine, spec in device.spec.engines.items():
+        if spec.runner or spec.built_in:
+            continue
+        found[engine] = spec.python
+        if spec.environment:
+            environment = get(spec.environment)
+            found[engine] = str(environment.interpreter) if environment.ready else None
+    return found
