@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,6 +12,7 @@ import click
 
 from harness.cli.app import workspace_of
 from harness.cli.options import as_json, complete_names
+from harness.workspace import cache_dir
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from harness.models.manifest import ModelInput
     from harness.results.schema import Precision
 
-__all__ = ["add", "build"]
+__all__ = ["add", "build", "clean"]
 
 _NumberT = TypeVar("_NumberT", int, float)
 
@@ -313,3 +315,65 @@ def input_label(spec: ModelInput) -> str:
 
 def _axis_label(usual: int, extents: tuple[int, int] | None) -> str:
     return str(usual) if extents is None else f"{usual} ({extents[0]}-{extents[1]})"
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  harness models clean --dry-run
+  harness models clean --older-than 7
+  harness models clean --all
+"""
+)
+@click.option(
+    "--older-than",
+    "days",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    metavar="DAYS",
+    help="What was not used for so long.",
+)
+@click.option("--all", "everything", is_flag=True, help="All artifacts and environments.")
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@as_json
+def clean(days: float, *, everything: bool, dry_run: bool, as_json: bool) -> None:
+    """Remove artifacts and toolchain environments that nobody used lately, and tell what it frees.
+
+    They lie in the user's cache and are for all workspaces. Artifacts are built again where they
+    are needed; environments that this version of the harness has a use for stay, unless --all says
+    otherwise. A baseline whose artifact is gone is compared only after that is built again.
+    """
+    from rich.table import Table
+
+    from harness.cli.terminal import console
+    from harness.models import cache
+
+    chosen = cache.stale(days, everything=everything)
+    gone = chosen if dry_run else cache.clean(chosen)
+    freed = sum(entry.size_bytes for entry in gone)
+    if as_json:
+        rows = [
+            {
+                "kind": entry.kind,
+                "what": entry.what,
+                "folder": str(entry.folder),
+                "size_bytes": entry.size_bytes,
+                "used": datetime.fromtimestamp(entry.used, UTC).isoformat(timespec="seconds"),
+            }
+            for entry in gone
+        ]
+        click.echo(json.dumps({"dry_run": dry_run, "freed_bytes": freed, "gone": rows}, indent=2))
+        return
+    out = console()
+    if gone:
+        table = Table("", "What", "Size", "Used last", box=None, pad_edge=False)
+        for entry in gone:
+            used = f"{datetime.fromtimestamp(entry.used, UTC):%Y-%m-%d %H:%M}"
+            table.add_row(entry.kind, entry.what, size_label(entry.size_bytes), used)
+        out.print(table)
+        out.print()
+    frees = "would free" if dry_run else "freed"
+    out.print(f"{frees} {size_label(freed)} in {cache_dir()}", soft_wrap=True)
+    if busy := len(chosen) - len(gone):
+        out.print(f"{busy} left alone: in use by another process, or not ours to remove")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.app import workspace_of
-from harness.cli.building import ID_LENGTH, add, build, input_label, size_label
+from harness.cli.building import ID_LENGTH, add, build, clean, input_label, size_label
 from harness.cli.options import as_json, complete_names
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ Examples:
   harness models build                                  everything but RKNN, of all models
   harness models build ppocr_v4_cls --targets arm,rknn:rk3588
   harness models show ppocr_v4_cls
+  harness models clean --dry-run
 """
 )
 def models() -> None:
@@ -62,6 +63,7 @@ def list_models(ctx: click.Context, *, as_json: bool) -> None:
 
 models.add_command(add)
 models.add_command(build)
+models.add_command(clean)
 
 
 @models.command(

@@ -19,7 +19,7 @@ import numpy as np
 
 from harness.errors import SpecificationError
 from harness.hashing import sha256_of
-from harness.models import environments, recipes, rknn
+from harness.models import cache, environments, recipes, rknn
 from harness.models.artifacts import RECORD, ROLES, read, unchanged
 from harness.models.calibration import CalibrationSource
 from harness.models.drift import measure
@@ -164,15 +164,20 @@ def _outputs(artifact: Artifact) -> Mapping[int, list[NDArray[Any]]]:
 
 
 def _build(wanted: Recipe, model: str, progress: Callable[[str], None]) -> Artifact:
+    def fill(folder: Path) -> None:
+        _make(wanted, model, folder, progress)
+        cache.make_room(progress)
+
     make_once(
         wanted.folder,
-        lambda folder: _make(wanted, model, folder, progress),
+        fill,
         sound=_sound,
         progress=progress,
     )
     artifact = read(wanted.folder)
     if artifact is None:
         raise ToolchainError(f"{wanted.folder}: gone since it was built")
+    cache.mark_used(wanted.folder)
     return artifact
 
 

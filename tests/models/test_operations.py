@@ -71,7 +71,7 @@ def test_the_zoo_computes_what_is_published(name):
     parameters, billions = PUBLISHED[name]
     counted = operations.count(load_model(REPOSITORY, name), progress=print)
     assert counted.parameters == parameters
-    assert counted.macs / 1e9 == pytest.approx(billions, abs=0.0005)
+    assert counted.macs / 1e9 == pytest.approx(billions, abs=0.001)
 
 
 @pytest.mark.e2e
