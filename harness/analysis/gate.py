@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from harness.analysis.comparison import Verdict
 from harness.analysis.comparisons import (
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from harness.analysis.expectations import Outcome
     from harness.results.schema import Run
 
-__all__ = ["Gate", "gate"]
+__all__ = ["FRESH", "Gate", "gate"]
+
+FRESH: Final = 12
+"""Fresh launches of either side by which a suspicion is decided: see docs/detection.md."""
 
 
 @dataclass(frozen=True)

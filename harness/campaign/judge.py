@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Verdict", "judge"]
 
 SIGNAL_BASE = 128
+CLOCKS_AGREE = 1.02  # the runner's and the supervisor's
+CLOCK_SLACK_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,8 @@ def judge(
     seeds = {event.seed for event in outputs if event.change is None}
     if category is None and seeds != set(job.check_seeds) and (seeds or outputs_required):
         category, reason = Category.RUNNER, "the runner did not return the outputs it was asked for"
-    if category is None and not fields.get("figure_ns"):
-        category, reason = Category.RUNNER, "the runner finished without samples of any length"
+    if category is None and (impossible := _no_times(fields, ended)):
+        category, reason = Category.RUNNER, impossible
     if category is None and job.sustained and _sampled_s(fields) < job.sampling.min_seconds / 2:
         category = Category.RUNNER
         reason = (
@@ -242,6 +244,20 @@ def _figure(events: Sequence[Event]) -> dict[str, Any]:
         if isinstance(event, contract.Mean):
             return {"figure_ns": event.ns, "estimator": Estimator.MEAN}
     return {}
+
+
+def _no_times(fields: Mapping[str, Any], ended: Ended) -> str:
+    """Say why what a runner tells of its inferences cannot be how long they took, or nothing."""
+    if not fields.get("figure_ns"):
+        return "the runner finished without samples of any length"
+    known = ended.outside.exit
+    claimed = _sampled_s(fields)
+    if known is None or claimed <= CLOCKS_AGREE * known.wall_s + CLOCK_SLACK_S:
+        return ""
+    return (
+        f"the runner claims {claimed:.3g} s of inferences, and its launch took "
+        f"{known.wall_s:.3g} s: its clock or its unit is wrong"
+    )
 
 
 def _sampled_s(fields: Mapping[str, Any]) -> float:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.analysis.gate import FRESH
 from harness.cli.app import workspace_of
 from harness.cli.options import (
     Duration,
@@ -31,12 +32,10 @@ if TYPE_CHECKING:
 
 __all__ = ["blocks_option", "check", "decide"]
 
-BLOCKS = 10
-
 blocks_option = click.option(
     "--blocks",
     type=click.IntRange(4, 100),
-    default=BLOCKS,
+    default=FRESH,
     show_default=True,
     help="Fresh launches of either side of a case by which a suspicion is decided.",
 )

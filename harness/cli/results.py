@@ -188,6 +188,7 @@ def run_as_json(run: Run) -> dict[str, Any]:
     from harness.analysis.cases import case_results
     from harness.analysis.expectations import check_expectations
     from harness.analysis.failures import failure_groups
+    from harness.analysis.flags import flags, repeatability
     from harness.analysis.shapes import after_changes
 
     content = run.model_dump(mode="json")
@@ -200,6 +201,8 @@ def run_as_json(run: Run) -> dict[str, Any]:
         row["reason"] = result.reason
         row["lacking"] = result.lacking
         row["precision_reached"] = result.precision_reached
+        row["repeatability"] = repeatability(result.figures_ms)
+        row["flags"] = [asdict(flag) for flag in flags(result)]
         row["latency_ms"] = asdict(result.latency_ms) if result.latency_ms else None
         row["first_load_ms"] = _parts(result.first_loads_ms)
         row["filling_ms"] = _parts(result.filling_ms)

@@ -11,6 +11,7 @@ from rich.table import Column, Table
 from harness.analysis.cases import State, case_results
 from harness.analysis.expectations import Met, check_expectations
 from harness.analysis.failures import failure_groups, without_hint
+from harness.analysis.flags import flags, repeatability
 from harness.analysis.shapes import after_changes
 from harness.analysis.sustained import course
 from harness.cli.terminal import console
@@ -75,6 +76,9 @@ def _print_complaints(out: Console, results: Sequence[CaseResult]) -> None:
                 f"[yellow]![/] {escape(result.record.case.label)}: {result.lacking} of "
                 f"{planned} failed or were not made"
             )
+        for flag in flags(result):
+            words = f"{result.record.case.label}: {flag.text}"
+            out.print(f"[yellow]![/] {escape(visible(words))}")
         if result.precision_reached is False:
             out.print(
                 f"[yellow]![/] {escape(result.record.case.label)}: a precision of "
@@ -138,6 +142,7 @@ def _cases(results: Sequence[CaseResult]) -> Table:
     for name in (
         "Latency",
         "95 % interval",
+        "Repeats",
         "CPU time",
         "Launches",
         "First load",
@@ -152,6 +157,7 @@ def _cases(results: Sequence[CaseResult]) -> Table:
             result.record.case.model,
             result.record.case.setting,
             *_latency(result),
+            percent(repeatability(result.figures_ms)) if len(result.figures_ms) > 1 else "",
             milliseconds(median(result.cpu_ms) if result.cpu_ms else None),
             f"{len(result.counted)}/{result.record.planned}",
             milliseconds(next(totals, None)),

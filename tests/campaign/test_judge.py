@@ -42,7 +42,7 @@ def judged(cooling=(), conditions=None, samples=({"ns": [1_000_000, 2_000_000]},
         {"event": "done"},
     ]  # fmt: skip
     reason = "conditions" if conditions and conditions.missed else "exited"
-    ended = Exit(reason=reason, wall_s=1, status=0, left_behind=0, log_bytes=0)
+    ended = Exit(reason=reason, wall_s=1200 if job else 1, status=0, left_behind=0, log_bytes=0)
     readings = [
         Environment(phase="during" if number else "before", ms=1000 * number, cooling=states)
         for number, states in enumerate(cooling)
@@ -73,6 +73,21 @@ def test_a_runner_that_does_not_know_of_sustained_launches():
     verdict = judged(samples=[{"ns": [10**9] * 2}], **SUSTAINED)
     assert (verdict.status, verdict.category) == (Status.FAILED, Category.RUNNER)
     assert "sampled for 2 s of 600 s" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("ns", "said"),
+    [
+        ([0, 0, 0], "without samples of any length"),
+        ([2_000_000_000], "claims 2 s of inferences, and its launch took 1 s"),
+        ([-5], "broke the contract"),
+        ([10**15], "broke the contract"),
+    ],
+)
+def test_times_that_cannot_be(ns, said):
+    verdict = judged(samples=[{"ns": ns}])
+    assert (verdict.status, verdict.category) == (Status.FAILED, Category.RUNNER)
+    assert said in verdict.reason
 
 
 def test_a_device_without_sensors_is_not_said_to_be_cool():
