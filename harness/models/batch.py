@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from threading import Event, Lock
 from typing import TYPE_CHECKING
@@ -163,6 +163,7 @@ def build_many(
     ]
     stopped = Event()
     done: dict[int, Outcome] = {}
+    building: set[int] = set()
     counting = Lock()
 
     def told(step: str) -> None:
@@ -170,28 +171,33 @@ def build_many(
 
     def one_model(indices: list[int]) -> None:
         for index in indices:
-            if stopped.is_set():
-                return
-            outcome = _build_one(wanted[index], check, told, cached=there[index])
             with counting:
-                done[index] = outcome
+                if stopped.is_set():
+                    return
+                building.add(index)
+            try:
+                outcome = _build_one(wanted[index], check, told, cached=there[index])
+                with counting:
+                    done[index] = outcome
+            finally:
+                with counting:
+                    building.discard(index)
 
     by_model: dict[str, list[int]] = {}
     for index, each in enumerate(wanted):
         by_model.setdefault(each.model.name, []).append(index)
     with ThreadPoolExecutor(jobs) as executor:
-        running = {executor.submit(one_model, indices) for indices in by_model.values()}
+        # An interruption may come at any of these lines, with tools running from the first on.
         try:
-            while running:
-                ended, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in ended:
-                    future.result()
+            for future in as_completed([executor.submit(one_model, i) for i in by_model.values()]):
+                future.result()
         except BaseException:
-            stopped.set()
+            with counting:
+                stopped.set()
             executor.shutdown(wait=False, cancel_futures=True)
-            while any(future.running() for future in running):
+            while building:
                 toolchain.end_running()
-                wait(running, timeout=0.1)
+                time.sleep(0.05)
             raise
     return [done[index] for index in range(len(wanted))]
 
