@@ -56,7 +56,10 @@ class Observer(DeviceObserver, Protocol):
         """Tell that a launch begins."""
 
     def stands(self, host: str, case: str, state: str) -> None:
-        """Tell that a launch is ``waiting`` for its device, ``running``, or its link ``away``."""
+        """Tell that a launch is ``waiting`` for its device or ``running``, or how its link is.
+
+        That is ``away``, or ``silent``: an answer is overdue.
+        """
 
     def ended(self, host: str, launch: Launch) -> None:
         """Tell that a launch has ended and is stored."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -25,7 +26,7 @@ from harness.results.supervision import (
 from harness.transport.base import TransferError, TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from harness.devices.leases import Lease
@@ -36,8 +37,9 @@ __all__ = ["DeviceBusyError", "Ended", "Handling", "LaunchLostError", "Launcher"
 
 LOG_LIMIT: Final = 64 << 10
 FILE_LIMIT: Final = 256 << 20  # bytes of a file: no runner fills the disk
-WAIT_S: Final = 60.0  # of one reading: what a dropped link makes be sent again is bounded
+WAIT_S: Final = 20.0  # of one reading: so long a link that hangs is not noticed
 SLACK_S: Final = 30.0  # beyond that: starting, sending and the link
+OVERDUE_S: Final = 5.0  # after that a reading ought to have been answered
 RECONNECT_S: Final = 60.0
 HANGING_S: Final = 30.0  # after its time limit: the supervisor takes 10 s to give up
 
@@ -228,7 +230,7 @@ class Launcher:
         *,
         on_state: Callable[[str], object] = lambda _: None,
     ) -> Ended:
-        """Run a launch to its end, in one round trip where it is shorter than a minute.
+        """Run a launch to its end, in one round trip where it is shorter than 20 s.
 
         A launch of the same id that is still alive is joined, and one that has ended is
         collected; only one whose supervisor was killed is ended and begun anew. A dropped link
@@ -244,7 +246,8 @@ class Launcher:
         handling
             What the supervisor does beside.
         on_state
-            Told at each reading how it stands: ``waiting`` for that, or ``running``.
+            Told at each reading how it stands: ``waiting`` for that, or ``running``; and
+            ``silent`` where an answer is overdue: its link may hang.
 
         Raises
         ------
@@ -296,7 +299,8 @@ class Launcher:
             return self._call("run", beginning, stdin=content, wait=wait)
 
         while True:
-            state, begun = self._ask(begin if collected is None else read, stream)
+            with _overdue(wait + OVERDUE_S, partial(on_state, "silent")):
+                state, begun = self._ask(begin if collected is None else read, stream)
             if collected is None:
                 collected = not begun
             if state == "ended":
@@ -396,6 +400,18 @@ class Launcher:
             timeout=wait + SLACK_S,
             output_limit=MAX_EVENTS_BYTES + LOG_LIMIT + MAX_RECORD_BYTES + 200,
         )
+
+
+@contextmanager
+def _overdue(seconds: float, tell: Callable[[], object]) -> Iterator[None]:
+    """Tell where what is done takes longer than that."""
+    timer = threading.Timer(seconds, tell)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _ended(stream: _Stream, *, collected: bool) -> Ended:

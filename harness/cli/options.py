@@ -55,7 +55,7 @@ strict_option = click.option(
 
 
 class Duration(click.ParamType[float]):
-    """Seconds, or a number with ``s``, ``m`` or ``h``; the value is in seconds."""
+    """Seconds, or a number with ``s``, ``m``, ``h`` or ``d``; the value is in seconds."""
 
     name = "duration"
 
@@ -65,10 +65,10 @@ class Duration(click.ParamType[float]):
         """See :meth:`click.ParamType.convert`."""
         if isinstance(value, float):
             return value
-        found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)([smh]?)", str(value), re.ASCII)
+        found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)([smhd]?)", str(value), re.ASCII)
         if not found:
             self.fail(f"'{value}' is no duration such as 90s, 30m or 2h", param, ctx)
-        return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+        return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
 
 
 def complete_names(folder: str) -> Completer:

@@ -35,6 +35,11 @@ _MARKS = {
 _WAITS = {
     "waiting": "waits for its device to cool or to be quiet: ",
     "away": "waits for its link: ",
+    "silent": "is not answered: ",
+}
+_TOLD = {
+    "away": "the link dropped; it is tried again",
+    "silent": "the device's answer is overdue; if none comes, its link is made anew",
 }
 
 
@@ -78,10 +83,10 @@ class LiveProgress:
         self._progress.update(self._tasks[host], description=case, completed=done)
 
     def stands(self, host: str, case: str, state: str) -> None:
-        """Show what a launch waits for; a link that dropped is told in a line of its own."""
+        """Show what a launch waits for; a link that fails is told in a line of its own."""
         self._progress.update(self._tasks[host], description=f"{_WAITS.get(state, '')}{case}")
-        if state == "away":
-            self._say(f"{case}: the link dropped; it is tried again")
+        if state in _TOLD:
+            self._say(f"{case}: {_TOLD[state]}")
 
     def ended(self, host: str, launch: Launch) -> None:
         """Print a launch's line; what its device cannot do is said once."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.app import workspace_of
-from harness.cli.options import as_json, complete_imported, complete_run
+from harness.cli.options import Duration, as_json, complete_imported, complete_run
 from harness.errors import SpecificationError
 
 if TYPE_CHECKING:
@@ -176,6 +176,43 @@ def imported(ctx: click.Context, table: str | None, *, remove: bool, as_json: bo
     from harness.cli.tables import print_imported
 
     print_imported(tables, figures=table is not None)
+
+
+@results.command(
+    epilog="""\b
+Examples:
+  harness results prune --logs-older-than 30d
+  harness results prune --logs-older-than 0s --dry-run     how much there is
+"""
+)
+@click.option(
+    "--logs-older-than",
+    "age_s",
+    type=Duration(),
+    required=True,
+    metavar="DURATION",
+    help="Of launches that began so long ago, such as 30d.",
+)
+@click.option("--dry-run", is_flag=True, help="Only say how much it is.")
+@click.pass_context
+def prune(ctx: click.Context, age_s: float, *, dry_run: bool) -> None:
+    """Forget what runners printed long ago; results stay.
+
+    A launch's log has 64 KiB at most: the end of what its runner printed.
+    """
+    from datetime import UTC, datetime, timedelta
+
+    from harness.cli.terminal import steps
+    from harness.text import count, megabytes
+
+    before = datetime.now(UTC) - timedelta(seconds=age_s)
+    with closing(open_store(ctx)) as store, steps() as shown:
+        launches, size = store.logs_bytes(before)
+        if launches and not dry_run:
+            shown.update("forgetting logs, and giving their room back")
+            store.drop_logs(before)
+    done = "would be forgotten" if dry_run else "forgotten"
+    click.echo(f"logs of {count(launches, 'launch')}, {megabytes(size)}: {done}", err=True)
 
 
 def _outcome(launch: Launch) -> str:

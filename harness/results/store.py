@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import (
     ForeignKey,
     Index,
+    LargeBinary,
     UniqueConstraint,
+    cast,
     create_engine,
     event,
     func,
@@ -407,6 +409,31 @@ class Store:
                 hint=nearest(name, known) or "import one: harness import FILE.csv --help",
             )
         return row
+
+    def logs_bytes(self, before: datetime) -> tuple[int, int]:
+        """Return how many launches that began before have a log, and how many bytes those are."""
+        log = func.json_extract(_LaunchRow.record, "$.log")
+        size = func.length(cast(log, LargeBinary))
+        query = select(func.count(), func.coalesce(func.sum(size), 0)).where(
+            _LaunchRow.started < before.isoformat(), log != ""
+        )
+        with self._session() as session:
+            launches, total = session.execute(query).one()
+        return launches, total
+
+    def drop_logs(self, before: datetime) -> None:
+        """Forget what runners printed in launches that began before; all else of them stays."""
+        log = func.json_extract(_LaunchRow.record, "$.log")
+        with self._session() as session, session.begin():
+            session.execute(
+                update(_LaunchRow)
+                .where(_LaunchRow.started < before.isoformat(), log != "")
+                .values(record=func.json_set(_LaunchRow.record, "$.log", ""))
+            )
+        with suppress(DBAPIError), self._engine.connect() as connection:
+            # Else its file stays as large as it was, and is filled again: so it does where another
+            # controller is in the way.
+            connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM")
 
     def note(self, happened: DeviceEvent) -> None:
         """Store what happened to a device."""

@@ -277,8 +277,9 @@ def test_what_went_on_behind_a_link_that_stayed_away_is_collected(remote, monkey
     assert [launch["wall_s"] is None for launch in after[1:]] == [True, False]
 
 
-def test_a_link_that_stalls_is_made_anew(remote, monkeypatch):
+def test_a_link_that_stalls_is_told_and_made_anew(remote, monkeypatch):
     monkeypatch.setattr("harness.campaign.launch.WAIT_S", 0.1)
+    monkeypatch.setattr("harness.campaign.launch.OVERDUE_S", 0.5)
     monkeypatch.setattr("harness.campaign.launch.SLACK_S", 3)
     monkeypatch.setattr("harness.transport.ssh._ABORT_TIMEOUT", 0.1)
 
@@ -288,7 +289,10 @@ def test_a_link_that_stalls_is_made_anew(remote, monkeypatch):
         remote.go_on()
 
     with remote.in_samples(act):
-        assert remote.run().code == 0
+        said = remote.run()
+    assert said.code == 0
+    overdue, dropped = said.err.index("answer is overdue"), said.err.index("the link dropped")
+    assert overdue < dropped
     assert len(remote.is_complete()) == LAUNCHES
 
 

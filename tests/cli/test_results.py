@@ -158,6 +158,14 @@ def test_a_launch_that_is_lacking_in_the_end_is_the_labs_failure(stored, workspa
     assert list(exit_codes(run, strict=False)) == expected
 
 
+def test_logs_are_pruned_when_asked_to(stored, cli):
+    assert "1 launch," in cli("results", "prune", "--logs-older-than", "1d", "--dry-run").err
+    assert "a line" in cli("results", "logs").out
+    assert cli("results", "prune", "--logs-older-than", "1d").code == 0
+    assert "a line" not in cli("results", "logs").out
+    assert cli("results", "prune").code == 2
+
+
 def test_what_failed_is_shown_by_cause(stored, cli):
     said = cli("results", "show").out
     assert "What failed" in said

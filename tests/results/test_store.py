@@ -131,6 +131,20 @@ def test_runs_begun_in_the_same_second_are_two(store):
     assert [store.load(run_id).id for run_id in ids] == ids
 
 
+def test_old_logs_are_forgotten_and_nothing_else(store):
+    store.create(_run())
+    odd = {"samples_ns": [1, 2**53 + 1], "figure_ns": 1e-7, "reason": 'ü "\\u2028\u2028\n'}
+    launches = [_launch(slot, log=f"ü{slot}", **odd) for slot in range(3)]
+    for launch in launches:
+        store.add("r1", launch)
+    before = NOW + timedelta(seconds=2)
+    assert store.logs_bytes(before) == (2, 6)
+    store.drop_logs(before)
+    assert store.logs_bytes(before) == (0, 0)
+    pruned = [each.model_copy(update={"log": ""}) for each in launches[:2]]
+    assert store.load("r1").launches == [*pruned, launches[2]]
+
+
 def test_a_launch_is_stored_once(store):
     store.create(_run())
     store.add("r1", _launch())
