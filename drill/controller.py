@@ -10,6 +10,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING, NoReturn
 
+from drill.device import die_with_parent
 from harness.cli.app import main
 
 # Commands are imported when they run: a fork has them already.
@@ -70,6 +71,7 @@ def _be_controller(
 ) -> NoReturn:
     code = CRASHED
     try:
+        die_with_parent()
         file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         for stream in (1, 2):
             os.dup2(file, stream)

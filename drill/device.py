@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,7 +27,15 @@ from harness.runner.python import edge_runner
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["MODELS", "FakeDevice", "mount_disk", "own_mounts", "runner_script", "unmount"]
+__all__ = [
+    "MODELS",
+    "FakeDevice",
+    "die_with_parent",
+    "mount_disk",
+    "own_mounts",
+    "runner_script",
+    "unmount",
+]
 
 MODELS = {"alpha": 1001, "beta": 1002}
 INPUT = InputSpec(name="x", shape=(1, 4))
@@ -37,6 +46,7 @@ _CLOCKS = Path("/sys/devices/system/cpu/cpu0/cpufreq")
 _MS_BIND, _MS_REC, _MS_PRIVATE = 4096, 16384, 1 << 18
 _CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000
 _MNT_DETACH = 2
+_PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -49,6 +59,11 @@ def _check(result: int, what: str) -> None:
 def _mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
     words = (source.encode(), target.encode(), kind.encode(), flags, options.encode())
     _check(_libc.mount(*words), f"mounting {target}")
+
+
+def die_with_parent() -> None:
+    """Let this process be killed when the one ends that started it."""
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl")
 
 
 def mount_disk(folder: Path, size: int) -> None:
@@ -238,6 +253,11 @@ class FakeDevice:
         # The file is mounted over the kernel's: it is written, not replaced.
         Path("/proc/sys/kernel/random/boot_id").write_text(f"{uuid.uuid4()}\n", encoding="ascii")
         self.kill()
+
+    def come_to_rest(self) -> None:
+        """Wait until no launch is under way that a controller left behind."""
+        while any(self.processes()):
+            time.sleep(0.01)
 
     def forget_store(self) -> None:
         """Remove all that was pushed."""

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from drill.device import own_mounts
+from drill.device import die_with_parent, own_mounts
 from drill.kinds import KINDS
 from drill.lab import drill_cell
 
@@ -20,6 +20,7 @@ _home: list[Path] = []
 
 def enter(folder: str) -> None:
     """Make this process a worker, which leaves in a folder what has to be looked at."""
+    die_with_parent()
     _home.append(Path(tempfile.mkdtemp(dir=folder)))
     own_mounts(_home[0])
 

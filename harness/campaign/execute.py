@@ -145,8 +145,20 @@ class Execution:
 
     def pending(self) -> dict[str, list[Slot]]:
         """Return each host's launches that are still to be made."""
+        # A model cache is filled for them anew: whatever an earlier controller had filled may be
+        # gone, or half of it.
+        cases = {
+            slot.case_id
+            for slots in self._plan.values()
+            for slot in slots
+            if slot.role is not Role.FILL and self._is_pending(slot)
+        }
         return {
-            host: [slot for slot in slots if self._is_pending(slot)]
+            host: [
+                slot
+                for slot in slots
+                if (slot.case_id in cases if slot.role is Role.FILL else self._is_pending(slot))
+            ]
             for host, slots in self._plan.items()
         }
 
@@ -200,11 +212,6 @@ class Execution:
             slots.sort(key=lambda slot: self._name(slot) not in alive)
 
     def _is_pending(self, slot: Slot) -> bool:
-        if slot.role is Role.FILL:
-            # Whatever an earlier controller had filled may be gone, or half of it.
-            every = (each for slots in self._plan.values() for each in slots)
-            others = (each for each in every if each.case_id == slot.case_id and each != slot)
-            return any(map(self._is_pending, others))
         attempts = self._history[slot.case_id, slot.slot]
         if not attempts or attempts[-1].status is Status.FAILED:
             return True
@@ -289,7 +296,9 @@ class Execution:
 
     def _look_after(self, host: str, left: list[Slot]) -> None:
         """Look after the host's devices that were put aside, and drop those that stay away."""
-        for name in sorted({self._device_of(slot) for slot in left}):
+        for name in self._recovery.aside():
+            if not any(self._device_of(slot) == name for slot in left):
+                continue
             if self._recovery.is_due(name):
                 try:
                     if name in self._absent:

@@ -105,6 +105,10 @@ class Recovery:
         """Return how a device stands."""
         return self._standings.setdefault(device, Standing())
 
+    def aside(self) -> list[str]:
+        """Return the devices that are put aside."""
+        return sorted(name for name, each in list(self._standings.items()) if each.aside)
+
     def failed(self, device: str, case: str, cause: Cause) -> list[Failure]:
         """Take down a failure; return the device's failures in a row."""
         failures = self.of(device).in_a_row
