@@ -28,7 +28,7 @@ _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 def visible(text: str) -> str:
     """Return text with every invisible character but line feed and tab made visible as U+FFFD."""
     # Printable is narrower than visible; the space between thousands is the common exception.
-    if text.replace("\u202f", "").isprintable():
+    if text.isprintable() or text.replace("\u202f", "").isprintable():
         return text
     text = text.replace("\r\n", "\n")
     return "".join(

@@ -183,7 +183,7 @@ def sample_spread(samples_ns: Sequence[int]) -> float:
     """
     if not samples_ns:
         raise ValueError("no samples")
-    low, middle, high = np.percentile(samples_ns, (25, 50, 75))
+    low, middle, high = _quantiles(samples_ns, (25, 50, 75))
     return float((high - low) / middle) if middle else 0.0
 
 
@@ -202,7 +202,14 @@ def percentiles(samples_ns: Sequence[int]) -> dict[int, float]:
     warranted = [p for p in PERCENTILES if n > 1 and _at_most_one_above(n, p / 100) <= ERROR]
     if not warranted:
         return {}
-    return dict(zip(warranted, np.percentile(samples_ns, warranted).tolist(), strict=True))
+    return dict(zip(warranted, _quantiles(samples_ns, warranted), strict=True))
+
+
+def _quantiles(samples: Sequence[int], percents: Sequence[float]) -> list[float]:
+    """Return percentiles by linear interpolation: NumPy's own takes ten times as long for few."""
+    places = np.asarray(percents, dtype=float) / 100 * (len(samples) - 1)
+    found: list[float] = np.interp(places, np.arange(len(samples)), np.sort(samples)).tolist()
+    return found
 
 
 def _at_most_one_above(n: int, p: float) -> float:

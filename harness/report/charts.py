@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from harness.report.language import Language
     from harness.report.view import CaseView, DeviceView, ModelView, TradeOff
     from harness.report.words import Words
-    from harness.results.schema import Launch
+    from harness.results.schema import DeviceRecord, Launch
 
 __all__ = ["PARTS", "Charts", "over_time", "thin"]
 
@@ -231,6 +231,35 @@ class Charts:
             "n": launch.slot + 1,
         }
         return svg.lines(panels, axis=self._("seconds of sampling"), description=said)
+
+    def workloads(
+        self, model: str, device: DeviceRecord, groups: Sequence[Sequence[CaseView]]
+    ) -> Markup:
+        """Draw latency over what an inference is fed, a line for each setting."""
+        series = [
+            svg.Series(
+                self._label(group[0]),
+                group[0].colour,
+                [
+                    (
+                        float(case.elements),
+                        case.latency_ms.center,
+                        case.ends_ms[0] if case.ends_ms else None,
+                        case.ends_ms[1] if case.ends_ms else None,
+                    )
+                    for case in sorted(group, key=lambda case: case.elements)
+                    if case.latency_ms
+                ],
+            )
+            for group in groups
+        ]
+        said = self._("Latency of %(model)s over what it is fed") % {
+            "model": f"{model} · {device.name}"
+        }
+        if device.emulated:
+            said += self._(" (emulated)")
+        panel = svg.Panel(self._("latency, ms"), series)
+        return svg.lines([panel], axis=self._("numbers in"), description=said)
 
     def parts(self) -> list[tuple[str, str]]:
         """Return the parts of a first load, with their names."""

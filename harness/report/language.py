@@ -69,7 +69,10 @@ class Language:
         """Return what tells a case from others, as :attr:`Case.setting` says it."""
         if self.tag == LANGUAGES[0]:
             return words
-        return " · ".join(map(self._part, words.split(" · ")))
+        said = self._said.get(words)
+        if said is None:
+            said = self._said[words] = " · ".join(map(self._part, words.split(" · ")))
+        return said
 
     def _part(self, part: str) -> str:
         for pattern, message in self._settings:
@@ -117,6 +120,10 @@ class Language:
         return self.gettext("unknown") if said == text.UNKNOWN else said
 
     @cached_property
+    def _said(self) -> dict[str, str]:
+        return {}
+
+    @cached_property
     def _settings(self) -> list[tuple[str, str]]:
         return [
             (r"(\d+) threads", self.gettext("%(n)s threads")),
@@ -148,6 +155,21 @@ class Language:
             "device": gettext("device"),
             "memory pass": gettext("memory pass"),
             "filling of the model cache": gettext("filling of the model cache"),
+            # of comparisons, budgets and the audit
+            "regressed": gettext("regressed"),
+            "improved": gettext("improved"),
+            "unchanged": gettext("unchanged"),
+            "inconclusive": gettext("inconclusive"),
+            "met": gettext("met"),
+            "missed": gettext("missed"),
+            "error": gettext("error"),
+            "warning": gettext("warning"),
+            "note": gettext("note"),
+            "latency": gettext("latency"),
+            "first load": gettext("first load"),
+            "peak memory": gettext("peak memory"),
+            "speed-up": gettext("speed-up"),
+            "drift": gettext("drift"),
             # of caches
             "model cache kept": gettext("model cache kept"),
             "cold": gettext("cold"),

@@ -20,13 +20,17 @@ from markupsafe import Markup
 
 from harness import text
 from harness.analysis.advice import Needs, break_even, judge, subjects
+from harness.analysis.audit import audit_run, audit_table
 from harness.analysis.cases import NS_PER_MS, State
+from harness.analysis.expectations import check_expectations
+from harness.analysis.shapes import after_changes
 from harness.analysis.sustained import course
 from harness.report import facts, findings
 from harness.report.advice_words import times
 from harness.report.charts import Charts, over_time, thin
 from harness.report.language import LANGUAGES, Language
 from harness.report.language import language as translated
+from harness.report.verdicts import change
 from harness.report.view import ReportView
 from harness.report.words import Words
 
@@ -34,11 +38,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from harness.analysis.advice import Advice, Side
+    from harness.analysis.audit import Finding as AuditFinding
+    from harness.analysis.expectations import Outcome
+    from harness.analysis.gate import Gate
+    from harness.analysis.shapes import AfterChange
     from harness.report.chips import Measured
     from harness.report.view import CaseView
+    from harness.results.imported import ImportedTable
     from harness.results.schema import Launch, Run
 
-__all__ = ["Frame", "pack", "render"]
+__all__ = ["Beside", "Frame", "pack", "render"]
 
 POINTS_PER_LAUNCH: Final = 200
 POINTS_DRAWN: Final = 40_000
@@ -82,21 +91,49 @@ class Frame:
         }
 
 
-def render(run: Run, *, lang: str = LANGUAGES[0], on_chips: Sequence[Measured] = ()) -> str:
+@dataclass(frozen=True)
+class Beside:
+    """What is shown beside a run.
+
+    Attributes
+    ----------
+    gate
+        The run held against a baseline.
+    tables
+        Others' figures, without a verdict.
+    on_chips
+        What was achieved on chips that have a card.
+    """
+
+    gate: Gate | None = None
+    tables: Sequence[ImportedTable] = ()
+    on_chips: Sequence[Measured] = ()
+
+
+def render(run: Run, *, lang: str = LANGUAGES[0], beside: Beside | None = None) -> str:
     """Return the report of a run as one HTML document.
 
     Parameters
     ----------
     lang
         The language that it opens in; it can be switched to the others.
-    on_chips
-        What was achieved on chips that have a card.
+    beside
+        What is not the run's own.
     """
     view = ReportView.of(run)
     emulated = {device.name for device in run.devices if device.emulated}
     advices = [judge(subject, Needs()) for subject in subjects(view.cases, emulated)]
     frame = Frame(lang)
-    content = Content(view, advices, on_chips)
+    content = Content(
+        view=view,
+        advices=advices,
+        beside=beside or Beside(),
+        findings=audit_run(
+            run, macs={model.name: model.macs for model in run.models if model.macs}
+        ),
+        outcomes=check_expectations(run),
+        after_changes=after_changes(view.cases),
+    )
     others = {
         tag: pack(_page(Frame(tag), content, first=False)) for tag in LANGUAGES if tag != lang
     }
@@ -116,7 +153,10 @@ class Content:
 
     view: ReportView
     advices: Sequence[Advice]
-    on_chips: Sequence[Measured]
+    beside: Beside
+    findings: Sequence[AuditFinding]
+    outcomes: Sequence[Outcome]
+    after_changes: Sequence[AfterChange]
 
 
 def _page(frame: Frame, content: Content, *, first: bool = True) -> str:
@@ -137,11 +177,23 @@ def _page(frame: Frame, content: Content, *, first: bool = True) -> str:
             return over_time(case, points)
         return Markup('<i data-of="t-{}"></i>').format(case.id)
 
+    links: dict[str, Markup] = {}
+
+    def case_name(case: CaseView) -> Markup:
+        """Return the link to a case: as a macro it would be a tenth of a large report's time."""
+        if case.id not in links:
+            name = text.visible(frame.language.setting(case.label))
+            link = Markup('<a class="e{}" href="#case-{}">{}</a>')
+            links[case.id] = link.format(case.colour, case.id, name)
+        return links[case.id]
+
     html = frame.render(
         "page.html",
         run=view.run,
         view=view,
+        case_name=case_name,
         cases={case.id: case for case in view.cases},
+        change_of=change,
         advices=content.advices,
         break_even=break_even,
         charts=charts,
@@ -150,7 +202,8 @@ def _page(frame: Frame, content: Content, *, first: bool = True) -> str:
         find=findings.find,
         languages=[translated(tag) for tag in LANGUAGES],
         most_order=MOST_ORDER,
-        on_chips=content.on_chips,
+        content=content,
+        audited=audit_table,
         sections=_sections(frame.language, content),
         State=State,
         points=points,
@@ -165,6 +218,8 @@ def _sections(language: Language, content: Content) -> list[tuple[str, str]]:
     partitions = any(artifact.partition for artifact, _users in view.artifacts)
     known = [
         ("summary", _("Verdict"), True),
+        ("baseline", _("Against the baseline"), content.beside.gate is not None),
+        ("budgets", _("Budgets"), bool(content.outcomes)),
         ("npu", _("CPU against NPU"), bool(advices)),
         ("advice", _("Advice"), bool(advices)),
         ("latency", _("Latency"), True),
@@ -173,12 +228,15 @@ def _sections(language: Language, content: Content) -> list[tuple[str, str]]:
         ("memory", _("Memory"), True),
         ("trade-offs", _("Trade-offs"), any(device.trade_offs for device in view.devices)),
         ("precision", _("Precision"), any(device.precisions for device in view.devices)),
+        ("shapes", _("Batches and shapes"), any(device.workloads for device in view.devices)),
         ("partition", _("Partition"), partitions),
-        ("chips", _("Chips"), bool(content.on_chips)),
+        ("chips", _("Chips"), bool(content.beside.on_chips)),
+        ("published", _("Published figures"), bool(content.beside.tables)),
         ("samples", _("Samples over time"), True),
         ("devices", _("Devices and conditions"), True),
         ("method", _("How it was measured"), True),
         ("trouble", _("Failures"), True),
+        ("audit", _("Audit"), True),
         ("provenance", _("Provenance"), True),
     ]
     return [(name, title) for name, title, shown in known if shown]
@@ -327,11 +385,9 @@ def _finalizer(language: Language) -> Callable[[Any], Any]:
 
     def finalize(value: Any) -> Any:  # noqa: ANN401 - whatever a template prints
         """Make whatever a template prints honest and harmless, before it is escaped."""
-        if value is None:
-            return unknown
-        if isinstance(value, str) and not isinstance(value, Markup):
+        if type(value) is str:  # and not Markup, which is one, too
             return text.visible(value)
-        return value
+        return unknown if value is None else value
 
     return finalize
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
 from harness.analysis import summary
 from harness.analysis.cases import NS_PER_MS, CaseResult, State, case_results
 from harness.analysis.comparison import ratio
+from harness.analysis.failures import failure_groups
 from harness.results.schema import Status
 from harness.text import interval, milliseconds
 
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from harness.analysis.comparison import Ratio
+    from harness.analysis.failures import FailureGroup
     from harness.analysis.summary import Range
+    from harness.results.contract import InputSpec
     from harness.results.schema import ArtifactRecord, DeviceRecord, Launch, Run
 
 __all__ = [
@@ -50,11 +54,14 @@ class CaseView(CaseResult):
         The number of its engine's colour.
     sustained
         Whether its launches went on for long, to see what becomes of latency.
+    inputs
+        What its model is fed, but for the batch and shapes of the case.
     """
 
     device: DeviceRecord
     colour: int
     sustained: bool = False
+    inputs: Sequence[InputSpec] = ()
 
     @cached_property
     def id(self) -> str:
@@ -66,12 +73,28 @@ class CaseView(CaseResult):
         """Its model's name."""
         return self.record.case.model
 
+    @cached_property
+    def work(self) -> str:
+        """Its model, with batch, shapes and busy processors where they are not the usual ones."""
+        case = self.record.case
+        plain = case.model_copy(update={"busy_cpus": 0}).at_any_shape.setting.split(" · ")
+        extra = [part for part in case.setting.split(" · ") if part not in plain]
+        return " · ".join([case.model, *extra])
+
     @property
+    def elements(self) -> int:
+        """How many numbers one inference is fed."""
+        shapes = dict(self.record.case.shapes or ())
+        return self.record.case.batch * sum(
+            prod(shapes.get(spec.name, spec.shape)) for spec in self.inputs
+        )
+
+    @cached_property
     def label(self) -> str:
         """What tells it from the other cases of its model and device."""
         return self.record.case.setting
 
-    @property
+    @cached_property
     def center(self) -> str:
         """The latency with its unit; it has one where ``latency_ms`` is known."""
         low, high = self.ends_ms or (0.0, 0.0)
@@ -348,11 +371,25 @@ class DeviceView(_Cases):
 
     @cached_property
     def models(self) -> list[ModelView]:
-        """Its cases by model."""
+        """Its cases by model and by what they are fed: only such can be set against each other."""
         by_name: dict[str, list[CaseView]] = {}
         for case in self.cases:
-            by_name.setdefault(case.model, []).append(case)
+            by_name.setdefault(case.work, []).append(case)
         return [ModelView(name, self.record, cases) for name, cases in by_name.items()]
+
+    @cached_property
+    def workloads(self) -> list[tuple[str, list[list[CaseView]]]]:
+        """Models with cases that differ in batch or shapes only: groups of such, by model."""
+        groups: dict[str, dict[str, list[CaseView]]] = {}
+        for case in self.cases:
+            if case.latency_ms:
+                apart = groups.setdefault(case.model, {})
+                apart.setdefault(case.record.case.at_any_shape.id, []).append(case)
+        found = {
+            model: [group for group in apart.values() if len(group) > 1]
+            for model, apart in groups.items()
+        }
+        return [(model, several) for model, several in found.items() if several]
 
     @property
     def summary(self) -> list[str]:
@@ -421,6 +458,7 @@ class ReportView(_Cases):
         """Sort a run's records by device."""
         records = {device.name: device for device in run.devices}
         colours = _colours(record.case.engine for record in run.cases)
+        inputs = {model.name: model.inputs for model in run.models}
         cases = [
             CaseView(
                 result.record,
@@ -428,6 +466,7 @@ class ReportView(_Cases):
                 device=records[result.record.case.device],
                 colour=colours[result.record.case.engine],
                 sustained=run.protocol.sustained_s is not None,
+                inputs=inputs.get(result.record.case.model, ()),
             )
             for result in case_results(run)
         ]
@@ -464,14 +503,9 @@ class ReportView(_Cases):
         )
 
     @cached_property
-    def causes(self) -> list[tuple[str, list[CaseView]]]:
-        """What went wrong, in words, with the cases that it happened to, the most common first."""
-        found: dict[str, list[CaseView]] = {}
-        for case in self.trouble:
-            reasons = [case.reason] if case.reason else [launch.reason for launch in case.bad]
-            for reason in dict.fromkeys(reasons):
-                found.setdefault(reason, []).append(case)
-        return sorted(found.items(), key=lambda pair: -len(pair[1]))
+    def causes(self) -> list[FailureGroup]:
+        """What went wrong, by cause."""
+        return failure_groups(self.run)
 
     @property
     def engines(self) -> list[EngineView]:
@@ -517,7 +551,7 @@ class ReportView(_Cases):
     @cached_property
     def trouble(self) -> list[CaseView]:
         """The cases without a latency, or with a launch that failed or was invalid."""
-        return [case for case in self.cases if case.reason or case.bad]
+        return [case for case in self.cases if case.reason or case.bad or case.record.left_out]
 
     @cached_property
     def _log_limit(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,13 @@ from harness.report.advice_words import AdviceWords
 from harness.results.schema import Role
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from harness.analysis.advice import Side, Subject
+    from harness.analysis.comparisons import Finding
+    from harness.analysis.expectations import Outcome
+    from harness.analysis.failures import FailureGroup
+    from harness.analysis.gate import Gate
     from harness.report.view import CaseView, DeviceView, LoadView, ReportView
     from harness.results.schema import Launch
 
@@ -130,6 +135,32 @@ class Words(AdviceWords):
         if one.precision != other.precision:
             found.append(f"{_('precision')} ({one.precision} / {other.precision})")
         return self._language.listed(*found) or _("nothing")
+
+    def launches_of(self, cause: FailureGroup) -> str:
+        """Say how many launches failed for a cause, and how many of them were made good."""
+        ngettext = self._language.ngettext
+        said = ngettext("one launch", "%(n)s launches", cause.launches) % {"n": cause.launches}
+        if not cause.made_good:
+            return said
+        return said + self._(", made good: %(n)s") % {"n": cause.made_good}
+
+    def verdicts(self, gate: Gate) -> str:
+        """Say how many cases came to which verdict."""
+        counts = Counter(each.verdict for each in gate.comparisons if each.verdict)
+        said = [f"{self._language.known(verdict.value)} {n}" for verdict, n in counts.items()]
+        return self._language.listed(*said) or self._("no case in common")
+
+    def budgets(self, outcomes: Sequence[Outcome]) -> str:
+        """Say how many budgets were kept."""
+        counts = Counter(outcome.met for outcome in outcomes)
+        said = [f"{self._language.known(met.value)} {n}" for met, n in counts.items()]
+        return self._("Budgets: %(counts)s") % {"counts": self._language.listed(*said)}
+
+    def figure(self, finding: Finding, value: float) -> str:
+        """Return a figure of a comparison, with its unit."""
+        language = self._language
+        is_size = finding.unit == "bytes"
+        return language.megabytes(value) if is_size else language.milliseconds(value)
 
     def differences(self, found: Iterable[tuple[str, str, str]]) -> str:
         """Say what differs between two cases, by the keys of a case."""
