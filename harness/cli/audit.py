@@ -4,24 +4,39 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
+from harness.cli.app import workspace_of
 from harness.cli.options import as_json, complete_imported, complete_run
 from harness.cli.results import load_run, open_store
 from harness.errors import ExitCode, SpecificationError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from harness.analysis.audit import Finding
+    from harness.devices.chips import Card
+    from harness.results.imported import ImportedFigure
+    from harness.results.schema import Case
     from harness.results.store import Store
+    from harness.workspace import Workspace
+
+Peaks: TypeAlias = "dict[tuple[str, str, str], float]"
 
 ALL = "*"
 SHOWN = 12
 _COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What the user says of models and chips."""
+
+    macs: dict[str, int]
+    peaks: Peaks
 
 
 @click.command(
@@ -51,14 +66,14 @@ Exit codes: 0 no errors · 4 errors were found, or warnings under --strict
     "macs_texts",
     multiple=True,
     metavar="MODEL=NUMBER",
-    help="Multiply-accumulates of one inference of a model.",
+    help="Multiply-accumulates of one inference of a model that the workspace does not know.",
 )
 @click.option(
     "--peak",
     "peak_texts",
     multiple=True,
     metavar="DEVICE/BACKEND=GOPS",
-    help="What a backend can do by its maker's word, in 10⁹ operations per second.",
+    help="What a backend can do, in 10⁹ operations per second, where no chip's card says it.",
 )
 @click.option("--rules", "show_rules", is_flag=True, help="Show the rules and their bounds.")
 @click.option("--strict", is_flag=True, help="Warnings, too, lead to exit code 4.")
@@ -87,9 +102,9 @@ def audit(
     if run_id and imported:
         raise SpecificationError("both a run and an imported table", hint="audit one at a time")
     macs = {name: int(value) for name, value in _numbers("--macs", macs_texts).items()}
-    peaks = _peaks(peak_texts)
+    given = _Given(macs, _peaks(peak_texts))
     with closing(open_store(ctx)) as store:
-        found = _audited(store, run_id, imported, macs, peaks)
+        found = _audited(ctx, store, run_id, imported, given)
     if as_json:
         click.echo(json.dumps(_as_json(found), indent=2))
     else:
@@ -101,25 +116,74 @@ def audit(
 
 
 def _audited(
+    ctx: click.Context,
     store: Store,
     run_id: str | None,
     imported: str | None,
-    macs: dict[str, int],
-    peaks: dict[tuple[str, str], float],
+    given: _Given,
 ) -> dict[str, list[Finding]]:
     from harness.analysis.audit import audit_run, audit_table
+    from harness.devices.chips import load_cards
 
+    workspace = workspace_of(ctx)
+    cards = load_cards(workspace)
     if imported is None:
         run = load_run(store, run_id)
-        return {f"run {run.id}": audit_run(run, macs=macs, peaks=peaks)}
+        told = {each.name: each.facts.get("soc") for each in run.devices if not each.emulated}
+        peaks = _stated(cards, {record.case for record in run.cases}, told) | given.peaks
+        return {f"run {run.id}": audit_run(run, macs=given.macs, peaks=peaks)}
     tables = store.imported() if imported == ALL else [store.load_imported(imported)]
     if not tables:
         raise SpecificationError(
             "no table was imported in this workspace yet", hint="harness import FILE.csv"
         )
+    figures = [figure for table in tables for figure in table.figures]
+    peaks = _stated(cards, figures, {figure.device: figure.device for figure in figures})
+    macs = _counted(workspace, {figure.model for figure in figures})
     return {
-        f"imported table {table.id}": audit_table(table, macs=macs, peaks=peaks) for table in tables
+        f"imported table {table.id}": audit_table(
+            table, macs=macs | given.macs, peaks=peaks | given.peaks
+        )
+        for table in tables
     }
+
+
+def _stated(
+    cards: Mapping[str, Card],
+    ran: Iterable[Case | ImportedFigure],
+    told: Mapping[str, str | None],
+) -> Peaks:
+    """Return the peaks that chips' cards state for what ran on an NPU.
+
+    Parameters
+    ----------
+    told
+        Device to what it tells of its chip.
+    """
+    from harness.devices.chips import card_for
+
+    found = {}
+    for each in ran:
+        chip = card_for(told.get(each.device), cards)
+        if chip and each.precision and (each.backend or "").startswith("npu"):
+            tops = chip[1].peak_tops(each.precision)
+            if tops:
+                found[each.device, each.backend or "", each.precision] = tops * 1e12
+    return found
+
+
+def _counted(workspace: Workspace, names: set[str]) -> dict[str, int]:
+    """Return the multiply-accumulates of models that are called like one of the workspace's."""
+    from harness.models import operations
+    from harness.models.manifest import load_model
+    from harness.yamlfile import names as files
+
+    found = {}
+    for name in names & set(files(workspace.models)):
+        counted = operations.known(load_model(workspace, name))
+        if counted:
+            found[name] = counted.macs
+    return found
 
 
 def _numbers(option: str, texts: Sequence[str]) -> dict[str, float]:
@@ -135,7 +199,7 @@ def _numbers(option: str, texts: Sequence[str]) -> dict[str, float]:
     return found
 
 
-def _peaks(texts: Sequence[str]) -> dict[tuple[str, str], float]:
+def _peaks(texts: Sequence[str]) -> Peaks:
     found = {}
     for name, number in _numbers("--peak", texts).items():
         device, slash, backend = name.rpartition("/")
@@ -143,7 +207,7 @@ def _peaks(texts: Sequence[str]) -> dict[tuple[str, str], float]:
             raise SpecificationError(
                 f"--peak: '{name}' names no backend", hint=f"--peak '{name}/npu=…'"
             )
-        found[device, backend] = number * 1e9
+        found[device, backend, ""] = number * 1e9
     return found
 
 

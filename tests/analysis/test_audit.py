@@ -21,7 +21,7 @@ from harness.results.schema import (
     Status,
     Throttling,
 )
-from harness.results.supervision import Conditions
+from harness.results.supervision import Conditions, Exit
 
 MODELS = {"tiny": 1.0, "small": 3.1, "middle": 11.0, "large": 43.0}
 DEVICES = {"board-a": 1.0, "board-b": 1.37, "board-c": 2.9}
@@ -236,7 +236,7 @@ def test_a_bigger_model_that_is_faster():
 def test_more_operations_per_second_than_the_chip_has(ms, severity):
     """10⁹ multiply-accumulates in 2 ms are 10¹² operations per second."""
     findings = audit_table(
-        table({("m", "d"): [str(ms), ""]}), macs={"m": 10**9}, peaks={("d", "cpu"): 1e12}
+        table({("m", "d"): [str(ms), ""]}), macs={"m": 10**9}, peaks={("d", "cpu", ""): 1e12}
     )
     assert [finding.severity for finding in findings] == ([severity] if severity else [])
     assert not audit_table(table({("m", "d"): [str(ms), ""]}), macs={"m": 10**9})
@@ -336,7 +336,7 @@ def samples(center=1e6, seed=0, n=40):
 
 def columns(launches=5, **more):
     """Return fields of launches that are in order, a list each; some of them others."""
-    taken = [samples(1e6 * 1.01**n, n) for n in range(launches)]
+    taken = [samples(1e6 * (1 + n * 7 % 5 / 100), n) for n in range(launches)]
     fields = {
         "figure_ms": [sorted(each)[20] / 1e6 for each in taken],
         "samples_ns": taken,
@@ -377,6 +377,13 @@ def loads(page_caches, reads, first_ms=2.0):
     ]  # fmt: skip
 
 
+def ended(other_cpu_s, wall_s=2.0):
+    return Exit(
+        reason="exited", wall_s=wall_s, status=0, left_behind=0, log_bytes=0,
+        other_cpu_s=other_cpu_s,
+    )  # fmt: skip
+
+
 TURNS = ["cold", "warm", "cold", "warm", "cold"]
 OTHERS = [
     ("unchecked-outputs", {"outputs": [RIGHT, None, RIGHT, RIGHT, RIGHT]}),
@@ -387,6 +394,9 @@ OTHERS = [
         {"conditions": [Conditions(waited_s=1, unmet=["no governor here"])] * 5},
     ),
     ("not-warm", {"warmup_reason": ["max_seconds"] * 3 + ["steady"] * 2}),
+    ("uneven-launches", {"figure_ms": [1.0, 1.001, 1.002, 1.003, 1.2]}),
+    ("wide-interval", {"figure_ms": [1.0, 1.2, 1.4, 1.1, 1.3]}),
+    ("busy-device", {"exit": [ended(1.0)] * 3 + [ended(0.1)] * 2}),
     ("warm-slower-than-cold", {"first_load": loads(["cold"] * 5, [1.0] * 5, first_ms=0.5)}),
     ("warm-slower-than-cold", {"first_load": loads(TURNS, [1, 2, 1.1, 2.2, 1.2])}),
     ("constant-samples", {"samples_ns": [[1_000_000] * 40] * 5}),
@@ -429,7 +439,11 @@ def test_each_rule_of_launches(own, rule, wrong):
     [
         {"first_load": loads(TURNS, [2.2, 1.0, 2.0, 1.1, 2.1])},
         {"first_load": loads(TURNS, [2.2, 1.0, 2.0, 2.1, 2.1])},
-        {"warmup_reason": ["steady"] * 3 + ["max_seconds"] * 2},
+        {"warmup_reason": ["steady"] * 4 + ["max_seconds"]},
+        {"figure_ms": [1.0, 1.05, 1.1, 1.02, 1.08]},
+        {"exit": [ended(0.4)] * 5},
+        {"exit": [ended(None)] * 5},
+        {"exit": [None] * 5},
         {"cpu_ms_per_inference": [0.5] * 5},
         {"cpu_ms_per_inference": [None] * 5},
         {"throttling": [Throttling(watched=["clocks"])] * 5},
@@ -470,7 +484,7 @@ def test_a_run_whose_cases_have_the_figures_of_each_other(runs):
     cases = [Case(model=model, device="d", engine="e") for model in "abc"]
     columns_of = {case: columns() for case in cases[:2]}
     columns_of[cases[2]] = columns(
-        figure_ms=[1.5 + n / 100 for n in range(5)],
+        figure_ms=[1.5 + n * 7 % 5 / 100 for n in range(5)],
         samples_ns=[samples(1.5e6, n) for n in range(5)],
     )
     findings = audit_run(runs(columns_of))

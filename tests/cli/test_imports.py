@@ -100,6 +100,20 @@ def test_audit_of_the_published_table(published, cli):
     assert "[beyond-peak]" in said.out
 
 
+def test_a_chips_card_says_its_peak(published, workspace, cli):
+    """The card is made up: with a tenth of the RK1808's 3 TOPS, 6.98 ms would be too fast."""
+    workspace.chips.mkdir(parents=True)
+    (workspace.chips / "made-up.yaml").write_text(
+        "title: Made up\nsocs: ['rk1808']\ntops: {int8: {value: 0.1, source: s}}\n"
+        "sources: {s: {title: t, read: 2026-11-25, address: 'https://example.org'}}\n"
+    )
+    said = cli("audit", "--imported", "--macs", "mobilenet_v1=5.69e8", "--json")
+    (audited,) = json.loads(said.out)
+    beyond = [each for each in audited["findings"] if each["rule"] == "beyond-peak"]
+    assert [each["evidence"][0]["where"] for each in beyond] == ["line 11, column npu_ms"]
+    assert "1.63 times the peak of 100 GOP/s" in beyond[0]["sentence"]
+
+
 def test_audit_finds_a_copied_row(workspace, cli, tmp_path):
     path = tmp_path / "copied.csv"
     text = PUBLISHED.read_text().replace("224.719998,18.087400", "38.358801,5.903400")

@@ -26,27 +26,28 @@ __all__ = ["RULES", "Evidence", "Finding", "Rule", "Severity", "audit_run", "aud
 
 _ORDER = list(Severity)
 _NOTHING: Mapping[str, int] = {}
-_NO_PEAKS: Mapping[tuple[str, str], float] = {}
+_NO_PEAKS: Mapping[tuple[str, str, str], float] = {}
 
 
 def audit_run(
     run: Run,
     *,
     macs: Mapping[str, int] = _NOTHING,
-    peaks: Mapping[tuple[str, str], float] = _NO_PEAKS,
+    peaks: Mapping[tuple[str, str, str], float] = _NO_PEAKS,
 ) -> list[Finding]:
     """Return what is found in a run, the gravest first.
 
     Parameters
     ----------
     macs
-        Model to the multiply-accumulates of one inference; where known.
+        Model to the multiply-accumulates of one inference, where the run does not know them.
     peaks
-        Device and backend to the operations per second of its maker's word, a
-        multiply-accumulate being two; where known.
+        Device, backend and precision (empty: any) to the operations per second of its maker's
+        word, a multiply-accumulate being two; where known.
     """
     results = case_results(run)
     devices = {device.name: device for device in run.devices}
+    macs = {**macs, **{model.name: model.macs for model in run.models if model.macs}}
     known = [
         figures.of_case(result, devices[result.record.case.device], macs) for result in results
     ]
@@ -60,7 +61,7 @@ def audit_table(
     table: ImportedTable,
     *,
     macs: Mapping[str, int] = _NOTHING,
-    peaks: Mapping[tuple[str, str], float] = _NO_PEAKS,
+    peaks: Mapping[tuple[str, str, str], float] = _NO_PEAKS,
 ) -> list[Finding]:
     """Return what is found in somebody else's table, the gravest first.
 

@@ -120,6 +120,7 @@ def of_case(result: CaseResult, device: DeviceRecord, macs: Mapping[str, int]) -
         return None
     artifact = result.record.artifact
     partition = artifact.partition if artifact else None
+    counted = macs.get(case.model) if case == case.at_any_shape else None
     setting = Setting(case.engine, case.backend, case.precision, case.threads, _variant(result))
     return Figure(
         model=case.model,
@@ -130,7 +131,7 @@ def of_case(result: CaseResult, device: DeviceRecord, macs: Mapping[str, int]) -
         where=f"case {case.id}",
         text=f"{known.center:.{OWN_DECIMALS}f} ms",
         ends=None if known.low is None or known.high is None else (known.low, known.high),
-        macs=macs.get(case.model) or (partition.macs if partition else None),
+        macs=result.record.macs or counted or (partition.macs if partition else None),
         emulated=device.emulated,
         cases=(case.id,),
     )

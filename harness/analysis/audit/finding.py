@@ -192,8 +192,25 @@ RULES: Final[dict[str, Rule]] = {
         "What the device's file asks for before a launch could not be done or known there.",
     ),
     "not-warm": Rule(
-        "the warm-up did not end in steadiness",
-        "In most launches of a case warm-up ended at its limit.",
+        "launches were not steady",
+        "In more than a third of a case's launches warm-up ended at its limit, or samples are "
+        "higher or lower at a launch's end than at its start by more than 2 %.",
+    ),
+    "uneven-launches": Rule(
+        "launches are no even spread",
+        "The launches' figures drift, fall into two groups, or one is far from the others "
+        "(Mann-Kendall, simulation and Grubbs' test at 1 to 2 %): the interval takes for granted "
+        "that they do not.",
+    ),
+    "wide-interval": Rule(
+        "the interval is wide",
+        "The 95 % interval of a case is wider than ±10 % of its figure: a note; from ±25 % on a "
+        "warning. The figure says little; more launches, or a quieter device, say more.",
+    ),
+    "busy-device": Rule(
+        "others kept the device busy",
+        "In most launches of a case, what is neither the runner nor asked for used more than a "
+        "quarter of a processor.",
     ),
     "one-launch": Rule(
         "one launch, no interval",

@@ -11,8 +11,9 @@ import numpy as np
 from harness.analysis.audit.finding import Evidence, Finding, Severity
 from harness.analysis.audit.repeats import coincidence
 from harness.analysis.cases import NS_PER_MS, State
+from harness.analysis.flags import Kind, flags
 from harness.results.schema import Estimator, Status
-from harness.text import count, milliseconds, percent
+from harness.text import count, interval, milliseconds, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -34,6 +35,9 @@ IDLE: Final = 0.05
 BUSY: Final = 1.25
 SLACK: Final = 1.01
 SLOWER_THAN_FIRST: Final = 1.2
+WIDE: Final = 0.1
+VERY_WIDE: Final = 0.25
+OTHERS: Final = 0.25
 SHOWN: Final = 10
 
 
@@ -51,6 +55,8 @@ def launches(
         yield from _state(result)
         yield from _unchecked(result)
         yield from _conditions(result)
+        yield from _flagged(result)
+        yield from _company(result)
         yield from _warmth(result)
         yield from _clock(result)
         yield from _cpu_time(result)
@@ -122,14 +128,41 @@ def _conditions(result: CaseResult) -> Iterator[Finding]:
     if unmet:
         said = f"conditions were not met for {count(len(unmet), 'launch')}"
         yield _finding("unmet-conditions", Severity.WARNING, result, said, unmet)
-    unsteady = [
-        (one, f"warm-up ended by {one.warmup_reason}")
+
+
+def _flagged(result: CaseResult) -> Iterator[Finding]:
+    """Tell what an interval takes for granted, and launches contradict."""
+    shown = [
+        (one, f"{one.figure_ns / NS_PER_MS:.6g} ms" + (
+            f", warm-up ended by {one.warmup_reason}" if one.warmup_reason else ""
+        ))
         for one in result.counted
-        if one.warmup_reason not in (None, "steady")
-    ]
-    if len(unsteady) * 2 > len(result.counted):
-        said = f"{count(len(unsteady), 'launch')} did not become steady in warm-up"
-        yield _finding("not-warm", Severity.NOTE, result, said, unsteady)
+        if one.figure_ns
+    ]  # fmt: skip
+    for flag in flags(result):
+        rule = "not-warm" if flag.kind in (Kind.WARMUP, Kind.SETTLING) else "uneven-launches"
+        yield _finding(rule, Severity.NOTE, result, flag.text, shown)
+    known = result.latency_ms
+    if known is None or known.low is None or known.high is None:
+        return
+    half = (known.high - known.low) / 2 / known.center
+    if half > WIDE:
+        severity = Severity.WARNING if half > VERY_WIDE else Severity.NOTE
+        said = f"its interval is {interval(known.low, known.high)} ms, ±{percent(half)}"
+        yield _finding("wide-interval", severity, result, said, shown)
+
+
+def _company(result: CaseResult) -> Iterator[Finding]:
+    """Tell who else was busy on the device."""
+    busy = []
+    for one in result.counted:
+        if one.exit and one.exit.other_cpu_s is not None and one.exit.wall_s:
+            others = one.exit.other_cpu_s / one.exit.wall_s
+            if others > OTHERS:
+                busy.append((one, f"others used {others:.2f} processors"))
+    if len(busy) * 2 > len(result.counted):
+        said = f"others kept the device busy in {count(len(busy), 'launch')}"
+        yield _finding("busy-device", Severity.WARNING, result, said, busy)
 
 
 def _warmth(result: CaseResult) -> Iterator[Finding]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from itertools import combinations
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 
 from harness.analysis.audit.finding import Evidence, Finding, Severity
+from harness.analysis.peak import achieved
 from harness.text import milliseconds
 
 if TYPE_CHECKING:
@@ -35,15 +36,17 @@ MUCH_BIGGER: Final = 8.0
 CLEARLY: Final = 1.1
 SAVED: Final = 4.0
 
+Peaks: TypeAlias = "Mapping[tuple[str, str, str], float]"
 
-def orders(figures: Sequence[Figure], peaks: Mapping[tuple[str, str], float]) -> Iterator[Finding]:
+
+def orders(figures: Sequence[Figure], peaks: Peaks) -> Iterator[Finding]:
     """Yield what is found of orderings, speed-ups and operations per second.
 
     Parameters
     ----------
     peaks
-        Device and backend (an imported table may leave its backends empty) to the most operations
-        per second that it has by its maker's word; a multiply-accumulate is two.
+        Device, backend (an imported table may leave its backends empty) and precision (empty: any)
+        to the most operations per second that it has by its maker's word.
     """
     yield from _backends(figures)
     yield from _threads(figures)
@@ -242,13 +245,14 @@ def _faster(one: Figure, other: Figure) -> bool:
     return one.value * CLEARLY < other.value
 
 
-def _beyond(figures: Sequence[Figure], peaks: Mapping[tuple[str, str], float]) -> Iterator[Finding]:
+def _beyond(figures: Sequence[Figure], peaks: Peaks) -> Iterator[Finding]:
     """Compare operations per second with what the chip has."""
     for figure in figures:
-        peak = peaks.get((figure.device, figure.setting.backend))
+        where = (figure.device, figure.setting.backend)
+        peak = peaks.get((*where, figure.setting.precision)) or peaks.get((*where, ""))
         if not peak or not figure.macs:
             continue
-        reached = 2 * figure.macs / (figure.value / 1e3)
+        reached = 1e12 * achieved(figure.macs, figure.value).tops
         if reached > peak:
             severity = Severity.ERROR if reached > SAVED * peak else Severity.WARNING
             yield _finding(
