@@ -89,8 +89,8 @@ def build(
 
     What an engine on this machine can run is run, and its outputs are compared with the model's
     reference outputs. One that fails does not stop the others: the table at the end says what was
-    built, checked and refused, with the reasons. The exit code is 3 if something was not built,
-    and 4 if outputs are wrong.
+    built, checked and refused, with the reasons. The exit code is 3 if something was not
+    built or could not be checked, and 4 if outputs are wrong.
     """
     from harness.cli.terminal import steps
     from harness.engines.here import check_here
@@ -117,9 +117,9 @@ def build(
         click.echo(json.dumps([_as_json(outcome) for outcome in outcomes], indent=2))
     else:
         _print(outcomes)
-    refused = any(outcome.artifact is None for outcome in outcomes)
+    failed = any(outcome.reason for outcome in outcomes)
     wrong = any(outcome.check and not outcome.check.passed for outcome in outcomes)
-    code = worst([ExitCode.LAB] * refused + [ExitCode.INVALID] * wrong)
+    code = worst([ExitCode.LAB] * failed + [ExitCode.INVALID] * wrong)
     if code:
         ctx.exit(code)
 
@@ -148,6 +148,7 @@ def _print(outcomes: list[Outcome]) -> None:
     checked = [outcome for outcome in built if outcome.check]
     wrong = [outcome for outcome in checked if outcome.check and not outcome.check.passed]
     refused = [outcome for outcome in outcomes if not outcome.artifact]
+    unchecked = [outcome for outcome in built if outcome.reason]
     cached = sum(outcome.cached for outcome in built)
     out.print(
         f"\n{len(built) - cached} built, {cached} there already; outputs of {len(checked)} "
@@ -156,7 +157,7 @@ def _print(outcomes: list[Outcome]) -> None:
     for outcome in wrong:
         assert outcome.check is not None  # noqa: S101 - that is what 'wrong' holds
         _reason(outcome, outcome.check.reason)
-    for outcome in refused:
+    for outcome in [*unchecked, *refused]:
         _reason(outcome, outcome.reason + (f"; {outcome.hint}" if outcome.hint else ""))
 
 
@@ -176,6 +177,8 @@ def _state(outcome: Outcome) -> str:
 def _outputs(outcome: Outcome) -> str:
     if outcome.artifact is None:
         return ""
+    if outcome.reason:
+        return "NOT CHECKED"
     if outcome.check is None:
         drift = outcome.artifact.record.drift
         if drift and drift.cosine is not None:

@@ -6,7 +6,8 @@ import platform
 from typing import TYPE_CHECKING
 
 from harness.analysis.outputs import check
-from harness.models import build
+from harness.models import build, environments
+from harness.models.recipes import ENGINE_ENVIRONMENTS, recipe
 from harness.models.toolchain import ToolchainError
 from harness.results.schema import OutputCheck
 
@@ -49,6 +50,8 @@ def check_here(
     ------
     SpecificationError
         The manifest names an unknown environment.
+    ToolchainError
+        An environment could not be made.
     """
     record = artifact.record
     engine = engine_for(record.format, record.target)
@@ -59,6 +62,10 @@ def check_here(
     def failed(reason: str) -> OutputCheck:
         return OutputCheck(passed=False, reason=reason, tolerance=tolerance)
 
+    # An environment that cannot be made is nothing that the outputs are wrong by.
+    environments.python(ENGINE_ENVIRONMENTS[engine], progress)
+    if needed := recipe(model, "reference").environment:
+        environments.python(needed.name, progress)
     try:
         expected = build.reference(model, progress=progress)
         if not (itself := check(expected, expected, tolerance)).passed:

@@ -35,8 +35,8 @@ __all__ = [
     "workers",
 ]
 
-# The most that a stage of the zoo takes (RKNN-Toolkit2 with ResNet50: 2.4 GiB), with some room.
-MEMORY_PER_WORKER = 3 << 30
+# ResNet50 takes at most 0.9 GB in any stage (RKNN-Toolkit2, int8): room for what is larger.
+MEMORY_PER_WORKER = 2 << 30
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,13 @@ class Outcome:
     Attributes
     ----------
     artifact
-        None where it was refused, and ``reason`` and ``hint`` say why.
+        None where it was refused.
     cached
         Whether it was there already.
     check
         Of its outputs; none where it cannot be run here.
+    reason, hint
+        Why it was refused, or why what can be run here could not be checked.
     """
 
     wanted: Wanted
@@ -210,6 +212,8 @@ def _build_one(
     cached: bool,
 ) -> Outcome:
     began = time.monotonic()
+    artifact = None
+    seconds = None
     try:
         artifact = build(
             wanted.model,
@@ -221,8 +225,7 @@ def _build_one(
         seconds = time.monotonic() - began
         checked = check(wanted.model, artifact, progress)
     except HarnessError as error:
-        seconds = time.monotonic() - began
-        return Outcome(
-            wanted, None, cached=False, seconds=seconds, reason=error.message, hint=error.hint
-        )
+        seconds = seconds or time.monotonic() - began
+        cached = cached and artifact is not None
+        return Outcome(wanted, artifact, cached, seconds, reason=error.message, hint=error.hint)
     return Outcome(wanted, artifact, cached, seconds, checked)

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from harness.cli.building import complete_targets
+from harness.models.toolchain import ToolchainError
 from harness.results.schema import OutputCheck
 
 MANIFEST = """\
@@ -121,6 +122,17 @@ def test_wrong_outputs_are_named_and_have_an_exit_code(cli, calibration, monkeyp
     assert said.code == 4
     assert re.search(r"^spin .* WRONG *$", said.out, re.MULTILINE)
     assert "spin calibration: output 0 for seed 1 has NaN" in said.out
+
+
+def test_what_could_not_be_checked_is_no_success(cli, calibration, monkeypatch):
+    def broken(*_, **__):
+        raise ToolchainError("environment onnxruntime failed: no network")
+
+    monkeypatch.setattr("harness.engines.here.check_here", broken)
+    said = cli("models", "build", "spin")
+    assert said.code == 3
+    assert re.search(r"(?m)^spin .* built +NOT CHECKED *$", said.out)
+    assert "spin calibration: environment onnxruntime failed: no network" in said.out
 
 
 def test_targets_complete_after_a_comma():
