@@ -95,7 +95,7 @@ def _macs(op: str, inputs: str, output: str) -> int:
         return prod(first) * prod(weights[1:])
     if "Conv" in op and len(weights) > 2:  # noqa: PLR2004 - channels, then the kernel
         # A depthwise convolution's weights are shown as one output channel with all inputs.
-        depthwise = weights[0] == 1 and results[1] == weights[1] > 1
+        depthwise = weights[0] == 1 and results[1:2] == weights[1:2] != [1]
         return prod(results) * prod(weights[2 if depthwise else 1 :])
     return 0
 

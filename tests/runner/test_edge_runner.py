@@ -460,5 +460,7 @@ def test_it_is_python_3_8_and_stands_alone(runner):
             imported |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             imported.add(node.module.partition(".")[0])
-    engines = {"numpy", "onnxruntime", "paddle", "paddlelite", "rknnlite"}
+    engines = {
+        "MNN", "ncnn", "numpy", "onnxruntime", "openvino", "paddle", "paddlelite", "rknnlite",
+    }  # fmt: skip
     assert imported - engines <= sys.stdlib_module_names

@@ -28,8 +28,6 @@ RUNNER = """\
 import glob, hashlib, json, os, struct, sys
 if sys.argv[2:3] != ["edge_runner.py"]:
     sys.exit("probed")
-for name, value in os.environ.items():
-    print(name, "=", value)
 for path in glob.glob("/proc/[0-9]*/cmdline"):
     try:
         # A line each: arguments with line breaks shall not look like variables.
@@ -37,6 +35,9 @@ for path in glob.glob("/proc/[0-9]*/cmdline"):
         print("process:", *words)
     except OSError:
         pass
+# Last: of a long log the end is kept.
+for name, value in os.environ.items():
+    print(name, "=", value)
 job = json.load(open("job.json"))
 events = open("events.jsonl", "a")
 def emit(event, **more):
@@ -130,11 +131,14 @@ class Elements(HTMLParser):
     def __init__(self, page):
         super().__init__()
         self.names, self.attributes, self.text = set(), set(), ""
+        self.scripts = []
         self.feed(page)
 
     def handle_starttag(self, tag, attrs):
         self.names.add(tag)
         self.attributes.update(name for name, _ in attrs)
+        if tag == "script":
+            self.scripts.append(dict(attrs).get("type", "text/javascript"))
 
     def handle_data(self, data):
         self.text += data

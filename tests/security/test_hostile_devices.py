@@ -335,7 +335,10 @@ def test_what_a_device_says_reaches_screen_and_page_as_text(lab, cli, elements, 
     page = lab.workspace.reports / "page.html"
     if cli("report", "-o", page).code == ExitCode.FINE:
         found = elements(page.read_text(encoding="utf-8"))
-        assert not {"script", "img", "iframe", "object"} & found.names
+        assert not {"img", "iframe", "object"} & found.names
+        # The page's own script, and its data, which no browser runs.
+        assert sorted(set(found.scripts)) == ["application/gzip", "text/javascript"]
+        assert found.scripts.count("text/javascript") == 1
         assert not [name for name in found.attributes if name.startswith("on")]
         assert_inert(found.text)
 

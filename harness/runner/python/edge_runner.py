@@ -207,7 +207,7 @@ class PaddleInference(OnCpu):
         build = {
             "loader": "core" if self.core_failed is None else "full",
             "mkldnn": "on" if self.config.mkldnn_enabled() else "off",
-            "int8": "on" if self.config.mkldnn_int8_enabled() else "off",
+            "int8": "on" if job.get("precision") == "int8" else "off",
             "ir_optim": "on" if self.config.ir_optim() else "off",
             "threads": str(self.config.cpu_math_library_num_threads()),
         }
