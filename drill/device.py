@@ -191,6 +191,10 @@ class FakeDevice:
         if not keep:
             shutil.rmtree(self.home)
 
+    def launches(self) -> list[Path]:
+        """Return the folders of launches on it."""
+        return list(self.workdir.glob("launches/*"))
+
     def leftovers(self) -> Iterator[str]:
         """Yield what a finished run should not have left: folders, half files, processes.
 

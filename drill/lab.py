@@ -6,7 +6,6 @@ import json
 import os
 import random
 import shutil
-import signal
 import time
 from collections import Counter
 from contextlib import closing
@@ -26,7 +25,7 @@ from drill.device import (
     runner_script,
     unmount,
 )
-from drill.kinds import InLab, OnLink, OnRunner, OnStore
+from drill.kinds import InLab, Kind, OnLink, OnRunner, OnStore
 from drill.link import Strikes, struck_link
 from drill.oracle import Audit, Met, audit
 from harness.campaign import launch, patience, prepare, reach, session
@@ -38,7 +37,6 @@ from harness.results.store import Store
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from drill.kinds import Kind
     from harness.devices.inventory import Device
     from harness.results.schema import Launch, Run
     from harness.transport.base import Transport
@@ -50,6 +48,7 @@ ABI: Final = "x86_64-linux"
 CONTROLLER_DISK = 4 << 20
 LAUNCHES = 4  # of each case
 MOST_SESSIONS = 40
+MOST_IDLE = 8  # campaigns in which nothing struck: then it cannot strike there
 HASTE = 200
 HITS_A_SESSION = 3
 
@@ -101,7 +100,7 @@ def drill_cell(kind: Kind, stage: str, hits: int, seed: str, folder: Path) -> Ce
     """
     result = CellResult(kind.name, stage)
     idle = 0
-    while result.hits < hits and idle < 3:  # noqa: PLR2004 - then it cannot strike there
+    while result.hits < hits and idle < MOST_IDLE:
         before = result.hits
         source = random.Random(f"{seed} {kind.name} {stage} {result.runs}")
         lab = _Lab(folder / f"run{result.runs}", kind, stage, source)
@@ -202,11 +201,16 @@ class _Lab:
             for device in self.devices.values():
                 self._kind.repair(device)
             run = self._load()
-            if run is None and code == -signal.SIGKILL:
-                # As its user would (or wait for the term): nobody else can know that it is dead.
+            if run is None:
+                # As its user is told to, or waits for the term: nobody else can know that the
+                # session which took them is over.
                 for device in self.devices.values():
                     device.break_lease()
-            if run and run.finished and _complete(run):
+            # What lies on a device whose link was away at the end goes with the next session.
+            away = self._kind.patience_s < Kind.patience_s and any(
+                device.launches() for device in self.devices.values()
+            )
+            if run and run.finished and _complete(run) and not away:
                 break
         if run is None:
             result.broken.append("no run began")
@@ -269,7 +273,7 @@ class _Lab:
             faults: dict[str, str] = {}
             for _ in range(many):
                 stage = self._random.choice(calls)
-                most = {"before start": 4, "push": 5, "reading": 6, "between": left - 1}
+                most = {"before start": 3, "push": 5, "reading": 6, "between": left - 1}
                 number = self._random.randint(1, max(1, most.get(stage, left)))
                 if isinstance(way, OnRunner):
                     number = self._random.randint(1, max(1, left))

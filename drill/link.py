@@ -169,8 +169,9 @@ class Strikes:
             self._began = self._began or verb == "run"
             return stage, launch
         if verb == "store":
-            self._looked = True
-            return ("between" if self._began and launch not in {"put", "adopt"} else "push"), None
+            looks = launch == "look"
+            self._looked = self._looked or looks
+            return ("between" if self._began and looks else "push"), None
         return ("between" if self._looked else "before start"), None
 
 

@@ -29,13 +29,13 @@ case $settings in *1001*) model=alpha ;; *1002*) model=beta ;; esac
 
 # Samples that no other launch has.
 IFS=- read -r a b c d e </proc/sys/kernel/random/uuid
-a=$((1000000 + 0x$a % 500000)) b=$((1000000 + 0x$b$c % 500000)) c=$((1000000 + 0x${e%????} % 500000))
+a=$((100000 + 0x$a % 400000)) b=$((100000 + 0x$b$c % 400000)) c=$((100000 + 0x${e%????} % 400000))
 
 strike start
-emit '{"event":"hello","protocol":1,"runner":"drill","runner_version":"1","engine":"calibration","engine_version":"1","pid":'$$',"process_ms":1,"import_ms":1}'
-emit '{"event":"loaded","read_ms":1,"read_bytes":3,"page_cache":"cold","init_ms":1}'
-emit '{"event":"first","ms":1}'
-emit '{"event":"warmup","ns":[1000000],"reason":"steady"}'
+emit '{"event":"hello","protocol":1,"runner":"drill","runner_version":"1","engine":"calibration","engine_version":"1","pid":'$$',"process_ms":0.1,"import_ms":0.1}'
+emit '{"event":"loaded","read_ms":0.1,"read_bytes":3,"page_cache":"cold","init_ms":0.1}'
+emit '{"event":"first","ms":0.1}'
+emit '{"event":"warmup","ns":[100000],"reason":"steady"}'
 emit '{"event":"samples","ns":['$a,$b']}'
 say sampled "$launch" $model $a $b $c
 strike samples

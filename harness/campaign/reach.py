@@ -21,7 +21,7 @@ from harness.errors import LabError, SpecificationError
 from harness.models.manifest import load_model
 from harness.native.supervisor import supervisor
 from harness.results.schema import DeviceEventKind, DeviceRecord
-from harness.transport.base import TransportError
+from harness.transport.base import ConnectionLostError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -86,7 +86,10 @@ class Claim:
 
         def give_back() -> None:
             with suppress(TransportError):
-                lease.release()
+                try:
+                    lease.release()
+                except ConnectionLostError:
+                    lease.release()  # over a new link: else others wait until it ends by itself
 
         # Before it is taken: who is interrupted while waiting leaves the queue.
         stack.callback(give_back)
