@@ -45,18 +45,18 @@ def gate(lab):
 
 
 def test_a_slowdown_is_caught_confirmed_and_named(lab, gate):
-    gate(spin=230)
+    gate(spin=400)
     check = ("check", "--baseline", "good", "--wait", "10m", "--json")
     found = json.loads(lab(*check, "--junit", "c.xml", "--markdown", "c.md", code=1))
     (suite,) = ET.fromstring((lab.root / "c.xml").read_text())
     message = suite.find("testcase/failure").attrib["message"]
-    assert re.search(r"latency \+1\d\.\d+ % \[.*\], 12 fresh launches of either side", message)
+    assert re.search(r"latency \+\d+\.\d+ % \[.*\], 12 fresh launches of either side", message)
     assert "❌ regressed" in (lab.root / "c.md").read_text()
     (comparison,) = found["comparisons"]
     latency = comparison["findings"][0]
     assert (latency["verdict"], latency["fresh"], latency["ratio"]["n"]) == ("regressed", True, 12)
     # Others may be busy on this machine: its size is about right, and stands with its interval.
-    assert 1.1 < latency["ratio"]["center"] < 1.2
+    assert 1.5 < latency["ratio"]["center"] < 2.7
     assert latency["ratio"]["low"] > 1
     fresh = lab.show(comparison["confirmed_by"])
     assert fresh["confirms"] == found["run"]
@@ -82,7 +82,7 @@ def test_more_memory_is_a_regression_though_nothing_varies(lab, gate):
 def test_without_the_baselines_artifact_nothing_is_confirmed(lab, gate):
     for path in (lab.root / "baselines" / "files").iterdir():
         path.unlink()
-    gate(spin=230)
+    gate(spin=400)
     path = lab.root / "baselines" / "good.json"
     text = path.read_text()
     artifact = json.loads(text)["run"]["cases"][0]["artifact"]
