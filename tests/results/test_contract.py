@@ -6,7 +6,7 @@ import json
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.results.contract import MAX_EVENTS_BYTES, EventsError, Job, Samples, parse_events
@@ -107,6 +107,7 @@ _JSON = st.recursive(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # says that the machine is busy
 @given(
     st.sampled_from([HELLO, LOADED, SAMPLES, DONE]),
     st.dictionaries(st.sampled_from(sorted({*HELLO, *LOADED, "ns"})), _JSON, max_size=3),
