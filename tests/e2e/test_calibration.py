@@ -84,7 +84,8 @@ def test_every_fault_is_told_from_the_others(lab, model):
         if name == "slow":
             assert min(launch["samples_ns"]) >= 1_500_000
     assert set(names.values()) == set(FAULTS)
-    assert len(run["launches"]) == len(FAULTS)
+    # What may not happen again is tried again, and ends likewise.
+    assert sum(launch["attempt"] == 0 for launch in run["launches"]) == len(FAULTS)
 
 
 def test_a_network_and_calibration_are_not_mixed_up(lab, model):
