@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from harness.analysis.summary import FEWEST, launches_needed
 from harness.campaign.judge import judge
@@ -74,6 +74,18 @@ class Observer(DeviceObserver, Protocol):
         """Tell that the first stage asked for so many launches in a second one."""
 
 
+class _Attempt(NamedTuple):
+    """What of a launch decides on others; the whole of it is stored, and may be large."""
+
+    status: Status
+    category: Category | None
+    figure_ns: float | None
+
+    @classmethod
+    def of(cls, launch: Launch) -> _Attempt:
+        return cls(launch.status, launch.category, launch.figure_ns)
+
+
 class Execution:
     """One run's launches.
 
@@ -124,9 +136,9 @@ class Execution:
         self._hosts = hosts
         self._plan = order(run.cases, hosts, run.seed)
         self._recording = threading.Lock()
-        self._history: defaultdict[tuple[str, int], list[Launch]] = defaultdict(list)
+        self._history: defaultdict[tuple[str, int], list[_Attempt]] = defaultdict(list)
         for launch in sorted(run.launches, key=lambda launch: launch.attempt):
-            self._history[launch.case_id, launch.slot].append(launch)
+            self._history[launch.case_id, launch.slot].append(_Attempt.of(launch))
         self._invalid = Counter(
             (launch.case_id, launch.role)
             for launch in run.launches
@@ -429,7 +441,7 @@ class Execution:
         if not stopped:
             self._store.add(self.run.id, launch)
             self._observer.ended(host, launch)
-            attempts.append(launch)
+            attempts.append(_Attempt.of(launch))
         # One that had ended, but whose outputs were not checked any more, is collected later.
         unread = stopped and launch.exit is not None and launch.exit.reason != "stopped"
         if not unread and (stopped or launch.category is not Category.CONNECTION):
