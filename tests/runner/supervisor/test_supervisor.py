@@ -344,12 +344,13 @@ def test_a_disk_that_is_full_before(lab, small_disk):
     assert "No space left" in answer.error
 
 
-def test_a_disk_without_room_for_the_record_of_its_end(lab, small_disk):
+@pytest.mark.parametrize(("room", "lacks"), [(32, "supervisor.jsonl"), (200, "pid")])
+def test_a_disk_without_room_for_the_record_of_its_end(lab, small_disk, room, lacks):
     subprocess.run(["dd", "if=/dev/zero", f"of={small_disk}/big"], check=False, capture_output=True)
-    os.truncate(small_disk / "big", 480 << 10)
+    os.truncate(small_disk / "big", 512 - room << 10)
     answer = lab.begin("echo x >>../journal", name="disk/launch")
     assert answer.code == 98
-    assert "supervisor.jsonl: No space left" in answer.error
+    assert f"{lacks}: No space left" in answer.error
     assert not (small_disk / "journal").exists()
 
 

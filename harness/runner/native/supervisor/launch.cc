@@ -498,6 +498,8 @@ bool was_stopped() { return ends_with("{\"event\":\"exit\",\"reason\":\"stopped\
 
 void begin(const Options& options, const char* folder, [[maybe_unused]] Fd alive, Fd lock) {
   Supervision supervision(options, folder, static_cast<Fd&&>(lock));
+  // Room for what the runner is not let go without.
+  if (!Owners().save()) fail(kCannotPrepare, "pid: %s", strerror(errno));
   int ready[2];
   if (pipe2(ready, O_CLOEXEC) != 0) fail(kCannotPrepare, "no pipe: %s", strerror(errno));
   const pid_t pid = fork();
