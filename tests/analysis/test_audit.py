@@ -145,10 +145,14 @@ def test_one_thing_with_two_figures():
     assert "contradiction" not in rules(audit_table(again))
 
 
-@given(st.integers(0, 10**9), st.integers(2, 9), st.floats(0.001, 0.3))
+@given(st.integers(0, 10**9), st.integers(2, 9), st.floats(0.02, 0.3))
 @settings(max_examples=60, deadline=None)
 def test_clean_tables_raise_no_alarm(seed, digits, interaction):
-    """Whatever their digits, where a model may suit a chip by a third better: no warning at all."""
+    """Whatever their digits, where a model may suit a chip by a third better: no warning at all.
+
+    Where all models suit all chips alike to within 1 %, rows of three digits are multiples of each
+    other, and ``scaled-rows`` says so: in 7 % of tables below 0.5 %, in none of 400 above 1 %.
+    """
     findings = audited(clean(seed, digits, interaction))
     assert rules(findings) <= ({"needless-digits"} if digits > 5 else set())
 
@@ -459,6 +463,15 @@ def test_each_rule_of_launches_is_silent_where_there_is_nothing(own, right):
 def test_an_npu_may_leave_the_processor_idle(own):
     npu = CASE.model_copy(update={"backend": "npu:rknn"})
     assert own(npu, cpu_ms_per_inference=[0.0] * 5) == []
+
+
+def test_what_waits_for_a_clock_may_give_equal_figures(own):
+    """Calibration that spins for 2 ms, on a quiet machine: within a launch it differs by 20 ns."""
+    spun = [[2_000_093 + n % 5 * 10 + launch for n in range(-2, 38)] for launch in range(5)]
+    found_there = own(samples_ns=spun, figure_ms=[2.000113] * 5, cpu_ms_per_inference=[2.0] * 5)
+    assert "constant-samples" not in rules(found_there)
+    wider = [[2_000_000 + n * 997 + launch for n in range(40)] for launch in range(5)]
+    assert "constant-samples" in rules(own(samples_ns=wider, figure_ms=[2.0194415] * 5))
 
 
 def test_a_clock_whose_ticks_are_long_beside_what_it_times_may_give_equal_figures(own):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from statistics import median
 from typing import TYPE_CHECKING, Final
@@ -28,6 +29,7 @@ DISTINCT: Final = 3
 CONSTANT: Final = 5
 SAME_FIGURES: Final = 3
 LAUNCHES_ALIKE: Final = 0.001
+READING_NS: Final = 20.0  # a clock's reading takes so long: what is nearer is equal by chance
 BY_CHANCE: Final = 1e-4
 COARSE: Final = 0.005
 VERY_COARSE: Final = 0.05
@@ -231,9 +233,18 @@ def _same_figures(result: CaseResult) -> Iterator[Finding]:
     medians = [one for one in result.counted if one.estimator is Estimator.MEDIAN and one.figure_ns]
     if len(medians) < SAME_FIGURES or len({one.figure_ns for one in medians}) > 1:
         return
-    values = np.unique(np.asarray([ns for one in medians for ns in one.samples_ns], dtype=np.int64))
-    tick = float(np.diff(values).min()) if values.size > 1 else 1.0
-    chance = coincidence(tick, medians[0].figure_ns or tick, LAUNCHES_ALIKE)
+    samples = np.asarray([ns for one in medians for ns in one.samples_ns], dtype=np.int64)
+    values = np.unique(samples)
+    tick = max(float(np.diff(values).min()) if values.size > 1 else 1.0, READING_NS)
+    figure = medians[0].figure_ns or tick
+    # Launches of what waits for a clock differ by no more than medians of its samples do: by
+    # 0.93 interquartile ranges over the root of their number, were they normal.
+    alike = LAUNCHES_ALIKE
+    if samples.size:
+        low, high = np.percentile(samples, (25, 75))
+        each = samples.size / len(medians)
+        alike = min(alike, max(0.93 * float(high - low) / math.sqrt(each), tick) / figure)
+    chance = coincidence(tick, figure, alike)
     if chance ** (len(medians) - 1) < BY_CHANCE:
         shown = [(one, f"{one.figure_ns:.0f} ns") for one in medians]
         said = f"all {len(medians)} launches have the same figure"
