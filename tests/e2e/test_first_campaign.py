@@ -169,7 +169,9 @@ def test_a_native_runner_measures_without_python(lab):
 
 
 def _interrupted(lab, how):
-    path = lab.campaign(HERE, f"interrupted-{how}")
+    # Launches of a second: all of them shall not be over before the signal arrives.
+    content = HERE.replace("min_samples: 5, min_seconds: 0", "min_samples: 5, min_seconds: 1")
+    path = lab.campaign(content, f"interrupted-{how}")
     process = lab.start("run", path)
     seen = []
     for line in process.stderr:
