@@ -13,6 +13,7 @@ from harness.campaign.runners import BenchmarkBin, NativeRunner, PythonRunner
 from harness.conditions.spec import Conditions
 from harness.devices.inventory import BackendSpec
 from harness.models import build, environments, operations, recipes
+from harness.models.inspection import inspected
 from harness.models.toolchain import ToolchainError
 from harness.native.build import build as build_runner
 from harness.results.contract import MAX_SAMPLES, Job, Sampling
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from harness.models.operations import Operations
     from harness.results.schema import ArtifactRecord, Case, Protocol, Repeats
 
-__all__ = ["Change", "Prepared", "RegisteredOn", "prepare", "refusal", "shapes_of"]
+__all__ = ["Change", "Prepared", "RegisteredOn", "prepare", "refusal", "shapes_of", "too_large"]
 
 
 @dataclass(frozen=True)
@@ -182,16 +183,15 @@ def prepare(
             errors.append(error)
             record = record.model_copy(update={"refused": f"not built: {error.message}"})
         else:
+            counted = count_operations(model, progress, ready.shapes)
             record = record.model_copy(
                 update={
-                    "artifact": ready.artifact.record,
+                    "artifact": inspected(model, ready.artifact, ready.shapes),
                     "options": ready.settings.options,
                     "variables": ready.settings.variables,
                     "shape_changes": [dict(each.shapes) for each in ready.changes],
                     **ready.deployed(protocol),
-                    "macs": counted.macs
-                    if (counted := count_operations(model, progress, ready.shapes))
-                    else None,
+                    "macs": counted.macs if counted else None,
                 }
             )
             prepared[case.id] = ready
@@ -206,6 +206,30 @@ def _turns(case: Case, cases: Sequence[Case]) -> list[Case]:
     alike = [each for each in cases if each.at_any_shape == case.at_any_shape]
     place = alike.index(case) + 1
     return [*alike[place:], *alike[:place]] if len(alike) > 1 else []
+
+
+def too_large(artifact: ArtifactRecord, facts: Mapping[str, Any]) -> str:
+    """Say why an artifact cannot fit into a device's memory, or nothing where it may.
+
+    The estimate is a lower bound: weights as they are stored, and where a compiler told it, its
+    memory for intermediate results. What the engine itself takes comes on top.
+
+    Parameters
+    ----------
+    facts
+        What probing told of the device (see ``harness.devices.probe.Facts``), as JSON.
+    """
+    available, total = facts.get("memory_available_bytes"), facts.get("memory_total_bytes")
+    told = artifact.partition
+    weights = (told.weight_bytes if told else None) or artifact.size_bytes
+    needed = weights + ((told.memory_bytes if told else None) or 0)
+    if available is None or needed <= available:
+        return ""
+    of_all = f" of {total / 1e6:.0f} MB" if total else ""
+    return (
+        f"it needs {needed / 1e6:.0f} MB at least for its weights and intermediate results "
+        f"(estimate), and the device has {available / 1e6:.0f} MB{of_all} available"
+    )
 
 
 def count_operations(
@@ -287,7 +311,7 @@ def _prepare(
     paths = {role: artifact.path(role) for role in artifact.roles}
     version = registered.runner.spec.engine_version if registered else None
     if refused := engine.refuse(device.spec, paths, case.backend, version):
-        raise _RefusedError(refused, artifact.record)
+        raise _RefusedError(refused, inspected(model, artifact, shapes))
     reference = build.reference(model, shapes=shapes, progress=progress)
     runner = _runner(case, device, registered, reference, progress)
     if refused := runner.lacks(case, settings):

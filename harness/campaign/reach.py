@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from harness.campaign.launch import DeviceBusyError, Launcher
 from harness.campaign.locks import hold_host
 from harness.campaign.on_device import Absent, Joined, OnDevice
-from harness.campaign.prepare import RegisteredOn, prepare
+from harness.campaign.prepare import RegisteredOn, prepare, too_large
 from harness.campaign.recovery import note
 from harness.devices.connect import connect
 from harness.devices.inventory import load_device
@@ -185,9 +185,23 @@ class Bench:
     def prepare(
         self, cases: Sequence[tuple[Case, Repeats]], protocol: Protocol
     ) -> tuple[list[CaseRecord], dict[str, Prepared]]:
-        """Build what cases need; see :func:`harness.campaign.prepare.prepare`."""
+        """Build what cases need; see :func:`harness.campaign.prepare.prepare`.
+
+        When a run begins, what does not fit into its device's memory is refused. One that is gone
+        on with has measured there: that less is available by now is no reason to end it.
+        """
         lab = self.lab
-        return prepare(cases, lab.devices, lab.models, self.runners, protocol, self.progress)
+        records, prepared = prepare(
+            cases, lab.devices, lab.models, self.runners, protocol, self.progress
+        )
+        for index, record in enumerate(records if self.run_id is None else ()):
+            device = self.records.get(record.case.device)
+            if record.refused or not (record.artifact and device):
+                continue
+            if reason := too_large(record.artifact, device.facts):
+                records[index] = record.model_copy(update={"refused": reason})
+                del prepared[record.case.id]
+        return records, prepared
 
     def _joining(
         self, device: Device, cases: Sequence[tuple[Case, Repeats]], protocol: Protocol

@@ -9,6 +9,7 @@ import click
 
 from harness.cli.app import workspace_of
 from harness.cli.building import ID_LENGTH, add, build, clean, input_label, size_label
+from harness.cli.inspecting import drift_in_words, inspect
 from harness.cli.options import as_json, complete_names
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from harness.models.artifacts import Artifact
     from harness.models.manifest import Model
-    from harness.results.schema import Drift
 
 __all__ = ["models"]
 
@@ -28,11 +28,12 @@ Examples:
   harness models build                                  everything but RKNN, of all models
   harness models build ppocr_v4_cls --targets arm,rknn:rk3588
   harness models show ppocr_v4_cls
+  harness models inspect ppocr_v4_cls --target rockchip_npu
   harness models clean --dry-run
 """
 )
 def models() -> None:
-    """List, build and show models."""
+    """List, add, build, show and inspect models."""
 
 
 @models.command(name="list", epilog="\b\nExample:\n  harness models list --json")
@@ -64,6 +65,7 @@ def list_models(ctx: click.Context, *, as_json: bool) -> None:
 models.add_command(add)
 models.add_command(build)
 models.add_command(clean)
+models.add_command(inspect)
 
 
 @models.command(
@@ -227,16 +229,6 @@ def _label(artifact: Artifact) -> str:
     words = [record.format, *([record.target] if record.target != "any" else [])]
     words += [record.precision] if record.precision not in (None, "fp32") else []
     return " ".join(words)
-
-
-def drift_in_words(drift: Drift) -> str:
-    """Say how far an artifact's outputs are from those in fp32."""
-    by = f"by {drift.computed_by}, {drift.inputs} held-out inputs"
-    if drift.fault or drift.cosine is None or drift.max_error is None:
-        return f"cannot be told: {drift.fault} ({by})"
-    top1 = "" if drift.top1 is None else f", top-1 agrees in {drift.top1:.0%}"
-    error = f"cosine {drift.cosine:.4f}, relative error {drift.relative_error:.3g}"
-    return f"{error}, largest error {drift.max_error:.3g}{top1} ({by})"
 
 
 def _operations_lines(model: Model, most: int = 5) -> Iterator[str]:

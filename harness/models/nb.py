@@ -20,14 +20,20 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from flatbuffers import encode
+from flatbuffers.number_types import UOffsetTFlags
+from flatbuffers.table import Table
+
 from harness.errors import SpecificationError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["NNADAPTER_DEVICES", "NbInfo", "inspect"]
+__all__ = ["NNADAPTER_DEVICES", "NbInfo", "Subgraph", "inspect", "subgraphs"]
 
 SIZE_LIMIT = 2 << 30
+NAME_LIMIT = 1000
 FLATBUFFERS_VERSION = 2
 
 TARGETS = {
@@ -76,11 +82,17 @@ class NbInfo:
         How many ops run on each target (``arm``, ``x86``, ``host`` …) in each precision.
     subgraphs
         How many parts opt handed to an NPU as a whole.
+    on_cpu
+        How many ops of each type run on a processor (``arm`` or ``x86``).
+    weight_bytes
+        The parameters as they are stored.
     """
 
     opt_version: str
     kernels: Counter[tuple[str, str]]
     subgraphs: int
+    on_cpu: Counter[str]
+    weight_bytes: int
 
     @property
     def targets(self) -> frozenset[str]:
@@ -113,6 +125,7 @@ def inspect(path: Path) -> NbInfo:
     end = _HEADER.size + length
     _check_parameters(path, content, end)
     kernels: Counter[tuple[str, str]] = Counter()
+    on_cpu: Counter[str] = Counter()
     subgraphs = 0
     for found in _KERNEL.finditer(content, _HEADER.size, end):
         text = content[found.start() : found.end() - 1]
@@ -121,9 +134,93 @@ def inspect(path: Path) -> NbInfo:
         op, _, target, precision, _ = found.groups()
         kernels[_name(TARGETS, target), _name(PRECISIONS, precision)] += 1
         subgraphs += op == b"subgraph"
+        if _name(TARGETS, target) in ("arm", "x86"):
+            on_cpu[op.decode("ascii")] += 1
     if not kernels:
         raise _fault(path, "it names no kernels")
-    return NbInfo(opt_version.decode("ascii"), kernels, subgraphs)
+    version_name, weight_bytes = opt_version.decode("ascii"), len(content) - end
+    return NbInfo(version_name, kernels, subgraphs, on_cpu, weight_bytes)
+
+
+@dataclass(frozen=True)
+class Subgraph:
+    """A part of a model that opt handed to an NPU as a whole.
+
+    Attributes
+    ----------
+    ops
+        How many ops of each type it has.
+    outputs
+        The variables that they compute, by their names in the exported model.
+    """
+
+    ops: Counter[str]
+    outputs: frozenset[str]
+
+
+def subgraphs(path: Path) -> list[Subgraph]:
+    """Return the parts of a ``.nb`` file that opt handed to an NPU, in its order.
+
+    Raises
+    ------
+    SpecificationError
+        As :func:`inspect`; or its topology cannot be read.
+    """
+    if not inspect(path).subgraphs:
+        return []
+    content = path.read_bytes()
+    length = _HEADER.unpack_from(content)[2]
+    topology = content[_HEADER.size : _HEADER.size + length]
+    try:
+        root = Table(topology, encode.Get(UOffsetTFlags.packer_type, topology, 0))
+        _, *parts = _tables(root, _BLOCKS)  # the first block is what runs
+        return [_subgraph(block) for block in parts]
+    except (struct.error, IndexError, UnicodeDecodeError, ValueError, TypeError) as error:
+        raise _fault(path, f"its topology cannot be read ({error})") from error
+
+
+def _subgraph(block: Table) -> Subgraph:
+    ops: Counter[str] = Counter()
+    outputs: set[str] = set()
+    for op in _tables(block, _OPS):
+        ops[_text(op.String(op.Pos + op.Offset(_slot(_TYPE))))] += 1
+        for output in _tables(op, _OUTPUTS):
+            outputs |= set(_texts(output, _ARGUMENTS))
+    return Subgraph(ops, frozenset(outputs))
+
+
+# The places of fields in Paddle Lite's ``framework.fbs``: of the program, a block, an op, a
+# variable of an op.
+_BLOCKS, _OPS, _TYPE, _OUTPUTS, _ARGUMENTS = 0, 3, 0, 2, 1
+
+
+def _slot(place: int) -> int:
+    return 4 + 2 * place
+
+
+def _elements(table: Table, place: int) -> Iterator[int]:
+    offset = table.Offset(_slot(place))
+    if not offset:
+        return
+    count, start = table.VectorLen(offset), table.Vector(offset)
+    if count * _LENGTH.size > len(table.Bytes):
+        raise ValueError("a vector is longer than the file")
+    yield from (start + _LENGTH.size * n for n in range(count))
+
+
+def _tables(table: Table, place: int) -> Iterator[Table]:
+    for position in _elements(table, place):
+        yield Table(table.Bytes, table.Indirect(position))
+
+
+def _texts(table: Table, place: int) -> Iterator[str]:
+    return (_text(table.String(position)) for position in _elements(table, place))
+
+
+def _text(content: bytes) -> str:
+    if not content or len(content) > NAME_LIMIT:
+        raise ValueError("a name is empty or far too long")
+    return content.decode()
 
 
 def _check_parameters(path: Path, content: bytes, start: int) -> None:

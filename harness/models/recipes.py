@@ -218,8 +218,9 @@ def _precision(artifact_format: str, target: str, wanted: Precision | None) -> P
 
 def _nb(model: Model, target: str, shapes: Shapes | None, precision: Precision | None) -> Recipe:
     options: dict[str, Any] = {"target": target}
-    if target not in TARGETS["nb"] and any(spec.dynamic for spec in model.manifest.inputs):
-        # What compiles for an NPU does so for the shapes that the model declares.
+    if target not in TARGETS["nb"]:
+        # What compiles for an NPU does so for the shapes that the model declares, and a file may
+        # leave more of them open than its manifest says.
         options["shapes"] = {spec.name: spec.shape for spec in model.manifest.fed(shapes)}
     paddle = environments.get("paddle")
     if precision == "fp32":

@@ -49,6 +49,8 @@ def partition(said: str, tool: str) -> Partition | None:
     estimates: list[LayerEstimate] = []
     kernels: Counter[str] = Counter()
     on_cpu: Counter[str] = Counter()
+    subgraphs: list[Counter[str]] = []  # the table is in the order of running
+    before = ""
     macs = npu_macs = 0
     for row in list(_LAYER.finditer(text, headers[-1].end()))[:LAYERS_LIMIT]:
         if row["op"] in ("InputOperator", "OutputOperator"):
@@ -67,6 +69,11 @@ def partition(said: str, tool: str) -> Partition | None:
         kernels[f"{row['on'].lower()}/{precision}"] += 1
         if not on_npu:
             on_cpu[row["op"]] += 1
+        elif before != "NPU":
+            subgraphs.append(Counter([row["op"]]))
+        else:
+            subgraphs[-1][row["op"]] += 1
+        before = row["on"]
         own = _macs(row["op"], row["inputs"], row["output"])
         macs += own
         npu_macs += own if on_npu else 0
@@ -74,6 +81,7 @@ def partition(said: str, tool: str) -> Partition | None:
     return Partition(
         tool=tool,
         kernels=dict(sorted(kernels.items())),
+        subgraphs=[dict(sorted(ops.items())) for ops in subgraphs],
         cpu_ops=dict(sorted(on_cpu.items())),
         macs=macs,
         npu_macs=npu_macs,

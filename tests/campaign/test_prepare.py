@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from harness.campaign.prepare import refusal
+from harness.campaign.prepare import refusal, too_large
 from harness.campaign.runners import BenchmarkBin
 from harness.devices.inventory import BackendSpec, load_device
 from harness.errors import SpecificationError
 from harness.models.manifest import Manifest, Model
-from harness.results.schema import Case
+from harness.results.schema import ArtifactRecord, Case, Partition
 
 NPU = "npu:verisilicon_timvx"
 DEVICE = """\
@@ -111,3 +111,38 @@ def test_a_foreign_tool_has_a_flag_for_the_options_or_the_case_is_refused():
     assert tool.lacks(case(), BackendSpec(options={"context_properties": "A=1"})) is None
     lacking = tool.lacks(case(), BackendSpec(options={"power_mode": "high"}))
     assert lacking == "benchmark_bin has no option 'power_mode'"
+
+
+def artifact(size_bytes, **partition):
+    return ArtifactRecord(
+        id="0" * 64,
+        format="nb",
+        target="arm",
+        files={},
+        size_bytes=size_bytes,
+        partition=Partition(tool="opt", **partition) if partition else None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("record", "available", "needed"),
+    [
+        (artifact(102_000_000), 64_000_000, 102),
+        (artifact(102_000_000, weight_bytes=50_000_000), 64_000_000, None),
+        (artifact(1, weight_bytes=50_000_000, memory_bytes=20_000_000), 64_000_000, 70),
+        (artifact(102_000_000), 102_000_000, None),
+        (artifact(102_000_000), None, None),  # the device does not tell
+    ],
+)
+def test_a_model_that_cannot_fit_into_memory_is_refused_with_the_estimate(
+    record, available, needed
+):
+    facts = {"memory_available_bytes": available, "memory_total_bytes": 128_000_000}
+    said = too_large(record, facts)
+    if needed is None:
+        assert said == ""
+    else:
+        assert said == (
+            f"it needs {needed} MB at least for its weights and intermediate results (estimate), "
+            "and the device has 64 MB of 128 MB available"
+        )

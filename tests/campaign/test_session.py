@@ -16,7 +16,7 @@ from harness.campaign.locks import is_running
 from harness.campaign.session import begin, resume
 from harness.errors import LabError, SpecificationError
 from harness.results.contract import Job
-from harness.results.schema import Protocol, Run
+from harness.results.schema import ArtifactRecord, CaseRecord, Protocol, Run
 from harness.results.store import Store
 from harness.transport.local import LocalTransport
 from harness.workspace import cache_dir
@@ -119,3 +119,22 @@ def test_a_launch_of_another_run_keeps_its_device(start, supervisor, tmp_path):
 def test_a_device_that_is_not_what_its_file_says(start):
     with pytest.raises(SpecificationError, match="its file says 'arm64-linux', and it is 'x86_64"):
         start(abi="arm64-linux")
+
+
+def test_a_model_that_does_not_fit_into_the_device_is_refused(start, workspace, monkeypatch):
+    """A double stands for building: an artifact larger than any memory."""
+    artifact = ArtifactRecord(id="0" * 64, format="onnx", target="any", files={}, size_bytes=10**15)
+
+    def prepare(cases, *_):
+        ((case, repeats),) = cases
+        record = CaseRecord(case=case, artifact=artifact, **repeats.model_dump())
+        return [record], {case.id: None}
+
+    monkeypatch.setattr("harness.campaign.reach.prepare", prepare)
+    with pytest.raises(pytest.fail.Exception, match="it began"):
+        start()
+    with closing(Store(workspace.database)) as store:
+        (summary,) = store.summaries()
+        (case,) = store.load(summary.id).cases
+    assert case.refused.startswith("it needs 1000000000 MB at least for its weights")
+    assert "(estimate), and the device has" in case.refused

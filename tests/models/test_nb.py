@@ -11,10 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.errors import SpecificationError
-from harness.models.nb import inspect
+from harness.models.nb import inspect, subgraphs
 
 DATA = Path(__file__).parent.parent / "data" / "nb"
 X86 = (DATA / "linear-x86.nb").read_bytes()
+NPU = (DATA / "linear-nnadapter.nb").read_bytes()
 TOPOLOGY_END = 26 + struct.unpack_from("<Q", X86, 18)[0]
 
 reused_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -49,6 +50,19 @@ def test_tells_what_opt_built_for(name, targets, subgraphs):
 def test_counts_one_kernel_for_each_op():
     # feed, fetch on the host; the linear layer and its ReLU on x86.
     assert inspect(DATA / "linear-x86.nb").kernels == {("host", "any"): 2, ("x86", "fp32"): 2}
+
+
+def test_the_parts_that_an_npu_gets_with_their_ops_and_what_they_compute():
+    (part,) = subgraphs(DATA / "linear-nnadapter.nb")
+    assert part.ops == {"elementwise_add": 1, "relu": 1}
+    assert len(part.outputs) == 2
+    assert subgraphs(DATA / "linear-arm.nb") == []
+
+
+def test_what_stays_on_the_processor_and_the_size_of_the_weights():
+    info = inspect(DATA / "linear-x86.nb")
+    assert info.on_cpu == {"matmul_v2": 1, "fusion_elementwise_add_activation": 1}
+    assert 0 < info.weight_bytes < len(X86)
 
 
 @reused_folder
@@ -94,6 +108,16 @@ def test_a_text_that_only_looks_like_a_kernel_does_not_count(nb):
 def test_any_bytes_are_inspected_or_refused(nb, content):
     with contextlib.suppress(SpecificationError):
         inspect(nb(content))
+
+
+@reused_folder
+@given(st.lists(st.tuples(st.integers(26, len(NPU) - 1), st.integers(0, 255)), max_size=8))
+def test_a_damaged_topology_is_read_or_refused(nb, changes):
+    content = bytearray(NPU)
+    for position, value in changes:
+        content[position] = value
+    with contextlib.suppress(SpecificationError):
+        subgraphs(nb(bytes(content)))
 
 
 @reused_folder

@@ -23,6 +23,7 @@ def test_layers_with_where_they_run_and_estimated_cycles():
     assert found.tool == "the toolkit"
     assert found.kernels == {"cpu/int8": 1, "npu/int8": 83}
     assert found.cpu_ops == {"Reshape": 1}
+    assert [sum(ops.values()) for ops in found.subgraphs] == [83]
     first = found.estimates[0]
     assert (first.op, first.runs_on, first.precision) == ("ConvHardSwish", "NPU", "int8")
     assert first.cycles == 112_896

@@ -48,10 +48,15 @@ def program_description() -> Any:
 
 
 def fix(program: Any, shapes: dict[str, list[int]]) -> None:
-    """Declare the shapes of the inputs."""
+    """Declare the shapes of the inputs, where they are open."""
     for variable in program.blocks[0].vars:
         if variable.name in shapes:
-            variable.type.lod_tensor.tensor.dims[:] = shapes[variable.name]
+            wanted, declared = shapes[variable.name], variable.type.lod_tensor.tensor.dims
+            if len(wanted) != len(declared) or any(
+                known not in (-1, extent) for extent, known in zip(wanted, declared, strict=True)
+            ):
+                sys.exit(f"input '{variable.name}' is {list(declared)}, and cannot be {wanted}")
+            declared[:] = wanted
 
 
 def adapt(program: Any, proto: Any) -> None:

@@ -1,0 +1,175 @@
+"""``harness models inspect``: what of an artifact runs where."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli.app import workspace_of
+from harness.cli.building import size_label
+from harness.cli.options import as_json, complete_names
+from harness.text import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from harness.results.schema import ArtifactRecord, Drift, Partition, Precision
+
+__all__ = ["drift_in_words", "inspect"]
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  harness models inspect model.nb
+  harness models inspect ppocr_v4_cls --target rockchip_npu --precision int8
+  harness models inspect mobilenet_v3_small --target rknn:rk3588 --json
+"""
+)
+@click.argument("artifact", metavar="ARTIFACT", shell_complete=complete_names("models"))
+@click.option("--target", help="Of a model: arm, x86, onnx, an NPU's name, rknn:rk3588 ...")
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16", "int8"]),
+    help="Of a model: by default fp32, RKNN fp16.",
+)
+@as_json
+@click.pass_context
+def inspect(
+    ctx: click.Context,
+    artifact: str,
+    target: str | None,
+    precision: Precision | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Show what of an artifact runs where.
+
+    ARTIFACT is an .nb file, or a model of the workspace, of which --target says what for; it is
+    built if it is not there.
+
+    Kernels by target and precision, what an NPU gets and what is left to the CPU, inputs whose
+    shapes are not fixed, sizes, and for RKNN the compiler's estimate for each layer.
+    """
+    from harness.cli.terminal import console
+
+    if Path(artifact).is_file():
+        if target or precision:
+            raise click.UsageError("--target and --precision are for models, not for files")
+        from harness.models.inspection import inspect_file
+
+        found: ArtifactRecord | None = None
+        told, title = inspect_file(Path(artifact)), artifact
+    else:
+        found = _of_model(ctx, artifact, target, precision)
+        if found.partition is None:
+            raise AssertionError  # inspected() always has one
+        told = found.partition
+        words = [artifact, found.format, found.target, found.precision or ""]
+        title = " ".join(word for word in words if word not in ("", "any"))
+    if as_json:
+        content = found.model_dump(mode="json") if found else {"file": artifact}
+        click.echo(json.dumps(content | {"partition": told.model_dump(mode="json")}, indent=2))
+        return
+    out = console()
+    for line in _lines(title, told, found.drift if found else None):
+        out.print(visible(line), markup=False, highlight=False, soft_wrap=True)
+    if told.estimates:
+        out.print(_estimates(told))
+
+
+def _of_model(
+    ctx: click.Context, name: str, target: str | None, precision: Precision | None
+) -> ArtifactRecord:
+    from harness.cli.terminal import steps
+    from harness.models.batch import parse_targets, target_names
+    from harness.models.build import build
+    from harness.models.inspection import inspected
+    from harness.models.manifest import load_model
+    from harness.models.operations import count
+
+    model = load_model(workspace_of(ctx), name)
+    if target is None:
+        raise click.UsageError(
+            f"'{name}' is a model: say with --target of which artifact "
+            f"({', '.join(name for name in target_names() if ':' not in name)}, rknn:rk3588 ...)"
+        )
+    kinds = parse_targets(target)
+    if len(kinds) > 1:
+        raise click.UsageError("one --target at a time is inspected")
+    with steps() as shown:
+        count(model, progress=shown.update)
+        artifact = build(model, *kinds[0], precision=precision, progress=shown.update)
+    return inspected(model, artifact)
+
+
+def _lines(title: str, told: Partition, drift: Drift | None) -> Iterator[str]:
+    yield f"{title} ({told.tool})"
+    if told.kernels:
+        yield f"kernels    {_counts(told.kernels)}"
+    if told.subgraphs:
+        share = ""
+        if told.macs and told.npu_macs is not None:
+            share = (
+                f"{told.npu_macs / told.macs:.1%} of {told.macs / 1e6:.4g} M "
+                "multiply-accumulates, in "
+            )
+        number = len(told.subgraphs)
+        yield f"on the NPU {share}{number} subgraph{'s' if number > 1 else ''}"
+        for n, ops in enumerate(told.subgraphs, 1):
+            yield f"  {n:>3}      {_counts(ops)}"
+        yield f"on the CPU {_counts(told.cpu_ops) or 'nothing'}"
+    if told.dynamic_inputs:
+        yield f"dynamic    {', '.join(told.dynamic_inputs)}"
+    if told.weight_bytes is not None:
+        yield f"weights    {size_label(told.weight_bytes)}"
+    if told.memory_bytes is not None:
+        yield f"memory     {size_label(told.memory_bytes)} for intermediate results (estimate)"
+    if drift:
+        yield f"drift      {drift_in_words(drift)}"
+
+
+def _estimates(told: Partition) -> object:
+    from rich.table import Table
+
+    total = sum(layer.cycles or 0 for layer in told.estimates)
+    table = Table(
+        "Layer",
+        "Op",
+        "Runs on",
+        "Precision",
+        "Cycles",
+        "",
+        box=None,
+        pad_edge=False,
+        title="The compiler's estimate, not a measurement",
+        title_justify="left",
+    )
+    for layer in told.estimates:
+        known = layer.cycles is not None and total
+        table.add_row(
+            visible(layer.name),
+            layer.op,
+            layer.runs_on,
+            layer.precision,
+            f"{layer.cycles:,}" if layer.cycles is not None else "unknown",
+            f"{layer.cycles / total:.1%}" if known and layer.cycles else "",
+        )
+    return table
+
+
+def _counts(numbers: Mapping[str, int]) -> str:
+    return ", ".join(f"{n} {name}" for name, n in numbers.items())
+
+
+def drift_in_words(drift: Drift) -> str:
+    """Say how far an artifact's outputs are from those in fp32."""
+    by = f"by {drift.computed_by}, {drift.inputs} held-out inputs"
+    if drift.fault or drift.cosine is None or drift.max_error is None:
+        return f"cannot be told: {drift.fault} ({by})"
+    top1 = "" if drift.top1 is None else f", top-1 agrees in {drift.top1:.0%}"
+    error = f"cosine {drift.cosine:.4f}, relative error {drift.relative_error:.3g}"
+    return f"{error}, largest error {drift.max_error:.3g}{top1} ({by})"
