@@ -80,7 +80,8 @@ def test_paddle_lite_on_x86_computes_nan_and_the_record_says_so():
 def test_every_algorithm_quantizes(algorithm):
     record = int8(small(algorithm=algorithm, samples=8), "pdmodel")
     assert record.partition.kernels["onednn/int8"] == 29
-    assert record.drift.cosine > 0.9
+    # KL cuts off the rare large activations, of which noise has more than images.
+    assert record.drift.cosine > (0.8 if algorithm == "KL" else 0.9)
 
 
 DRAW = """
