@@ -24,7 +24,7 @@ class Engine:
     name
         As campaigns and inventory write it.
     format
-        Of the artifacts that it loads: ``nb``, ``pdmodel``, ``onnx``, ``rknn`` or ``calibration``.
+        Of the artifacts that it loads, as :data:`harness.models.recipes.TARGETS` has them.
     precisions
         What it can compute in; the first where a campaign does not say.
     """

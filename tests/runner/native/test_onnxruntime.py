@@ -75,6 +75,29 @@ def test_it_writes_what_the_python_runner_writes(name, onnxruntime, python, libr
     assert result.passed, result.reason
 
 
+def test_changes_of_shape_give_the_bits_that_the_python_runner_gives(
+    onnxruntime, python, library, job, launch
+):
+    model = load_model(REPOSITORY, "ppocr_v4_rec")
+    built = build_model(model, "onnx", "any", progress=print)
+    shapes = [{"x": (1, 3, 48, 64)}, {"x": (2, 3, 48, 96)}, {"x": (1, 3, 48, 160)}]
+    changes = {
+        "engine": "onnxruntime",
+        "files": {**built.roles, "library": library.name},
+        "inputs": model.manifest.fed(shapes[-1]),
+        "shape_changes": shapes,
+    }
+    job = job.model_copy(update=changes)
+    files = {name: built.folder / name for name in built.roles.values()} | {library.name: library}
+    native = launch(onnxruntime, job, files)
+    ours = launch((python, PYTHON_RUNNER), job, files)
+    assert (native.returncode, ours.returncode) == (0, 0), native.stderr
+    assert native.names == ours.names
+    assert native.outputs == ours.outputs
+    found = {(event.change, event.shape[:2]) for event in native.outputs}
+    assert found == {(0, (1, 8)), (1, (2, 12)), (2, (1, 20)), (None, (1, 20))}
+
+
 def test_a_model_that_is_none(onnxruntime, library, onnx_job, launch):
     ended = launch(onnxruntime, onnx_job, {"model.onnx": "none", "libonnxruntime.so.1": library})
     assert ended.returncode == FAILED

@@ -65,6 +65,23 @@ def test_inputs_go_to_their_names_in_any_order(lite_job, start, runner):
     np.testing.assert_array_equal(value, runner.make_input(inputs[2].model_dump(), 1, 2))
 
 
+def test_tensors_take_the_shapes_of_a_change(lite_job, start, runner):
+    shapes = [
+        {"x0": (4, 5), "x1": (7,), "x2": ()},
+        {"x0": (1, 1), "x1": (2,), "x2": ()},
+    ]
+    ended = start(lite_job.model_copy(update={"shape_changes": shapes}))
+    assert ended.returncode == 0, ended.stderr
+    for event in ended.outputs:
+        spec = lite_job.inputs[event.index].model_dump()
+        if event.change is not None:
+            spec["shape"] = shapes[event.change][spec["name"]]
+        value = np.fromfile(ended.folder / event.file, dtype=event.dtype).reshape(event.shape)
+        expected = runner.make_input(spec, event.seed, event.index)
+        np.testing.assert_array_equal(value, expected)
+    assert {event.change for event in ended.outputs} == {None, 0, 1}
+
+
 def test_an_npu_gets_all_that_the_job_says(lite_job, start, tmp_path):
     cache = tmp_path / "cache"
     cache.mkdir()
