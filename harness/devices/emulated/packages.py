@@ -24,8 +24,9 @@ __all__ = ["Apt", "Deb", "MirrorError", "unpack"]
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
-# Debian's mirrors have these side by side: that of a host of one of them has the others too.
-RELEASES = ("bookworm", "trixie", "forky", "sid")
+# Debian's mirrors have these side by side: that of a host of one of them has the others too. Each
+# goes by a second name; what a release has under it is fetched, and kept by proxies, on its own.
+RELEASES = {"bookworm": "oldstable", "trixie": "stable", "forky": "testing", "sid": "unstable"}
 
 # How apt ends where a mirror's signed release file and its package lists are of different days.
 _UNLIKE_RELEASE = re.compile("^ *Release file created at: ", re.MULTILINE)
@@ -83,11 +84,10 @@ class Apt:
         for part in ("lists/partial", "cache/archives/partial", "sources.d", "conf.d"):
             (folder / part).mkdir(parents=True, exist_ok=True)
         (folder / "status").touch()
-        self._mirror = mirror = image.mirror or _host_mirror()
+        self._mirror = image.mirror or _host_mirror()
+        self._suites = image.suites
         self._what = f"{', '.join(image.suites)} for {image.architecture}"
-        (folder / "sources.list").write_text(
-            "".join(f"deb [signed-by={KEYRING}] {mirror} {suite} main\n" for suite in image.suites)
-        )
+        self._sources = folder / "sources.list"
         options = {
             "APT::Architecture": image.architecture,
             "APT::Architectures": image.architecture,
@@ -97,7 +97,7 @@ class Apt:
             "Dir::Cache": folder / "cache",
             "Dir::Etc::main": "/dev/null",
             "Dir::Etc::parts": folder / "conf.d",
-            "Dir::Etc::sourcelist": folder / "sources.list",
+            "Dir::Etc::sourcelist": self._sources,
             "Dir::Etc::sourceparts": folder / "sources.d",
             "Dir::State::lists": folder / "lists",
             "Dir::State::status": folder / "status",
@@ -125,27 +125,44 @@ class Apt:
         Raises
         ------
         MirrorError
-            The mirror is being updated, and has not been done soon.
+            The mirror is being updated, has not been done soon, and has no whole release under
+            its second name either.
         LabError
             They cannot be fetched, or are not signed with one of Debian's archive keys.
         """
         for seconds in (*_PAUSES_S, None):
-            try:
-                self._run("apt-get", "update")
-            except LabError as error:
-                if not _UNLIKE_RELEASE.search(error.message):
-                    raise
-            else:
+            if self._fetch(self._suites):
                 return
             if seconds is not None:
                 progress(f"Debian's mirror is being updated: asking again in {seconds:g} s")
                 pause(seconds)
+        others = [RELEASES.get(suite, suite) for suite in self._suites]
+        progress(f"asking for {', '.join(others)}, as Debian also calls {self._what}")
+        if self._fetch(others) and self._codenames() == set(self._suites):
+            return
         raise MirrorError(
             f"{self._mirror}: the package lists of {self._what} are not those that the release "
             "file was signed for: the mirror is being updated",
             hint="try again in an hour, or name another mirror as 'mirror:' under 'image:' in "
             "the board's recipe",
         )
+
+    def _fetch(self, suites: list[str]) -> bool:
+        """Fetch the lists of suites; tell whether they are those of their release files."""
+        self._sources.write_text(
+            "".join(f"deb [signed-by={KEYRING}] {self._mirror} {suite} main\n" for suite in suites)
+        )
+        try:
+            self._run("apt-get", "update")
+        except LabError as error:
+            if not _UNLIKE_RELEASE.search(error.message):
+                raise
+            return False
+        return True
+
+    def _codenames(self) -> set[str]:
+        """Return the names that the signed release files give their suites."""
+        return set(self._run("apt-get", "indextargets", "--format", "$(CODENAME)"))
 
     def newest(self, package: str) -> str:
         """Return the package that a metapackage stands for: the first that it depends on."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from contextlib import nullcontext
 from functools import partial
 from http.server import HTTPServer, SimpleHTTPRequestHandler
 
@@ -88,7 +89,7 @@ def test_a_mirror_that_is_being_updated_is_asked_again_and_told_from_a_network_t
         # As apt 2.6 ended with a mirror whose lists were of another day than its release file.
         "if [ $2 = --print-uris ]; then\n"
         "echo \"'http://m.example/dists/sid/main/binary-amd64/P' x 0\"; exit\nfi\n"
-        f"echo >> {tmp_path}/asked\n"
+        f"cat {tmp_path}/apt/sources.list >> {tmp_path}/asked\n"
         "cat >&2 <<'END'\n"
         "E: Failed to fetch http://m.example/P.xz  File has unexpected size (2 != 1). "
         "Mirror sync in progress? [IP: 192.0.2.1 80]\n"
@@ -103,8 +104,28 @@ def test_a_mirror_that_is_being_updated_is_asked_again_and_told_from_a_network_t
         packages.MirrorError, match=r"m\.example: the package lists of .* for arm64"
     ):
         apt.update(told.append, pause=pauses.append)
-    assert len((tmp_path / "asked").read_text()) == 3
-    assert len(pauses) == len(told) == 2
+    asked = [line.split()[3] for line in (tmp_path / "asked").read_text().splitlines()]
+    assert asked == [*["trixie", "bookworm"] * 3, "stable", "oldstable"]
+    assert len(pauses) == 2
+    assert len(told) == 3
+
+
+@pytest.mark.parametrize(
+    ("codenames", "taken"), [("trixie bookworm", True), ("forky trixie", False)]
+)
+def test_a_release_is_taken_by_its_second_name_where_that_is_still_the_same(
+    lab, spec, fake_apt, tmp_path, codenames, taken
+):
+    fake_apt(
+        "if [ $2 = --print-uris ]; then\n"
+        "echo \"'http://m.example/dists/sid/main/binary-amd64/P' x 0\"; exit\nfi\n"
+        f"if [ $1 = indextargets ]; then printf '%s\\n' {codenames}; exit; fi\n"
+        f"if grep -q trixie {tmp_path}/apt/sources.list; then\n"
+        "echo '   Release file created at: Sat, 21 Nov 2026 09:15:44 +0000' >&2; exit 100\nfi"
+    )
+    apt = packages.Apt(tmp_path / "apt", spec)
+    with nullcontext() if taken else pytest.raises(packages.MirrorError):
+        apt.update(print, pause=lambda _: None)
 
 
 def test_a_build_removes_what_was_long_unused(lab, spec, empty_cache, monkeypatch):
