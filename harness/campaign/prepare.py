@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from harness.models.operations import Operations
     from harness.results.schema import ArtifactRecord, Case, Protocol, Repeats
 
-__all__ = ["Change", "Prepared", "RegisteredOn", "prepare", "refusal", "shapes_of", "too_large"]
+__all__ = ["Change", "EngineOn", "Prepared", "prepare", "refusal", "shapes_of", "too_large"]
 
 
 @dataclass(frozen=True)
@@ -128,18 +128,29 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class RegisteredOn:
-    """A registered runner on a device: why it cannot run there, or empty."""
+class EngineOn:
+    """An engine on a device.
 
-    runner: RegisteredRunner
-    fault: str
+    Attributes
+    ----------
+    runner
+        The registered runner that measures it there; none where a Python does.
+    fault
+        Why that runner cannot run there, or empty.
+    version
+        Of the engine, where it is known before it runs.
+    """
+
+    runner: RegisteredRunner | None = None
+    fault: str = ""
+    version: str | None = None
 
 
 def prepare(
     cases: Sequence[tuple[Case, Repeats]],
     devices: Mapping[str, Device],
     models: Mapping[str, Model],
-    runners: Mapping[tuple[str, str], RegisteredOn],
+    found: Mapping[tuple[str, str], EngineOn],
     protocol: Protocol,
     progress: Callable[[str], None],
 ) -> tuple[list[CaseRecord], dict[str, Prepared]]:
@@ -147,8 +158,8 @@ def prepare(
 
     Parameters
     ----------
-    runners
-        Device and engine to the registered runner that measures it there.
+    found
+        Device and engine to what is there of it.
     protocol
         Says how many memory passes there are, and whether shapes are changed.
 
@@ -174,7 +185,7 @@ def prepare(
         device, model = devices[case.device], models[case.model]
         others = _turns(case, [each for each, _ in cases]) if protocol.shape_changes else []
         try:
-            ready = _prepare(case, device, model, runners, others, progress)
+            ready = _prepare(case, device, model, found, others, progress)
         except _RefusedError as refusal:
             record = record.model_copy(
                 update={"artifact": refusal.artifact, "refused": str(refusal)}
@@ -287,16 +298,16 @@ def _prepare(
     case: Case,
     device: Device,
     model: Model,
-    runners: Mapping[tuple[str, str], RegisteredOn],
+    found: Mapping[tuple[str, str], EngineOn],
     others: Sequence[Case],
     progress: Callable[[str], None],
 ) -> Prepared:
     if refused := refusal(case, device, model):
         raise _RefusedError(refused)
     settings = device.spec.engines[case.engine].backends[case.backend]
-    registered = runners.get((device.name, case.engine))
-    if registered and registered.fault:
-        raise _RefusedError(f"runner '{registered.runner.name}': {registered.fault}")
+    there = found.get((device.name, case.engine), EngineOn())
+    if there.runner and there.fault:
+        raise _RefusedError(f"runner '{there.runner.name}': {there.fault}")
     engine = engines.get(case.engine)
     target = engine.target(device.spec, case.backend)
     shapes = shapes_of(case, model)
@@ -309,11 +320,10 @@ def _prepare(
         progress=progress,
     )
     paths = {role: artifact.path(role) for role in artifact.roles}
-    version = registered.runner.spec.engine_version if registered else None
-    if refused := engine.refuse(device.spec, paths, case.backend, version):
+    if refused := engine.refuse(device.spec, paths, case.backend, there.version):
         raise _RefusedError(refused, inspected(model, artifact, shapes))
     reference = build.reference(model, shapes=shapes, progress=progress)
-    runner = _runner(case, device, registered, reference, progress)
+    runner = _runner(case, device, there.runner, reference, progress)
     if refused := runner.lacks(case, settings):
         raise _RefusedError(refused, artifact.record)
     changes = []
@@ -344,7 +354,7 @@ def shapes_of(case: Case, model: Model) -> Shapes | None:
 def _runner(
     case: Case,
     device: Device,
-    registered: RegisteredOn | None,
+    registered: RegisteredRunner | None,
     reference: Mapping[int, list[NDArray[Any]]],
     progress: Callable[[str], None],
 ) -> Runner:
@@ -353,9 +363,9 @@ def _runner(
         return NativeRunner(build_runner(case.engine, device.spec.abi, progress=progress))
     if registered is None:
         return _python_runner(spec, progress)
-    if registered.runner.spec.tool == "benchmark_bin":
-        return BenchmarkBin(registered.runner, next(iter(reference.values())))
-    return NativeRunner(registered.runner.program, registered.runner.libraries)
+    if registered.spec.tool == "benchmark_bin":
+        return BenchmarkBin(registered, next(iter(reference.values())))
+    return NativeRunner(registered.program, registered.libraries)
 
 
 def _python_runner(spec: EngineSpec, progress: Callable[[str], None]) -> PythonRunner:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from harness.campaign.launch import DeviceBusyError, Launcher
 from harness.campaign.locks import hold_host
 from harness.campaign.on_device import Absent, Joined, OnDevice
-from harness.campaign.prepare import RegisteredOn, prepare, too_large
+from harness.campaign.prepare import EngineOn, prepare, too_large
 from harness.campaign.recovery import note
 from harness.devices.connect import connect
 from harness.devices.inventory import load_device
 from harness.devices.leases import Lease, LeasedError, me
 from harness.devices.power import boot_id
 from harness.devices.probe import probe
-from harness.devices.runners import faults, load_runner, missing_libraries
+from harness.devices.runners import engine_version, faults, load_runner, missing_libraries
 from harness.errors import LabError, SpecificationError
 from harness.models.manifest import load_model
 from harness.native.supervisor import supervisor
@@ -114,8 +114,8 @@ class Bench:
         Name to what is stored of each, reached or not.
     unreachable
         Name to why it was not.
-    runners
-        Device and engine to the registered runner that measures it there.
+    engines
+        Device and engine to what is there of it.
     """
 
     workspace: Workspace
@@ -127,7 +127,7 @@ class Bench:
     reached: dict[str, OnDevice] = field(default_factory=dict)
     records: dict[str, DeviceRecord] = field(default_factory=dict)
     unreachable: dict[str, LabError] = field(default_factory=dict)
-    runners: dict[tuple[str, str], RegisteredOn] = field(default_factory=dict)
+    engines: dict[tuple[str, str], EngineOn] = field(default_factory=dict)
 
     def reach_all(self, store: Store) -> None:
         """Reach all devices; those that cannot be are put down with the reason.
@@ -192,7 +192,7 @@ class Bench:
         """
         lab = self.lab
         records, prepared = prepare(
-            cases, lab.devices, lab.models, self.runners, protocol, self.progress
+            cases, lab.devices, lab.models, self.engines, protocol, self.progress
         )
         for index, record in enumerate(records if self.run_id is None else ()):
             device = self.records.get(record.case.device)
@@ -233,9 +233,12 @@ class Bench:
         launcher.lease = self.claim.lease(launcher.supervisor, self.stack, self.progress)
         _refuse_company(launcher, device, self.run_id)
         for engine, spec in device.spec.engines.items():
-            if runner := self.lab.runners.get(spec.runner or ""):
-                fault = _unfit(runner, engine, facts, transport)
-                self.runners[device.name, engine] = RegisteredOn(runner, fault)
+            runner = self.lab.runners.get(spec.runner or "")
+            self.engines[device.name, engine] = EngineOn(
+                runner,
+                _unfit(runner, engine, facts, transport) if runner else "",
+                engine_version(engine, runner, spec.python, facts),
+            )
         drivers = facts.model_dump_json(include={"npus", "kernel", "kernel_build"})
         on = OnDevice(device, transport, launcher, drivers, boot_id=facts.boot_id)
         self.reached[device.name] = on

@@ -209,10 +209,11 @@ def _needs_in_words(runner: RegisteredRunner) -> Iterator[str]:
     from harness.devices.runners import version_text
     from harness.text import visible
 
-    version = f", with Paddle Lite {found}" if (found := runner.spec.engine_version) else ""
+    spec = runner.spec
+    version = f", with {spec.engine} {spec.engine_version}" if spec.engine_version else ""
     glibc = f", glibc {version_text(runner.glibc)} or newer" if runner.glibc else ""
     libraries = ", ".join(runner.needed) or "no library"
-    yield visible(f"{runner.name} is {runner.spec.abi}{version}; it needs {libraries}{glibc}")
+    yield visible(f"{runner.name} is {spec.abi}{version}; it needs {libraries}{glibc}")
     if runner.loads:
         yield f"no {runner.loads} is shipped with it (--lib): it loads the device's own"
 

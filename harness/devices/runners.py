@@ -37,6 +37,7 @@ __all__ = [
     "RegisteredRunner",
     "RunnerSpec",
     "add",
+    "engine_version",
     "faults",
     "load_runner",
     "load_runners",
@@ -53,11 +54,14 @@ _TRIPLETS = {
     "x86_64-linux": "x86_64-linux-gnu",
 }
 
-# Paddle Lite's tag, a text of its own in what is compiled with lite/core/version.h. A compiler that
-# optimizes for speed may leave no text of it.
-_PADDLE_LITE_VERSION = re.compile(
-    rb"(?<=\0)v\d{1,2}\.\d{1,3}(?:\.\d{1,3})?(?:-[a-z0-9.]{1,8})?(?=\0)"
-)
+# What an engine's files tell of its version. Paddle Lite: a tag, a text of its own in what is
+# compiled with lite/core/version.h; a compiler that optimizes for speed may leave no text of it.
+_VERSIONS = {
+    "paddle-lite": re.compile(
+        rb"(?<=\0)(v\d{1,2}\.\d{1,3}(?:\.\d{1,3})?(?:-[a-z0-9.]{1,8})?)(?=\0)"
+    ),
+    "rknn": re.compile(rb"librknnrt version:? (\d{1,2}(?:\.\d{1,3}){1,3})"),
+}
 
 # Prints the libraries that are nowhere; the loader's cache knows folders that are set up there.
 _LOOK = """\
@@ -85,8 +89,8 @@ class RunnerSpec(Spec):
     engine
         What it measures.
     engine_version
-        Of Paddle Lite, as its files tell it: opt must be of the same one. Without it, that is left
-        to the runner.
+        Of Paddle Lite or RKNN's runtime, as the files tell it: what a model was made with must
+        fit. Without it, that is left to the runner.
     program
         SHA-256 of the executable.
     libraries
@@ -199,9 +203,7 @@ def add(
                 f"{file}: built for {found.abi or found.machine}, not for {spec['abi']}",
                 hint=f"give --abi {found.abi}" if found.abi else "give a file for the device",
             )
-    version = None
-    if spec["engine"] == "paddle-lite":
-        version = _paddle_lite_version([program, *libraries])
+    version = _version(spec["engine"], [program, *libraries])
     store = workspace.state / "runners"
     store.mkdir(exist_ok=True)
     try:
@@ -220,9 +222,12 @@ def add(
     return RegisteredRunner(name, described, store)
 
 
-def _paddle_lite_version(files: Sequence[Path]) -> str | None:
-    """Return the version of Paddle Lite that is in some files; none where they do not agree."""
-    found = {match for file in files for match in _PADDLE_LITE_VERSION.findall(file.read_bytes())}
+def _version(engine: str, files: Sequence[Path]) -> str | None:
+    """Return the version of an engine that is in some files; none where they do not agree."""
+    pattern = _VERSIONS.get(engine)
+    if pattern is None:
+        return None
+    found = {match for file in files for match in pattern.findall(file.read_bytes())}
     return found.pop().decode() if len(found) == 1 else None
 
 
@@ -322,6 +327,27 @@ def faults(runner: RegisteredRunner, facts: Facts, missing: Sequence[str]) -> li
             f"the device lacks {', '.join(missing)}: give what may be shipped beside it with --lib"
         )
     return found
+
+
+def engine_version(
+    engine: str, runner: RegisteredRunner | None, python: str | None, facts: Facts
+) -> str | None:
+    """Return the version of an engine that a device would load, where it is known beforehand.
+
+    Parameters
+    ----------
+    runner
+        The registered one that loads it there; else a Python does.
+    python
+        The device's own interpreter, where it is that.
+    """
+    if runner and not runner.loads:
+        return runner.spec.engine_version
+    if runner or engine == "rknn":  # of RKNN Python has but a wrapper
+        library = facts.libraries.get(_LOADED[engine])
+        return library.version if library else None
+    versions = (each.engines.get(engine) for each in facts.pythons if each.path == python)
+    return next(versions, None)
 
 
 def version_text(version: Version) -> str:

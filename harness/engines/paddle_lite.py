@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from harness.engines.base import Engine
@@ -67,12 +68,17 @@ class _PaddleLite(Engine):
                 f"its kernels are for {' and '.join(sorted(found))}, a {device.abi} device runs "
                 f"those for {needed}: Paddle Lite would return garbage without an error"
             )
-        if version not in (None, info.opt_version):
+        if version and _release(version) != _release(info.opt_version):
             return (
                 f"it was made by opt {info.opt_version}, and the runner's Paddle Lite is "
                 f"{version}: they must be of one version"
             )
         return None
+
+
+def _release(version: str) -> str:
+    """Return 2.13rc of v2.13-rc, as opt writes it, and of 2.13rc0, as the wheel does."""
+    return re.sub(r"^v|-|(?<=rc)0$", "", version)
 
 
 def _processor(device: DeviceSpec) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.devices.probe import Facts
-from harness.devices.runners import add, faults, load_runner, missing_libraries
+from harness.devices.probe import Facts, Library, Python
+from harness.devices.runners import add, engine_version, faults, load_runner, missing_libraries
 from harness.errors import ExitCode, SpecificationError
 from harness.transport.local import LocalTransport
 
@@ -62,6 +62,31 @@ def test_the_version_of_paddle_lite_is_read_from_the_files(workspace, program, t
         file.write(b"".join(b"\0" + text + b"\0" for text in texts))
     assert add(workspace, "lite", SPEC, program, [library]).spec.engine_version == version
     assert load_runner(workspace, "lite").spec.engine_version == version
+
+
+RKNN = {"tool": "edge-runner", "engine": "rknn", "abi": "arm64-linux"}
+RUNTIME = b"\0librknnrt version: 2.3.0 (c949ad889d@2024-11-07T11:35:33)\0"
+
+
+def test_the_version_of_rknns_runtime_is_that_of_the_one_that_is_loaded(workspace, program):
+    theirs = Library(path="/usr/lib/librknnrt.so", version="1.6.0")
+    facts = BOARD.model_copy(
+        update={
+            "libraries": {"librknnrt.so": theirs},
+            "pythons": (Python(path="/py", engines={"rknn": "2.5.0", "paddle-lite": "2.13rc0"}),),
+        }
+    )
+    library = program.with_name("librknnrt.so")
+    library.write_bytes(program.read_bytes() + RUNTIME)
+    shipped = add(workspace, "shipped", RKNN, program, [library])
+    assert engine_version("rknn", shipped, None, facts) == "2.3.0"
+    without = add(workspace, "without", RKNN, program, [])
+    assert engine_version("rknn", without, None, facts) == "1.6.0"
+    assert engine_version("rknn", without, None, BOARD) is None
+    # Python has but a wrapper of the runtime, which has a version of its own.
+    assert engine_version("rknn", None, "/py", facts) == "1.6.0"
+    assert engine_version("paddle-lite", None, "/py", facts) == "2.13rc0"
+    assert engine_version("paddle-lite", None, "/other", facts) is None
 
 
 def test_a_changed_file_is_noticed(workspace, runner):

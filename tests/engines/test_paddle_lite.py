@@ -49,6 +49,8 @@ def test_an_nb_file_of_another_processor_is_refused_with_the_reason(abi, name, f
     [
         (None, None),
         ("v2.13-rc", None),
+        ("2.13rc0", None),  # as the wheel says it
+        ("2.13", "the runner's Paddle Lite is 2.13:"),
         ("v2.12", "made by opt v2.13-rc, and the runner's Paddle Lite is v2.12"),
     ],
 )

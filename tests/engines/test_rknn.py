@@ -45,6 +45,26 @@ def test_it_does_not_measure_on_the_processor():
     assert ENGINE.lacks(device("rk3588"), "cpu") == "rknn measures on 'npu:rknpu' only"
 
 
+@pytest.mark.parametrize(
+    ("content", "version", "refused"),
+    [
+        (b"2.5.0(compiler version: 2.5.0 (74ea630ce@2026", "2.3.0", True),
+        (b"2.5.0(compiler version: 2.5.0 (74ea630ce@2026", "2.5.0", False),
+        (b"2.5.0(compiler version: 2.5.0 (74ea630ce@2026", "2.10", False),  # numbers, no text
+        (b"2.5.0(compiler version: 2.5.0 (74ea630ce@2026", None, False),
+        (b"RKNN, and nothing of a compiler", "1.5.0", False),
+    ],
+)
+def test_a_runtime_older_than_the_compiler_is_refused(tmp_path, content, version, refused):
+    model = tmp_path / "model.rknn"
+    model.write_bytes(bytes(5000) + content)
+    reason = ENGINE.refuse(device("rk3588"), {"model": model}, "npu:rknpu", version)
+    assert (reason is not None) == refused
+    if reason:
+        assert "compiled by RKNN-Toolkit2 2.5.0, and the device's librknnrt.so is 2.3.0" in reason
+        assert "--lib librknnrt.so" in reason
+
+
 MODEL = """\
 title: small
 licence: Apache-2.0
