@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from harness.analysis.summary import FEWEST, launches_needed
 from harness.campaign.judge import judge
 from harness.campaign.launch import DeviceBusyError, LaunchLostError
-from harness.campaign.plan import order
+from harness.campaign.queue import Queue
 from harness.campaign.recovery import DeviceObserver, Recovery
 from harness.campaign.retry import (
     Again,
@@ -41,7 +39,7 @@ if TYPE_CHECKING:
     from harness.campaign.on_device import Absent, OnDevice
     from harness.campaign.plan import Slot
     from harness.campaign.prepare import Prepared
-    from harness.results.schema import CaseRecord, Run
+    from harness.results.schema import Run
     from harness.results.store import Store
 
 __all__ = ["Execution", "Observer"]
@@ -72,18 +70,6 @@ class Observer(DeviceObserver, Protocol):
 
     def asks_for_more(self, host: str, launches: int) -> None:
         """Tell that the first stage asked for so many launches in a second one."""
-
-
-class _Attempt(NamedTuple):
-    """What of a launch decides on others; the whole of it is stored, and may be large."""
-
-    status: Status
-    category: Category | None
-    figure_ns: float | None
-
-    @classmethod
-    def of(cls, launch: Launch) -> _Attempt:
-        return cls(launch.status, launch.category, launch.figure_ns)
 
 
 class Execution:
@@ -133,20 +119,9 @@ class Execution:
         self._absent = dict(absent)
         hosts = {name: each.device for name, each in devices.items()}
         hosts |= {name: each.device for name, each in absent.items()}
-        self._hosts = hosts
-        self._plan = order(run.cases, hosts, run.seed)
+        self._queue = Queue(run, hosts)
+        self._hosts = len(self._queue.left())
         self._recording = threading.Lock()
-        self._history: defaultdict[tuple[str, int], list[_Attempt]] = defaultdict(list)
-        for launch in sorted(run.launches, key=lambda launch: launch.attempt):
-            self._history[launch.case_id, launch.slot].append(_Attempt.of(launch))
-        self._invalid = Counter(
-            (launch.case_id, launch.role)
-            for launch in run.launches
-            if launch.status is Status.INVALID
-        )
-        self._tries: Counter[str] = Counter()  # case id to its failures in a row
-        self._not_before: dict[str, float] = {}  # case id to when its next launch may begin
-        self._left_out: dict[str, str] = {}
         self._waiting: set[str] = set()  # hosts with nothing but devices that were put aside
         self._pause = pause or self._stop.wait
         self._recovery = Recovery(
@@ -157,22 +132,7 @@ class Execution:
 
     def pending(self) -> dict[str, list[Slot]]:
         """Return each host's launches that are still to be made."""
-        # A model cache is filled for them anew: whatever an earlier controller had filled may be
-        # gone, or half of it.
-        cases = {
-            slot.case_id
-            for slots in self._plan.values()
-            for slot in slots
-            if slot.role is not Role.FILL and self._is_pending(slot)
-        }
-        return {
-            host: [
-                slot
-                for slot in slots
-                if (slot.case_id in cases if slot.role is Role.FILL else self._is_pending(slot))
-            ]
-            for host, slots in self._plan.items()
-        }
+        return self._queue.left()
 
     def measure(self) -> None:
         """Make the pending launches.
@@ -185,11 +145,11 @@ class Execution:
         pending = self.pending()
         if self.run.launches:
             self._clear(pending)
-            self._join_first(pending)
+            self._join_first()
         workers: list[Future[None]] = []
         with ThreadPoolExecutor(max(1, len(pending)), thread_name_prefix="host") as pool:
             try:
-                workers += [pool.submit(self._host, host, slots) for host, slots in pending.items()]
+                workers += [pool.submit(self._host, host) for host in pending]
                 wait(workers, return_when="FIRST_EXCEPTION")
             finally:
                 # Also where one host's worker met an error of ours: the others end cleanly.
@@ -208,45 +168,25 @@ class Execution:
             update={
                 "launches": [],
                 "cases": [
-                    record.model_copy(update={"left_out": self._left_out.get(record.case.id, "")})
+                    record.model_copy(
+                        update={"left_out": self._queue.left_out.get(record.case.id, "")}
+                    )
                     for record in self.run.cases
                 ],
             }
         )
 
-    def _join_first(self, pending: Mapping[str, list[Slot]]) -> None:
+    def _join_first(self) -> None:
         """Put what an earlier controller left running first: all else would find a busy device."""
         alive: set[str] = set()
         for device in self._devices.values():
             with suppress(TransportError):
                 alive.update(device.launcher.living())
-        for slots in pending.values():
-            slots.sort(key=lambda slot: self._name(slot) not in alive)
-
-    def _is_pending(self, slot: Slot) -> bool:
-        attempts = self._history[slot.case_id, slot.slot]
-        if not attempts or attempts[-1].status is Status.FAILED:
-            return True
-        return attempts[-1].status is Status.INVALID and self._may_redo(slot)
-
-    def _may_redo(self, slot: Slot) -> bool:
-        return self._invalid[slot.case_id, slot.role] <= self.run.protocol.redo_budget
-
-    def _name(self, slot: Slot) -> str:
-        """Return the id on its device of a slot's next launch.
-
-        A launch whose link was given up may have gone on there: the next attempt goes by its
-        name, and so collects it.
-        """
-        attempts = self._history[slot.case_id, slot.slot]
-        number = len(attempts)
-        while number and attempts[number - 1].category is Category.CONNECTION:
-            number -= 1
-        return f"{self.run.id}-{slot.case_id}-{slot.slot}-{number}"
+        self._queue.put_first(alive)
 
     def _clear(self, pending: Mapping[str, Sequence[Slot]]) -> None:
         """Remove from the devices what earlier controllers stored and did not live to remove."""
-        wanted = {self._name(slot) for slots in pending.values() for slot in slots}
+        wanted = {self._queue.name(slot) for slots in pending.values() for slot in slots}
         for device in self._devices.values():
             with suppress(TransportError):
                 ours = [
@@ -265,71 +205,56 @@ class Execution:
             for launcher, _ in active:
                 launcher.hang_up()
 
-    def _host(self, host: str, slots: list[Slot]) -> None:
-        left = list(slots)
-        while not self._stop.is_set() and (left or (left := self._second_stage(host))):
-            self._look_after(host, left)
-            slot = self._next(left)
+    def _host(self, host: str) -> None:
+        queue = self._queue
+        while not self._stop.is_set() and (queue.left_of(host) or self._second_stage(host)):
+            self._look_after(host)
+            slot = queue.next(host, self._recovery.clock(), self._is_aside)
             if slot is not None:
                 self._keep_leases(host)
-                case = self._prepared[slot.case_id].case
-                self._observer.begins(host, case.label, len(left))
-                self._make(host, slot, left)
+                self._observer.begins(host, queue.case_of(slot).label, queue.left_of(host))
+                self._make(host, slot)
                 continue
-            if all(self._recovery.of(self._device_of(each)).aside for each in left):
+            if all(map(self._is_aside, queue.devices_of(host))):
                 self._waiting.add(host)
-            self._pause(self._nothing_due_s(left))
+            self._pause(self._nothing_due_s(host))
             self._waiting.discard(host)
         self._waiting.add(host)
 
-    def _next(self, left: Sequence[Slot]) -> Slot | None:
-        """Return the first launch that may begin now."""
-        now = self._recovery.clock()
-        unfilled: set[str] = set()
-        for slot in left:
-            away = self._recovery.of(self._device_of(slot)).aside
-            due = not away and self._not_before.get(slot.case_id, 0.0) <= now
-            if due and slot.case_id not in unfilled:
-                return slot
-            if slot.role is Role.FILL:
-                unfilled.add(slot.case_id)
-        return None
+    def _is_aside(self, device: str) -> bool:
+        return bool(self._recovery.of(device).aside)
 
-    def _nothing_due_s(self, left: Sequence[Slot]) -> float:
+    def _nothing_due_s(self, host: str) -> float:
         """Return how long a host has nothing to do, as far as is known."""
-        now = self._recovery.clock()
-        later = [
-            self._not_before.get(slot.case_id, 0.0) - now
-            for slot in left
-            if not self._recovery.of(self._device_of(slot)).aside
-        ]
-        pause_s = self._recovery.pause_s({self._device_of(slot) for slot in left})
-        return max(0.01, min([pause_s, *(each for each in later if each > 0)]))
+        later = self._queue.due_in_s(host, self._recovery.clock(), self._is_aside)
+        pause_s = self._recovery.pause_s(self._queue.devices_of(host))
+        return max(0.01, min([pause_s, *later]))
 
-    def _look_after(self, host: str, left: list[Slot]) -> None:
+    def _look_after(self, host: str) -> None:
         """Look after the host's devices that were put aside, and drop those that stay away."""
         for name in self._recovery.aside():
-            if not any(self._device_of(slot) == name for slot in left):
+            if name not in self._queue.devices_of(host):
                 continue
             if self._recovery.is_due(name):
                 try:
                     if name in self._absent:
-                        self._join(self._absent[name], left)
+                        self._join(self._absent[name])
                     else:
                         self._devices[name].answers()
                 except HarnessError as error:
                     self._recovery.still_away(name, error.message)
                 else:
                     self._recovery.back(self._devices[name].device)
-                    self._refill(self._devices[name], left)
-            others_work = len(self._waiting - {host}) < len(self._plan) - 1 or any(
-                not self._recovery.of(self._device_of(slot)).aside for slot in left
+                    self._refill(self._devices[name])
+            others_work = len(self._waiting - {host}) < self._hosts - 1 or not all(
+                map(self._is_aside, self._queue.devices_of(host))
             )
             if self._recovery.is_lost(name, others_work=others_work):
                 what = "not reached:" if name in self._absent else "device put aside because"
-                self._leave_out(left, f"{what} {self._recovery.of(name).aside}", device=name)
+                why = f"{what} {self._recovery.of(name).aside}"
+                self._queue.leave_out_device(name, why)
 
-    def _join(self, absent: Absent, left: list[Slot]) -> None:
+    def _join(self, absent: Absent) -> None:
         """Take a device in that could not be reached when the run began.
 
         Raises
@@ -358,62 +283,29 @@ class Execution:
             self._store.update(self.run)
         for record in joined.cases:
             if record.refused is not None:
-                self._leave_out(left, record.refused, case=record.case.id)
+                self._queue.leave_out_case(record.case.id, record.refused)
 
-    def _refill(self, device: OnDevice, left: list[Slot]) -> None:
+    def _refill(self, device: OnDevice) -> None:
         """Fill model caches again that a restarted device may have had in memory."""
         with suppress(TransportError):
-            if not device.has_restarted():
-                return
-            wanted = {slot.case_id for slot in left}
-            fills = [
-                slot
-                for slot in self._plan[device.device.host]
-                if slot.role is Role.FILL and slot.case_id in wanted and slot not in left
-            ]
-            left[:0] = [each for each in fills if self._device_of(each) == device.device.name]
+            if device.has_restarted():
+                self._queue.refill(device.device.name)
 
-    def _leave_out(
-        self, left: list[Slot], why: str, *, case: str | None = None, device: str | None = None
-    ) -> None:
-        """Make no more launches of a case, or of a device."""
-        for slot in list(left):
-            if slot.case_id == case or self._device_of(slot) == device:
-                self._left_out.setdefault(slot.case_id, why)
-                left.remove(slot)
+    def _second_stage(self, host: str) -> int:
+        """Plan and record what the first stage of a host's cases asks for; at most once.
 
-    def _second_stage(self, host: str) -> list[Slot]:
-        """Plan and record what the first stage of a host's cases asks for; at most once."""
+        Returns how many launches that is.
+        """
         with self._recording:  # hosts end their first stages at any time
-            records = [self._asking(record, host) for record in self.run.cases]
+            records = self._queue.asked_for(host, self.run.cases)
             if records == self.run.cases:
-                return []
+                return 0
             self.run = self.run.model_copy(update={"cases": records})
             self._store.update(self.run)
-            before = len(self._plan[host])
-            self._plan[host] = order(records, self._hosts, self.run.seed)[host]
-            planned = self._plan[host][before:]
-            more = [slot for slot in planned if slot.case_id not in self._left_out]
+            more = self._queue.second_stage(host, records)
         if more:
-            self._observer.asks_for_more(host, len(more))
+            self._observer.asks_for_more(host, more)
         return more
-
-    def _asking(self, record: CaseRecord, host: str) -> CaseRecord:
-        """Return a case's record with what its first stage asks for, where that is to be told."""
-        settled = record.more is not None or record.refused is not None
-        if settled or self._hosts[record.case.device].host != host:
-            return record
-        last = (self._history[record.case.id, slot][-1:] for slot in range(record.launches))
-        figures = [
-            each.figure_ns
-            for attempts in last
-            for each in attempts
-            if each.status is Status.OK and each.figure_ns
-        ]
-        if record.precision is None or len(figures) < FEWEST:
-            return record  # a resumption makes what failed again, and asks anew
-        needed = launches_needed(figures, record.precision, record.max_launches or 0)
-        return record.model_copy(update={"more": needed - len(figures)})
 
     def _keep_leases(self, host: str) -> None:
         """Renew what would run out while the host's other devices are measured."""
@@ -423,17 +315,14 @@ class Execution:
                 with suppress(TransportError):  # the next launch there tells what is wrong
                     each.launcher.lease.keep()
 
-    def _device_of(self, slot: Slot) -> str:
-        return self._prepared[slot.case_id].case.device
-
-    def _make(self, host: str, slot: Slot, left: list[Slot]) -> None:
+    def _make(self, host: str, slot: Slot) -> None:
         """Make a launch, and decide by its end what becomes of it and of others."""
-        device = self._devices[self._device_of(slot)]
-        name = self._name(slot)
-        attempts = self._history[slot.case_id, slot.slot]
+        queue = self._queue
+        device = self._devices[queue.case_of(slot).device]
+        name = queue.name(slot)
         self._active[host] = (device.launcher, name)
         try:
-            launch, cause = self._launch(name, slot, len(attempts))
+            launch, cause = self._launch(name, slot, queue.attempts(slot))
         finally:
             del self._active[host]
         # What we ended is neither a result nor a failure; what was done in time is a result.
@@ -441,7 +330,7 @@ class Execution:
         if not stopped:
             self._store.add(self.run.id, launch)
             self._observer.ended(host, launch)
-            attempts.append(_Attempt.of(launch))
+            queue.ended(slot, launch)
         # One that had ended, but whose outputs were not checked any more, is collected later.
         unread = stopped and launch.exit is not None and launch.exit.reason != "stopped"
         if not unread and (stopped or launch.category is not Category.CONNECTION):
@@ -450,61 +339,43 @@ class Execution:
         if stopped:
             return
         if cause is not None:
-            self._failed(slot, launch, cause, left)
+            self._failed(device, slot, launch, cause)
             return
-        self._tries.pop(slot.case_id, None)
         self._recovery.went_well(device.device.name)
-        if launch.status is Status.INVALID:
-            self._invalid[slot.case_id, slot.role] += 1
-            if self._may_redo(slot):
-                return
-            if slot.role is Role.FILL:
-                self._give_up(slot, launch.reason, left)
-        if slot in left:
-            left.remove(slot)
+        if slot.role is Role.FILL and launch.status is Status.INVALID and not queue.holds(slot):
+            self._give_up(slot, launch.reason)
 
-    def _failed(self, slot: Slot, launch: Launch, cause: Cause, left: list[Slot]) -> None:
-        on = self._devices[self._device_of(slot)]
-        device = on.device
-        self._tries[slot.case_id] += 1
+    def _failed(self, on: OnDevice, slot: Slot, launch: Launch, cause: Cause) -> None:
+        device, queue = on.device, self._queue
         step = next_step(
             cause,
-            self._tries[slot.case_id],
+            queue.tries(slot),
             self._recovery.failed(device.name, slot.case_id, cause),
-            went_well=self._went_well(slot.case_id),
+            went_well=queue.went_well(slot.case_id),
             cycles_left=self._recovery.cycles_left(device),
         )
         match step:
             case Again(after_s):
-                self._not_before[slot.case_id] = self._recovery.clock() + after_s
-                label = self._prepared[slot.case_id].case.label
-                self._observer.again(device.host, label, after_s)
+                queue.postpone(slot, self._recovery.clock() + after_s)
+                self._observer.again(device.host, queue.case_of(slot).label, after_s)
                 if cause is Cause.LOST:
-                    self._refill(on, left)
+                    self._refill(on)
             case GiveUp():
-                self._give_up(slot, launch.reason, left)
+                self._give_up(slot, launch.reason)
             case PowerCycle():
                 failed = self._recovery.power_cycle(device, on.answers)
                 if failed is None:
-                    self._tries.pop(slot.case_id)
-                    self._refill(on, left)
+                    queue.forgive(slot)
+                    self._refill(on)
                 elif not self._stop.is_set():
                     self._recovery.put_aside(device, f"{launch.reason}; {failed}")
             case Aside(may_return):
                 self._recovery.put_aside(device, launch.reason, may_return=may_return)
 
-    def _give_up(self, slot: Slot, why: str, left: list[Slot]) -> None:
-        case = self._prepared[slot.case_id].case
-        self._leave_out(left, f"given up after a launch that failed: {why}", case=case.id)
+    def _give_up(self, slot: Slot, why: str) -> None:
+        case = self._queue.case_of(slot)
+        self._queue.leave_out_case(case.id, f"given up after a launch that failed: {why}")
         self._observer.gave_up(self._devices[case.device].device.host, case.label, why)
-
-    def _went_well(self, case_id: str) -> bool:
-        return any(
-            launch.status is Status.OK
-            for (case, _), launches in self._history.items()
-            if case == case_id
-            for launch in launches
-        )
 
     def _launch(self, name: str, slot: Slot, attempt: int) -> tuple[Launch, Cause | None]:
         """Make a launch; return what it gave, and why it failed if it did."""

@@ -1,0 +1,136 @@
+"""The queue of launches: what is next, and what an end does to it. No device, no clock."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from harness.campaign.queue import Queue
+from harness.devices.inventory import Device, DeviceSpec
+from harness.results.schema import Case, CaseRecord, Category, Launch, Protocol, Role, Run, Status
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+HOST = "one"
+DEVICES = {
+    name: Device(
+        name=name, spec=DeviceSpec(transport="ssh", abi="arm64-linux", address="a", host=HOST)
+    )
+    for name in ("here", "there")
+}
+
+
+def case(model, device="here", launches=2, **more):
+    cached = Case(model=model, device=device, engine="e", model_cache=more.pop("cache", "none"))
+    return CaseRecord(case=cached, launches=launches, **more)
+
+
+def run_of(*cases, launches=(), redo_budget=1):
+    return Run(
+        id="r", campaign="c", description="", specification="", seed=1, started=NOW,
+        harness_version="0", protocol=Protocol(redo_budget=redo_budget), devices=[], models=[],
+        cases=list(cases), launches=list(launches),
+    )  # fmt: skip
+
+
+def launch(slot, attempt=0, status=Status.OK, category=None, figure_ns=1000.0):
+    return Launch(
+        id=f"r-{slot.case_id}-{slot.slot}-{attempt}", case_id=slot.case_id, slot=slot.slot,
+        attempt=attempt, position=slot.position, role=slot.role, started=NOW, status=status,
+        category=category, figure_ns=figure_ns,
+    )  # fmt: skip
+
+
+def on_none(_):
+    return False
+
+
+def take(queue, away=on_none, now=0.0):
+    return queue.next(HOST, now, away)
+
+
+def test_what_ends_well_is_off_the_queue_and_what_failed_stays():
+    queue = Queue(run_of(case("m")), DEVICES)
+    first = take(queue)
+    queue.ended(first, launch(first, status=Status.FAILED, category=Category.TIMEOUT))
+    assert take(queue) == first
+    assert (queue.tries(first), queue.attempts(first)) == (1, 1)
+    queue.ended(first, launch(first, attempt=1))
+    assert take(queue) != first
+    assert (queue.tries(first), queue.went_well(first.case_id)) == (0, True)
+    assert queue.left_of(HOST) == 1
+
+
+@pytest.mark.parametrize(("budget", "holds"), [(1, True), (0, False)])
+def test_what_is_invalid_stays_within_the_budget(budget, holds):
+    queue = Queue(run_of(case("m"), redo_budget=budget), DEVICES)
+    slot = take(queue)
+    queue.ended(slot, launch(slot, status=Status.INVALID))
+    assert queue.holds(slot) is holds
+
+
+def test_what_is_postponed_waits_while_others_are_made():
+    queue = Queue(run_of(case("m"), case("n")), DEVICES)
+    first = take(queue)
+    queue.postpone(first, until=5.0)
+    assert take(queue).case_id != first.case_id
+    queue.leave_out_case(take(queue).case_id, "no")
+    assert take(queue) is None
+    assert queue.due_in_s(HOST, 0.0, on_none) == [5.0, 5.0]
+    assert take(queue, now=5.0) == first
+
+
+def test_a_device_that_is_put_aside_is_passed_over_and_may_be_left_out():
+    queue = Queue(run_of(case("m"), case("m", "there")), DEVICES)
+    assert queue.case_of(take(queue, {"here"}.__contains__)).device == "there"
+    queue.leave_out_device("here", "it is gone")
+    assert queue.devices_of(HOST) == {"there"}
+    assert list(queue.left_out.values()) == ["it is gone"]
+
+
+def test_nothing_is_measured_before_its_model_cache_is_filled():
+    queue = Queue(run_of(case("m", cache="kept")), DEVICES)
+    fill = take(queue)
+    assert fill.role is Role.FILL
+    queue.postpone(fill, until=5.0)
+    assert take(queue) is None
+    queue.ended(fill, launch(fill))
+    assert take(queue, now=5.0).role is Role.MEASURE
+    queue.refill("here")
+    queue.refill("there")
+    assert take(queue, now=5.0) == fill
+    assert queue.left_of(HOST) == 3
+
+
+def test_a_launch_that_may_have_gone_on_keeps_its_name():
+    queue = Queue(run_of(case("m")), DEVICES)
+    slot = take(queue)
+    name = queue.name(slot)
+    queue.ended(slot, launch(slot, status=Status.FAILED, category=Category.CONNECTION))
+    assert queue.name(slot) == name
+    queue.ended(slot, launch(slot, attempt=1, status=Status.FAILED, category=Category.ENGINE))
+    assert queue.name(slot) != name
+
+
+def test_what_a_run_has_is_not_queued_again():
+    planned = Queue(run_of(case("m", launches=3)), DEVICES).left()[HOST]
+    good, bad = launch(planned[0]), launch(planned[1], status=Status.FAILED)
+    queue = Queue(run_of(case("m", launches=3), launches=[good, bad]), DEVICES)
+    assert queue.left()[HOST] == planned[1:]
+    queue.put_first({queue.name(planned[2])})
+    assert take(queue) == planned[2]
+
+
+def test_a_second_stage_is_queued_whole_where_another_case_was_refused_meanwhile():
+    """As of a device that joins late, and on which one case turns out to be impossible."""
+    sampling = {"precision": 0.01, "max_launches": 9, "launches": 3}
+    records = [case("m", **sampling), case("n", "there", **sampling)]
+    queue = Queue(run_of(*records), DEVICES)
+    refused = [records[0], records[1].model_copy(update={"refused": "no engine"})]
+    queue.leave_out_case(records[1].case.id, "no engine")
+    for n, slot in enumerate(queue.left()[HOST]):
+        queue.ended(slot, launch(slot, figure_ns=1000.0 + 500 * (n % 2)))
+    asked = queue.asked_for(HOST, refused)
+    assert [each.more for each in asked] == [6, None]
+    assert queue.second_stage(HOST, asked) == 6
+    assert [slot.slot for slot in queue.left()[HOST]] == [3, 4, 5, 6, 7, 8]
