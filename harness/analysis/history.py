@@ -16,15 +16,16 @@ from harness.analysis.cases import case_results
 from harness.analysis.comparable import Side, differences, not_a_regression
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from numpy.typing import NDArray
 
+    from harness.analysis.cases import CaseResult
     from harness.analysis.summary import Estimate
     from harness.results.schema import Case, Run
 
-__all__ = ["MARGIN", "Change", "Point", "Series", "change_points", "histories"]
+__all__ = ["MARGIN", "Change", "Point", "Series", "baselines_of", "change_points", "histories"]
 
 MARGIN: Final = 0.03
 ERROR: Final = 0.01
@@ -139,14 +140,7 @@ def histories(runs: Iterable[Run], *, margin: float = MARGIN) -> list[Series]:
         for result in case_results(run):
             if result.latency_ms is None:
                 continue
-            point = Point(
-                run=run.id,
-                started=run.started,
-                revision=run.revision,
-                estimate=result.latency_ms,
-                figures_ms=tuple(result.figures_ms),
-                side=Side(run, result),
-            )
+            point = _point(run, result, result.latency_ms)
             series = found.setdefault(result.record.case.id, [])
             home = next((each for each in series if _alike(point, each[-1])), None)
             if home is None:
@@ -154,6 +148,46 @@ def histories(runs: Iterable[Run], *, margin: float = MARGIN) -> list[Series]:
             else:
                 home.append(point)
     return [_series(points, margin) for several in found.values() for points in several]
+
+
+def baselines_of(
+    found: Sequence[Series], baselines: Mapping[str, Run]
+) -> list[dict[str, Estimate]]:
+    """Return for each series the latency that each baseline has for its case, in milliseconds.
+
+    Baselines whose figures mean something else, or are of another instance of the device, are left
+    out.
+
+    Parameters
+    ----------
+    baselines
+        Name to run.
+    """
+    known: dict[str, list[tuple[str, Point]]] = {}
+    for name, run in baselines.items():
+        for result in case_results(run):
+            if result.latency_ms is not None:
+                point = _point(run, result, result.latency_ms)
+                known.setdefault(result.record.case.id, []).append((name, point))
+    return [
+        {
+            name: point.estimate
+            for name, point in known.get(series.case.id, [])
+            if _alike(series.points[-1], point)
+        }
+        for series in found
+    ]
+
+
+def _point(run: Run, result: CaseResult, estimate: Estimate) -> Point:
+    return Point(
+        run=run.id,
+        started=run.started,
+        revision=run.revision,
+        estimate=estimate,
+        figures_ms=tuple(result.figures_ms),
+        side=Side(run, result),
+    )
 
 
 def _alike(point: Point, last: Point) -> bool:

@@ -32,6 +32,7 @@ _COMMANDS = {
     "chips": ("chips", "Compare chips, and what was measured on them."),
     "results": ("results", "List and show stored runs, launches and logs."),
     "history": ("history", "Show how cases did over runs, and where they changed."),
+    "site": ("site", "Build static pages over all runs: trends, health, every report."),
     "audit": ("audit", "Find what cannot be true in results, ours or others'."),
     "export": ("export", "Export results as JSON Lines, CSV or Parquet."),
     "import": ("imports", "Import a table of latencies that somebody published."),

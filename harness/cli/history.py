@@ -115,7 +115,7 @@ def _runs(store: Store, since: datetime | None, progress: Any) -> Iterator[Run]:
     for number, run_id in enumerate(reversed(wanted), 1):
         if number % 25 == 0:
             progress(f"reading run {number} of {len(wanted)}")
-        yield store.load(run_id)
+        yield store.load(run_id, samples=False)
 
 
 def _by_commit(root: Path, runs: Sequence[Run]) -> tuple[list[Run], int]:

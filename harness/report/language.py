@@ -170,6 +170,17 @@ class Language:
             "peak memory": gettext("peak memory"),
             "speed-up": gettext("speed-up"),
             "drift": gettext("drift"),
+            # of devices, and of what changed with a run
+            "unreachable": gettext("unreachable"),
+            "put aside": gettext("put aside"),
+            "came back": gettext("came back"),
+            "power-cycled": gettext("power-cycled"),
+            "power cycle failed": gettext("power cycle failed"),
+            "kernel": gettext("kernel"),
+            "clocks": gettext("clocks"),
+            "artifact": gettext("artifact"),
+            "the protocol's warmup": gettext("the protocol's warm-up"),
+            "the protocol's sampling": gettext("the protocol's sampling"),
             # of caches
             "model cache kept": gettext("model cache kept"),
             "cold": gettext("cold"),

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from harness.analysis.expectations import Outcome
     from harness.analysis.gate import Gate
     from harness.analysis.shapes import AfterChange
+    from harness.analysis.summary import Estimate
     from harness.report.chips import Measured
     from harness.report.view import CaseView
     from harness.results.imported import ImportedTable
@@ -353,6 +354,7 @@ def _filters(language: Language) -> dict[str, Callable[..., Any]]:
     return {
         "celsius": lambda value: None if value is None else f"{value:.1f} °C",
         "change": language.change,
+        "ends": lambda known: _ends(known, language),
         "figure": lambda value: f"{value:g}" if isinstance(value, float) else value,
         "known": lambda words: language.known(str(words)),
         "listed": lambda items: language.listed(*map(str, items)),
@@ -372,6 +374,12 @@ def _filters(language: Language) -> dict[str, Callable[..., Any]]:
         "times": times,
         "when": language.when,
     }
+
+
+def _ends(known: Estimate, language: Language) -> str:
+    if known.low is None or known.high is None:
+        return language.gettext("none: one launch")
+    return text.interval(known.low, known.high)
 
 
 def _side(side: Side, language: Language) -> str:

@@ -17,9 +17,24 @@ from markupsafe import Markup, escape
 from harness.text import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
-__all__ = ["Panel", "Point", "Series", "Strip", "Trace", "lines", "scatter", "strips", "traces"]
+__all__ = [
+    "Level",
+    "Outcome",
+    "Panel",
+    "Point",
+    "Series",
+    "Strip",
+    "Trace",
+    "lines",
+    "outcomes",
+    "scatter",
+    "spark",
+    "strips",
+    "traces",
+    "trend",
+]
 
 _WIDTH = 440
 _ROW = 50
@@ -33,6 +48,9 @@ _FAR = 4
 """Beyond so many times the middle sample, a linear scale shows nothing but the farthest."""
 _MOST_TICKS = 6
 _THOUSAND = 1e4
+_STEP = 70  # that a change's size takes
+_FLAT = math.log1p(0.02)
+"""A line is drawn for what is more than noise."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +96,38 @@ class Trace:
     warmup: Sequence[tuple[float, float]]
     timed: Sequence[tuple[float, float]]
     counts: bool = True
+
+
+@dataclass(frozen=True)
+class Level:
+    """Runs of one case from one change to the next.
+
+    Attributes
+    ----------
+    points
+        Center and ends of each run's interval.
+    mean
+        Their level.
+    step
+        By how much it differs from the one before, in words.
+    marks
+        Of each point, whether something else changed with it.
+    """
+
+    points: Sequence[tuple[float, float | None, float | None]]
+    mean: float
+    step: str
+    marks: Sequence[bool]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How many launches of one run were ok, invalid and failed."""
+
+    day: str
+    ok: int
+    invalid: int
+    failed: int
 
 
 @dataclass(frozen=True)
@@ -184,11 +234,124 @@ def traces(launches: Sequence[Trace], *, colour: int, name: str) -> Markup:
             if dots:
                 pale = "" if counts else " a"
                 out.append(f'<path class="{kind}{pale}" d="{dots}"/>')
-    box = f"0 0 {_MARGIN + width + 6} {height + 22}"
-    said = f'data-t="{escape(name)}" aria-labelledby="{escape(name)}-c"'
-    return Markup(  # noqa: S704 - made of numbers, and of text that was escaped
-        f'<svg viewBox="{box}" role="img" {said}>{"".join(out)}</svg>'
-    )
+    return _named(_MARGIN + width + 6, height + 22, out, name)
+
+
+def trend(
+    levels: Sequence[Level],
+    days: Sequence[str],
+    baselines: Mapping[str, float],
+    *,
+    colour: int,
+    name: str,
+) -> Markup:
+    """Draw a case over runs: intervals, levels between changes, and baselines; without a word.
+
+    Parameters
+    ----------
+    days
+        Of each run.
+    name
+        The identifier of the chart; that of its caption is the same with ``-c`` behind it.
+    """
+    top, height, width = 34, 132, _WIDTH - _MARGIN - 8
+    points = [point for level in levels for point in level.points]
+    centers = sorted(center for center, _, _ in points)
+    middle = centers[len(centers) // 2]
+    ends = [end for _, *ends in points for end in ends if end is not None and math.isfinite(end)]
+    every = [*centers, *ends, *baselines.values()]
+    low, high = min(*every, 0.95 * middle), max(*every, 1.05 * middle)
+    logarithmic = low > 0 and high > _FAR * low
+    ticks = _log_ticks(low, high) if logarithmic else _inner(_ticks(low, high, 4), low, high)
+    scale = _scale(low, high, logarithmic=logarithmic)
+
+    def y_of(value: float) -> float:
+        return top + height - min(max(scale(value), 0.0), 1.0) * height
+
+    def x_of(place: float) -> float:
+        return _MARGIN + 8 + (place + 0.5) / len(points) * (width - 8)
+
+    bottom = top + height
+    out = [_grid(ticks, y_of, _MARGIN, width + 8), _days(days, x_of, bottom + 16)]
+    out += _baselines(baselines, y_of)
+    number, last = 0, -math.inf
+    for level in levels:
+        if number:
+            x = x_of(number - 0.5)
+            out.append(f'<path class="ch" d="M{_n(x)} {top - 14}V{bottom}"/>')
+            at = min(max(x, _MARGIN + 34), _WIDTH - 34)
+            if at - last > _STEP:  # else it is left to the table
+                out.append(_title(level.step, at, 12))
+                last = at
+        out.append(f'<g class="k{colour}">{_level(level, number, x_of, y_of)}</g>')
+        number += len(level.points)
+    marks = [mark for level in levels for mark in level.marks]
+    changed = [f"M{_n(x_of(place))} {bottom}l-3.5 6h7z" for place, mark in enumerate(marks) if mark]
+    if changed:
+        out.append(f'<path class="ot" d="{"".join(changed)}"/>')
+    return _named(_WIDTH, bottom + 22, out, name)
+
+
+def spark(values: Sequence[float], changes: Collection[int], *, colour: int, name: str) -> Markup:
+    """Draw a case over runs in a table's cell: a flat line where they differ by less than 2 %.
+
+    Parameters
+    ----------
+    changes
+        Places of the first values after a change.
+    """
+    width, height = 120, 26
+    logs = [math.log(value) for value in values]
+    low, span = min(logs), max(max(logs) - min(logs), _FLAT)
+    low -= (span - (max(logs) - low)) / 2
+
+    def x_of(place: float) -> float:
+        return 3 + (place + 0.5) / len(values) * (width - 6)
+
+    points = [
+        (x_of(place), height - 3 - (value - low) / span * (height - 6))
+        for place, value in enumerate(logs)
+    ]
+    out = [f'<path class="ch" d="M{_n(x_of(place - 0.5))} 0V{height}"/>' for place in changes]
+    if len(points) > 1:
+        joined = "L".join(f"{_n(x)} {_n(y)}" for x, y in points)
+        out.append(f'<path class="c k{colour}" d="M{joined}"/>')
+    out.append(f'<path class="o k{colour}" d="{_dots(points[-1:])}"/>')
+    return _named(width, height, out, name, kind="spark")
+
+
+def outcomes(runs: Sequence[Outcome], *, name: str) -> Markup:
+    """Draw how the launches of each run ended, stacked; without a word.
+
+    Parameters
+    ----------
+    name
+        As of :func:`trend`.
+    """
+    top, height, width = 8, 96, _WIDTH - _MARGIN - 8
+    ticks = _ticks(0.0, float(max(1, *(run.ok + run.invalid + run.failed for run in runs))), 3)
+    ticks = [tick for tick in ticks if tick == int(tick)]
+
+    def y_of(value: float) -> float:
+        return top + height - value / ticks[-1] * height
+
+    def x_of(place: float) -> float:
+        return _MARGIN + 8 + (place + 0.5) / len(runs) * (width - 8)
+
+    wide = min(24.0, 0.72 * width / len(runs))
+    out = [_grid(ticks, y_of, _MARGIN, width + 8)]
+    for kind, number in (("ok", 0), ("iv", 1), ("fa", 2)):
+        bars = ""
+        for place, run in enumerate(runs):
+            ended = (run.ok, run.invalid, run.failed)
+            if ended[number]:
+                below = sum(ended[:number])
+                low, high = _n(y_of(below)), _n(y_of(below + ended[number]))
+                bars += f"M{_n(x_of(place) - wide / 2)} {low}V{high}h{_n(wide)}V{low}z"
+        if bars:
+            out.append(f'<path class="{kind}" d="{bars}"/>')
+    out.append(_days([run.day for run in runs], x_of, top + height + 16))
+    return _named(_WIDTH, top + height + 22, out, name)
 
 
 def lines(panels: Sequence[Panel], *, axis: str, description: str) -> Markup:
@@ -243,6 +406,47 @@ def scatter(points: Sequence[Point], *, x: str, y: str, description: str) -> Mar
             )
             taken.append((left, top))
     return _svg(_WIDTH, height + 58, out, description)
+
+
+def _baselines(baselines: Mapping[str, float], y_of: _At) -> list[str]:
+    """Draw a line across for each; names where there is room."""
+    out, taken = [], list[float]()
+    for label, value in sorted(baselines.items(), key=lambda each: each[1]):
+        y = y_of(value)
+        out.append(f'<path class="mk" d="M{_MARGIN} {_n(y)}H{_WIDTH}"/>')
+        if all(abs(y - other) > _LABEL for other in taken):
+            out.append(f'<text class="t e" x="{_WIDTH}" y="{_n(y - 4)}">{_text(label, 160)}</text>')
+            taken.append(y)
+    return out
+
+
+def _level(level: Level, first: int, x_of: _At, y_of: _At) -> str:
+    """Draw runs and their level; the first of them is so many places from the left."""
+    y, end = _n(y_of(level.mean)), first + len(level.points)
+    out = [f'<path class="c" d="M{_n(x_of(first - 0.5))} {y}H{_n(x_of(end - 0.5))}"/>']
+    bars = "".join(
+        f"M{_n(x_of(place))} {_n(y_of(low))}V{_n(y_of(high))}"
+        for place, (_, low, high) in enumerate(level.points, first)
+        if low is not None and high is not None
+    )
+    if bars:
+        out.append(f'<path class="v" d="{bars}"/>')
+    dots = ((x_of(place), y_of(each[0])) for place, each in enumerate(level.points, first))
+    return "".join([*out, f'<path class="o" d="{_dots(dots)}"/>'])
+
+
+def _days(days: Sequence[str], x_of: _At, y: float) -> str:
+    """Write days below an axis: the first, the last, and one between where there is room."""
+    places = sorted({0, len(days) // 2, len(days) - 1} if len(days) > 2 else {0, len(days) - 1})  # noqa: PLR2004
+    out, seen = [], set()
+    for place in places:
+        if days[place] in seen:
+            continue
+        seen.add(days[place])
+        half = _length(days[place]) / 2
+        x = min(max(x_of(place), _MARGIN - 8 + half), _WIDTH - half)
+        out.append(f'<text x="{x:.0f}" y="{_n(y)}">{escape(days[place])}</text>')
+    return f'<g class="t m">{"".join(out)}</g>'
 
 
 def _strip(row: Strip, top: int, at: _At) -> str:
@@ -446,6 +650,21 @@ def _svg(width: float, height: float, content: Iterable[str], description: str) 
     box = f"0 0 {_n(width)} {_n(height)}"
     return Markup(  # noqa: S704 - made of numbers, and of text that was escaped
         f'<svg viewBox="{box}" role="img" aria-label="{said}">{"".join(content)}</svg>'
+    )
+
+
+def _named(
+    width: float, height: float, content: Iterable[str], name: str, kind: str = ""
+) -> Markup:
+    """Return a drawing without a word, which serves a page in every language.
+
+    What it is is said by the element whose identifier is its own with ``-c`` behind it.
+    """
+    said = f'data-t="{escape(name)}" aria-labelledby="{escape(name)}-c"'
+    if kind:
+        said = f'class="{kind}" {said}'
+    return Markup(  # noqa: S704 - made of numbers, and of text that was escaped
+        f'<svg viewBox="0 0 {_n(width)} {_n(height)}" role="img" {said}>{"".join(content)}</svg>'
     )
 
 

@@ -34,6 +34,7 @@ __all__ = [
     "ModelView",
     "ReportView",
     "TradeOff",
+    "colours_of",
 ]
 
 LOG_PER_LAUNCH: Final = 4_000
@@ -457,7 +458,7 @@ class ReportView(_Cases):
     def of(cls, run: Run) -> ReportView:
         """Sort a run's records by device."""
         records = {device.name: device for device in run.devices}
-        colours = _colours(record.case.engine for record in run.cases)
+        colours = colours_of(record.case.engine for record in run.cases)
         inputs = {model.name: model.inputs for model in run.models}
         cases = [
             CaseView(
@@ -597,6 +598,7 @@ def _better(
     return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
 
 
-def _colours(engines: Iterable[str]) -> dict[str, int]:
+def colours_of(engines: Iterable[str]) -> dict[str, int]:
+    """Return the number of each engine's colour; the well-known ones have theirs everywhere."""
     known = dict.fromkeys((*_ENGINES, *engines))
     return {name: number % _COLOURS for number, name in enumerate(known)}

@@ -12,6 +12,7 @@ import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,10 @@ BUSY_TIMEOUT_S = 30
 CONFIRMING = "check:"
 """What the campaign's name of a run that decides suspicions begins with; no campaign's own does."""
 DETAIL_LIMIT = 500
+_BULK = (
+    "environment", "layers", "log", "pss_series",
+    "samples_ns", "shape_changes", "warmup_ns", "watch",
+)  # fmt: skip
 
 
 class _Base(DeclarativeBase):
@@ -232,8 +237,14 @@ class Store:
                 )
             )
 
-    def load(self, run_id: str) -> Run:
+    def load(self, run_id: str, *, samples: bool = True) -> Run:
         """Return a run with all its launches.
+
+        Parameters
+        ----------
+        samples
+            Whether with what most bytes of a launch are, and its figures are not made of any more:
+            single samples, readings of sensors, and logs. Without, many runs fit into memory.
 
         Raises
         ------
@@ -248,8 +259,9 @@ class Store:
                     f"no run '{run_id}' in {self._path}",
                     hint=nearest(run_id, known) or "measure first: harness run CAMPAIGN",
                 )
+            thin = func.json_remove(_LaunchRow.record, *(f"$.{name}" for name in _BULK))
             records = session.scalars(
-                select(_LaunchRow.record).where(_LaunchRow.run_id == run_id)
+                select(_LaunchRow.record if samples else thin).where(_LaunchRow.run_id == run_id)
             ).all()
             launches = [Launch.model_validate_json(record) for record in records]
             run = Run.model_validate_json(row.record)
@@ -329,6 +341,30 @@ class Store:
                     planned=sum(len(case.roles) for case in run.cases),
                     launches=by_run.get(run.id, {}),
                 )
+
+    def versions(self, since: datetime | None = None) -> dict[str, str]:
+        """Return a digest of each run that has launches, the newest run first.
+
+        It is another one when launches came to the run, or what is known of it changed.
+
+        Parameters
+        ----------
+        since
+            Only runs that began then or later.
+        """
+        launches = func.count(_LaunchRow.id)
+        query = (
+            select(_RunRow.id, _RunRow.started, _RunRow.record, launches)
+            .join(_LaunchRow, _LaunchRow.run_id == _RunRow.id)
+            .group_by(_RunRow.id)
+            .order_by(_RunRow.started.desc())
+        )
+        with self._session() as session:
+            return {
+                run_id: sha256(f"{number} {record}".encode()).hexdigest()
+                for run_id, started, record, number in session.execute(query)
+                if since is None or datetime.fromisoformat(started) >= since
+            }
 
     def measured(self) -> Iterator[tuple[str, DeviceRecord, Case]]:
         """Yield run, device and case of each case that had a launch go well, newest runs first."""

@@ -13,7 +13,7 @@ import ruptures
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.analysis.history import _Cost, change_points, histories
+from harness.analysis.history import _Cost, baselines_of, change_points, histories
 from harness.results.schema import Case, OutputCheck, Status
 
 CASE = Case(model="m", device="d", engine="e")
@@ -166,6 +166,19 @@ def test_a_new_kernel_is_marked(run_at):
     facts = [{"machine_id": "a" * 32, "kernel": kernel} for kernel in ("6.1", "6.1", "6.6")]
     (found,) = histories([run_at(day, 10.0, facts=facts[day]) for day in range(3)])
     assert found.marks == ((), ("kernel: 6.1 → 6.6",))
+
+
+def test_baselines_are_of_the_same_case_instance_and_kind(run_at, runs):
+    found = histories([run_at(day, 10.0) for day in range(2)])
+    baselines = {
+        "good": run_at(9, 12.0),
+        "another board": run_at(9, 12.0, facts={"machine_id": "b" * 32}),
+        "another case": run_at(9, 12.0, case=Case(model="m", device="d", engine="other")),
+        "mean": runs({CASE: {"figure_ms": [9.0] * 3, "estimator": ["mean"] * 3}}, name="mean"),
+    }
+    (known,) = baselines_of(found, baselines)
+    assert list(known) == ["good"]
+    assert known["good"].center == pytest.approx(12.0, rel=0.01)
 
 
 def test_runs_without_a_latency_and_those_that_decide_a_suspicion_are_left_out(run_at, runs):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import random
+import shutil
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 import pytest
+from playwright.sync_api import sync_playwright
 
 from harness.results.contract import Environment, InputSpec
 from harness.results.schema import (
@@ -29,6 +32,13 @@ from harness.results.schema import (
     Throttling,
 )
 
+CHROMIUM = [
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-gpu",
+    "--disable-sync",
+    "--no-first-run",
+]
 BEGUN = datetime(2026, 11, 22, 14, 3, tzinfo=UTC)
 FORMATS = {"paddle-lite": "nb", "paddle-inference": "pdmodel", "onnxruntime": "onnx"}
 CLUSTER = {
@@ -212,6 +222,19 @@ def large_run(cases, seed=3):
                         **(fields if bad else made.random.choice(figures)),
                     )
     return made.run()
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """Debian's Chromium."""
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("no chromium here: apt-get install chromium")
+    arguments = [*CHROMIUM, "--no-sandbox"] if os.geteuid() == 0 else CHROMIUM
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

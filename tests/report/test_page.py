@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from harness.report.language import LANGUAGES
 from harness.report.render import render
 
 pytestmark = pytest.mark.e2e
 
-ARGUMENTS = [
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-gpu",
-    "--disable-sync",
-    "--no-first-run",
-]
 WIDTHS = (1440, 768, 360)
 HOSTILE = (
     "<script>document.title='owned'</script>\"><img src=x onerror=document.title='owned'>\u202e"
@@ -51,18 +42,6 @@ MEASURE_CHARTS = """
   };
 })
 """
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("no chromium here: apt-get install chromium")
-    arguments = [*ARGUMENTS, "--no-sandbox"] if os.geteuid() == 0 else ARGUMENTS
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=arguments)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -125,6 +125,31 @@ def test_what_is_stored_comes_back(store, tmp_path):
         assert another.expected_wall_s(CASE.id) == 4.0
 
 
+def test_without_samples_all_is_there_that_figures_are_made_of(store):
+    launch = _launch(figure_ns=0.1 + 0.2, wall_s=4.0, reason='ü "\\u2028', vmhwm_bytes=2**53 + 1)
+    more = {"samples_ns": [1, 2], "warmup_ns": [3], "pss_series": [(1.0, 2)], "log": "printed"}
+    store.create(_run())
+    store.add("r1", launch.model_copy(update=more))
+    assert store.load("r1", samples=False) == _run(launches=[launch])
+
+
+def test_a_run_has_another_version_when_anything_of_it_is_another(store):
+    store.create(_run("old"))
+    store.create(_run("empty", NOW + timedelta(hours=1)))
+    store.create(_run("r1", NOW + timedelta(hours=2)))
+    store.add("old", _launch().model_copy(update={"id": "old"}))
+    store.add("r1", _launch())
+    first = store.versions()
+    assert list(first) == ["r1", "old"]  # the newest first, and none without a launch
+    assert store.versions() == first
+    store.add("r1", _launch(1))
+    second = store.versions()
+    assert (second["old"] == first["old"], second["r1"] == first["r1"]) == (True, False)
+    store.update(_run("r1", NOW + timedelta(hours=2), finished=NOW + timedelta(hours=3)))
+    assert store.versions()["r1"] not in {first["r1"], second["r1"]}
+    assert list(store.versions(NOW + timedelta(hours=1))) == ["r1"]
+
+
 def test_runs_begun_in_the_same_second_are_two(store):
     ids = [store.create(_run()).id for _ in range(3)]
     assert ids == ["r1", "r1.2", "r1.3"]

@@ -128,7 +128,6 @@
     root.lang = tag;
     dress();
     if (at) document.getElementById(at)?.scrollIntoView({ behavior: "instant" });
-    document.querySelector('[data-do="language"]')?.focus({ preventScroll: true });
   };
 
   const actions = {
@@ -137,7 +136,11 @@
       remember("theme", next);
       setTheme(next);
     },
-    language: button => toLanguage(button.dataset.tag),
+    language: async button => {
+      remember("language", button.dataset.tag);
+      await toLanguage(button.dataset.tag);
+      document.querySelector('[data-do="language"]')?.focus({ preventScroll: true });
+    },
     data: async () => save(await unpack(document.getElementById("data").textContent), page().dataset.file),
     print: () => window.print(),
     copy: async button => {
@@ -160,4 +163,7 @@
   if (themes.includes(theme)) setTheme(theme);
   dress();
   reveal();
+  // The reader's choice holds on every page of a site.
+  const tag = recall("language");
+  if (tag && tag !== page().lang) toLanguage(tag).then(reveal);
 })();

@@ -1,0 +1,1 @@
+"""The history site: pages over many runs, and a report of each."""
