@@ -79,7 +79,11 @@ class Claim:
     wait_s: float
 
     def lease(
-        self, supervisor: DeviceSupervisor, stack: ExitStack, progress: Callable[[str], None]
+        self,
+        device: str,
+        supervisor: DeviceSupervisor,
+        stack: ExitStack,
+        progress: Callable[[str], None],
     ) -> Lease:
         """Take a device's lease, which is given back at the end."""
         lease = Lease(supervisor, self.id, f"{me()} ({self.campaign})")
@@ -93,7 +97,14 @@ class Claim:
 
         # Before it is taken: who is interrupted while waiting leaves the queue.
         stack.callback(give_back)
-        lease.take(self.wait_s, progress)
+        try:
+            lease.take(self.wait_s, lambda held: progress(f"waiting for {device}: {held}"))
+        except LeasedError as error:
+            raise LeasedError(
+                f"{device}: {error.message}",
+                hint="wait for it: harness run --wait 30m; or end it: "
+                f"harness devices break-lease {device} --reason WHY",
+            ) from None
         return lease
 
 
@@ -159,7 +170,9 @@ class Bench:
     def why_not(self, name: str) -> str:
         """Return why a device was not reached, and what to do."""
         error = self.unreachable[name]
-        return f"{error.message}{f' (try: {error.hint})' if error.hint else ''}"
+        # What names it does so for errors that stand alone; this one never does.
+        message = error.message.removeprefix(f"{name}: ")
+        return f"{message}{f' (try: {error.hint})' if error.hint else ''}"
 
     def absent(
         self,
@@ -230,7 +243,9 @@ class Bench:
         _refuse_stranger(device, facts)
         program = supervisor(device.spec.abi, self.progress)
         launcher = Launcher(transport, device.workdir, program)
-        launcher.lease = self.claim.lease(launcher.supervisor, self.stack, self.progress)
+        launcher.lease = self.claim.lease(
+            device.name, launcher.supervisor, self.stack, self.progress
+        )
         _refuse_company(launcher, device, self.run_id)
         for engine, spec in device.spec.engines.items():
             runner = self.lab.runners.get(spec.runner or "")

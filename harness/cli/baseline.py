@@ -53,7 +53,7 @@ def set_baseline(ctx: click.Context, name: str, run_id: str | None, *, files: bo
     from harness.cli.results import load_run
     from harness.cli.terminal import stderr
     from harness.results.store import Store
-    from harness.text import visible
+    from harness.text import count, visible
 
     workspace = workspace_of(ctx)
     with closing(Store(workspace.database)) as store:
@@ -64,7 +64,7 @@ def set_baseline(ctx: click.Context, name: str, run_id: str | None, *, files: bo
             f"[yellow]warning:[/] {escape(visible(label))}: not kept: {escape(visible(missing))}; "
             "a suspicion will be unconfirmable"
         )
-    click.echo(f"baseline {name}: run {run.id}, {len(run.cases)} cases")
+    click.echo(f"baseline {name}: run {run.id}, {count(len(run.cases), 'case')}")
 
 
 @baseline.command(name="list", epilog="\b\nExample:\n  harness baseline list --json")

@@ -93,7 +93,10 @@ def list_devices(ctx: click.Context, *, offline: bool, as_json: bool) -> None:
         click.echo(json.dumps(rows, indent=2))
         return
     columns = ["Device", *(["Lease"] if leases else []), "Health", "Reached by", "ABI", "Engines"]
-    table = Table(*columns, "Host", "Description", box=None, pad_edge=False)
+    table = Table(*columns, "Host", box=None, pad_edge=False)
+    table.columns[0].no_wrap = True  # what is typed in commands
+    # The others are read at a glance; all of a description is in its file.
+    table.add_column("Description", no_wrap=True, max_width=24)
     for device in found:
         table.add_row(
             device.name,
@@ -378,7 +381,8 @@ def _facts_in_words(device: Device, facts: Facts) -> Iterator[tuple[str, str]]:
     from harness.cli.probing import interpreters
     from harness.text import UNKNOWN, megabytes
 
-    yield "board", ", ".join(filter(None, (facts.model, facts.soc))) or UNKNOWN
+    told = dict.fromkeys(filter(None, (facts.model, facts.soc)))
+    yield "board", ", ".join(told) or UNKNOWN
     api = f" (API level {facts.android_api})" if facts.android_api else ""
     yield "system", f"{facts.os or UNKNOWN}{api}"
     yield "kernel", " ".join(filter(None, (facts.kernel, facts.architecture))) or UNKNOWN

@@ -12,6 +12,7 @@ import click
 from harness.cli.options import complete_run
 from harness.cli.results import load_run, open_store
 from harness.errors import SpecificationError
+from harness.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -86,7 +87,7 @@ def export(
         target = output or sys.stdout
         written = write(rows, cast("Level", level), target, cast("Format", chosen))
     where = f" to {output}" if output else ""
-    click.echo(f"{written} rows of level '{level}'{where}", err=True)
+    click.echo(f"{count(written, 'row')} of level '{level}'{where}", err=True)
 
 
 def _rows(store: Store, runs: Sequence[str], level: Level, *, all_runs: bool) -> Iterator[Row]:

@@ -12,7 +12,7 @@ from rich.table import Column
 from harness.analysis.cases import NS_PER_MS
 from harness.cli.terminal import stderr
 from harness.results.schema import Status
-from harness.text import milliseconds, visible
+from harness.text import count, milliseconds, visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -119,7 +119,7 @@ class LiveProgress:
         """Count the launches that the first stage asked for."""
         self._totals[host] += launches
         self._progress.update(self._tasks[host], total=self._totals[host])
-        self._say(f"{launches} more launches, for the precision that was asked for")
+        self._say(f"{count(launches, 'more launch')}, for the precision that was asked for")
 
     def gave_up(self, host: str, case: str, why: str) -> None:
         """Say that a case's other launches are left out."""

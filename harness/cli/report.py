@@ -13,6 +13,7 @@ from harness.cli.app import workspace_of
 from harness.cli.options import complete_baseline, complete_imported, complete_run, in_language
 from harness.cli.results import load_run, open_store
 from harness.errors import SpecificationError
+from harness.text import count
 
 if TYPE_CHECKING:
     from harness.results.schema import Run
@@ -80,7 +81,7 @@ def report(
     workspace = workspace_of(ctx)
     held = gate(found, load_baseline(workspace, baseline).run, baseline) if baseline else None
     with steps() as progress:
-        progress.update(f"rendering {found.id}, {len(found.launches)} launches")
+        progress.update(f"rendering {found.id}, {count(len(found.launches), 'launch')}")
         on_chips = measured(found, load_cards(workspace))
         html = render(found, lang=lang, beside=Beside(held, imported, on_chips))
     path = output or _default(workspace, found)

@@ -119,7 +119,7 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
     from rich.markup import escape
     from rich.table import Table
 
-    from harness.text import visible
+    from harness.text import count, visible
 
     table = Table("Model", "Device", "Engine", "Launches", "Artifact", box=None)
     for row in rows:
@@ -144,7 +144,8 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
     launches = sum(len(row.roles) for row in rows if row.refused is None)
     guessed = f", {expected.guessed} of {len(rows)} cases guessed" if expected.guessed else ""
     click.echo(
-        f"\n{len(rows)} cases, {launches} launches (+: to read memory or fill a model cache), "
+        f"\n{count(len(rows), 'case')}, {count(launches, 'launch')} "
+        "(+: to read memory or fill a model cache), "
         f"about {humane_seconds(expected.seconds)}{guessed}; building and booting come on top"
     )
 

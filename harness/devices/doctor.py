@@ -152,7 +152,7 @@ def _clock(theirs: float | None, ours: float) -> Check:
     if theirs is None:
         return Check("clock", "unknown", "it does not tell")
     offset = theirs + 0.5 - ours  # it tells whole seconds
-    found = f"{offset:+.0f} s from this machine's"
+    found = f"{round(offset):+d} s from this machine's"
     if abs(offset) <= CLOCK_OFF_S:
         return Check("clock", "ok", found)
     # Nothing that is measured depends on it.

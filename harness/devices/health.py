@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from harness.results.schema import DeviceEventKind, Status
+from harness.text import count
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -67,7 +68,7 @@ class Health:
         """The sum of its newest runs."""
         newest = self.runs[:RECENT]
         return RunHealth(
-            run=f"{len(newest)} runs",
+            run=count(len(newest), "run"),
             at=newest[0].at,
             launches=sum((each.launches for each in newest), Counter()),
             failures=sum((each.failures for each in newest), Counter()),

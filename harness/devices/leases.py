@@ -27,6 +27,8 @@ __all__ = ["LEASED", "Holding", "Lease", "LeasedError", "break_lease", "holdings
 
 TERM_S: Final = 300
 LEASED: Final = 77
+_BROKEN: Final = "the lease was broken "  # as the supervisor says it; who and why follow
+_TELL_S: Final = 60.0  # who has it, after the first time: a log is not to fill with it
 _LOOK_S: Final = 5.0  # of one call: a wait is made of many, so that it can be told and interrupted
 _SLACK_S: Final = 30.0
 _READ_LIMIT: Final = 17_000  # bytes: the file's, and two lines before
@@ -52,10 +54,11 @@ class LeasedError(TransportError):
     @classmethod
     def of(cls, answer: Completed) -> LeasedError:
         """Return the error for a supervisor's refusal."""
-        return cls(
-            said(answer),
-            hint="wait for it: harness run --wait 30m; or end it: harness devices break-lease",
-        )
+        why = said(answer)
+        hint = "wait for it: harness run --wait 30m; or end it: harness devices break-lease"
+        if why.startswith(_BROKEN):
+            hint = "ask them; when it is free again: harness run --resume --wait 30m"
+        return cls(why, hint=hint)
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,11 @@ class Lease:
     def take(self, wait_s: float, progress: Callable[[str], None]) -> None:
         """Take it, or renew it; wait for it at most so long, in the order of coming.
 
+        Parameters
+        ----------
+        progress
+            Is told who has it, once a minute.
+
         Raises
         ------
         LeasedError
@@ -113,6 +121,7 @@ class Lease:
             As for :meth:`harness.transport.base.Transport.run`.
         """
         deadline = self._clock() + wait_s
+        tell = -math.inf
         while True:
             left = max(0.0, deadline - self._clock())
             step = min(left, _LOOK_S)
@@ -126,18 +135,26 @@ class Lease:
                 return
             if left <= step:
                 raise LeasedError.of(answer)
-            progress(f"waiting for a device: {said(answer)}")
+            if self._clock() >= tell:
+                progress(said(answer))
+                tell = self._clock() + _TELL_S
 
     def keep(self) -> None:
         """Renew it where half of its term has passed.
 
         Raises
         ------
-        LeasedError, TransportError
+        LeasedError
+            Somebody else has it, or took it away: it is not taken back.
+        TransportError
             As for :meth:`take`.
         """
         if self._clock() - self._renewed > TERM_S / 2:
-            self.take(0, lambda _: None)
+            answer = self._supervisor.call([*self._command, "renew", *self.words])
+            if answer.returncode == LEASED:
+                raise LeasedError.of(answer)
+            _check(answer)
+            self._renewed = self._clock()
 
     def release(self) -> None:
         """Give it back, and the place in the queue.

@@ -13,7 +13,9 @@ from filelock import FileLock
 
 from harness.campaign.launch import Launcher
 from harness.campaign.locks import is_running
+from harness.campaign.reach import Bench
 from harness.campaign.session import begin, resume
+from harness.devices.leases import LeasedError
 from harness.errors import LabError, SpecificationError
 from harness.results.contract import Job
 from harness.results.schema import ArtifactRecord, CaseRecord, Protocol, Run
@@ -119,6 +121,24 @@ def test_a_launch_of_another_run_keeps_its_device(start, supervisor, tmp_path):
 def test_a_device_that_is_not_what_its_file_says(start):
     with pytest.raises(SpecificationError, match="its file says 'arm64-linux', and it is 'x86_64"):
         start(abi="arm64-linux")
+
+
+def test_a_device_that_others_have_is_named_once_with_what_ends_their_lease(start, monkeypatch):
+    def taken(*_):
+        raise LeasedError("leased to ann@lab (demo) for another 9 s")
+
+    monkeypatch.setattr("harness.campaign.reach.Lease.take", taken)
+    with pytest.raises(LeasedError) as caught:
+        start()
+    assert caught.value.message == "here: leased to ann@lab (demo) for another 9 s"
+    assert "harness devices break-lease here --reason" in caught.value.hint
+
+
+@pytest.mark.parametrize("message", ["away: no answer", "no answer"])
+def test_why_a_device_is_away_does_not_name_it_again(message):
+    bench = Bench(None, None, None, None, None, print)
+    bench.unreachable["away"] = LabError(message, hint="look")
+    assert bench.why_not("away") == "no answer (try: look)"
 
 
 def test_a_model_that_does_not_fit_into_the_device_is_refused(start, workspace, monkeypatch):

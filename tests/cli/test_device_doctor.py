@@ -67,6 +67,7 @@ def test_a_device_that_does_not_answer_still_has_its_history(device, cli, worksp
     assert found["connection"]["state"] == "failed"
     assert found["connection"]["todo"]
     assert found["recent runs"]["state"] == "warning"
+    assert found["recent runs"]["found"] == "1 run: 1 unreachable"
     assert "1 unreachable" in cli("devices", "list", "--offline").out
 
 

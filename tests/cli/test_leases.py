@@ -39,6 +39,15 @@ def test_a_device_that_is_away_is_not_reached(cli):
     assert rows["away"]["leases"] is None
 
 
+def test_a_long_description_takes_one_line(cli, workspace):
+    text = "transport: local\nabi: x86_64-linux\ndescription: " + "words " * 40
+    (workspace.devices / "here.yaml").write_text(text)
+    heading, *rows = cli("devices", "list", "--offline").out.splitlines()
+    assert heading.split()[-1] == "Description"
+    (row,) = rows
+    assert row.rstrip().endswith("…")
+
+
 @pytest.mark.usefixtures("device")
 def test_offline_connects_to_none(cli, monkeypatch):
     monkeypatch.setattr("harness.devices.connect.connect", _refused)

@@ -14,7 +14,7 @@ DEVICE = Device(
     name="board", spec=DeviceSpec(transport="local", abi="x86_64-linux", workdir="/data/work")
 )
 FINE = {
-    "uptime": "7384.21", "clock": "1000", "folder": "/data/work", "writable": "yes",
+    "uptime": "7384.21", "clock": "999", "folder": "/data/work", "writable": "yes",
     "free_kb": "900000", "mount": "rw,relatime", "store_kb": "1024",
 }  # fmt: skip
 
@@ -33,6 +33,7 @@ def test_a_device_in_order():
     checks, launches = state(FINE, ["c-20260101-000000-0123456789ab-0-0"])
     assert {check.state for check in checks.values()} == {"ok"}
     assert checks["started"].found == "2 h 03 min ago"
+    assert checks["clock"].found == "+0 s from this machine's"
     assert checks["work folder"].found == "/data/work, 879 MB free, 1 MB of pushed files"
     assert launches == ["c-20260101-000000-0123456789ab-0-0"]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from harness.devices.leases import TERM_S, Lease, LeasedError, break_lease, holdings
@@ -65,6 +67,29 @@ def test_one_waits_for_the_other_and_is_told_whom_for(lease_of, held, monkeypatc
     assert held() == []
 
 
+def test_a_long_wait_does_not_fill_a_log(lease_of, monkeypatch):
+    monkeypatch.setattr("harness.devices.leases._LOOK_S", 0.02)
+    lease_of("ann").take(0, print)
+    told = []
+    with pytest.raises(LeasedError):
+        lease_of("bob", clock=itertools.count(0, 5).__next__).take(100, told.append)
+    assert len(told) == 2  # in 100 s of its clock, which it looked at every 5 s
+
+
+def test_who_lost_it_is_told_why_and_how_to_go_on(on_device, lease_of, held, lock):
+    clock = Clock()
+    lease = lease_of("ann", clock=clock)
+    lease.take(0, print)
+    break_lease(on_device, "the fan is dead", lock=lock)
+    clock.now += TERM_S
+    # As while another device of its host is measured: renewing does not take it back.
+    with pytest.raises(LeasedError, match=r"broken by .*: the fan is dead") as caught:
+        lease.keep()
+    assert "--resume" in caught.value.hint
+    assert "break-lease" not in caught.value.hint
+    assert held() == []
+
+
 def test_it_is_renewed_only_when_half_of_it_is_over(on_device, lock):
     clock = Clock()
     lease = Lease(on_device, "ann", "ann", lock=lock, clock=clock)
@@ -73,7 +98,7 @@ def test_it_is_renewed_only_when_half_of_it_is_over(on_device, lock):
     Lease(on_device, "bob", "bob", lock=lock).take(0, print)
     lease.keep()  # too early: nothing is asked
     clock.now += TERM_S
-    with pytest.raises(LeasedError, match="leased to bob"):
+    with pytest.raises(LeasedError, match=r"broken by .*: for a test"):
         lease.keep()
 
 

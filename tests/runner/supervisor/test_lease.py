@@ -109,7 +109,12 @@ def test_a_broken_lease_is_told_at_the_next_launch(lab, lease, shown):
     refused = lab.begin("true", "--lease", "a", LONG, "ann")
     assert refused.code == BUSY
     assert "the lease was broken by carl: the fan is dead?{evil}" in refused.error
+    renewed = lease("renew", "a", LONG, "ann")
+    assert (renewed.returncode, shown()) == (BUSY, [])
+    assert "the lease was broken by carl" in said(renewed)
     assert lease("take", "a", LONG, "ann").returncode == 0  # who asks anew may have it
+    assert lease("renew", "a", LONG, "ann").returncode == 0
+    assert lease("renew", "b", LONG, "bob").returncode == BUSY
     assert lab.begin("true", "--lease", "a", LONG, "ann").exit["status"] == 0
 
 

@@ -229,6 +229,10 @@ int lease(Words words) {
     const char* by = words.next("BY");
     return take_away(lock, by, words.next("REASON"));
   }
+  if (strcmp(command, "renew") == 0) {
+    require_lease(lock, take_claim(&words), 0);
+    return 0;
+  }
   if (strcmp(command, "take") != 0) fail(kUsage, "lease: unknown command '%s'", command);
   const Claim claim = take_claim(&words);
   double wait_s = 0;

@@ -5,6 +5,8 @@
 //
 //   lease [--lock FILE] take ID TERM HOLDER [--wait S]
 //                        take it or renew it; wait for it at most so long, in the order of coming
+//   lease [--lock FILE] renew ID TERM HOLDER
+//                        as a launch does: not where it was broken, which is told
 //   lease [--lock FILE] release ID
 //                        give it back, or the place in the queue
 //   lease [--lock FILE] break BY REASON
@@ -25,6 +27,6 @@ struct Claim {
 
 Claim take_claim(Words* words);
 int lease(Words words);
-// For a launch: renews the claim's lease so that it lasts for so much longer than its term. A
+// As a launch needs it: renews the claim's lease so that it lasts for so much longer than its term. A
 // claim without an id only asks that no one has it. Does not return where someone else does.
 void require_lease(const char* lock, const Claim& claim, double longer_s);
