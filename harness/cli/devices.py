@@ -258,7 +258,8 @@ def add(ctx: click.Context, address: str, name: str | None, identity_file: Path 
         shown.update(f"probing {plain}")
         facts = ask(transport)
     spec = register(path, scheme, plain, facts, identity_file=identity_file)
-    engines = ", ".join(spec.engines) or "none found; see docs/devices.md for how to name them"
+    found = [name for name, engine in spec.engines.items() if not engine.built_in]
+    engines = ", ".join(found) or "none found; see docs/devices.md for how to name them"
     click.echo(f"wrote {path}: {spec.soc or spec.description or spec.abi}; engines: {engines}")
     if spec.device_class:
         click.echo(f"class: {_class_in_words(spec.device_class)}", err=True)

@@ -42,7 +42,7 @@ def register(
     *,
     identity_file: Path | None = None,
 ) -> DeviceSpec:
-    """Write the file of a device, with its class and the engines that were found on it.
+    """Write the file of a device, with its class, the engines that were found and ``calibration``.
 
     Raises
     ------
@@ -60,6 +60,8 @@ def register(
         for python in facts.pythons
         for engine in python.engines
     }
+    # It needs nothing of the device: what is left of a lab that does not work is the lab.
+    engines["calibration"] = EngineSpec()
     spec = DeviceSpec(
         description=facts.model or "",
         transport=transport,

@@ -245,6 +245,10 @@ def _incompatible(
     return ConnectError(f"{target.name}: {error}")
 
 
+# A server that knows RSA keys with SHA-1 only refuses them without a word of that.
+_SHA2 = "; RSA is used with SHA-2, which old servers do not know: try an ECDSA or Ed25519 key"
+
+
 def _log_in(transport: _Transport, target: SshTarget) -> None:
     refused = 0
     notes: list[str] = []
@@ -269,7 +273,7 @@ def _log_in(transport: _Transport, target: SshTarget) -> None:
                         f"{target.name}: {target.address}: the connection broke during the login"
                     ) from error
                 refused += 1
-                notes.append(f"{origin} (refused)")
+                notes.append(f"{origin} (refused{_SHA2 if key.get_name() == 'ssh-rsa' else ''})")
                 if not transport.is_active():
                     raise AuthenticationError(
                         f"{target.name}: {target.address} hung up: {'; '.join(notes)}",

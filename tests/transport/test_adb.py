@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import SpecificationError
@@ -91,6 +91,33 @@ def test_a_device_on_the_network_that_refuses_is_told_with_the_servers_words(adb
 def test_a_command_whose_status_never_comes_is_lost(adb_double):
     adb_double.shell = lambda link, line: link.sendall(b"\x01\x01\0\0\0x")
     refused(adb_double.transport(), ConnectionLostError)
+
+
+SHELLS = "$`;|&<>'\"\\ \n\t\r*?(){}[]~!#%-=a\x7fé\u202e"
+
+
+@pytest.mark.parametrize("way", ["adb", "old_adb"])
+def test_whatever_is_said_stays_an_argument_and_a_name(way, request, tmp_path):
+    """By either of the ways to a shell that adb has; for SSH see ``tests/security``."""
+    device = request.getfixturevalue(way)
+    there, back, source = tmp_path / "there", tmp_path / "back", tmp_path / "source"
+    there.mkdir()
+    source.write_bytes(b"content")
+    word = st.text(st.sampled_from(SHELLS), max_size=12)
+    name = st.text(st.sampled_from(SHELLS), min_size=1, max_size=12)
+
+    @given(st.lists(word, min_size=1, max_size=4), name)
+    @settings(max_examples=25, deadline=None)
+    def ask(words, name):
+        said = device.run(["printf", "%s\\0", *words]).stdout
+        assert said.decode() == "".join(f"{each}\0" for each in words)
+        device.push(source, f"{there}/{name}")
+        assert [path.name for path in there.iterdir()] == [name]
+        device.pull(f"{there}/{name}", back)
+        assert back.read_bytes() == b"content"
+        (there / name).unlink()
+
+    ask()
 
 
 def test_commands_run_side_by_side(adb):

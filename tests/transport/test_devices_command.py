@@ -82,6 +82,7 @@ def test_add_asks_for_trust_and_writes_the_devices_file(sshd, workspace, home, c
     assert said.code == 0, said.err
     device = load_device(workspace, "board")
     assert device.spec.address == sshd.address
+    assert device.spec.engines["calibration"].built_in  # what every device can run
     assert device.spec.identity_file == str(sshd.key)
     here = probe(LocalTransport())
     assert device.spec.abi == here.abi

@@ -169,6 +169,33 @@ def test_an_unsupported_algorithm_is_named(start_sshd, tmp_path, option, what, o
     assert "enable there" in error.hint
 
 
+def rsa_key(folder, name):
+    path = folder / name
+    command = ["ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-N", "", "-f", path]
+    subprocess.run(command, check=True)
+    return path
+
+
+def test_a_host_key_of_the_past_is_named(start_sshd, tmp_path):
+    """As dropbear before 2020.79 has it: RSA, with SHA-1."""
+    key = rsa_key(tmp_path, "old_host_key")
+    server = start_sshd(f"HostKey {key}", "HostKeyAlgorithms ssh-rsa")
+    error = refused(server.target(), HostKeys(tmp_path / "none"), ConnectError)
+    assert "no host key type that is supported here, only ssh-rsa" in error.message
+    assert "enable there: " in error.hint
+
+
+def test_a_users_key_of_the_past_is_refused_with_the_way_out(start_sshd, tmp_path):
+    server = start_sshd("PubkeyAcceptedAlgorithms ssh-rsa")
+    known = tmp_path / "known_hosts"
+    known.write_text(f"[127.0.0.1]:{server.port} {server.public_host_key}\n")
+    key = rsa_key(server.folder, "old_user_key")
+    (server.folder / "authorized_keys").write_text(key.with_suffix(".pub").read_text())
+    error = refused(server.target(key=key), HostKeys(known), AuthenticationError)
+    assert "RSA is used with SHA-2" in error.message
+    assert "try an ECDSA or Ed25519 key" in error.message
+
+
 def test_no_sftp_server_is_needed(start_sshd, tmp_path):
     server = start_sshd()
     assert "Subsystem" not in (server.folder / "sshd_config").read_text()
