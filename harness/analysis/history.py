@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from harness.analysis.cases import CaseResult
     from harness.analysis.summary import Estimate
     from harness.results.schema import Case, Run
 
@@ -49,8 +48,6 @@ class Point:
         Its latency in milliseconds.
     figures_ms
         The launches' figures.
-    side
-        The run and the case's result, for what may be compared.
     """
 
     run: str
@@ -58,7 +55,6 @@ class Point:
     revision: str | None
     estimate: Estimate
     figures_ms: tuple[float, ...]
-    side: Side = field(repr=False, compare=False)
 
     @property
     def commit(self) -> str | None:
@@ -110,6 +106,8 @@ class Series:
     marks
         Of each point but the first: what differs from the run before that may itself be the
         cause of a change: engine, kernel, clocks, runner, artifact.
+    newest
+        Its newest run, for what may be compared with it.
     """
 
     case: Case
@@ -117,6 +115,32 @@ class Series:
     points: tuple[Point, ...]
     changes: tuple[Change, ...]
     marks: tuple[tuple[str, ...], ...]
+    newest: Side = field(repr=False, compare=False)
+
+
+@dataclass
+class _Growing:
+    """A series to which runs are added: of runs that are not the newest only figures are kept."""
+
+    points: list[Point]
+    marks: list[tuple[str, ...]]
+    newest: Side
+
+    def add(self, point: Point, side: Side) -> None:
+        self.points.append(point)
+        self.marks.append(tuple(differences(side, self.newest)))
+        self.newest = side
+
+    def grown(self, margin: float) -> Series:
+        changes = change_points([point.figures_ms for point in self.points], margin=margin)
+        return Series(
+            case=self.newest.result.record.case,
+            instance=_instance(self.newest),
+            points=tuple(self.points),
+            changes=tuple(changes),
+            marks=tuple(self.marks),
+            newest=self.newest,
+        )
 
 
 def histories(runs: Iterable[Run], *, margin: float = MARGIN) -> list[Series]:
@@ -129,25 +153,33 @@ def histories(runs: Iterable[Run], *, margin: float = MARGIN) -> list[Series]:
     Parameters
     ----------
     runs
-        In the order that the series are to have; runs that decide a suspicion are left out.
+        In the order that the series are to have; runs that decide a suspicion are left out. They
+        are taken one by one, and not kept.
     margin
         How large a change has to be, as a fraction.
     """
-    found: dict[str, list[list[Point]]] = {}
+    found: dict[str, list[_Growing]] = {}
     for run in runs:
         if run.confirms is not None:
             continue
         for result in case_results(run):
             if result.latency_ms is None:
                 continue
-            point = _point(run, result, result.latency_ms)
+            side = Side(run, result)
+            point = Point(
+                run=run.id,
+                started=run.started,
+                revision=run.revision,
+                estimate=result.latency_ms,
+                figures_ms=tuple(result.figures_ms),
+            )
             series = found.setdefault(result.record.case.id, [])
-            home = next((each for each in series if _alike(point, each[-1])), None)
+            home = next((each for each in series if _alike(side, each.newest)), None)
             if home is None:
-                series.append([point])
+                series.append(_Growing([point], [], side))
             else:
-                home.append(point)
-    return [_series(points, margin) for several in found.values() for points in several]
+                home.add(point, side)
+    return [each.grown(margin) for several in found.values() for each in several]
 
 
 def baselines_of(
@@ -163,50 +195,31 @@ def baselines_of(
     baselines
         Name to run.
     """
-    known: dict[str, list[tuple[str, Point]]] = {}
+    known: dict[str, list[tuple[str, Side, Estimate]]] = {}
     for name, run in baselines.items():
         for result in case_results(run):
             if result.latency_ms is not None:
-                point = _point(run, result, result.latency_ms)
-                known.setdefault(result.record.case.id, []).append((name, point))
+                each = (name, Side(run, result), result.latency_ms)
+                known.setdefault(result.record.case.id, []).append(each)
     return [
         {
-            name: point.estimate
-            for name, point in known.get(series.case.id, [])
-            if _alike(series.points[-1], point)
+            name: estimate
+            for name, side, estimate in known.get(series.case.id, [])
+            if _alike(series.newest, side)
         }
         for series in found
     ]
 
 
-def _point(run: Run, result: CaseResult, estimate: Estimate) -> Point:
-    return Point(
-        run=run.id,
-        started=run.started,
-        revision=run.revision,
-        estimate=estimate,
-        figures_ms=tuple(result.figures_ms),
-        side=Side(run, result),
-    )
-
-
-def _alike(point: Point, last: Point) -> bool:
-    kinds = {kind for kind, _ in not_a_regression(point.side, last.side)}
-    if "device" in kinds and not (_instance(point) and _instance(last)):
+def _alike(side: Side, last: Side) -> bool:
+    kinds = {kind for kind, _ in not_a_regression(side, last)}
+    if "device" in kinds and not (_instance(side) and _instance(last)):
         kinds.remove("device")  # not known to be another
     return not kinds & SPLITS
 
 
-def _instance(point: Point) -> str:
-    facts = point.side.facts
-    return str(facts.get("serial") or facts.get("machine_id") or "")
-
-
-def _series(points: Sequence[Point], margin: float) -> Series:
-    changes = change_points([point.figures_ms for point in points], margin=margin)
-    marks = tuple(tuple(differences(now.side, then.side)) for then, now in pairwise(points))
-    case = points[-1].side.result.record.case
-    return Series(case, _instance(points[-1]), tuple(points), tuple(changes), marks)
+def _instance(side: Side) -> str:
+    return str(side.facts.get("serial") or side.facts.get("machine_id") or "")
 
 
 def change_points(

@@ -17,7 +17,7 @@ from harness.cli.results import open_store
 from harness.errors import SpecificationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -83,13 +83,16 @@ def history(
 
     root = workspace_of(ctx).root
     with closing(open_store(ctx)) as store, steps() as progress:
-        runs = list(_runs(store, since.replace(tzinfo=UTC) if since else None, progress.update))
-    left_out = 0
-    if order == "commit":
-        runs, left_out = _by_commit(root, runs)
+        runs: Iterable[Run] = _runs(
+            store, since.replace(tzinfo=UTC) if since else None, progress.update
+        )
+        left_out = 0
+        if order == "commit":
+            runs, left_out = _by_commit(root, list(runs))
+        found = histories(runs, margin=margin / 100)
     told = [
         _Told(series, [_Step.of(root, series, change) for change in series.changes])
-        for series in histories(runs, margin=margin / 100)
+        for series in found
         if _fits(series.case, patterns)
     ]
     if not told:

@@ -20,7 +20,7 @@ from harness.cli.results import open_store
 from harness.errors import ResultsError, SpecificationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
     from harness.campaign.baselines import Baseline
@@ -154,14 +154,9 @@ class _Building:
         from harness.report.site.pages import pages
         from harness.revisions import between
 
-        runs: list[Run] = []
-        for number, run_id in enumerate(versions, 1):
-            self._progress(f"reading run {number} of {len(versions)}")
-            runs.append(self._store.load(run_id, samples=False))
-        self._progress("looking for changes")
         root = self._workspace.root
         history = History.of(
-            runs,
+            self._runs(versions),
             known,
             {name: baseline.run for name, baseline in self._baselines().items()},
             cache(lambda good, bad: between(root, good, bad)),
@@ -174,6 +169,13 @@ class _Building:
             if not self._folder.keep(place, digest):
                 self._folder.stage(place, digest, html)
         return number
+
+    def _runs(self, versions: Mapping[str, str]) -> Iterator[Run]:
+        """Yield the runs, the oldest first."""
+        for number, run_id in enumerate(reversed(list(versions)), 1):
+            self._progress(f"reading run {number} of {len(versions)}")
+            yield self._store.load(run_id, samples=False)
+        self._progress("looking for changes")
 
     def _baselines(self) -> dict[str, Baseline]:
         """Return the baselines that can be read; of the others a warning is printed."""

@@ -16,7 +16,7 @@ from harness.report.view import DeviceView, colours_of
 from harness.results.store import CONFIRMING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from harness.analysis.history import Change, Point, Series
     from harness.analysis.summary import Estimate
@@ -284,7 +284,7 @@ class History:
     @classmethod
     def of(
         cls,
-        runs: Sequence[Run],
+        runs: Iterable[Run],
         health: Mapping[str, Health],
         baselines: Mapping[str, Run],
         between: Callable[[str | None, str | None], Between],
@@ -294,7 +294,8 @@ class History:
         Parameters
         ----------
         runs
-            With launches, the newest first; their single samples are not needed.
+            With launches, the oldest first; their single samples are not needed. They are taken
+            one by one, and not kept.
         health
             By the name of the device.
         baselines
@@ -302,15 +303,20 @@ class History:
         between
             Tells which commits lie between two revisions.
         """
-        lines = [RunLine.of(run) for run in runs]
+        lines: list[RunLine] = []
+        records: dict[str, DeviceRecord] = {}
+
+        def noted() -> Iterator[Run]:
+            for run in runs:
+                lines.insert(0, RunLine.of(run))
+                records.update({record.name: record for record in run.devices})
+                yield run
+
+        trends = _trends(histories(noted()), baselines, between)
         campaigns: dict[str, list[RunLine]] = {}
         for line in lines:
             campaigns.setdefault(line.campaign, []).append(line)
-        records: dict[str, DeviceRecord] = {}
-        for run in runs:
-            for record in run.devices:
-                records.setdefault(record.name, record)
-        groups = _groups(_trends(runs, baselines, between), records)
+        groups = _groups(trends, records)
         return cls(
             lines=lines,
             campaigns=[CampaignPage(name, found) for name, found in campaigns.items()],
@@ -340,11 +346,10 @@ class History:
 
 
 def _trends(
-    runs: Sequence[Run],
+    found: Sequence[Series],
     baselines: Mapping[str, Run],
     between: Callable[[str | None, str | None], Between],
 ) -> list[Trend]:
-    found = histories(reversed(runs))
     colours = colours_of(sorted({series.case.engine for series in found}))
     several = Counter(series.case.id for series in found)
     seen: Counter[str] = Counter()
