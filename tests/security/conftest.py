@@ -116,6 +116,7 @@ def lab(workspace, monkeypatch, tmp_path, supervisor):
     monkeypatch.setattr("harness.models.operations.count", lambda *_, **__: None)
     monkeypatch.setattr("harness.campaign.reach.supervisor", lambda *_: supervisor)
     monkeypatch.setattr("harness.campaign.deploy.supervisor", lambda *_: supervisor)
+    monkeypatch.setattr("harness.native.supervisor.supervisor", lambda *_: supervisor)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     made = Lab(workspace, tmp_path / "work", interpreter, monkeypatch)
     made.campaign.write_text(

@@ -27,6 +27,8 @@ COMMANDS = {
     "run": ["run", "CAMPAIGN"],
     "push": ["models", "push", "m", "--engine", "onnxruntime", "--device", "board"],
     "check": ["runners", "check", "printing", "board"],
+    "doctor": ["devices", "doctor", "board", "--clean"],
+    "break-lease": ["devices", "break-lease", "board", "--reason", "a test"],
 }
 
 
@@ -47,8 +49,9 @@ def test_by_every_command(lab, cli, sshd, other_key, tmp_path, name):
         arguments = [argument.replace(word, meant) for argument in arguments]
     said = cli(*arguments)
     assert said.code == ExitCode.SPECIFICATION, said
-    assert "is on record: another machine answers" in said.err
-    assert "--replace" in said.err
+    shown = said.out + said.err  # the doctor's findings are its result
+    assert "is on record: another machine answers" in shown
+    assert "--replace" in shown
     assert lab.workspace.known_hosts.read_text() == record
     assert [path.name for path in lab.workspace.devices.iterdir()] == ["board.yaml"]
     assert not lab.work.exists()
