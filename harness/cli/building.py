@@ -252,7 +252,7 @@ def add(
     *,
     as_json: bool,
 ) -> None:
-    """Add a model of your own: ONNX, or Paddle's .pdmodel with its .pdiparams.
+    """Add a model of your own: ONNX, or Paddle's .pdmodel or .json with its .pdiparams.
 
     The file is loaded once, in a process of its own, to see what it takes; it is copied into
     models/files/ under its hash, and models/NAME.yaml is written.

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from harness.errors import SpecificationError
 from harness.hashing import sha256_of
-from harness.models import environments
+from harness.models import environments, pdiparams
 from harness.models.manifest import FILES, FileSource, Manifest, Model, ModelInput
 from harness.models.recipes import resource
 from harness.models.toolchain import ToolchainError, run
@@ -39,10 +39,17 @@ LIMITS = {"memory_bytes": 12 << 30, "cpu_s": 300}
 MOST_OF_A_BATCH = 8
 WIDEST = 4096
 _UNKNOWN_LICENCE = "unknown"
+_PARAMS = "model.pdiparams"
+_FORMATS: dict[str, Literal["onnx", "paddle", "pir"]] = {
+    ".onnx": "onnx",
+    ".pdmodel": "paddle",
+    ".json": "pir",
+}
+_INSPECTED_IN = {"onnx": "onnxruntime", "paddle": "paddle", "pir": "paddle3"}
 _DTYPES = {"float": "float32", "fp32": "float32"}
 
 _ELSEWHERE = {
-    ".pdiparams": "these are the parameters: name the .pdmodel beside them",
+    ".pdiparams": "these are the parameters: name the .pdmodel or .json beside them",
     ".nb": "it is built for Paddle Lite already: add what it was made of",
     ".rknn": "it is built for a Rockchip NPU already: add the ONNX file that it was made of",
     ".pt": "export it to ONNX first (torch.onnx.export) and add that",
@@ -117,7 +124,8 @@ def add(
     Parameters
     ----------
     path
-        An ONNX file, or a ``.pdmodel`` with its ``.pdiparams`` beside it.
+        An ONNX file; a ``.pdmodel``, or the ``.json`` that Paddle 3 writes, with its
+        ``.pdiparams`` beside it.
 
     Raises
     ------
@@ -139,17 +147,18 @@ def add(
         raise SpecificationError(
             f"there is a model '{name}' already: {target}", hint="give this one another --name"
         )
-    onnx = "model.onnx" in files
-    found = _inspect(path, files, "onnx" if onnx else "paddle", progress)
+    model = next(iter(files))
+    kind = _FORMATS[Path(model).suffix]
+    found = _inspect(path, files, kind, progress)
     inputs, left = _inputs(found, known)
     if known.licence is None:
         left.insert(0, f"licence: it says '{_UNKNOWN_LICENCE}'")
     digests = {role: sha256_of(file) for role, file in files.items()}
     source = FileSource(
         kind="file",
-        format="onnx" if onnx else "paddle",
-        model=digests["model.onnx" if onnx else "model.pdmodel"],
-        params=None if onnx else digests["model.pdiparams"],
+        format=kind,
+        model=digests[model],
+        params=digests.get(_PARAMS),
         origin=visible(path.name)[:200],
     )
     manifest = Manifest(
@@ -168,50 +177,45 @@ def _files(path: Path) -> dict[str, Path]:
     """Return the model's files by the names that stages give them."""
     if path.suffix in _ELSEWHERE:
         raise _unusable(path, f"a {path.suffix} file cannot be added", _ELSEWHERE[path.suffix])
-    if path.suffix == ".json":
-        raise _pir(path)
-    if path.suffix not in (".onnx", ".pdmodel"):
-        raise _unusable(path, "neither an .onnx nor a .pdmodel file", "see docs/models.md")
+    if path.suffix not in _FORMATS:
+        raise _unusable(path, "not an .onnx, .pdmodel or .json file", "see docs/models.md")
     files = {f"model{path.suffix}": path}
-    if path.suffix == ".pdmodel":
-        files["model.pdiparams"] = path.with_suffix(".pdiparams")
+    if path.suffix != ".onnx":
+        files[_PARAMS] = path.with_suffix(".pdiparams")
     for file in files.values():
         if not file.is_file():
-            raise _unusable(file, "no such file", "a Paddle model is a .pdmodel and a .pdiparams")
+            hint = "a Paddle model is a .pdmodel (or .json) and a .pdiparams"
+            raise _unusable(file, "no such file", hint)
         size = file.stat().st_size
         if size == 0:
             raise _unusable(file, "it is empty", "copy or export it again")
         if size > SIZE_LIMIT:
             raise _unusable(file, f"larger than {SIZE_LIMIT >> 30} GiB", "no edge device runs it")
+    if _PARAMS in files:
+        _refuse_damaged(path, files[_PARAMS])
     return files
 
 
-def _pir(path: Path) -> SpecificationError:
-    """Return why a ``.json`` file cannot be added: what Paddle 3 writes by default, or none."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(4096)
-    except OSError as error:
-        return _unusable(path, error.strerror or "it cannot be read", "name a model's file")
-    if b'"pir"' not in head:
-        return _unusable(path, "no model", "name an .onnx or a .pdmodel file")
-    return SpecificationError(
-        f"{path}: a program of Paddle 3 (PIR), which neither opt nor Paddle 2.6 can read",
-        hint="export it again with the variable FLAGS_enable_pir_api=0 set before paddle is "
-        "imported, which writes a .pdmodel; or convert it with paddle2onnx 2 and add the ONNX file",
-    )
+def _refuse_damaged(path: Path, parameters: Path) -> None:
+    """Refuse what Paddle would take, or not say what it is."""
+    if fault := pdiparams.fault(parameters):
+        raise _unusable(parameters, fault, None)
+    if path.suffix == ".json":
+        with path.open("rb") as content:
+            if b'"pir"' not in content.read(4096):
+                raise _unusable(path, "no program of Paddle 3", "name a model's file")
 
 
 def _inspect(
     path: Path,
     files: Mapping[str, Path],
-    framework: Literal["onnx", "paddle"],
+    kind: Literal["onnx", "paddle", "pir"],
     progress: Callable[[str], None],
 ) -> _Found:
-    environment = environments.get("onnxruntime" if framework == "onnx" else "paddle")
+    environment = environments.get(_INSPECTED_IN[kind])
     python = environments.python(environment.name, progress)
     progress(f"inspecting {visible(path.name)}")
-    script = resource("models", "stages", f"inspect_{framework}.py")
+    script = resource("models", "stages", f"inspect_{kind}.py")
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         for role, file in files.items():

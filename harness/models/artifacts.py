@@ -18,6 +18,7 @@ __all__ = ["RECORD", "ROLES", "Artifact", "read", "unchanged"]
 
 ROLES = {
     "pdmodel": {"model": "model.pdmodel", "params": "model.pdiparams"},
+    "pir": {"model": "model.json", "params": "model.pdiparams"},
     "onnx": {"model": "model.onnx"},
     "nb": {"model": "model.nb"},
     "rknn": {"model": "model.rknn"},

@@ -93,6 +93,7 @@ ENVIRONMENTS = {
     environment.name: environment
     for environment in (
         Environment("paddle", "export, opt, conversion; Paddle engines here", "3.10", 200),
+        Environment("paddle3", "what Paddle 3 writes (PIR), to ONNX", "3.10", 245),
         Environment("onnxruntime", "the engine onnxruntime here", _OWN_VERSION, 40),
         Environment("openvino", "the engine openvino here", _OWN_VERSION, 75),
         Environment("mnn", "ONNX to MNN; the engine mnn here", _OWN_VERSION, 45),

@@ -99,7 +99,8 @@ class FileSource(Spec):
     Attributes
     ----------
     format
-        ``onnx``, or ``paddle`` (``.pdmodel`` with ``.pdiparams``).
+        ``onnx``, ``paddle`` (``.pdmodel`` with ``.pdiparams``), or ``pir`` (Paddle 3's ``.json``
+        with ``.pdiparams``).
     model, params
         SHA-256 of each file, which is also its name there; ONNX has no ``params``.
     origin
@@ -107,21 +108,24 @@ class FileSource(Spec):
     """
 
     kind: Literal["file"]
-    format: Literal["onnx", "paddle"]
+    format: Literal["onnx", "paddle", "pir"]
     model: Digest
     params: Digest | None = None
     origin: str
 
     @model_validator(mode="after")
     def _params_with_paddle(self) -> Self:
-        if (self.format == "paddle") != (self.params is not None):
-            raise ValueError("'params' belongs to format 'paddle', and to it alone")
+        if (self.format == "onnx") != (self.params is None):
+            raise ValueError(
+                "'params' belongs to the formats 'paddle' and 'pir', and to them alone"
+            )
         return self
 
     @property
     def label(self) -> str:
         """The source in words, for people."""
-        return f"{self.origin} ({'ONNX' if self.format == 'onnx' else 'Paddle'}, given)"
+        kind = {"onnx": "ONNX", "paddle": "Paddle", "pir": "Paddle 3"}[self.format]
+        return f"{self.origin} ({kind}, given)"
 
 
 class PackageSource(Spec):

@@ -7,6 +7,7 @@ on the files of the artifact that it is made from.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from dataclasses import dataclass, field
 from importlib import resources
@@ -19,6 +20,7 @@ from harness.models.artifacts import ROLES
 from harness.models.calibration import CalibrationSource
 from harness.models.manifest import FILES, FileSource, PackageSource, TransformerSource
 from harness.results.contract import INPUT_SPEC_VERSION
+from harness.runner.python import edge_runner
 from harness.workspace import cache_dir
 from harness.yamlfile import nearest
 
@@ -126,7 +128,12 @@ class Recipe:
         if self.engine:  # what it is found to drift is a part of the artifact
             engine = environments.get(ENGINE_ENVIRONMENTS[self.engine])
             script = resource("models", "stages", "heldout.py").read_bytes()
-            content["engine"] = [self.engine, engine.digest, hashlib.sha256(script).hexdigest()]
+            content["engine"] = [
+                self.engine,
+                engine.digest,
+                hashlib.sha256(script).hexdigest(),
+                _code(self.engine),
+            ]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -199,10 +206,17 @@ def outputs(
         "inputs": inputs(model, shapes),
         "input_spec_version": INPUT_SPEC_VERSION,
         "seeds": model.manifest.check_seeds,
+        "precision": artifact.precision,
+        "code": _code(engine),
     }
     environment = environments.get(ENGINE_ENVIRONMENTS[engine])
     source = recipe(model, artifact.format, artifact.target, shapes, artifact.precision)
     return Recipe("outputs", engine, "outputs", environment, options, (source,))
+
+
+def _code(engine: str) -> str:
+    """Return a hash of how the runner uses an engine, which the outputs depend on."""
+    return hashlib.sha256(inspect.getsource(edge_runner.ENGINES[engine]).encode()).hexdigest()
 
 
 def _precision(artifact_format: str, target: str, wanted: Precision | None) -> Precision | None:
@@ -263,7 +277,7 @@ def _rknn(model: Model, target: str, shapes: Shapes | None, precision: Precision
         method = {"per-channel": "channel", "per-tensor": "layer"}[chosen.weights]
         options |= {"algorithm": algorithm, "method": method}
     # X2Paddle does not convert every ONNX file that the toolkit takes.
-    sources = (_onnx(model), _samples(model, shapes, compared=not _given_onnx(model)))
+    sources = (_onnx(model), _samples(model, shapes, compared=not _by_onnx(model)))
     toolkit = environments.get("rknn")
     return Recipe("rknn", target, "to_rknn", toolkit, options, sources, precision=precision)
 
@@ -316,10 +330,13 @@ def _reference(model: Model, target: str, shapes: Shapes | None, *_: object) -> 
         "input_spec_version": INPUT_SPEC_VERSION,
         "seeds": model.manifest.check_seeds,
     }
-    if _given_onnx(model):
+    if _given(model, "onnx"):
         # What the user gave tells what is right, not what a converter made of it.
         onnxruntime = environments.get("onnxruntime")
         return Recipe("reference", target, "onnx_reference", onnxruntime, options, (_onnx(model),))
+    if pir := _given(model, "pir"):
+        paddle = environments.get("paddle3")
+        return Recipe("reference", target, "reference", paddle, options, (pir,))
     paddle = environments.get("paddle")
     return Recipe("reference", target, "reference", paddle, options, (_exported(model),))
 
@@ -346,15 +363,11 @@ def _exported(model: Model) -> Recipe:
         options |= {"input": spec.name, "exported_shape": spec.exported_shape}
         return Recipe("pdmodel", "any", "transformer", environments.get("paddle"), options)
     if isinstance(source, FileSource):
-        if source.format == "onnx":
+        if _by_onnx(model):
             options = {"inputs": inputs(model), "exported_shapes": _exported_shapes(model)}
             toolkit = environments.get("x2paddle")
             return Recipe("pdmodel", "any", "from_onnx", toolkit, options, (_onnx(model),))
-        return _given(
-            model,
-            "pdmodel",
-            {"model.pdmodel": source.model, "model.pdiparams": source.params or ""},
-        )
+        return _taken_over(source, "pdmodel", model)
     options = {
         "function": source.function,
         "arguments": source.arguments,
@@ -379,20 +392,34 @@ def _onnx(model: Model, precision: Precision | None = "fp32") -> Recipe:
             precision=precision,
             engine="onnxruntime",
         )
-    if given := _given_onnx(model):
-        return _given(model, "onnx", {"model.onnx": given.model})
+    if given := _given(model, "onnx"):
+        return given
+    if pir := _given(model, "pir"):
+        paddle = environments.get("paddle3")
+        return Recipe("onnx", "any", "pir_to_onnx", paddle, {"opset": ONNX_OPSET}, (pir,))
     return Recipe("onnx", "any", "to_onnx", paddle, {"opset": ONNX_OPSET}, (_exported(model),))
 
 
-def _given_onnx(model: Model) -> FileSource | None:
+def _by_onnx(model: Model) -> bool:
+    """Return whether X2Paddle makes of ONNX what Paddle's engines get."""
     source = model.manifest.source
-    return source if isinstance(source, FileSource) and source.format == "onnx" else None
+    return isinstance(source, FileSource) and source.format != "paddle"
 
 
-def _given(model: Model, artifact_format: str, digests: dict[str, str]) -> Recipe:
-    """Return how an artifact is taken over from files of the user's own."""
+def _given(model: Model, artifact_format: str) -> Recipe | None:
+    """Return how a file of the user's own is taken over; none if it is of another format."""
+    source = model.manifest.source
+    if not isinstance(source, FileSource) or source.format != artifact_format:
+        return None
+    return _taken_over(source, artifact_format, model)
+
+
+def _taken_over(source: FileSource, artifact_format: str, model: Model) -> Recipe:
+    digests = dict(
+        zip(ROLES[artifact_format].values(), (source.model, source.params), strict=False)
+    )
     folder = (model.folder or Path()) / FILES
-    files = {f"given-{name}": folder / digest for name, digest in digests.items()}
+    files = {f"given-{name}": folder / str(digest) for name, digest in digests.items()}
     return Recipe(artifact_format, "any", "given", None, {"files": digests}, files=files)
 
 

@@ -29,6 +29,7 @@ _CAUSES = (
     re.compile(r"^\s*what\(\):.*$", re.MULTILINE),
     re.compile(r"^\S+:\d+: (?:fatal )?error: .*$", re.MULTILINE),
     re.compile(r"^\s*error: .*$", re.MULTILINE | re.IGNORECASE),
+    re.compile(r"^\[ERROR\].*$", re.MULTILINE),
 )
 # uv lists an error's reasons below it, the deepest last.
 _UV_REASON = re.compile(r"^\s+cause: (.*)$", re.MULTILINE)

@@ -172,9 +172,12 @@ def damaged(networks, packaged, folder):
     no_program = "the .pdmodel is no"
     yield "cut.pdmodel", {"cut.pdmodel": program[:3000], "cut.pdiparams": parameters}, no_program
     yield "bad.pdmodel", {"bad.pdmodel": noise, "bad.pdiparams": parameters}, no_program
-    no_parameters = "the .pdiparams are not those of the .pdmodel, or are cut short"
+    no_parameters = "it holds no parameters of Paddle's"
     short = {"short.pdmodel": program, "short.pdiparams": parameters[:50_000]}
-    yield "short.pdmodel", short, no_parameters
+    yield "short.pdmodel", short, "it is cut short"
+    # Paddle itself would take this one, and compute with what its memory held.
+    last = {"last.pdmodel": program, "last.pdiparams": parameters[:-100]}
+    yield "last.pdmodel", last, "it is cut short"
     yield "mixed.pdmodel", {"mixed.pdmodel": program, "mixed.pdiparams": noise}, no_parameters
 
 
@@ -197,15 +200,18 @@ PIR = b'{"base_code":{"magic":"pir","trainable":false,"version":1},"program":{}}
     [
         (("a.onnx", b""), "it is empty", "export it again"),
         (("a.onnx", None), "no such file", ""),
-        (("a.pdmodel", b"x"), r"a\.pdiparams: no such file", "a .pdmodel and a .pdiparams"),
+        (
+            ("a.pdmodel", b"x"),
+            r"a\.pdiparams: no such file",
+            "a .pdmodel (or .json) and a .pdiparams",
+        ),
         (("a.pdiparams", b"x"), r"a \.pdiparams file cannot be added", "name the .pdmodel"),
-        (("a.json", PIR), "neither opt nor Paddle 2.6 can read", "FLAGS_enable_pir_api=0"),
-        (("a.json", b"{}"), "no model", ""),
-        (("a.json", None), "No such file", ""),
+        (("a.json", PIR), r"a\.pdiparams: no such file", "a .pdmodel (or .json) and a .pdiparams"),
+        (("a.json", None), "no such file", ""),
         (("a.nb", b"x"), r"a \.nb file cannot be added", "built for Paddle Lite already"),
         (("a.pt", b"x"), r"a \.pt file cannot be added", "torch.onnx.export"),
         (("a.tflite", b"x"), "cannot be added", "tf2onnx"),
-        (("a.txt", b"x"), r"neither an \.onnx nor a \.pdmodel file", ""),
+        (("a.txt", b"x"), r"not an \.onnx, \.pdmodel or \.json file", ""),
     ],
 )
 def test_what_cannot_be_added_says_what_to_do(given, workspace, tmp_path, file, fault, hint):
@@ -216,6 +222,86 @@ def test_what_cannot_be_added_says_what_to_do(given, workspace, tmp_path, file, 
         given(tmp_path / name)
     assert hint in (caught.value.hint or "")
     assert list(workspace.models.iterdir()) == []
+
+
+def test_a_json_file_of_another_kind_is_no_program(given, workspace, tmp_path):
+    (tmp_path / "a.json").write_bytes(b"{}")
+    described = b"\x08\x05\x10\x01"  # one float32
+    (tmp_path / "a.pdiparams").write_bytes(bytes(16) + b"\x04\0\0\0" + described + bytes(4))
+    with pytest.raises(SpecificationError, match="no program of Paddle 3"):
+        given(tmp_path / "a.json")
+    assert list(workspace.models.iterdir()) == []
+
+
+# Run in the environment of Paddle 3.
+PADDLE_3 = """
+import paddle
+from paddle import nn
+paddle.seed(0)
+net = nn.Sequential(nn.Conv2D(3, 8, 3, stride=2), nn.Hardswish(), nn.AdaptiveAvgPool2D(2),
+                    nn.Flatten(), nn.Linear(32, 10), nn.Softmax())
+net.eval()
+image = paddle.static.InputSpec([-1, 3, 32, 32], "float32", "image")
+paddle.jit.save(net, "net", input_spec=[image])
+"""
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    """A program as Paddle 3 writes it."""
+    folder = tmp_path_factory.mktemp("pir")
+    python = environments.python("paddle3", print)
+    subprocess.run([python, "-c", PADDLE_3], cwd=folder, check=True)
+    return folder / "net.json"
+
+
+@pytest.mark.full
+@pytest.mark.e2e
+def test_what_paddle_3_writes_becomes_a_model_of_any_target(workspace, given, program):
+    added = given(program, Known(ranges={"image": (-1, 1)}))
+    assert added.model == load_model(workspace, "net")
+    (spec,) = added.model.manifest.inputs
+    assert (spec.name, spec.shape, spec.dynamic) == ("image", (1, 3, 32, 32), {0: (1, 8)})
+    # The reference is Paddle 3's of the original; what is converted must agree with it.
+    np.testing.assert_allclose(reference(added.model, progress=print)[1][0].sum(), 1, rtol=1e-5)
+    for wanted in (("onnx",), ("pdmodel",), ("nb", "x86")):
+        checked = check_here(
+            added.model, build(added.model, *wanted, progress=print), progress=print
+        )
+        assert checked.passed, (wanted, checked.reason)
+
+
+@pytest.mark.full
+@pytest.mark.e2e
+def test_damaged_programs_of_paddle_3_are_one_line(workspace, given, program, tmp_path):
+    text, parameters = program.read_text(), program.with_suffix(".pdiparams").read_bytes()
+    nested = '{"base_code": {"magic": "pir"}, "program": ' + "[" * 200_000 + "]" * 200_000 + "}"
+    damaged = {
+        "cut": (text[: len(text) // 2], parameters, "the .json is cut short or damaged"),
+        "nested": (nested, parameters, "the .json is cut short or damaged"),
+        "empty": (PIR.decode(), parameters, "or one of them is damaged"),
+        "wrong": (text.replace('"regions":[{', '"regions":[7,{'), parameters, "or one of them is"),
+        "short": (text, parameters[:500], "cut short"),
+        "foreign": (text, b"PK" * 1000, "no parameters of Paddle's"),
+    }
+    for name, (json_text, bytes_, fault) in damaged.items():
+        (tmp_path / f"{name}.json").write_text(json_text)
+        (tmp_path / f"{name}.pdiparams").write_bytes(bytes_)
+        with pytest.raises(SpecificationError, match=fault) as caught:
+            given(tmp_path / f"{name}.json", Known())
+        assert "\n" not in caught.value.message, name
+    assert list(workspace.models.iterdir()) == []
+
+
+@pytest.mark.full
+@pytest.mark.e2e
+def test_an_op_that_cannot_be_converted_is_said_so(workspace, given, program, tmp_path):
+    (tmp_path / "net.json").write_text(program.read_text().replace("hardswish", "frobnicate"))
+    shutil.copy(program.with_suffix(".pdiparams"), tmp_path)
+    model = given(tmp_path / "net.json", Known()).model
+    with pytest.raises(ToolchainError, match="unsupported operators") as caught:
+        build(model, "onnx", progress=print)
+    assert "\n" not in caught.value.message
 
 
 def test_a_pipe_is_no_file(given, tmp_path):

@@ -1,9 +1,9 @@
 """Compute what an engine on this machine gives for an artifact.
 
 Run in the engine's environment as ``outputs.py REQUEST``: a JSON object with ``engine``,
-``files`` (role to name), ``inputs`` (the contract's input specifications) and ``seeds``. Runs the
-artifact in the current folder with the Python runner's own code, on one thread, and writes
-``outputs.npz``: output ``j`` for seed ``s`` is the array ``s.j``.
+``files`` (role to name), ``inputs`` (the contract's input specifications), ``precision`` and
+``seeds``. Runs the artifact in the current folder with the Python runner's own code, on one thread,
+and writes ``outputs.npz``: output ``j`` for seed ``s`` is the array ``s.j``.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ def main() -> None:
     job = {
         "files": request["files"],
         "inputs": request["inputs"],
+        "precision": request["precision"],
         "threads": 1,
         "options": {},
     }
