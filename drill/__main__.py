@@ -7,33 +7,40 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from drill import worker
-from drill.kinds import KINDS
-from drill.lab import ABI
+from drill.boards import NoImageError, running
+from drill.device import FAKE_ABI
 from drill.oracle import Audit
+from drill.worker import ALL_KINDS
+from harness.errors import LabError
 from harness.native.supervisor import supervisor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
+    from drill.kinds import Kind
     from drill.lab import CellResult
 
 HITS = 20
+FEW_HITS = 3
 SHORT = {
     ("answer lost", "reading"),
     ("controller killed", "samples"),
@@ -49,7 +56,8 @@ RECORDS = Path(".harness", "drill")
 @click.option("--hits", type=click.IntRange(1), help=f"Of each kind at each stage; {HITS}.")
 @click.option("--kinds", default="*", metavar="PATTERN", help="Only these, such as 'link*'.")
 @click.option("--stages", default="*", metavar="PATTERN", help="Only these, such as samples.")
-@click.option("--short", is_flag=True, help="A few kinds, each once or a few times.")
+@click.option("--short", is_flag=True, help="A few kinds, each a few times.")
+@click.option("--boards/--no-boards", default=True, help="Whether emulated boards are booted, too.")
 @click.option(
     "--jobs",
     type=click.IntRange(1),
@@ -57,33 +65,50 @@ RECORDS = Path(".harness", "drill")
     show_default=True,
     help="Campaigns at once; they mostly wait.",
 )
-def main(
-    seed: str | None, hits: int | None, kinds: str, stages: str, jobs: int, *, short: bool
+def main(  # noqa: PLR0913 - options are arguments
+    seed: str | None,
+    hits: int | None,
+    kinds: str,
+    stages: str,
+    jobs: int,
+    *,
+    short: bool,
+    boards: bool,
 ) -> None:
     """Let every kind of fault strike campaigns at every stage, and ask the devices' journals.
 
     Ends with status 1 where anything was lost, doubled or misattributed.
     """
+    # As Ctrl-C: the boards are ended.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console(stderr=True, highlight=False)
     seed = seed or str(secrets.randbelow(1 << 31))
     click.echo(f"seed {seed}: the same faults come again with: make drill SEED={seed}")
-    supervisor(ABI, console.print)  # compiled before several workers want it
+    supervisor(FAKE_ABI, console.print)  # compiled before several workers want it
     cells = [
-        (kind.name, stage)
-        for kind in sorted(KINDS, key=lambda kind: not kind.once)  # these take longest
+        (kind, stage)
+        for kind in sorted(ALL_KINDS, key=lambda kind: not kind.once)  # these take longest
         for stage in kind.ways
         if fnmatch.fnmatch(kind.name, kinds) and fnmatch.fnmatch(stage, stages)
-        if not short or (kind.name, stage) in SHORT
+        if (boards or not kind.board) and (not short or (kind.name, stage) in SHORT)
     ]
-    hits = hits or (1 if short else HITS)
+    hits = hits or (FEW_HITS if short else HITS)
     folder = Path(tempfile.mkdtemp(prefix="edge-harness-drill-"))
-    names = [kind.name for kind in KINDS]
-    results = sorted(
-        _results(cells, hits, seed, folder, jobs, console),
-        key=lambda result: names.index(result.kind),
-    )
+    names = [kind.name for kind in ALL_KINDS]
+    with ExitStack() as stack:
+        boards_up, refused = _boot(cells, folder, stack, console)
+        results = sorted(
+            _results(
+                [cell for cell in cells if cell[0].board not in refused],
+                hits, seed, folder, jobs, console, boards_up,
+            ),
+            key=lambda result: names.index(result.kind),
+        )  # fmt: skip
     _show(results)
     click.echo(f"recorded in {_record(results, seed, hits)}")
+    for board, why in refused.items():
+        left_out = sum(kind.board == board for kind, _ in cells)
+        click.echo(f"NOT DRILLED: {board}, {left_out} kinds × stages: {why}")
     wrong = [result for result in results if not result.right]
     if wrong:
         for result in wrong:
@@ -93,21 +118,50 @@ def main(
         shutil.rmtree(folder, ignore_errors=True)
     total = sum((result.audit for result in results), Audit())
     click.echo(
-        f"kinds={len({result.kind for result in results})} "
+        f"kinds={len({result.kind.partition(' (')[0] for result in results})} "
         f"injections={sum(result.hits for result in results)} "
         f"lost={len(total.lost)} doubled={len(total.doubled)} "
         f"misattributed={len(total.misattributed)}"
     )
-    sys.exit(1 if wrong else 0)
+    sys.exit(1 if wrong or not results else 0)
 
 
-def _results(
-    cells: Sequence[tuple[str, str]],
+def _boot(
+    cells: Sequence[tuple[Kind, str]], folder: Path, stack: ExitStack, console: Console
+) -> tuple[dict[str, tuple[Path, int]], dict[str, str]]:
+    """Boot the boards that are asked for, until the stack is left.
+
+    Returns
+    -------
+    tuple
+        Device to its workspace and the port of its adb server; and device to why its board's
+        image cannot be had here.
+    """
+    booted: dict[str, tuple[Path, int]] = {}
+    refused: dict[str, str] = {}
+    for device in sorted({kind.board for kind, _ in cells} - {""}):
+        place = folder / device
+        place.mkdir()
+        try:
+            workspace, port = stack.enter_context(running(place, device, console.print))
+        except NoImageError as error:
+            refused[device] = error.message
+            console.print(f"[yellow]{device} is left out:[/] {escape(error.message)}")
+        except LabError as error:
+            raise click.ClickException(f"{device}: {error.message}") from error
+        else:
+            booted[device] = workspace.root, port
+    return booted, refused
+
+
+def _results(  # noqa: PLR0913, PLR0917 - main's, and what it booted
+    cells: Sequence[tuple[Kind, str]],
     hits: int,
     seed: str,
     folder: Path,
     jobs: int,
     console: Console,
+    boards: Mapping[str, tuple[Path, int]],
 ) -> Iterator[CellResult]:
     columns = (
         TextColumn("kinds × stages"),
@@ -115,24 +169,43 @@ def _results(
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    spawn = get_context("spawn")
-    pool = ProcessPoolExecutor(
-        jobs, mp_context=spawn, initializer=worker.enter, initargs=(str(folder),)
-    )
-    with pool, Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with ExitStack() as stack:
+        progress = stack.enter_context(
+            Progress(*columns, console=console, disable=not console.is_terminal)
+        )
         task = progress.add_task("", total=len(cells))
-        try:
-            waiting: list[Future[CellResult]] = [
-                pool.submit(worker.cell, kind, stage, hits, seed) for kind, stage in cells
-            ]
-            for done in as_completed(waiting):
-                result = done.result()
-                progress.advance(task)
-                word = "[green]right[/]" if result.right else "[red]WRONG[/]"
-                console.print(f"{word} {result.kind} · {result.stage} · {result.hits}×")
-                yield result
-        finally:
-            pool.shutdown(cancel_futures=True)
+        # A board has one worker; the fake devices are whoever's turn it is.
+        pools = {"": _pool(jobs, folder)} | {
+            device: _pool(1, folder, str(place), port) for device, (place, port) in boards.items()
+        }
+        for pool in pools.values():
+            stack.callback(pool.shutdown)
+        stack.push(_end_workers)
+        waiting: list[Future[CellResult]] = [
+            pools[kind.board].submit(worker.cell, kind.name, stage, hits, seed)
+            for kind, stage in cells
+        ]
+        for done in as_completed(waiting):
+            result = done.result()
+            progress.advance(task)
+            word = "[green]right[/]" if result.right else "[red]WRONG[/]"
+            console.print(f"{word} {result.kind} · {result.stage} · {result.hits}×")
+            yield result
+
+
+def _pool(jobs: int, folder: Path, boards: str = "", adb_port: int = 0) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(
+        jobs,
+        mp_context=get_context("spawn"),
+        initializer=worker.enter,
+        initargs=(str(folder), boards, adb_port),
+    )
+
+
+def _end_workers(error: type[BaseException] | None, *_: object) -> None:
+    """Where the drill is interrupted, wait for no campaign's end."""
+    for each in active_children() if error else ():
+        each.terminate()
 
 
 def _show(results: Sequence[CellResult]) -> None:

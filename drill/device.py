@@ -16,18 +16,22 @@ import subprocess
 import time
 import uuid
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from drill.journal import Journal, read_journal
+from drill.link import DeviceLink
+from drill.target import Target
 from harness.results.contract import InputSpec
 from harness.runner.python import edge_runner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from harness.transport.base import Transport
+
 __all__ = [
+    "FAKE_ABI",
     "MODELS",
     "FakeDevice",
     "die_with_parent",
@@ -37,6 +41,7 @@ __all__ = [
     "unmount",
 ]
 
+FAKE_ABI: Final = "x86_64-linux"
 MODELS = {"alpha": 1001, "beta": 1002}
 INPUT = InputSpec(name="x", shape=(1, 4))
 CHECK_SEEDS = (1, 2, 3)
@@ -141,8 +146,7 @@ def _as_shell(content: bytes) -> str:
     return f"content='{octal}' digest={hashlib.sha256(content).hexdigest()}"
 
 
-@dataclass(frozen=True)
-class FakeDevice:
+class FakeDevice(Target):
     """One device double: its disk, and beside it what a real one's people would keep.
 
     Attributes
@@ -152,8 +156,14 @@ class FakeDevice:
         the journal and the faults to come.
     """
 
-    name: str
-    home: Path
+    abi = FAKE_ABI
+    out_there = "$(cd ../../../../out && pwd)"
+
+    def __init__(self, name: str, home: Path, supervisor: Path) -> None:
+        self.name = name
+        self.home = home
+        self._supervisor = supervisor
+        self.workplace = str(self.workdir)
 
     @property
     def disk(self) -> Path:
@@ -175,15 +185,16 @@ class FakeDevice:
         """Where its journal lies, and faults."""
         return self.home / "out"
 
-    def make(self, supervisor: Path) -> None:
-        """Make it, with an empty disk; its other users have a supervisor, too."""
+    def make(self) -> None:
+        """See :meth:`Target.make`; its other users have a supervisor, too."""
         (self.out / "faults").mkdir(parents=True)
-        (self.out / "supervisor").symlink_to(supervisor)
+        (self.out / "supervisor").symlink_to(self._supervisor)
         self.disk.mkdir()
         mount_disk(self.disk, DISK_BYTES)
 
-    def remove(self, *, keep: bool = False) -> None:
-        """End what still runs on it, and remove it; or keep what it has to be looked at."""
+    def remove(self, *, keep: bool) -> None:
+        """See :meth:`Target.remove`."""
+        self.free_lock()
         self.kill()
         if keep:
             shutil.copytree(self.disk, self.home / "disk.kept", symlinks=True, dirs_exist_ok=True)
@@ -191,21 +202,24 @@ class FakeDevice:
         if not keep:
             shutil.rmtree(self.home)
 
-    def launches(self) -> list[Path]:
-        """Return the folders of launches on it."""
-        return list(self.workdir.glob("launches/*"))
+    def link(self) -> Transport:
+        """See :meth:`Target.link`."""
+        return DeviceLink(self)
 
-    def leftovers(self) -> Iterator[str]:
-        """Yield what a finished run should not have left: folders, half files, processes.
+    def leftovers(self) -> list[str]:
+        """See :meth:`Target.leftovers`."""
+        left = [*self.workdir.glob("launches/*"), *self.workdir.glob("store/*.partial")]
+        return [
+            *(str(path.relative_to(self.workdir)) for path in left),
+            *(f"process {pid}" for pid in self.processes()),
+        ]
 
-        A supervisor whose push was broken off is swept from the store after an hour.
-        """
-        for pattern in ("launches/*", "store/*.partial"):
-            yield from (str(path.relative_to(self.workdir)) for path in self.workdir.glob(pattern))
-        yield from (f"process {pid}" for pid in self.processes())
+    def meet(self, controller: int) -> None:
+        """See :meth:`Target.meet`."""
+        (self.out / "controller").write_text(str(controller), encoding="ascii")
 
     def plan(self, faults: Mapping[str, str]) -> None:
-        """Let faults come: stage and number of the launch from now on, to a script."""
+        """See :meth:`Target.plan`."""
         shutil.rmtree(self.out / "faults")
         (self.out / "faults").mkdir()
         (self.out / "count").unlink(missing_ok=True)
@@ -213,7 +227,7 @@ class FakeDevice:
             (self.out / "faults" / name).write_text(script, encoding="utf-8")
 
     def journal(self) -> Journal:
-        """Return what its runners wrote."""
+        """See :meth:`Target.journal`."""
         path = self.out / "journal"
         return read_journal(self.name, path.read_text().splitlines() if path.exists() else ())
 
@@ -258,13 +272,14 @@ class FakeDevice:
         Path("/proc/sys/kernel/random/boot_id").write_text(f"{uuid.uuid4()}\n", encoding="ascii")
         self.kill()
 
-    def come_to_rest(self) -> None:
-        """Wait until no launch is under way that a controller left behind."""
+    def forget_store(self) -> None:
+        """See :meth:`Target.forget_store`; only where no launch is under way that needs it."""
         while any(self.processes()):
             time.sleep(0.01)
+        self.lose_store()
 
-    def forget_store(self) -> None:
-        """Remove all that was pushed."""
+    def lose_store(self) -> None:
+        """Remove all that was pushed, whatever is under way."""
         shutil.rmtree(self.workdir / "store", ignore_errors=True)
 
     def _lease(self, *words: str) -> None:
@@ -272,7 +287,7 @@ class FakeDevice:
         subprocess.run(command, check=True, capture_output=True)
 
     def break_lease(self) -> None:
-        """Take it away from whoever has it."""
+        """See :meth:`Target.break_lease`."""
         self._lease("break", "drill", "why not")
 
     def lease_to_another(self) -> None:

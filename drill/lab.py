@@ -11,13 +11,15 @@ from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sqlalchemy import Engine, event
 
 from drill import controller
+from drill.boards import BoardDevice
 from drill.device import (
     CHECK_SEEDS,
+    FAKE_ABI,
     INPUT,
     MODELS,
     FakeDevice,
@@ -26,7 +28,7 @@ from drill.device import (
     unmount,
 )
 from drill.kinds import InLab, Kind, OnLink, OnRunner, OnStore
-from drill.link import Strikes, struck_link
+from drill.link import Strikes, struck
 from drill.oracle import Audit, Met, audit
 from harness.campaign import launch, patience, prepare, reach, session
 from harness.campaign.execute import Execution
@@ -37,20 +39,21 @@ from harness.results.store import Store
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from drill.target import Target
     from harness.devices.inventory import Device
     from harness.results.schema import Launch, Run
     from harness.transport.base import Transport
     from harness.workspace import Workspace
 
-__all__ = ["ABI", "CellResult", "drill_cell"]
+__all__ = ["CellResult", "drill_cell"]
 
-ABI: Final = "x86_64-linux"
 CONTROLLER_DISK = 4 << 20
 LAUNCHES = 4  # of each case
+FEW_LAUNCHES = 1  # of each on a board, for what strikes a session whatever it launches
 MOST_SESSIONS = 40
 MOST_IDLE = 8  # campaigns in which nothing struck: then it cannot strike there
 HASTE = 200
-HITS_A_SESSION = 3
+HITS_A_SESSION = 6  # on each device
 
 CAMPAIGN = """\
 matrix: [{{models: [{models}], devices: [{devices}], engines: [calibration]}}]
@@ -90,20 +93,30 @@ class CellResult:
         return self.audit.clean and not self.broken
 
 
-def drill_cell(kind: Kind, stage: str, hits: int, seed: str, folder: Path) -> CellResult:
+def drill_cell(
+    kind: Kind,
+    stage: str,
+    hits: int,
+    seed: str,
+    folder: Path,
+    boards: Workspace | None = None,
+) -> CellResult:
     """Make campaigns in which a kind of fault strikes at a stage, until it has so many times.
 
     Parameters
     ----------
     folder
         Empty; of a process with mounts of its own (see :func:`drill.device.own_mounts`).
+    boards
+        Where the kind's board runs, if it needs one.
     """
+    hits = min(hits, kind.most or hits)
     result = CellResult(kind.name, stage)
     idle = 0
     while result.hits < hits and idle < MOST_IDLE:
         before = result.hits
         source = random.Random(f"{seed} {kind.name} {stage} {result.runs}")
-        lab = _Lab(folder / f"run{result.runs}", kind, stage, source)
+        lab = _Lab(folder / f"run{result.runs}", kind, stage, source, hits - result.hits, boards)
         result.runs += 1
         try:
             lab.measure(result)
@@ -122,24 +135,43 @@ def drill_cell(kind: Kind, stage: str, hits: int, seed: str, folder: Path) -> Ce
 class _Lab:
     """A workspace, its fake devices, and the sessions of one run."""
 
-    def __init__(self, home: Path, kind: Kind, stage: str, source: random.Random) -> None:
+    def __init__(
+        self,
+        home: Path,
+        kind: Kind,
+        stage: str,
+        source: random.Random,
+        hits: int,
+        boards: Workspace | None,
+    ) -> None:
         self.home = home
         self._kind = kind
         self._stage = stage
         self._random = source
-        self._program = supervisor(ABI, print)
+        self._many = 1 if kind.once else min(HITS_A_SESSION, hits)
+        self._wanted = min(HITS_A_SESSION, hits)
+        few = kind.board and stage in {"before start", "push"}
+        self._launches = FEW_LAUNCHES if few else LAUNCHES
         home.mkdir()
         (home / ".harness").mkdir()
         mount_disk(home / ".harness", CONTROLLER_DISK)
-        names = ("left", "right")[: kind.devices]
-        self.devices = {name: FakeDevice(name, home / name) for name in names}
+        self.devices: dict[str, Target]
+        if kind.board:
+            assert boards is not None
+            board = BoardDevice(boards, kind.board, home / "board", small_disk=kind.small_disk)
+            self.devices = {kind.board: board}
+        else:
+            program = supervisor(FAKE_ABI, print)
+            names = ("left", "right")[: kind.devices]
+            self.devices = {name: FakeDevice(name, home / name, program) for name in names}
         for folder in ("devices", "models", "campaigns", "reports", "cache"):
             (home / folder).mkdir()
         for name, device in self.devices.items():
-            device.make(self._program)
+            device.make()
             (home / "devices" / f"{name}.yaml").write_text(
-                f"transport: local\nhost: {name}\nabi: {ABI}\nworkdir: {device.workdir}\n"
-                "engines: {calibration: {}}\n",
+                # How it is really reached, the drill decides.
+                f"transport: local\nhost: {name}\nabi: {device.abi}\n"
+                f"workdir: {device.workplace}\nengines: {{calibration: {{}}}}\n",
                 encoding="utf-8",
             )
         for name, spin_us in MODELS.items():
@@ -155,15 +187,15 @@ class _Lab:
         self.campaign.write_text(
             CAMPAIGN.format(
                 models=", ".join(MODELS),
-                devices=", ".join(names),
-                launches=LAUNCHES,
+                devices=", ".join(self.devices),
+                launches=self._launches,
                 protocol=json.dumps(protocol),
             ),
             encoding="utf-8",
         )
-        # The runner finds its device's folder from its own.
+        out = next(iter(self.devices.values())).out_there
         self._runner = home / "runner"
-        self._runner.write_text(runner_script("$(cd ../../../../out && pwd)"), encoding="utf-8")
+        self._runner.write_text(runner_script(out, synced=bool(kind.board)), encoding="utf-8")
         self._runner.chmod(0o755)
         self._strikes = home / "strikes"
         self._strikes.touch()
@@ -171,7 +203,6 @@ class _Lab:
     def close(self, *, keep: bool) -> None:
         """Remove the devices; and the workspace, where nothing is left to look at."""
         for device in self.devices.values():
-            device.free_lock()
             device.remove(keep=keep)
         if keep:
             shutil.copytree(self._database.parent, self.home / "results.kept")
@@ -186,9 +217,10 @@ class _Lab:
     def measure(self, result: CellResult) -> None:
         """Make sessions until the run is complete, and judge it."""
         run: Run | None = None
-        wanted = HITS_A_SESSION * (2 if self._kind.once else 1)
         for number in range(MOST_SESSIONS):
-            strikes = self._plan(run) if len(self._hits()) < wanted else {}
+            strikes = self._plan(run) if len(self._hits()) < self._wanted else {}
+            for device in self.devices.values():
+                device.rest()
             words = ["--resume", run.id] if run else [str(self.campaign)]
             code = controller.control(
                 ["run", *words], self.home, self.home / "log", partial(self._prepare, strikes)
@@ -208,7 +240,7 @@ class _Lab:
                     device.break_lease()
             # What lies on a device whose link was away at the end goes with the next session.
             away = self._kind.patience_s < Kind.patience_s and any(
-                device.launches() for device in self.devices.values()
+                device.leftovers() for device in self.devices.values()
             )
             if run and run.finished and _complete(run) and not away:
                 break
@@ -254,7 +286,8 @@ class _Lab:
         """Draw this session's faults."""
         way = self._kind.ways[self._stage]
         plan: _Plan = {name: {} for name in self.devices}
-        pending = _pending(run) if run else {name: LAUNCHES * len(MODELS) for name in self.devices}
+        planned = self._launches * len(MODELS)
+        pending = _pending(run) if run else dict.fromkeys(self.devices, planned)
         struck = list(self.devices)
         if self._kind.once:
             struck = [self._random.choice(struck)]
@@ -266,17 +299,19 @@ class _Lab:
                 self._tell(name, self._stage, None)
                 continue
             calls = way.calls or (self._stage,) if isinstance(way, OnLink) else (self._stage,)
-            many = 1 if self._kind.once else HITS_A_SESSION
             if self._stage == "push" and run:
-                device.come_to_rest()  # what begins there needs what was pushed
                 device.forget_store()
+            most = {"before start": 3, "push": 5, "reading": 6, "between": left - 1}
+            if isinstance(way, OnRunner):
+                most = {}
+            points = [
+                (stage, number + 1)
+                for stage in calls
+                for number in range(max(1, most.get(stage, left)))
+            ]
             faults: dict[str, str] = {}
-            for _ in range(many):
-                stage = self._random.choice(calls)
-                most = {"before start": 3, "push": 5, "reading": 6, "between": left - 1}
-                number = self._random.randint(1, max(1, most.get(stage, left)))
+            for stage, number in self._random.sample(points, min(self._many, len(points))):
                 if isinstance(way, OnRunner):
-                    number = self._random.randint(1, max(1, left))
                     faults[f"{stage}-{number}"] = way.draw(self._random)
                 elif isinstance(way, OnStore):
                     plan[name][stage, number] = (way.act, self._random.choice(way.moments))
@@ -292,7 +327,7 @@ class _Lab:
     def _prepare(self, plan: _Plan) -> None:
         """In the controller's process: put doubles where a lab would be."""
         for device in self.devices.values():
-            (device.out / "controller").write_text(str(os.getpid()), encoding="ascii")
+            device.meet(os.getpid())
         _double(patience, "_PAUSES_S", (0.01, 0.05))
         _double(launch, "RECONNECT_S", self._kind.patience_s)
         # Between launches, time passes faster: what waits to be tried again need not.
@@ -302,15 +337,14 @@ class _Lab:
         }
         _double(session, "Execution", partial(Execution, **faster))
         _double(prepare, "build_runner", lambda *_, **__: self._runner)
-        _double(reach, "supervisor", lambda *_: self._program)
         _double(session, "revision", lambda _: None)
         way = self._kind.ways[self._stage]
 
         def connect(_: Workspace, device: Device) -> Transport:
-            fake = self.devices[device.name]
+            target = self.devices[device.name]
             on_link = {} if isinstance(way, OnStore) else plan.get(device.name, {})
-            strikes = Strikes(fake, on_link, partial(self._tell, device.name))
-            return struck_link(fake, strikes)
+            strikes = Strikes(target, on_link, partial(self._tell, device.name))
+            return struck(target.link(), strikes)
 
         _double(reach, "connect", connect)
         if isinstance(way, OnStore):

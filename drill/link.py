@@ -6,10 +6,11 @@ import threading
 from collections import Counter
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.transport.base import (
     DEFAULT_OUTPUT_LIMIT,
+    DEFAULT_PULL_LIMIT,
     DEFAULT_TIMEOUT,
     CommandTimeoutError,
     Completed,
@@ -27,16 +28,13 @@ if TYPE_CHECKING:
     from harness.transport.base import ByteSource
     from harness.transport.fake import Fault
 
-__all__ = ["DeviceLink", "Strikes", "struck_link"]
+__all__ = ["DeviceLink", "Strikes", "struck", "verb_of"]
 
 _LOOK_S = 0.005
 
 
-class DeviceLink(LocalTransport):
-    """The way to a fake device: commands run here, with that device's lock.
-
-    What waits for a launch is let go of where the launch's runner asks for it by a file: at
-    ``drop`` the link drops in the middle, or stalls; at ``restart`` the device restarts.
+class Hooked(Transport):
+    """Passes calls on, and does something after one of them.
 
     Attributes
     ----------
@@ -44,8 +42,8 @@ class DeviceLink(LocalTransport):
         Called after the next call, once.
     """
 
-    def __init__(self, device: FakeDevice) -> None:
-        self._device = device
+    def __init__(self, inner: Transport) -> None:
+        self._inner = inner
         self.after: Callable[[], object] | None = None
 
     def run(
@@ -57,26 +55,60 @@ class DeviceLink(LocalTransport):
         output_limit: int = DEFAULT_OUTPUT_LIMIT,
     ) -> Completed:
         """See :meth:`Transport.run`."""
-        way = self._watched if _verb(argv) in {"run", "read"} else self._plain
-        answer = way(_locked(argv, self._device), stdin, timeout, output_limit)
-        self._device.cool()
+        answer = self._inner.run(argv, stdin=stdin, timeout=timeout, output_limit=output_limit)
         self._then()
         return answer
 
     def push(self, source: Path, target: str, *, timeout: float = DEFAULT_TIMEOUT) -> None:
         """See :meth:`Transport.push`."""
-        super().push(source, target, timeout=timeout)
+        self._inner.push(source, target, timeout=timeout)
         self._then()
 
-    def pull(self, source: str, target: Path, *, limit: int = 0, timeout: float = 0) -> None:
+    def pull(
+        self,
+        source: str,
+        target: Path,
+        *,
+        limit: int = DEFAULT_PULL_LIMIT,
+        timeout: float = DEFAULT_TIMEOUT,
+    ) -> None:
         """See :meth:`Transport.pull`."""
-        super().pull(source, target, limit=limit, timeout=timeout)
+        self._inner.pull(source, target, limit=limit, timeout=timeout)
         self._then()
+
+    def close(self) -> None:
+        """See :meth:`Transport.close`."""
+        self._inner.close()
 
     def _then(self) -> None:
         after, self.after = self.after, None
         if after:
             after()
+
+
+class DeviceLink(LocalTransport):
+    """The way to a fake device: commands run here, with that device's lock.
+
+    What waits for a launch is let go of where the launch's runner asks for it by a file: at
+    ``drop`` the link drops in the middle, or stalls; at ``restart`` the device restarts.
+    """
+
+    def __init__(self, device: FakeDevice) -> None:
+        self._device = device
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: bytes | ByteSource = b"",
+        timeout: float = DEFAULT_TIMEOUT,
+        output_limit: int = DEFAULT_OUTPUT_LIMIT,
+    ) -> Completed:
+        """See :meth:`Transport.run`."""
+        way = self._watched if verb_of(argv) in {"run", "read"} else self._plain
+        answer = way(_locked(argv, self._device), stdin, timeout, output_limit)
+        self._device.cool()
+        return answer
 
     def _plain(
         self, argv: Sequence[str], stdin: bytes | ByteSource, timeout: float, limit: int
@@ -132,13 +164,13 @@ class Strikes:
 
     def __init__(
         self,
-        device: FakeDevice,
+        device: Any,  # noqa: ANN401 - a fault knows which kind of target it is for
         plan: Mapping[tuple[str, int], Callable[[Strikes], Fault | None]],
         tell: Callable[[str, str | None], object],
     ) -> None:
         self.device = device
         self.refusals: float = 0
-        self.link: DeviceLink
+        self.link: Hooked
         self._plan = plan
         self._tell = tell
         self._counts: Counter[str] = Counter()
@@ -163,7 +195,7 @@ class Strikes:
             return (
                 ("push", None) if method == "push" else ("reading", Path(str(argument)).parent.name)
             )
-        verb, launch = _verb(argument), Path(argument[2]).name if len(argument) > 2 else ""  # noqa: PLR2004
+        verb, launch = verb_of(argument), Path(argument[2]).name if len(argument) > 2 else ""  # noqa: PLR2004
         stage = {"run": "start", "read": "reading", "forget": "storing"}.get(verb)
         if stage:
             self._began = self._began or verb == "run"
@@ -175,20 +207,21 @@ class Strikes:
         return ("between" if self._looked else "before start"), None
 
 
-def struck_link(device: FakeDevice, strikes: Strikes) -> Transport:
-    """Return a transport to a fake device whose calls are struck; no delay takes time."""
-    strikes.link = DeviceLink(device)
+def struck(inner: Transport, strikes: Strikes) -> Transport:
+    """Return a transport whose calls are struck; no delay takes time."""
+    strikes.link = Hooked(inner)
     return FaultyTransport(strikes.link, strikes, wait=lambda _: None)
 
 
-def _verb(argv: Sequence[str]) -> str:
+def verb_of(argv: Sequence[str]) -> str:
+    """Return the supervisor's command that a call is, or nothing."""
     return argv[1] if argv[0].startswith("/") and len(argv) > 1 else ""
 
 
 def _locked(argv: Sequence[str], device: FakeDevice) -> Sequence[str]:
     """Name the device's own lock: all fake devices share this machine, whose lock is one."""
     lock = ["--lock", str(device.lock)]
-    match _verb(argv):
+    match verb_of(argv):
         case "run":
             return [*argv[:3], *lock, *argv[3:]]
         case "lease":

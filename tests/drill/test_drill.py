@@ -9,6 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from drill.__main__ import main
+from harness.devices.emulated import image
+from harness.errors import LabError
 
 REPOSITORY = Path(__file__).parent.parent.parent
 
@@ -77,3 +82,18 @@ def test_a_short_drill():
     first, *_, last = said.stdout.splitlines()
     assert re.fullmatch(r"seed (\d+): the same faults come again with: make drill SEED=\1", first)
     assert re.fullmatch(r"kinds=5 injections=\d{2,} lost=0 doubled=0 misattributed=0", last)
+
+
+def test_a_board_without_an_image_is_named_and_nothing_is_claimed_of_it(monkeypatch, tmp_path):
+    def build(*_):
+        raise LabError("package adbd: the mirror has it no more")
+
+    monkeypatch.setattr(image, "build", build)
+    monkeypatch.chdir(tmp_path)
+    said = CliRunner().invoke(main, ["--kinds", "adb server killed"])
+    assert said.exit_code == 1, "nothing was drilled"
+    *_, left_out, last = said.stdout.splitlines()
+    assert left_out == (
+        "NOT DRILLED: qemu-armv7-adb, 7 kinds × stages: package adbd: the mirror has it no more"
+    )
+    assert last == "kinds=0 injections=0 lost=0 doubled=0 misattributed=0"
