@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from harness.analysis.cases import NS_PER_MS
 from harness.report import svg
 from harness.report.advice_words import times
+from harness.report.view import EXACT
 from harness.results.schema import Status
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from harness.report.language import Language
     from harness.report.view import CaseView, DeviceView, ModelView, TradeOff
     from harness.report.words import Words
-    from harness.results.schema import DeviceRecord, Launch
+    from harness.results.imported import ImportedFigure
+    from harness.results.schema import ArtifactRecord, DeviceRecord, Launch
 
 __all__ = ["PARTS", "Charts", "over_time", "thin"]
 
@@ -30,6 +32,8 @@ PARTS: Final = ("process", "import", "read", "init", "first")
 
 _BYTES_PER_MB = 1e6
 _SUSTAINED_POINTS = 200
+_OTHERS = 6
+"""The number of the colour of figures that are not ours: grey."""
 
 
 @dataclass(frozen=True)
@@ -167,10 +171,11 @@ class Charts:
         return svg.strips(rows, axis=axis, mark=1.0, description=f"{axis}. {said}")
 
     def trade_off(self, model: ModelView, rows: Sequence[TradeOff]) -> Markup:
-        """Draw cases by latency and memory, those to choose from filled."""
+        """Draw cases by latency and memory, those to choose from filled, with errors that count."""
         points = [
             svg.Point(
-                label=str(number),
+                label=str(number)
+                + (f" ({row.error:.2g})" if row.error is not None and row.error >= EXACT else ""),
                 colour=row.case.colour,
                 x=row.latency_ms,
                 y=row.memory_bytes / _BYTES_PER_MB,
@@ -186,6 +191,102 @@ class Charts:
             y=self._("peak memory, MB"),
             description=f"{title}{self._emulated(model)}. {said}",
         )
+
+    def partition(self, artifacts: Sequence[tuple[ArtifactRecord, list[CaseView]]]) -> Markup:
+        """Draw how the multiply-accumulates of artifacts are shared by NPU and CPU."""
+        rows = []
+        for artifact, users in artifacts:
+            on_npu = _on_npu(artifact)
+            if on_npu is not None:
+                rows.append(
+                    svg.Strip(
+                        label=f"{users[0].model} · {artifact.target}",
+                        value=f"{self._('NPU')} {self._language.share(on_npu)}",
+                        colour=users[0].colour,
+                        parts=[100 * on_npu, 100 * (1 - on_npu)],
+                    )
+                )
+        axis = self._("share of the multiply-accumulates in percent")
+        said = "; ".join(f"{row.label}: {row.value}" for row in rows)
+        return svg.strips(rows, axis=axis, description=f"{axis}. {said}")
+
+    def has_partition(self, artifacts: Sequence[tuple[ArtifactRecord, list[CaseView]]]) -> bool:
+        """Return whether of an artifact the share on an NPU is known."""
+        return any(_on_npu(artifact) is not None for artifact, _users in artifacts)
+
+    def over_fp32(self, device: DeviceView) -> Markup | None:
+        """Draw how many times as fast the lower precisions are; none where there is no ratio."""
+        rows = []
+        for model, contrasts in device.precisions:
+            for row in contrasts:
+                found = row.ratio
+                if found is not None and not device.record.emulated:
+                    ends = (
+                        None if found.low is None or found.high is None else (found.low, found.high)
+                    )
+                    rows.append(
+                        svg.Strip(
+                            label=f"{model.name} · {self._label(row.case)}",
+                            value=times(found.center),
+                            colour=row.case.colour,
+                            center=found.center,
+                            interval=ends,
+                        )
+                    )
+        axis = self._("fp32 latency over that of the lower precision")
+        said = "; ".join(f"{row.label}: {row.value}" for row in rows)
+        drawn = svg.strips(rows, axis=axis, mark=1.0, description=f"{axis}. {said}")
+        return drawn if rows else None
+
+    def drift(self, device: DeviceView) -> Markup | None:
+        """Draw the relative errors of artifacts in lower precisions; none where none is known."""
+        rows = []
+        for model, contrasts in device.precisions:
+            for row in contrasts:
+                artifact = row.case.record.artifact
+                drift = artifact.drift if artifact else None
+                if drift and drift.relative_error is not None:
+                    rows.append(
+                        svg.Strip(
+                            label=f"{model.name} · {self._label(row.case)}",
+                            value=f"{drift.relative_error:.2g}",
+                            colour=row.case.colour,
+                            parts=[drift.relative_error],
+                        )
+                    )
+        axis = self._("relative error of the outputs against fp32")
+        said = "; ".join(f"{row.label}: {row.value}" for row in rows)
+        return svg.strips(rows, axis=axis, description=f"{axis}. {said}") if rows else None
+
+    def beside(
+        self, model: str, figures: Sequence[ImportedFigure], cases: Sequence[CaseView]
+    ) -> Markup:
+        """Draw what others published of a model, in grey, and beneath it what was measured here."""
+        rows = [
+            svg.Strip(
+                label=" · ".join(filter(None, (figure.device, figure.backend, figure.precision))),
+                value=self._language.milliseconds(figure.latency_ms),
+                colour=_OTHERS,
+                parts=[figure.latency_ms],
+            )
+            for figure in figures
+        ]
+        rows += [
+            svg.Strip(
+                label=f"{case.device.name} · {self._label(case)}",
+                value=case.center,
+                colour=case.colour,
+                center=case.latency_ms.center,
+                interval=case.ends_ms,
+                dots=case.figures_ms,
+            )
+            for case in cases
+            if case.latency_ms
+        ]
+        axis = self._("latency, ms")
+        said = self._("Published and measured latencies of %(model)s") % {"model": model}
+        number = self._("%(n)s rows; the figures are in the table below") % {"n": len(rows)}
+        return svg.strips(rows, axis=axis, description=f"{said}. {number}")
 
     def sustained(self, case: CaseView, launch: Launch) -> Markup:
         """Draw a long launch over its time, and beneath it temperatures and clocks."""
@@ -294,13 +395,21 @@ class Charts:
         return self._(" (emulated)") if model.device.emulated else ""
 
 
+def _on_npu(artifact: ArtifactRecord) -> float | None:
+    """Return the share of an artifact's multiply-accumulates that run on an NPU."""
+    known = artifact.partition
+    if known is None or not known.macs or known.npu_macs is None:
+        return None
+    return min(1.0, known.npu_macs / known.macs)
+
+
 def over_time(case: CaseView, points: int) -> Markup:
     """Draw the samples of every launch of a case, its warm-ups apart; without a word.
 
     Parameters
     ----------
     points
-        How many are drawn of a launch, at most; at least 8.
+        How many are drawn of a launch, at most; at least 6.
     """
     traces = [_trace(launch, points) for launch in case.traces]
     return svg.traces(traces, colour=case.colour, name=f"t-{case.id}")

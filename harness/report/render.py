@@ -11,7 +11,7 @@ import re
 import shlex
 import statistics
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,6 +30,8 @@ from harness.report.advice_words import times
 from harness.report.charts import Charts, over_time, thin
 from harness.report.language import LANGUAGES, Language
 from harness.report.language import language as translated
+from harness.report.published import gains, neighbours
+from harness.report.sentences import Sentences
 from harness.report.verdicts import change
 from harness.report.view import ReportView
 from harness.report.words import Words
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from harness.analysis.shapes import AfterChange
     from harness.analysis.summary import Estimate
     from harness.report.chips import Measured
+    from harness.report.published import Gain
     from harness.report.view import CaseView
     from harness.results.imported import ImportedTable
     from harness.results.schema import Launch, Run
@@ -53,12 +56,14 @@ __all__ = ["Beside", "Frame", "pack", "render"]
 POINTS_PER_LAUNCH: Final = 200
 POINTS_DRAWN: Final = 40_000
 POINTS_EMBEDDED: Final = 100_000
-FEWEST_POINTS: Final = 8
+FEWEST_POINTS: Final = 7
 MOST_ORDER: Final = 2_000
 DIGITS: Final = 4  # of a sample in the embedded data
 
 _OPTIONAL = re.compile("</(?:td|th|tr)>")
 """End tags that HTML does not need: an eighth of a large report."""
+_QUOTED = re.compile(r'="([a-z]\d?|\d+|#case-\w+|row)"(?=[ >])')
+"""Quotes that it does not need, where there are many. In text a quote is always escaped."""
 
 
 class Frame:
@@ -159,6 +164,17 @@ class Content:
     outcomes: Sequence[Outcome]
     after_changes: Sequence[AfterChange]
 
+    @cached_property
+    def gains(self) -> list[Gain]:
+        """What others published of NPUs."""
+        return gains(self.beside.tables, (model.name for model in self.view.run.models))
+
+    @property
+    def without_gain(self) -> list[str]:
+        """The run's models of which nothing was published."""
+        known = {gain.model for gain in self.gains}
+        return [model.name for model in self.view.run.models if model.name not in known]
+
 
 def _page(frame: Frame, content: Content, *, first: bool = True) -> str:
     """Return what changes with the language.
@@ -201,6 +217,7 @@ def _page(frame: Frame, content: Content, *, first: bool = True) -> str:
         course_of=course,
         facts=lambda found: facts.words(found, frame.language),
         find=findings.find,
+        neighbours=lambda table: neighbours(table, view),
         languages=[translated(tag) for tag in LANGUAGES],
         most_order=MOST_ORDER,
         content=content,
@@ -210,13 +227,12 @@ def _page(frame: Frame, content: Content, *, first: bool = True) -> str:
         points=points,
         trace=trace,
     )
-    return _OPTIONAL.sub("", html)
+    return _QUOTED.sub(r"=\1", _OPTIONAL.sub("", html))
 
 
 def _sections(language: Language, content: Content) -> list[tuple[str, str]]:
     """Return the sections that there is something to show in, by the names of their templates."""
     _, view, advices = language.gettext, content.view, content.advices
-    partitions = any(artifact.partition for artifact, _users in view.artifacts)
     known = [
         ("summary", _("Verdict"), True),
         ("baseline", _("Against the baseline"), content.beside.gate is not None),
@@ -230,7 +246,7 @@ def _sections(language: Language, content: Content) -> list[tuple[str, str]]:
         ("trade-offs", _("Trade-offs"), any(device.trade_offs for device in view.devices)),
         ("precision", _("Precision"), any(device.precisions for device in view.devices)),
         ("shapes", _("Batches and shapes"), any(device.workloads for device in view.devices)),
-        ("partition", _("Partition"), partitions),
+        ("partition", _("Partition"), bool(view.partitions)),
         ("chips", _("Chips"), bool(content.beside.on_chips)),
         ("published", _("Published figures"), bool(content.beside.tables)),
         ("samples", _("Samples over time"), True),
@@ -366,6 +382,7 @@ def _filters(language: Language) -> dict[str, Callable[..., Any]]:
         "plain": lambda value: None if value is None else f"{value:.4g}",
         "plain_column": lambda pair: ("", pair[1]),
         "pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False),
+        "said": Sentences(language).say,
         "setting": language.setting,
         "share": language.share,
         "shell": shlex.quote,

@@ -469,9 +469,10 @@ def _strip(row: Strip, top: int, at: _At) -> str:
     start = 0.0
     for number, length in enumerate(row.parts):
         part = "b" if len(row.parts) == 1 else f"b{number}"
-        wide = at(start + length) - at(start)
-        if wide > 0:
-            out.append(f'<path class="{part}" d="M{_n(at(start))} {middle}h{_n(max(wide, 0.5))}"/>')
+        left, right = at(start), at(start + length)
+        if right > left:  # in whole pixels, and one at least: of a large page bars are a good part
+            wide = max(1, round(right) - round(left))
+            out.append(f'<path class="{part}" d="M{left:.0f} {middle}h{wide}"/>')
         start += length
     if row.dots:
         dots = _dots(

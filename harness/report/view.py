@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from harness.results.schema import ArtifactRecord, DeviceRecord, Launch, Run
 
 __all__ = [
+    "EXACT",
     "CaseView",
     "Contrast",
     "DeviceView",
@@ -37,8 +39,12 @@ __all__ = [
     "colours_of",
 ]
 
+EXACT: Final = 1e-3
+"""Errors of outputs below this are rounding, and no reason to choose one case over another."""
 LOG_PER_LAUNCH: Final = 4_000
-LOG_PER_REPORT: Final = 400_000
+LOG_PER_REPORT: Final = 100_000
+
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")  # colours of a terminal's text
 
 # The same engine has the same colour in every report.
 _ENGINES = ("paddle-lite", "paddle-inference", "onnxruntime", "rknn")
@@ -561,7 +567,7 @@ class ReportView(_Cases):
 
     def log_tail(self, launch: Launch) -> str:
         """Return the end of a launch's log; the more of them are shown, the shorter."""
-        return launch.log[-self._log_limit :].strip()
+        return _ANSI.sub("", launch.log[-self._log_limit :]).strip()
 
     @cached_property
     def artifacts(self) -> list[tuple[ArtifactRecord, list[CaseView]]]:
@@ -571,6 +577,16 @@ class ReportView(_Cases):
             if artifact := case.record.artifact:
                 users.setdefault(artifact.id, (artifact, []))[1].append(case)
         return list(users.values())
+
+    @property
+    def partitions(self) -> list[tuple[ArtifactRecord, list[CaseView]]]:
+        """The artifacts of which something is told: what runs where, or what is left to vary."""
+        return [
+            (artifact, users)
+            for artifact, users in self.artifacts
+            if (told := artifact.partition)
+            and (told.kernels or told.subgraphs or told.cpu_ops or told.npu_macs is not None)
+        ]
 
     @property
     def order(self) -> list[tuple[Launch, CaseView]]:
@@ -594,7 +610,9 @@ def _better(
     one: tuple[float, float, float | None], other: tuple[float, float, float | None]
 ) -> bool:
     """Return whether one is at least as good in everything and better in something."""
-    pairs = [(a, b) for a, b in zip(one, other, strict=True) if a is not None and b is not None]
+    drifts = [error if error is None else max(error, EXACT) for error in (one[2], other[2])]
+    sides = zip((*one[:2], drifts[0]), (*other[:2], drifts[1]), strict=True)
+    pairs = [(a, b) for a, b in sides if a is not None and b is not None]
     return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
 
 

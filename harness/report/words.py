@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from harness.analysis.advice import Side, Subject
+    from harness.analysis.audit import Finding as AuditFinding
     from harness.analysis.comparisons import Finding
     from harness.analysis.expectations import Outcome
     from harness.analysis.failures import FailureGroup
@@ -73,6 +74,14 @@ class Words(AdviceWords):
                 % {"names": language.listed(*(device.record.name for device in view.emulated))}
             )
         return lines
+
+    def audited(self, findings: Sequence[AuditFinding]) -> str:
+        """Say how many findings of which severity the audit has."""
+        counts = Counter(finding.severity for finding in findings)
+        said = [f"{self._language.known(name.value)} {n}" for name, n in sorted(counts.items())]
+        return self._("Findings of the audit: %(counts)s") % {
+            "counts": self._language.listed(*said)
+        }
 
     def conditions(self, device: DeviceView) -> list[tuple[str, str]]:
         """Say what was asked of a device before launches, and what its sensors said meanwhile."""

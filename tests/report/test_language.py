@@ -56,7 +56,11 @@ def test_every_message_is_a_literal():
         for node in ast.walk(ast.parse(path.read_text())):
             called = node.func if isinstance(node, ast.Call) else None
             name = called.id if isinstance(called, ast.Name) else getattr(called, "attr", "")
-            if name in {"_", "gettext"} and path.name not in {"language.py", "render.py"}:
+            if name in {"_", "gettext"} and path.name not in {
+                "language.py",
+                "render.py",
+                "sentences.py",
+            }:
                 assert isinstance(node.args[0], ast.Constant), f"{path.name}:{node.lineno}"
 
 

@@ -6,8 +6,9 @@ import pytest
 
 from harness.analysis.gate import gate
 from harness.report.render import Beside, render
+from harness.report.view import ReportView
 from harness.results.imported import Cell, ImportedFigure, ImportedTable
-from harness.results.schema import Expectation
+from harness.results.schema import Expectation, OutputCheck
 from tests.report.conftest import BEGUN, MadeUpRun, lab_run
 from tests.report.test_render import HOSTILE, Page, said
 
@@ -35,6 +36,12 @@ def table(text=None, **fields):
         "file": "x.csv", "sha256": "ab" * 32, "figures": [figure],
     }  # fmt: skip
     return ImportedTable(**(made | fields))
+
+
+def figure(model, backend, latency_ms, **fields):
+    cell = Cell(line=2, column="ms", position=6, text=f"{latency_ms}")
+    made = {"model": model, "device": "Kirin 990", "precision": "fp32"} | fields
+    return ImportedFigure(cell=cell, backend=backend, latency_ms=latency_ms, **made)
 
 
 def section(html, name):
@@ -78,8 +85,72 @@ def test_others_figures_stand_beside_without_a_verdict(made_up):
     text = said(section(html, "published"))
     assert "Kirin 990" in text
     assert "3.35 ms" in text
-    assert "<svg" not in section(html, "published")
-    assert "Kirin 990" not in said(section(html, "summary"))
+    assert "Kirin 990" not in said(section(html, "summary"))  # nothing on a CPU beside it
+
+
+def test_others_figures_are_drawn_beside_ours_in_grey_and_never_an_emulator_s(made_up):
+    for device in ("local", "qemu-arm64"):
+        made_up.launch(made_up.case("net", device, "onnxruntime"), 1.0)
+    figures = [figure("net", "npu", 3.0), figure("other", "cpu", 9.0)]
+    html = section(
+        render(made_up.run(), beside=Beside(tables=[table(figures=figures)])), "published"
+    )
+    ours, theirs = html.split("<figure>")[1:]
+    assert "measured here, too" in ours
+    assert ours.count("k6") == 1
+    assert "local · onnxruntime" in ours
+    assert "qemu-arm64" not in html
+    assert "k2" not in theirs
+
+
+def test_the_verdict_says_what_others_published_where_no_npu_was_measured(made_up):
+    made_up.launch(made_up.case("net", "local", "onnxruntime"), 1.0)
+    figures = [
+        figure("net", "cpu", 30.0), figure("net", "npu", 3.0),
+        figure("net", "cpu", 20.0, device="RK1808"), figure("net", "npu", 4.0, device="RK1808"),
+        figure("other", "cpu", 8.0), figure("other", "npu:x", 4.0),
+        # Nothing to compare with: other precision, or one side only.
+        figure("net", "npu", 1.0, precision="int8"), figure("third", "npu", 1.0),
+    ]  # fmt: skip
+    made_up.model("fourth")
+    html = render(made_up.run(), beside=Beside(tables=[table(figures=figures)]))
+    text = said(section(html, "summary")).replace(" : ", ": ")
+    assert "No NPU was measured here." in text
+    assert "net: 5.00× – 10.0× Kirin 990, RK1808" in text
+    assert "other: 2.00× Kirin 990; not a model of this run" in text
+    assert "Nothing was published on: fourth" in text
+
+
+def test_where_an_npu_was_measured_nobody_says_that_none_was():
+    figures = [figure("mobilenet_v1", "cpu", 30.0), figure("mobilenet_v1", "npu", 3.0)]
+    html = render(lab_run(), beside=Beside(tables=[table(figures=figures)]))
+    text = said(section(html, "summary")).replace(" : ", ": ")
+    assert "mobilenet_v1: 10.0×" in text
+    assert "No NPU was measured here." not in text
+
+
+def test_partition_and_precision_are_drawn():
+    html = render(lab_run())
+    assert "NPU 70 %" in section(html, "partition")
+    precision = section(html, "precision")
+    assert "relative error of the outputs against fp32" in precision
+    assert "0.08" in precision
+
+
+def test_errors_that_are_rounding_choose_no_case(made_up):
+    slow = {"outputs": OutputCheck(passed=True, relative_error=1e-7, cosine=1.0, tolerance=1e-3)}
+    for engine, latency, fields in (("onnxruntime", 1.0, {}), ("paddle-lite", 2.0, slow)):
+        made_up.launch(
+            made_up.case("net", "local", engine), latency, **fields, vmhwm_bytes=int(1e7 * latency)
+        )
+    made_up.launch(made_up.case("net", "local", "paddle-lite", precision="int8"), 0.5)
+    (_, rows), *_ = ReportView.of(made_up.run()).devices[0].trade_offs
+    chosen = {row.case.record.case.setting: row.front for row in rows}
+    assert chosen == {
+        "paddle-lite · int8": True,
+        "onnxruntime": True,
+        "paddle-lite": False,
+    }
 
 
 @pytest.mark.parametrize("text", [text for text in HOSTILE if text.isprintable()])

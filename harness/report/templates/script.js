@@ -156,7 +156,7 @@
   });
   document.addEventListener("input", event => { if (event.target.matches(".filter")) filter(event.target.value); });
   addEventListener("hashchange", reveal);
-  addEventListener("beforeprint", () => { for (const details of all("details")) details.open = true; });
+  addEventListener("beforeprint", () => { for (const details of all("details.brief")) details.open = true; });
 
   root.classList.add("js");
   const theme = recall("theme");
