@@ -1,8 +1,9 @@
 # Each target does its own set-up: on a fresh Debian 12, `make demo` or `make test` is all there is.
-.PHONY: help demo test full check bench drill lock clean
+.PHONY: help demo sample test full check bench drill lock clean
 
 help:
 	@echo "make demo    measure on an emulated ARM board and on this machine; ends with a report"
+	@echo "make sample  measure what reports/sample.html shows, and render it; on a quiet machine"
 	@echo "make test    checks, unit tests, and one end-to-end path for each feature"
 	@echo "make full    the same, and what takes many minutes"
 	@echo "make check   formatting, lint, types, import rules"
@@ -14,6 +15,10 @@ help:
 demo:
 	scripts/setup
 	scripts/demo
+
+sample:
+	scripts/setup
+	scripts/sample
 
 test: check
 	.venv/bin/pytest

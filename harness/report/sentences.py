@@ -23,6 +23,23 @@ __all__ = ["FORMS", "Sentences"]
 MOST: Final = 600
 """A longer text is no sentence of ours: what is tried on a device's words has to be bounded."""
 DEEP: Final = 4
+NUMBERS: Final = frozenset(
+    {
+        "all",
+        "cases",
+        "columns",
+        "fewer",
+        "launches",
+        "more",
+        "most",
+        "n",
+        "samples",
+        "some",
+        "times",
+    }
+)
+"""Places for numbers: ``a case: 3 of 5 launches`` must not be taken for one."""
+_NUMBER = r"[\d.,\u202f]+(?:e[+-]?\d+)?"
 _PLACE = re.compile(r"%\((\w+)\)s")
 _PLURAL = re.compile(
     r"\b(launch|case|column|figure|model|device|setting|sample|thread|input)(?:e?s)\b"
@@ -254,5 +271,5 @@ def _pattern(form: str) -> re.Pattern[str]:
     parts = _PLACE.split(form)
     fixed = [_PLURAL.sub(r"\1(?:e?s)?", re.escape(part)) for part in parts[::2]]
     fixed = [part.replace("were", "(?:was|were)") for part in fixed]
-    places = [f"(?P<{name}>.+?)" for name in parts[1::2]]
+    places = [f"(?P<{name}>{_NUMBER if name in NUMBERS else '.+?'})" for name in parts[1::2]]
     return re.compile("".join(a + b for a, b in zip(fixed, [*places, ""], strict=True)), re.DOTALL)

@@ -115,7 +115,7 @@ def test_the_verdict_says_what_others_published_where_no_npu_was_measured(made_u
     made_up.model("fourth")
     html = render(made_up.run(), beside=Beside(tables=[table(figures=figures)]))
     text = said(section(html, "summary")).replace(" : ", ": ")
-    assert "No NPU was measured here." in text
+    assert "No NPU was measured here:" in text
     assert "net: 5.00× – 10.0× Kirin 990, RK1808" in text
     assert "other: 2.00× Kirin 990; not a model of this run" in text
     assert "Nothing was published on: fourth" in text
@@ -126,7 +126,7 @@ def test_where_an_npu_was_measured_nobody_says_that_none_was():
     html = render(lab_run(), beside=Beside(tables=[table(figures=figures)]))
     text = said(section(html, "summary")).replace(" : ", ": ")
     assert "mobilenet_v1: 10.0×" in text
-    assert "No NPU was measured here." not in text
+    assert "No NPU was measured here:" not in text
 
 
 def test_partition_and_precision_are_drawn():

@@ -65,6 +65,10 @@ def test_each_form_is_one_that_the_harness_writes():
             "没有一次启动成功：在“loaded”之后因 SIGSEGV 崩溃",
         ),
         ("2 of 3 launches were invalid: throttled: x", "3 次启动中有 2 次无效：已降频：x"),
+        (
+            "net · cpu: 2 of 3 launches were not steady when warm-up had to end",
+            "net · cpu：3 次启动中有 2 次在预热不得不结束时仍未稳定",
+        ),
         ("1 of 1 launch was invalid", "1 次启动中有 1 次无效"),
         ("net · cpu: one launch: no interval", "net · cpu：只有一次启动：没有置信区间"),
         ("not reached: refused (try: the cable)", "无法连接：refused（可以尝试：the cable）"),
