@@ -174,8 +174,8 @@ class Charts:
         """Draw cases by latency and memory, those to choose from filled, with errors that count."""
         points = [
             svg.Point(
-                label=str(number)
-                + (f" ({row.error:.2g})" if row.error is not None and row.error >= EXACT else ""),
+                label=str(number),
+                note=f" ({row.error:.2g})" if row.error is not None and row.error >= EXACT else "",
                 colour=row.case.colour,
                 x=row.latency_ms,
                 y=row.memory_bytes / _BYTES_PER_MB,

@@ -46,6 +46,7 @@ _TRACES = (330, 130)
 _MARGIN = 46
 _FAR = 4
 """Beyond so many times the middle sample, a linear scale shows nothing but the farthest."""
+_LINE = 16  # of text, as high as on a phone
 _MOST_TICKS = 6
 _THOUSAND = 1e4
 _STEP = 70  # that a change's size takes
@@ -150,13 +151,20 @@ class Panel:
 
 @dataclass(frozen=True)
 class Point:
-    """A case in a plane; ``front`` where no other is better in every respect."""
+    """A case in a plane; ``front`` where no other is better in every respect.
+
+    Attributes
+    ----------
+    note
+        What stands behind the label where there is room.
+    """
 
     label: str
     colour: int
     x: float
     y: float
     front: bool
+    note: str = ""
 
 
 def strips(
@@ -392,19 +400,12 @@ def scatter(points: Sequence[Point], *, x: str, y: str, description: str) -> Mar
     out = [_title(y, _MARGIN, 10, anchor=""), _grid(y_ticks, y_of, _MARGIN, width)]
     out.append(_below(x_ticks, x_of, height + 36))
     out.append(_title(x, _MARGIN + width / 2, height + 52))
-    taken: list[tuple[float, float]] = []
+    taken: list[tuple[float, float, float]] = []
     for point in sorted(points, key=lambda point: not point.front):
         left, top = x_of(point.x), y_of(point.y)
         kind = "pf" if point.front else "po"
         out.append(f'<circle class="{kind} k{point.colour}" cx="{left:.0f}" cy="{top:.0f}" r="5"/>')
-        # Numbers beside points; where one would lie on another it is left to the table.
-        if all(abs(left - x0) > 18 or abs(top - y0) > 13 for x0, y0 in taken):  # noqa: PLR2004
-            end = left > _WIDTH - 3 * _GAP
-            out.append(
-                f'<text class="t{" e" if end else ""}" x="{left + (-9 if end else 9):.0f}" '
-                f'y="{top + 4:.0f}">{_text(point.label, 40)}</text>'
-            )
-            taken.append((left, top))
+        out.append(_beside(point, left, top, taken))
     return _svg(_WIDTH, height + 58, out, description)
 
 
@@ -447,6 +448,19 @@ def _days(days: Sequence[str], x_of: _At, y: float) -> str:
         x = min(max(x_of(place), _MARGIN - 8 + half), _WIDTH - half)
         out.append(f'<text x="{x:.0f}" y="{_n(y)}">{escape(days[place])}</text>')
     return f'<g class="t m">{"".join(out)}</g>'
+
+
+def _beside(point: Point, left: float, top: float, taken: list[tuple[float, float, float]]) -> str:
+    """Write beside a point what has room, and take that room; the rest is left to the table."""
+    for label in dict.fromkeys((f"{point.label}{point.note}", point.label)):
+        wide = _length(label)
+        end = left + _GAP + wide > _WIDTH
+        start = left - _GAP - wide if end else left + _GAP
+        if all(start + wide < x0 or x1 < start or abs(top - y) > _LINE for x0, x1, y in taken):
+            taken.append((start, start + wide, top))
+            kind, x = ("t e", left - 9) if end else ("t", left + 9)
+            return f'<text class="{kind}" x="{x:.0f}" y="{top + 4:.0f}">{_text(label, wide)}</text>'
+    return ""
 
 
 def _strip(row: Strip, top: int, at: _At) -> str:

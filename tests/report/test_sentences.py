@@ -71,7 +71,7 @@ def test_each_form_is_one_that_the_harness_writes():
         ),
         ("1 of 1 launch was invalid", "1 次启动中有 1 次无效"),
         ("net · cpu: one launch: no interval", "net · cpu：只有一次启动：没有置信区间"),
-        ("not reached: refused (try: the cable)", "无法连接：refused（可以尝试：the cable）"),
+        ("not reached: no route (try: the cable)", "无法连接：no route（可以尝试：the cable）"),
     ],
 )
 def test_what_the_harness_writes_is_said_with_what_is_filled_in(chinese, sentence, in_chinese):
