@@ -325,7 +325,7 @@ def _prepare(
     reference = build.reference(model, shapes=shapes, progress=progress)
     runner = _runner(case, device, there.runner, reference, progress)
     if refused := runner.lacks(case, settings):
-        raise _RefusedError(refused, artifact.record)
+        raise _RefusedError(refused, inspected(model, artifact, shapes))
     changes = []
     if engine.changes_shapes(device.spec, case.backend) and runner.changes_shapes:
         for other in others:

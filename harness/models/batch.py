@@ -84,7 +84,7 @@ def target_names() -> dict[str, list[tuple[str, str]]]:
     """Return what ``--targets`` takes: a name to formats with what they are built for."""
     names = {name: [(name, "any")] for name, places in TARGETS.items() if places == ("any",)}
     names |= {place: [("nb", place)] for place in TARGETS["nb"]}
-    names |= {npu: [("nb", f"{npu},arm")] for npu in nb.NNADAPTER_DEVICES}
+    names |= {unit: [("nb", f"{unit},arm")] for unit in ("opencl", *nb.NNADAPTER_DEVICES)}
     names |= {f"rknn:{chip}": [("rknn", chip)] for chip in TARGETS["rknn"]}
     return names
 

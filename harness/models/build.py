@@ -63,8 +63,8 @@ def build(
         ``operations`` (its parameters and multiply-accumulates); for a calibration model
         ``calibration`` alone.
     target
-        ``x86`` or ``arm`` for ``nb``, or an NPU and its processor (``rockchip_npu,arm``); the chip
-        for ``rknn``; ``any`` for the others.
+        ``x86`` or ``arm`` for ``nb``, or a GPU's ``opencl`` or an NPU with its processor
+        (``rockchip_npu,arm``); the chip for ``rknn``; ``any`` for the others.
     shapes
         Of inputs, where they are not the manifest's: for what is computed at one shape
         (``reference``, ``operations``) or compiled for one (``rknn``).

@@ -44,7 +44,7 @@ TARGETS = {
     "operations": ("any",),
     "calibration": ("any",),
 }
-"""The formats of artifacts, and what each can be built for; NPUs aside."""
+"""The formats of artifacts, and what each can be built for; GPUs and NPUs aside."""
 
 PRECISIONS: dict[str, tuple[Precision, ...]] = {
     "pdmodel": ("fp32", "int8"),
@@ -180,7 +180,7 @@ def recipe(
         )
     known = [*possible[artifact_format]]
     if artifact_format == "nb":
-        known += [f"{npu},arm" for npu in nb.NNADAPTER_DEVICES]
+        known += [f"{unit},arm" for unit in ("opencl", *nb.NNADAPTER_DEVICES)]
     if target not in known:
         raise SpecificationError(
             f"'{artifact_format}' artifacts are not built for '{target}'",
@@ -232,7 +232,7 @@ def _precision(artifact_format: str, target: str, wanted: Precision | None) -> P
 
 def _nb(model: Model, target: str, shapes: Shapes | None, precision: Precision | None) -> Recipe:
     options: dict[str, Any] = {"target": target}
-    if target not in TARGETS["nb"]:
+    if target.partition(",")[0] in nb.NNADAPTER_DEVICES:
         # What compiles for an NPU does so for the shapes that the model declares, and a file may
         # leave more of them open than its manifest says.
         options["shapes"] = {spec.name: spec.shape for spec in model.manifest.fed(shapes)}

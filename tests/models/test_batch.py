@@ -58,6 +58,7 @@ build_two = partial(build_many, jobs=2, progress=lambda _: None)
     [
         ("arm", [("nb", "arm")]),
         ("rockchip_npu, x86", [("nb", "rockchip_npu,arm"), ("nb", "x86")]),
+        ("opencl", [("nb", "opencl,arm")]),
         ("rknn:rk3588,onnx,onnx", [("rknn", "rk3588"), ("onnx", "any")]),
     ],
 )

@@ -14,7 +14,7 @@ import pytest
 
 import harness
 from harness.analysis.outputs import check
-from harness.models import environments
+from harness.models import environments, nb
 from harness.models.build import build, outputs, reference
 from harness.models.manifest import Manifest, Model, load_model
 from harness.models.recipes import TARGETS
@@ -146,6 +146,12 @@ class Net(paddle.nn.Layer):
 
 paddle.jit.save(Net(), "model", input_spec=[paddle.static.InputSpec([1, 4])])
 """
+
+
+def test_a_gpus_kernels_are_in_an_nb_file_for_it():
+    model = load_model(REPOSITORY, "mobilenet_v1_025_96")
+    artifact = build(model, "nb", "opencl,arm", progress=print)
+    assert "opencl" in nb.inspect(artifact.path("model")).targets
 
 
 def test_opt_aborting_is_one_line(tmp_path, own_artifacts):
