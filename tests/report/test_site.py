@@ -13,12 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness import revisions
 from harness.cli.app import harness
 from harness.report import render as rendering
 from harness.report.language import LANGUAGES
 from harness.report.site.content import file_name
 from harness.report.site.folder import MARKER, PART, SiteFolder
 from harness.results.store import Store
+from harness.revisions import Between
 from harness.workspace import Workspace
 from tests.report.conftest import BEGUN
 from tests.report.nightly import CASES, add, fill, night
@@ -143,6 +145,18 @@ def test_a_trend_has_its_change_its_baseline_and_what_else_changed(site):
     other = Page(page.packed(data_page="zh-CN"))
     assert "svg" not in other.tags  # they move over
     assert "内核\N{FULLWIDTH COLON}5.10.198 → 5.10.209" in said(other)
+
+
+def test_commits_to_suspect_are_listed(cli, lab, folder, monkeypatch):
+    def between(root, good, bad):
+        return Between(f"{good}..{bad}", 2, ("8a9b0c1 driver <5>", "77d21f0 driver 4"), "")
+
+    monkeypatch.setattr(revisions, "between", between)
+    cli("site", "build", folder)
+    text = said(Page((folder / "trends" / "rk3588--mobilenet_v1.html").read_text()))
+    assert "Commits 000000000005..000000000006 (2)" in text
+    assert "Commits to suspect 8a9b0c1 driver <5> 77d21f0 driver 4" in text
+    assert "000000000005..000000000006" in said(Page((folder / "index.html").read_text()))
 
 
 def test_a_device_s_page_tells_how_it_fared(site):
