@@ -5,26 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import vl_convert
-
-from benchmarks.detection import coverage, simulation
+from benchmarks.detection import coverage, recorded_page, simulation
+from benchmarks.detection.drawing import COLOURS, draw, table
 from harness.analysis.comparison import MARGIN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from benchmarks.detection.coverage import Coverage
+    from benchmarks.detection.recorded import Recording
     from benchmarks.detection.study import Found, Share
 
 OURS: Final = "ours"
 TEMPLATE: Final = Path(__file__).parent / "page.md"
-_GREY = ["#0072B2", "#999999", "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#CC79A7"]
 
 
 def write(
     folder: Path,
     found: Sequence[Found],
     covered: Sequence[Coverage],
+    recording: Recording | None,
     bounds: Sequence[str],
     setting: Mapping[str, object],
 ) -> None:
@@ -34,6 +34,8 @@ def write(
     ----------
     folder
         The documentation's.
+    recording
+        Of real sessions; none where there is none.
     bounds
         Each bound in words, and whether it is kept.
     setting
@@ -54,6 +56,7 @@ def write(
         "PRECISION": _share(coverage.PRECISION),
         "MOST": coverage.MOST,
         "COVERED": _covered(covered),
+        "RECORDED": recorded_page.section(recording, plots),
         **setting,
     }
     text = TEMPLATE.read_text(encoding="utf-8")
@@ -76,7 +79,7 @@ def _grid() -> str:
         "an exponential tail"
     )
     inferences = f"{simulation.INFERENCES}, varying by {_share(simulation.WITHIN)}"
-    return _table(
+    return table(
         ["", ""],
         [
             ["launch variation", shares(simulation.VARIATIONS)],
@@ -86,11 +89,6 @@ def _grid() -> str:
             ["inferences in a launch", inferences],
         ],
     )
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
-    return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows]) + "\n"
 
 
 def _name(each: Found) -> list[str]:
@@ -124,7 +122,7 @@ def _ours(found: Sequence[Found]) -> str:
         "unchanged",
         "fresh",
     ]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _rules(found: Sequence[Found], effect: float) -> str:
@@ -132,7 +130,7 @@ def _rules(found: Sequence[Found], effect: float) -> str:
     rules = list(here[0].alarms)
     rows = [[*_name(each), *(_percent(each.alarms[rule]) for rule in rules)] for each in here]
     title = f"### At {f'+{_share(effect)}' if effect else 'no change'}\n"
-    return title + _table(["shape", "session", "variation", *rules], rows)
+    return title + table(["shape", "session", "variation", *rules], rows)
 
 
 def _sessions(found: Sequence[Found]) -> str:
@@ -144,7 +142,7 @@ def _sessions(found: Sequence[Found]) -> str:
             rules = (OURS, "ours, without fresh launches", "t-test on inferences")
             rows.append([*_name(each)[1:], *(_percent(each.alarms[rule]) for rule in rules)])
     head = ["session", "variation", "ours", "ours, without fresh launches", "t-test on inferences"]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _covered(covered: Sequence[Coverage]) -> str:
@@ -165,7 +163,7 @@ def _covered(covered: Sequence[Coverage]) -> str:
             ]
         )
     head = ["interval", "shape", "variation", "launches", "covered %", *names]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _plot_rules(found: Sequence[Found], effect: float, title: str, path: Path) -> None:
@@ -191,7 +189,7 @@ def _plot_rules(found: Sequence[Found], effect: float, title: str, path: Path) -
         "field": "rule",
         "type": "nominal",
         "sort": None,
-        "scale": {"range": _GREY},
+        "scale": {"range": COLOURS},
         "legend": {"orient": "bottom", "columns": 3, "title": None, "labelLimit": 300},
     }
     line = {
@@ -211,7 +209,7 @@ def _plot_rules(found: Sequence[Found], effect: float, title: str, path: Path) -
             "color": colour,
         },
     }
-    _draw(
+    draw(
         {
             "data": {"values": values},
             "facet": {"field": "cell", "type": "nominal", "title": None},
@@ -242,7 +240,7 @@ def _plot_coverage(covered: Sequence[Coverage], path: Path) -> None:
                 "field": "what",
                 "type": "nominal",
                 "sort": None,
-                "scale": {"range": _GREY},
+                "scale": {"range": COLOURS},
                 "legend": {"orient": "bottom", "columns": 2, "title": None, "labelLimit": 400},
             },
         },
@@ -251,7 +249,7 @@ def _plot_coverage(covered: Sequence[Coverage], path: Path) -> None:
         {"mark": {"type": "rule", "strokeDash": [4, 3]}, "encoding": {"y": {"datum": bound, **y}}}
         for bound in (93, 97)
     ]
-    _draw(
+    draw(
         {
             "data": {"values": values},
             "facet": {"field": "shape", "type": "nominal", "sort": None, "title": None},
@@ -260,9 +258,3 @@ def _plot_coverage(covered: Sequence[Coverage], path: Path) -> None:
         },
         path,
     )
-
-
-def _draw(spec: dict, path: Path) -> None:
-    head = {"$schema": "https://vega.github.io/schema/vega-lite/v5.json", "background": "white"}
-    svg = vl_convert.vegalite_to_svg({**head, **spec})
-    path.write_text(svg, encoding="utf-8")
