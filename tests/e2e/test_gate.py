@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+
+import harness
 
 pytestmark = pytest.mark.e2e
 
@@ -69,6 +73,25 @@ def test_a_slowdown_is_caught_confirmed_and_named(lab, gate):
     gate()
     improved = json.loads(lab("check", "--baseline", "slow", "--wait", "10m", "--json"))
     assert improved["comparisons"][0]["findings"][0]["verdict"] == "improved"
+
+
+def test_a_slowdown_of_the_runner_itself_is_caught_and_confirmed(lab, gate, tmp_path, monkeypatch):
+    """The runner's source is changed: what it is built to runs in turns with the baseline's."""
+    shutil.copytree(Path(harness.__file__).parent, tmp_path / "harness")
+    source = tmp_path / "harness" / "runner" / "native" / "engines" / "calibration.cpp"
+    text = source.read_text(encoding="utf-8")
+    slower = text.replace("settings_.spin_us * factor", "1.5 * settings_.spin_us * factor")
+    assert slower != text
+    source.write_text(slower, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    found = json.loads(lab("check", "--baseline", "good", "--wait", "10m", "--json", code=1))
+    (comparison,) = found["comparisons"]
+    latency = comparison["findings"][0]
+    assert (latency["verdict"], latency["fresh"]) == ("regressed", True)
+    assert 1.2 < latency["ratio"]["low"] < latency["ratio"]["center"] < 2
+    now, then = lab.show(comparison["confirmed_by"])["cases"]
+    assert now["artifact"] == then["artifact"]
+    assert now["runner_files"] != then["runner_files"]
 
 
 def test_more_memory_is_a_regression_though_nothing_varies(lab, gate):
