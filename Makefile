@@ -7,7 +7,7 @@ help:
 	@echo "make test    checks, unit tests, and one end-to-end path for each feature"
 	@echo "make full    the same, and what takes many minutes"
 	@echo "make check   formatting, lint, types, import rules"
-	@echo "make bench   benchmarks, each figure beside its bound"
+	@echo "make bench   benchmarks, each figure beside its bound; BENCH=benchmarks/test_NAME.py one part"
 	@echo "make drill   campaigns with faults of every kind, judged by the devices' journals; SEED=N again"
 	@echo "make lock    resolve the locked requirements anew"
 	@echo "make clean   remove what was built in this checkout; the cache outside stays"
@@ -35,7 +35,7 @@ check:
 
 bench:
 	scripts/setup test
-	.venv/bin/pytest benchmarks
+	.venv/bin/pytest --durations=0 --durations-min=10 $(or $(BENCH),benchmarks)
 
 drill:
 	scripts/setup test

@@ -61,7 +61,7 @@ def main() -> None:
             share = (end - time.monotonic()) / (wanted.sessions - number)
             session = _session(lab, wanted, number, time.monotonic() + share)
             path = part / f"session-{number}.json"
-            path.write_text(json.dumps(session, indent=1) + "\n", encoding="utf-8")
+            path.write_text(json.dumps(session, separators=(",", ":")) + "\n", encoding="utf-8")
     part.rename(wanted.output)
     print(f"recorded: {wanted.output}")
 
