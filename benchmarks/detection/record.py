@@ -1,8 +1,9 @@
 """Record launches of real sessions, for docs/detection.md. Takes a quiet machine.
 
-    python -m benchmarks.detection.record campaigns/demo.yaml campaigns/calibration.yaml
+    python -m benchmarks.detection.record
 
-In the first session each campaign is run and made a baseline; in each later one it is run again
+In the first session each campaign (by default the demo's, and ``calibration.yaml`` beside this
+file) is run and made a baseline; in each later one it is run again
 and judged against that baseline by ``harness check``, which decides suspicions on fresh launches:
 nothing has changed, so that every alarm is a false one. A session boots the emulated boards that
 the campaigns name. Of this machine it is no boot: new processes after the page cache was dropped
@@ -31,6 +32,7 @@ from ruamel.yaml import YAML
 
 REPOSITORY = Path(__file__).parent.parent.parent
 RECORDING = Path(__file__).parent / "recording"
+CAMPAIGNS = [REPOSITORY / "campaigns" / "demo.yaml", Path(__file__).with_name("calibration.yaml")]
 FORMAT = 2
 BUSY_PERCENT = 10  # of all processors, while nothing of ours runs
 MOST_SAMPLES = 30  # of a launch that are kept, as many as launches made up have
@@ -38,7 +40,7 @@ MOST_SAMPLES = 30  # of a launch that are kept, as many as launches made up have
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("campaigns", type=Path, nargs="+")
+    parser.add_argument("campaigns", type=Path, nargs="*", default=CAMPAIGNS)
     parser.add_argument("--sessions", type=int, default=3)
     parser.add_argument("--launches", type=int, default=5, help="of a case in a run")
     parser.add_argument("--blocks", type=int, default=12, help="fresh launches of either side")
