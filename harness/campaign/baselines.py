@@ -6,7 +6,6 @@ launch its cases again lies beside it, in ``baselines/files``, each file under i
 
 from __future__ import annotations
 
-import math
 import os
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Literal
@@ -40,6 +39,8 @@ __all__ = [
 
 FORMAT: Final = 1
 SIZE_LIMIT: Final = 64 << 20
+LONGEST_NS: Final = 86_400 * 10**9
+"""A day: no inference and no first load takes longer."""
 
 
 class Baseline(Record):
@@ -151,11 +152,18 @@ def read_baseline(path: Path) -> Baseline:
         raise ResultsError(
             f"{path}: not a baseline, or not whole: {fault_of(error)}", hint=hint
         ) from None
+    seen = set()
     for launch in found.run.launches:
-        times = [launch.figure_ns, launch.first_load.total_ms if launch.first_load else None]
-        if any(time is not None and not 0 < time < math.inf for time in times):
-            raise ResultsError(f"{path}: a time of launch {launch.id} is none", hint=hint)
-    return found
+        loaded = launch.first_load.total_ms * 1e6 if launch.first_load else None
+        for time in (launch.figure_ns, loaded):
+            if time is not None and not 0 < time <= LONGEST_NS:
+                raise ResultsError(f"{path}: a time of launch {launch.id} is none", hint=hint)
+        place = (launch.case_id, launch.role, launch.slot, launch.attempt)
+        if place in seen:  # counted twice, a launch would make intervals too narrow
+            raise ResultsError(f"{path}: launch {launch.id} is there twice", hint=hint)
+        seen.add(place)
+    # The file's name is what it is called by: a copy is a baseline of its own.
+    return found.model_copy(update={"name": path.stem})
 
 
 def stored_baselines(workspace: Workspace) -> list[str]:

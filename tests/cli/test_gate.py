@@ -89,6 +89,8 @@ def test_a_baseline_of_nothing_or_with_a_bad_name(keep_run, cli):
         (lambda text: text.replace('"figure_ns": 10000000.0', '"figure_ns": NaN'), "is none"),
         (lambda text: text.replace('"figure_ns": 10000000.0', '"figure_ns": -7'), "is none"),
         (lambda text: text.replace('"figure_ns": 10000000.0', '"figure_ns": 0'), "is none"),
+        (lambda text: text.replace('"figure_ns": 10000000.0', '"figure_ns": 1e30'), "is none"),
+        (lambda text: text.replace('"slot": 1', '"slot": 0'), "is there twice"),
         (lambda text: text.replace('"launches"', '"lunches"', 1), "not a baseline, or not whole"),
     ],
 )
@@ -105,6 +107,15 @@ def test_a_baselines_file_that_is_not_one(keep_run, cli, workspace, spoil, said)
         assert said in found.err
         assert "Traceback" not in found.err
     assert "good" in cli("baseline", "list").out
+
+
+def test_a_copied_baseline_goes_by_its_files_name(keep_run, cli, workspace):
+    keep_run({CPU: STEADY}, "one")
+    cli("baseline", "set", "good")
+    copy = workspace.baselines / "before.json"
+    copy.write_bytes((workspace.baselines / "good.json").read_bytes())
+    rows = json.loads(cli("baseline", "list", "--json").out)
+    assert [row["name"] for row in rows] == ["before", "good"]
 
 
 def test_an_unchanged_run_passes_the_gate(keep_run, cli, workspace):
