@@ -51,7 +51,7 @@ def scaled(factor):
 def test_a_baseline_is_set_listed_and_shown(keep_run, cli, workspace):
     keep_run({CPU: STEADY}, "one", revision="1f62bb4abcde")
     said = cli("baseline", "set", "good")
-    assert (said.code, said.out) == (0, "baseline good: run one, 1 cases\n")
+    assert (said.code, said.out) == (0, "baseline good: run one, 1 case\n")
     # A run of before runners were kept.
     assert "its runner (measured before runners were kept)" in said.err
     assert "unconfirmable" in said.err
