@@ -164,7 +164,10 @@ def _runner(
     way = spec.engines.get(engine)
     if way is None:
         yield _Finding(
-            "not usable", f"the device's file names no runner for {engine}", f"see {page}"
+            "not usable",
+            f"the device's file names no runner for {engine}",
+            f"if you want it: engines: {{{engine}: {{python: PATH}}}} there, or {{runner: NAME}} "
+            f"of a registered one; see {page}",
         )
         return
     if backend not in way.backends:

@@ -128,7 +128,11 @@ def test_a_runner_that_will_not_do_is_part_of_what_is_missing(runners, reason):
 
 def test_an_engine_or_backend_that_the_file_does_not_have_is_told():
     no_engine = spec_of("rockchip-nnadapter", "armv7hf-linux", "onnxruntime")
-    assert "the device's file names no runner for paddle-lite" in timvx(spec=no_engine).reasons
+    found = timvx(spec=no_engine)
+    assert "the device's file names no runner for paddle-lite" in found.reasons
+    (todo,) = [each for each in found.todo if "engines:" in each]
+    assert "engines: {paddle-lite: {python: PATH}} there" in todo
+    assert todo.endswith("see docs/devices/rockchip-nnadapter.md")
     engines = {"paddle-lite": {"runner": "ours", "backends": {"cpu": {}}}}
     cpu_only = spec_of("rockchip-nnadapter", "armv7hf-linux", "paddle-lite", engines=engines)
     assert "does not list it" in timvx(spec=cpu_only).reasons[0]
