@@ -6,6 +6,7 @@ from collections import Counter
 from statistics import median
 from typing import TYPE_CHECKING
 
+from harness.analysis.audit import Severity
 from harness.report.advice_words import AdviceWords
 from harness.results.schema import Role
 
@@ -76,9 +77,10 @@ class Words(AdviceWords):
         return lines
 
     def audited(self, findings: Sequence[AuditFinding]) -> str:
-        """Say how many findings of which severity the audit has."""
+        """Say how many findings of which severity the audit has, the gravest first."""
         counts = Counter(finding.severity for finding in findings)
-        said = [f"{self._language.known(name.value)} {n}" for name, n in sorted(counts.items())]
+        known = self._language.known
+        said = [f"{known(each.value)} {counts[each]}" for each in Severity if counts[each]]
         return self._("Findings of the audit: %(counts)s") % {
             "counts": self._language.listed(*said)
         }

@@ -1,5 +1,6 @@
 """What a report shows beside the run's own figures: baselines, budgets, shapes, others' figures."""
 
+import re
 from datetime import date
 
 import pytest
@@ -184,6 +185,11 @@ def test_busy_processors_are_not_ranked_with_idle_ones(made_up):
         for _ in range(3):
             made_up.launch(case_id, 1.0 + busy)
     assert "net · 2 busy CPUs" in said(section(render(made_up.run()), "summary"))
+
+
+def test_the_verdict_counts_the_audit_s_findings_the_gravest_first(demo):
+    text = said(section(render(demo), "summary"))
+    assert re.search(r"Findings of the audit: error \d+, note \d+", text)
 
 
 def test_the_audit_s_findings_name_their_evidence(made_up):
