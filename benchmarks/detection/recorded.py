@@ -174,7 +174,8 @@ def load(folder: Path) -> Recording | None:
             for each in run["cases"]:
                 case = Case.model_validate(each["case"])
                 cases[run["campaign"], case.label][session["session"]] = _recorded(each)
-                if session["devices"][case.device]["emulated"]:
+                # A board that did not come is not among a run's devices.
+                if session["devices"].get(case.device, {}).get("emulated"):
                     emulated.add(case.label)
     trials = [
         trial

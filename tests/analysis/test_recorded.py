@@ -142,6 +142,19 @@ def test_what_failed_was_busy_or_undecided_is_told(tmp_path):
     assert "fresh launches were not made within the time" in text
 
 
+def test_a_board_that_did_not_come_is_told(tmp_path):
+    random = np.random.default_rng(5)
+    first = measured(random, {"d": 10.0})
+    session(tmp_path, 0, first)
+    second = measured(random, {"d": 10.0}).model_copy(update={"launches": [], "devices": []})
+    session(tmp_path, 1, second, gate=judged(second, first))
+    found = recorded.load(tmp_path)
+    (trial,) = found.trials
+    assert trial.verdict is Verdict.INVALID
+    assert f"**invalid**, {trial.why}" in section(found, tmp_path)
+    assert recorded.by_rule(found.trials, [0.0]) == []
+
+
 def test_without_a_recording_the_page_says_so(tmp_path):
     assert recorded.load(tmp_path) is None
     assert section(None, tmp_path) == NONE
