@@ -276,13 +276,19 @@ def _steps_clock(random: Random) -> Strike:
     return lambda strikes: strikes.device.step_clock(seconds)
 
 
+# All the memory that there is, at once; the kernel ends what has most: the runner itself.
+_EATS_MEMORY = """while read -r what kb _; do
+  [ "$what" = MemTotal: ] && exec dd if=/dev/zero of=/dev/null bs=$((kb - 1024))k count=1
+done </proc/meminfo"""
+
+
 BOARD_KINDS = (
     Kind(
         "runner out of memory",
-        # The board has 512 MB; the kernel ends what has most, here the runner itself.
-        by_runner("exec tail -n 1 /dev/zero", "start, samples, reading"),
+        by_runner(_EATS_MEMORY, "start, samples, reading"),
         (failed("device", "out of memory"),),
         must_fail=True,
+        protocol={"time_limit": 600},
         board=SMALL,
         patience_s=_PATIENCE_S,
     ),
