@@ -117,8 +117,12 @@ def drift(
         errors += relative
         cosines += cosine
         largest = max(largest, float(np.abs(flat[0] - flat[1]).max()))
-        if top1 is None and r.ndim in SCORES_AXES and r.shape[-1] > 1:
-            top1 = float((y.argmax(axis=-1) == r.argmax(axis=-1)).mean())
+        if (
+            top1 is None
+            and r.ndim in SCORES_AXES
+            and np.unique(first := r.argmax(axis=-1)).size > 1
+        ):
+            top1 = float((y.argmax(axis=-1) == first).mean())
     return Drift(
         computed_by=computed_by,
         inputs=inputs,

@@ -278,7 +278,7 @@ class Drift(Record):
         The largest absolute difference of two elements.
     top1
         The share of inputs for which the same element of the output is largest; none where no
-        output is a vector of scores.
+        output is a vector of scores, or fp32 chooses the same element for every input.
     fault
         Why it cannot be told (NaN), in a sentence; then the figures are none.
     """

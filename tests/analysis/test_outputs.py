@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from harness.analysis.outputs import check
+from harness.analysis.outputs import check, drift
 
 TOLERANCE = 1e-3
 
@@ -211,3 +211,11 @@ def test_a_reference_that_can_tell_nothing_lets_nothing_pass(reference, reason):
     result = check(reference(), reference(), TOLERANCE)
     assert not result.passed
     assert reason in result.reason
+
+
+def test_the_first_choice_tells_something_only_where_it_varies():
+    scores = np.eye(4, dtype=np.float32)[[0, 1, 2, 3]][:, None]
+    other = scores[[0, 1, 3, 2]]
+    assert drift([other], [scores], "made up").top1 == 0.5
+    same = scores + 9 * np.eye(4, dtype=np.float32)[0]
+    assert drift([same], [same], "made up").top1 is None
