@@ -230,7 +230,7 @@ class _Watched(Hooked):
     ) -> Completed:
         """See :meth:`Transport.run`."""
         over = threading.Event()
-        if verb_of(argv) in {"run", "read"}:
+        if self._board.name == ADB and verb_of(argv) in {"run", "read"}:
             threading.Thread(target=self._watch, args=[over], daemon=True).start()
         try:
             return super().run(argv, stdin=stdin, timeout=timeout, output_limit=output_limit)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import faulthandler
 import importlib
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from typing import TYPE_CHECKING, NoReturn
@@ -38,7 +40,10 @@ class StuckError(Exception):
 
 
 def control(words: Sequence[str], workspace: Path, log: Path, prepare: Callable[[], None]) -> int:
-    """Run a command in a fork of this process, which has one thread; return how it ended.
+    """Run a command in a fork of this process; return how it ended.
+
+    A fork inherits the locks that other threads hold, and nobody there to release them: those of
+    closed links are waited for.
 
     Parameters
     ----------
@@ -50,7 +55,15 @@ def control(words: Sequence[str], workspace: Path, log: Path, prepare: Callable[
     int
         Its exit status; below 0 the number of the signal that ended it; ``CRASHED`` after an
         error that it did not expect.
+
+    Raises
+    ------
+    StuckError
+        It did not end; its log says where each of its threads was.
     """
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread():
+            thread.join()
     pid = os.fork()
     if pid == 0:
         _be_controller(words, workspace, log, prepare)
@@ -60,6 +73,8 @@ def control(words: Sequence[str], workspace: Path, log: Path, prepare: Callable[
         if found:
             return os.waitstatus_to_exitcode(status)
         if time.monotonic() > deadline:
+            os.kill(pid, signal.SIGUSR1)
+            time.sleep(1)
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             raise StuckError(f"harness {' '.join(words)}: not at its end after {_LIMIT_S:g} s")
@@ -75,6 +90,7 @@ def _be_controller(
         file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         for stream in (1, 2):
             os.dup2(file, stream)
+        faulthandler.register(signal.SIGUSR1)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.environ["EDGE_HARNESS_WORKSPACE"] = str(workspace)
         sys.argv = ["harness", *words]
