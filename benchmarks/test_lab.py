@@ -28,6 +28,7 @@ launches: 3
 # The command line, and at its end the peak of its own resident set.
 CONTROLLER = """
 import sys
+from pathlib import Path
 from harness.cli.app import main
 try:
     main()

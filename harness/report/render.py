@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import gzip
 import hashlib
 import json
@@ -10,6 +11,7 @@ import math
 import re
 import shlex
 import statistics
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources import files
@@ -37,7 +39,7 @@ from harness.report.view import ReportView
 from harness.report.words import Words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from harness.analysis.advice import Advice, Side
     from harness.analysis.audit import Finding as AuditFinding
@@ -116,6 +118,19 @@ class Beside:
     on_chips: Sequence[Measured] = ()
 
 
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Keep the cyclic collector from walking, time and again, over what lives to the end."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@_collector_paused()
 def render(run: Run, *, lang: str = LANGUAGES[0], beside: Beside | None = None) -> str:
     """Return the report of a run as one HTML document.
 

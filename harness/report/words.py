@@ -7,6 +7,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from harness.analysis.audit import Severity
+from harness.analysis.cases import State
 from harness.report.advice_words import AdviceWords
 from harness.results.schema import Role
 
@@ -38,10 +39,11 @@ class Words(AdviceWords):
             most = max(len(case.figures_ms) for case in measured)
             span = str(most) if fewest == most else f"{fewest} – {most}"
             lines.append(_("Fresh processes a case: %(n)s; intervals are over them") % {"n": span})
-            checked = sum(case.checked for case in measured)
+            right = sum(case.checked for case in measured)
+            wrong = sum(case.state is State.WRONG for case in view.cases)
             lines.append(
-                _("Outputs checked against fp32: %(n)s of %(all)s cases")
-                % {"n": checked, "all": len(measured)}
+                _("Outputs, against fp32: right in %(n)s of %(all)s cases, wrong in %(wrong)s")
+                % {"n": right, "all": len(measured) + wrong, "wrong": wrong}
             )
             known = [case.latency_ms.spread for case in measured if case.latency_ms]
             spreads = [spread for spread in known if spread is not None]

@@ -170,7 +170,8 @@ def test_a_native_runner_measures_without_python(lab):
 
 def _interrupted(lab, how):
     # Launches of a second: all of them shall not be over before the signal arrives.
-    content = HERE.replace("min_samples: 5, min_seconds: 0", "min_samples: 5, min_seconds: 1")
+    long = "min_samples: 5, min_seconds: 1, max_samples: 100000"
+    content = HERE.replace("min_samples: 5, min_seconds: 0", long)
     path = lab.campaign(content, f"interrupted-{how}")
     process = lab.start("run", path)
     seen = []
