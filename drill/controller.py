@@ -7,9 +7,9 @@ import importlib
 import os
 import signal
 import sys
-import threading
 import time
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from drill.device import die_with_parent
@@ -27,7 +27,6 @@ for _name in _COMMANDS:
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
 __all__ = ["CRASHED", "StuckError", "control"]
 
@@ -42,8 +41,9 @@ class StuckError(Exception):
 def control(words: Sequence[str], workspace: Path, log: Path, prepare: Callable[[], None]) -> int:
     """Run a command in a fork of this process; return how it ended.
 
-    A fork inherits the locks that other threads hold, and nobody there to release them: those of
-    closed links are waited for.
+    A fork inherits the locks that other threads hold, and nobody there to release them. Those of
+    closed links are waited for, as the system counts them: OpenSSL locks at a thread's very end,
+    when Python has forgotten it.
 
     Parameters
     ----------
@@ -59,15 +59,16 @@ def control(words: Sequence[str], workspace: Path, log: Path, prepare: Callable[
     Raises
     ------
     StuckError
-        It did not end; its log says where each of its threads was.
+        It did not end, or could not begin; its log says where each of its threads was.
     """
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread():
-            thread.join()
+    deadline = time.monotonic() + _LIMIT_S
+    while len(list(Path("/proc/self/task").iterdir())) > 1:
+        if time.monotonic() > deadline:
+            raise StuckError("a thread of the drill's own does not end")
+        time.sleep(0.001)
     pid = os.fork()
     if pid == 0:
         _be_controller(words, workspace, log, prepare)
-    deadline = time.monotonic() + _LIMIT_S
     while True:
         found, status = os.waitpid(pid, os.WNOHANG)
         if found:
