@@ -79,8 +79,6 @@ def main(  # noqa: PLR0913 - options are arguments
 
     Ends with status 1 where anything was lost, doubled or misattributed.
     """
-    # A controller is forked of a process with one thread; NumPy's library starts more.
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"
     # As Ctrl-C: the boards are ended.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console(stderr=True, highlight=False)
