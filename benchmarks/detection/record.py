@@ -171,7 +171,7 @@ def _cases(run: dict, samples: int) -> list[dict]:
                     "status": launch["status"],
                     "reason": launch["reason"],
                     "figure_ns": launch["figure_ns"],
-                    "samples_ns": _spread(launch["samples_ns"], samples),
+                    "samples_ns": evenly(launch["samples_ns"], samples),
                 }
                 for launch in run["launches"]
                 if launch["case_id"] == case["id"] and launch["role"] == "measure"
@@ -181,7 +181,7 @@ def _cases(run: dict, samples: int) -> list[dict]:
     ]
 
 
-def _spread(values: list[int], most: int) -> list[int]:
+def evenly(values: list[int], most: int) -> list[int]:
     """Return so many of a launch's samples, evenly spread over it."""
     if len(values) <= most:
         return values

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from benchmarks.detection import rules
-from benchmarks.detection.record import FORMAT
+from benchmarks.detection.record import FORMAT, evenly
 from benchmarks.detection.simulation import Launches
 from benchmarks.detection.simulation import Trial as Given
 from benchmarks.detection.study import Share
@@ -57,7 +57,7 @@ class Recorded:
     def launches(self) -> Launches:
         """Logarithms, as rules take them; of each launch as many inferences as the shortest has."""
         n = min(map(len, self.samples))
-        inferences = np.log([_spread(samples, n) for samples in self.samples])
+        inferences = np.log([evenly(samples, n) for samples in self.samples])
         return Launches(np.log(self.figures)[None], inferences[None])
 
 
@@ -248,10 +248,6 @@ def _finding(told: dict) -> Finding:
 
 def _times(figures: Sequence[float], factor: float) -> list[float]:
     return [factor * figure for figure in figures]
-
-
-def _spread(values: Sequence[int], n: int) -> list[int]:
-    return [values[index] for index in np.linspace(0, len(values) - 1, n).round().astype(int)]
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,11 @@ class Ratio:
     freedom: float | None = None
 
     @property
+    def ends(self) -> tuple[float, float] | None:
+        """The ends of its interval; none without one."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
+    @property
     def inverse(self) -> Ratio:
         """The baseline's figure over the candidate's: the speed-up, where figures are times."""
         return replace(

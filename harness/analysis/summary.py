@@ -56,6 +56,11 @@ class Estimate:
     n: int
     spread: float | None
 
+    @property
+    def ends(self) -> tuple[float, float] | None:
+        """The ends of its interval; none without one."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
 
 @dataclass(frozen=True)
 class Range:

@@ -141,7 +141,7 @@ class Queue:
         if launch.status is Status.FAILED:
             self._tries[slot.case_id] += 1
             return
-        self._tries.pop(slot.case_id, None)
+        self.forgive(slot)
         if self.holds(slot) and not self._is_pending(slot):
             self._left[self._host_of(slot)].remove(slot)
 

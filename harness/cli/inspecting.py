@@ -11,7 +11,7 @@ import click
 from harness.cli.app import workspace_of
 from harness.cli.building import size_label
 from harness.cli.options import as_json, complete_names
-from harness.text import visible
+from harness.text import count, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -89,7 +89,7 @@ def _of_model(
     from harness.models.build import build
     from harness.models.inspection import inspected
     from harness.models.manifest import load_model
-    from harness.models.operations import count
+    from harness.models.operations import count as count_operations
 
     model = load_model(workspace_of(ctx), name)
     if target is None:
@@ -101,7 +101,7 @@ def _of_model(
     if len(kinds) > 1:
         raise click.UsageError("one --target at a time is inspected")
     with steps() as shown:
-        count(model, progress=shown.update)
+        count_operations(model, progress=shown.update)
         artifact = build(model, *kinds[0], precision=precision, progress=shown.update)
     return inspected(model, artifact)
 
@@ -117,8 +117,7 @@ def _lines(title: str, told: Partition, drift: Drift | None) -> Iterator[str]:
                 f"{told.npu_macs / told.macs:.1%} of {told.macs / 1e6:.4g} M "
                 "multiply-accumulates, in "
             )
-        number = len(told.subgraphs)
-        yield f"on the NPU {share}{number} subgraph{'s' if number > 1 else ''}"
+        yield f"on the NPU {share}{count(len(told.subgraphs), 'subgraph')}"
         for n, ops in enumerate(told.subgraphs, 1):
             yield f"  {n:>3}      {_counts(ops)}"
         yield f"on the CPU {_counts(told.cpu_ops) or 'nothing'}"

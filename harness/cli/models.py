@@ -195,10 +195,11 @@ def _kernels(artifact: Artifact) -> dict[str, Any]:
     if artifact.record.format != "nb":
         return {}
     info = nb.inspect(artifact.path("model"))
-    kernels = {
-        f"{target}/{precision}": n for (target, precision), n in sorted(info.kernels.items())
+    return {
+        "opt_version": info.opt_version,
+        "kernels": info.by_kind,
+        "subgraphs": info.subgraphs,
     }
-    return {"opt_version": info.opt_version, "kernels": kernels, "subgraphs": info.subgraphs}
 
 
 def _model_as_json(model: Model) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from harness.cli.app import workspace_of
 from harness.cli.options import in_language
 from harness.cli.results import open_store
 from harness.errors import ResultsError, SpecificationError
+from harness.hashing import sha256_of
+from harness.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -122,12 +124,17 @@ class _Building:
             repr(sorted(known.items())),
         )
         if self._folder.is_made_of(made_of):
-            click.echo(f"nothing is new since the last build: {_count(versions)}", err=True)
+            click.echo(
+                f"nothing is new since the last build: {count(len(versions), 'report')}", err=True
+            )
             return
         rendered = self._reports(versions, base)
         number = self._pages(versions, known)
         self._folder.replace(made_of)
-        click.echo(f"{_count(versions)}, {rendered} rendered anew; {number} other pages", err=True)
+        click.echo(
+            f"{count(len(versions), 'report')}, {rendered} rendered anew; {number} other pages",
+            err=True,
+        )
 
     def _reports(self, versions: Mapping[str, str], base: str) -> int:
         """Render the reports that are missing or of something that changed."""
@@ -195,12 +202,6 @@ def _since(known: Health, start: datetime | None) -> Health:
     return replace(known, runs=[run for run in known.runs if start is None or run.at >= start])
 
 
-def _count(versions: Mapping[str, str]) -> str:
-    from harness.text import count
-
-    return count(len(versions), "report")
-
-
 def _paced(show: Callable[[str], None]) -> Callable[[str], None]:
     """Return a function that shows a step now and then: none of what takes a moment."""
     last = time.monotonic()
@@ -220,7 +221,7 @@ def _digest(*parts: str) -> str:
 
 def _files(folder: Path, pattern: str) -> str:
     """Return a digest of a folder's files."""
-    found = {path.name: sha256(path.read_bytes()).hexdigest() for path in folder.glob(pattern)}
+    found = {path.name: sha256_of(path) for path in folder.glob(pattern)}
     return _digest(*(f"{name} {digest}" for name, digest in sorted(found.items())))
 
 
@@ -233,6 +234,4 @@ def _renderer() -> str:
         for path in sorted((package / part).rglob("*"))
         if path.suffix in {".css", ".html", ".js", ".po", ".py"}
     ]
-    return _digest(
-        *(sha256(path.read_bytes()).hexdigest() for path in (*paths, package / "text.py"))
-    )
+    return _digest(*map(sha256_of, (*paths, package / "text.py")))

@@ -42,6 +42,7 @@ __all__ = [
     "load_runner",
     "load_runners",
     "missing_libraries",
+    "version_of",
     "version_text",
 ]
 
@@ -348,6 +349,11 @@ def engine_version(
         return library.version if library else None
     versions = (each.engines.get(engine) for each in facts.pythons if each.path == python)
     return next(versions, None)
+
+
+def version_of(text: str) -> Version:
+    """Return a version as it is compared: its numbers."""
+    return tuple(int(part) for part in text.split(".") if part.isdecimal())
 
 
 def version_text(version: Version) -> str:

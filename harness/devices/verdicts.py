@@ -10,7 +10,7 @@ from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Literal
 
 from harness.devices.classes import mentions
-from harness.devices.runners import faults, load_runner
+from harness.devices.runners import faults, load_runner, version_of
 from harness.yamlfile import names
 
 if TYPE_CHECKING:
@@ -336,7 +336,7 @@ def _library(check: LibraryCheck, facts: Facts, runner: RunnerState | None) -> _
             f"{library.path} does not tell its version; {check.at_least} or newer is needed",
             f"on the board: strings {library.path} | grep -i version",
         )
-    if _numbers(library.version) < _numbers(check.at_least):
+    if version_of(library.version) < version_of(check.at_least):
         return _Finding(
             "not usable",
             f"{library.path} is {library.version}; {check.at_least} or newer is needed",
@@ -347,12 +347,8 @@ def _library(check: LibraryCheck, facts: Facts, runner: RunnerState | None) -> _
 
 def _right_version(check: DriverCheck, version: str | None) -> bool:
     if check.at_least:
-        return version is not None and _numbers(version) >= _numbers(check.at_least)
+        return version is not None and version_of(version) >= version_of(check.at_least)
     return not check.versions or any(f"{version}.".startswith(f"{x}.") for x in check.versions)
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdecimal())
 
 
 def _clocks(device_class: DeviceClass, facts: Facts) -> Iterator[str]:

@@ -6,6 +6,7 @@ import mmap
 import re
 from typing import TYPE_CHECKING
 
+from harness.devices.runners import version_of
 from harness.engines.base import Engine
 from harness.models.recipes import INTEGER_CHIPS, TARGETS
 
@@ -67,7 +68,7 @@ class _Rknn(Engine):
     ) -> str | None:
         del device, backend
         compiler = _compiler(files["model"])
-        if version is None or compiler is None or _numbers(version) >= _numbers(compiler):
+        if version is None or compiler is None or version_of(version) >= version_of(compiler):
             return None
         return (
             f"it was compiled by RKNN-Toolkit2 {compiler}, and the device's librknnrt.so is "
@@ -81,10 +82,6 @@ def _compiler(model: Path) -> str | None:
     with model.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         found = _COMPILER.search(content)
         return found[1].decode("ascii") if found else None
-
-
-def _numbers(version: str) -> list[int]:
-    return [int(number) for number in version.split(".")]
 
 
 RKNN = _Rknn(name="rknn", format="rknn", precisions=("fp16", "int8"))

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import psutil
 
 from harness.errors import HarnessError, SpecificationError
-from harness.models import nb, toolchain
+from harness.models import toolchain
 from harness.models.build import build, find
-from harness.models.recipes import PRECISIONS, TARGETS, targets
+from harness.models.recipes import ACCELERATORS, PRECISIONS, TARGETS, targets
 from harness.yamlfile import nearest
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def target_names() -> dict[str, list[tuple[str, str]]]:
     """Return what ``--targets`` takes: a name to formats with what they are built for."""
     names = {name: [(name, "any")] for name, places in TARGETS.items() if places == ("any",)}
     names |= {place: [("nb", place)] for place in TARGETS["nb"]}
-    names |= {unit: [("nb", f"{unit},arm")] for unit in ("opencl", *nb.NNADAPTER_DEVICES)}
+    names |= {unit: [("nb", target)] for unit, target in ACCELERATORS.items()}
     names |= {f"rknn:{chip}": [("rknn", chip)] for chip in TARGETS["rknn"]}
     return names
 

@@ -34,16 +34,20 @@ def inspect_file(path: Path) -> Partition:
             hint="of a model of the workspace the record tells it: "
             "harness models inspect MODEL --target rknn:rk3588",
         )
-    info, parts = nb.inspect(path), nb.subgraphs(path)
-    return Partition(
+    return _of_nb(path)[0]
+
+
+def _of_nb(path: Path) -> tuple[Partition, list[nb.Subgraph]]:
+    info = nb.inspect(path)
+    parts = nb.subgraphs(path) if info.subgraphs else []
+    partition = Partition(
         tool=f"opt {info.opt_version}",
-        kernels={
-            f"{target}/{precision}": n for (target, precision), n in sorted(info.kernels.items())
-        },
+        kernels=info.by_kind,
         subgraphs=[_most_first(part.ops) for part in parts],
         cpu_ops=_most_first(info.on_cpu) if parts else {},
         weight_bytes=info.weight_bytes,
     )
+    return partition, parts
 
 
 def inspected(model: Model, artifact: Artifact, shapes: Shapes | None = None) -> ArtifactRecord:
@@ -66,10 +70,9 @@ def inspected(model: Model, artifact: Artifact, shapes: Shapes | None = None) ->
     found = record.partition
     more: dict[str, object] = {}
     if record.format == "nb":
-        found = inspect_file(artifact.path("model"))
+        found, parts = _of_nb(artifact.path("model"))
         counted = known(model, shapes=shapes)
-        if counted and found.subgraphs:
-            parts = nb.subgraphs(artifact.path("model"))
+        if counted and parts:
             on_npu = frozenset[str]().union(*(part.outputs for part in parts))
             of_npu = sum(layer.macs for layer in counted.layers if layer.name in on_npu)
             more = {"macs": counted.macs, "npu_macs": of_npu}

@@ -95,6 +95,13 @@ class NbInfo:
     weight_bytes: int
 
     @property
+    def by_kind(self) -> dict[str, int]:
+        """How many kernels there are of each kind, such as ``arm/fp32``."""
+        return {
+            f"{target}/{precision}": n for (target, precision), n in sorted(self.kernels.items())
+        }
+
+    @property
     def targets(self) -> frozenset[str]:
         """Where it must run; ``host`` and ``any`` are everywhere and left out."""
         return frozenset(target for target, _ in self.kernels) - {"host", "any"}

@@ -10,6 +10,7 @@ import hashlib
 import inspect
 import json
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,9 @@ TARGETS = {
     "calibration": ("any",),
 }
 """The formats of artifacts, and what each can be built for; GPUs and NPUs aside."""
+
+ACCELERATORS = {unit: f"{unit},arm" for unit in ("opencl", *nb.NNADAPTER_DEVICES)}
+"""GPUs and NPUs that ``.nb`` files are built for beside their processor, with opt's targets."""
 
 PRECISIONS: dict[str, tuple[Precision, ...]] = {
     "pdmodel": ("fp32", "int8"),
@@ -180,7 +184,7 @@ def recipe(
         )
     known = [*possible[artifact_format]]
     if artifact_format == "nb":
-        known += [f"{unit},arm" for unit in ("opencl", *nb.NNADAPTER_DEVICES)]
+        known += ACCELERATORS.values()
     if target not in known:
         raise SpecificationError(
             f"'{artifact_format}' artifacts are not built for '{target}'",
@@ -214,6 +218,7 @@ def outputs(
     return Recipe("outputs", engine, "outputs", environment, options, (source,))
 
 
+@cache
 def _code(engine: str) -> str:
     """Return a hash of how the runner uses an engine, which the outputs depend on."""
     return hashlib.sha256(inspect.getsource(edge_runner.ENGINES[engine]).encode()).hexdigest()

@@ -155,7 +155,7 @@ class Charts:
             found = subject.speed_up
             if found is None:
                 continue
-            ends = None if found.low is None or found.high is None else (found.low, found.high)
+            ends = found.ends
             rows.append(
                 svg.Strip(
                     label=f"{subject.model} · {subject.device}",
@@ -192,8 +192,10 @@ class Charts:
             description=f"{title}{self._emulated(model)}. {said}",
         )
 
-    def partition(self, artifacts: Sequence[tuple[ArtifactRecord, list[CaseView]]]) -> Markup:
-        """Draw how the multiply-accumulates of artifacts are shared by NPU and CPU."""
+    def partition(
+        self, artifacts: Sequence[tuple[ArtifactRecord, list[CaseView]]]
+    ) -> Markup | None:
+        """Draw how NPU and CPU share the multiply-accumulates; none where that is not known."""
         rows = []
         for artifact, users in artifacts:
             on_npu = _on_npu(artifact)
@@ -208,11 +210,7 @@ class Charts:
                 )
         axis = self._("share of the multiply-accumulates in percent")
         said = "; ".join(f"{row.label}: {row.value}" for row in rows)
-        return svg.strips(rows, axis=axis, description=f"{axis}. {said}")
-
-    def has_partition(self, artifacts: Sequence[tuple[ArtifactRecord, list[CaseView]]]) -> bool:
-        """Return whether of an artifact the share on an NPU is known."""
-        return any(_on_npu(artifact) is not None for artifact, _users in artifacts)
+        return svg.strips(rows, axis=axis, description=f"{axis}. {said}") if rows else None
 
     def over_fp32(self, device: DeviceView) -> Markup | None:
         """Draw how many times as fast the lower precisions are; none where there is no ratio."""
@@ -221,22 +219,19 @@ class Charts:
             for row in contrasts:
                 found = row.ratio
                 if found is not None and not device.record.emulated:
-                    ends = (
-                        None if found.low is None or found.high is None else (found.low, found.high)
-                    )
                     rows.append(
                         svg.Strip(
                             label=f"{model.name} · {self._label(row.case)}",
                             value=times(found.center),
                             colour=row.case.colour,
                             center=found.center,
-                            interval=ends,
+                            interval=found.ends,
                         )
                     )
         axis = self._("fp32 latency over that of the lower precision")
         said = "; ".join(f"{row.label}: {row.value}" for row in rows)
-        drawn = svg.strips(rows, axis=axis, mark=1.0, description=f"{axis}. {said}")
-        return drawn if rows else None
+        description = f"{axis}. {said}"
+        return svg.strips(rows, axis=axis, mark=1.0, description=description) if rows else None
 
     def drift(self, device: DeviceView) -> Markup | None:
         """Draw the relative errors of artifacts in lower precisions; none where none is known."""

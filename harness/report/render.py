@@ -409,9 +409,7 @@ def _filters(language: Language) -> dict[str, Callable[..., Any]]:
 
 
 def _ends(known: Estimate, language: Language) -> str:
-    if known.low is None or known.high is None:
-        return language.gettext("none: one launch")
-    return text.interval(known.low, known.high)
+    return text.interval(*known.ends) if known.ends else language.gettext("none: one launch")
 
 
 def _side(side: Side, language: Language) -> str:

@@ -8,7 +8,7 @@ said in turn; what a device, an engine or a compiler said stands as it was recor
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Final
 
 from harness.report.language import LANGUAGES
@@ -224,8 +224,11 @@ class Sentences:
 
     def __init__(self, language: Language) -> None:
         self._language = language
-        self._forms = [(_pattern(form), language.gettext(form)) for form in FORMS]
         self._known = lru_cache(maxsize=4096)(lambda text: self._say(text, DEEP))
+
+    @cached_property
+    def _forms(self) -> list[tuple[re.Pattern[str], str]]:
+        return [(_pattern(form), self._language.gettext(form)) for form in FORMS]
 
     def say(self, text: str) -> str:
         """Return a sentence in this language; one that is not the harness's, as it is."""

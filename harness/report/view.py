@@ -111,10 +111,7 @@ class CaseView(CaseResult):
     @property
     def ends_ms(self) -> tuple[float, float] | None:
         """The ends of the latency's interval; none of a single launch."""
-        known = self.latency_ms
-        if known is None or known.low is None or known.high is None:
-            return None
-        return known.low, known.high
+        return self.latency_ms.ends if self.latency_ms else None
 
     @property
     def interval(self) -> str | None:
@@ -578,7 +575,7 @@ class ReportView(_Cases):
                 users.setdefault(artifact.id, (artifact, []))[1].append(case)
         return list(users.values())
 
-    @property
+    @cached_property
     def partitions(self) -> list[tuple[ArtifactRecord, list[CaseView]]]:
         """The artifacts of which something is told: what runs where, or what is left to vary."""
         return [

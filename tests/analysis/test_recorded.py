@@ -167,5 +167,5 @@ def test_another_format_is_refused(tmp_path):
 
 
 def test_samples_are_kept_evenly_spread():
-    assert record._spread(list(range(100)), 5) == [0, 25, 50, 74, 99]
-    assert record._spread([1, 2], 5) == [1, 2]
+    assert record.evenly(list(range(100)), 5) == [0, 25, 50, 74, 99]
+    assert record.evenly([1, 2], 5) == [1, 2]

@@ -130,7 +130,7 @@ def of_case(result: CaseResult, device: DeviceRecord, macs: Mapping[str, int]) -
         resolution=NS_IN_MS,
         where=f"case {case.id}",
         text=f"{known.center:.{OWN_DECIMALS}f} ms",
-        ends=None if known.low is None or known.high is None else (known.low, known.high),
+        ends=known.ends,
         macs=result.record.macs or counted or (partition.macs if partition else None),
         emulated=device.emulated,
         cases=(case.id,),
