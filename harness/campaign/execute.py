@@ -27,6 +27,7 @@ from harness.campaign.retry import (
 )
 from harness.devices.leases import LeasedError
 from harness.errors import HarnessError, LabError
+from harness.futures import finish
 from harness.results.schema import Category, Launch, OutputCheck, Role, Status
 from harness.transport.base import TransferError, TransportError
 
@@ -150,13 +151,11 @@ class Execution:
         with ThreadPoolExecutor(max(1, len(pending)), thread_name_prefix="host") as pool:
             try:
                 workers += [pool.submit(self._host, host) for host in pending]
-                wait(workers, return_when="FIRST_EXCEPTION")
+                finish(workers)
             finally:
                 # Also where one host's worker met an error of ours: the others end cleanly.
                 self._stop.set()
                 self._end_active(workers)
-            for worker in workers:
-                worker.result()
         for name, device in self._devices.items():
             if not self._recovery.of(name).aside:
                 with suppress(TransportError):

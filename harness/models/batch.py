@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Event, Lock
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from harness.errors import HarnessError, SpecificationError
+from harness.futures import finish
 from harness.models import toolchain
 from harness.models.build import build, find
 from harness.models.recipes import ACCELERATORS, PRECISIONS, TARGETS, targets
@@ -191,8 +192,7 @@ def build_many(
     with ThreadPoolExecutor(jobs) as executor:
         # An interruption may come at any of these lines, with tools running from the first on.
         try:
-            for future in as_completed([executor.submit(one_model, i) for i in by_model.values()]):
-                future.result()
+            finish([executor.submit(one_model, indices) for indices in by_model.values()])
         except BaseException:
             with counting:
                 stopped.set()
