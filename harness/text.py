@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = [
     "UNKNOWN",
@@ -14,6 +17,7 @@ __all__ = [
     "megabytes",
     "milliseconds",
     "percent",
+    "processors",
     "visible",
 ]
 
@@ -41,6 +45,17 @@ def count(number: int, noun: str) -> str:
     """Return a number with its noun: ``1 launch``, ``2 launches``."""
     plural = "es" if noun.endswith("ch") else "s"
     return f"{number} {noun}{'' if number == 1 else plural}"
+
+
+def processors(numbers: Iterable[int]) -> str:
+    """Return processors by the kernel's numbers: ``CPU 0–3, 6``."""
+    ranges: list[list[int]] = []
+    for number in sorted(numbers):
+        if ranges and number == ranges[-1][-1] + 1:
+            ranges[-1][1:] = [number]
+        else:
+            ranges.append([number])
+    return f"CPU {', '.join('–'.join(map(str, each)) for each in ranges)}" if ranges else "CPU ?"
 
 
 def milliseconds(value: float | None, *, resolution: float = 0.0) -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from harness.analysis.cases import CaseResult
     from harness.results.schema import Launch, Run
 
-__all__ = ["FailureGroup", "failure_groups", "normalised", "without_hint"]
+__all__ = ["LEFT_OUT", "REFUSED", "FailureGroup", "failure_groups", "normalised", "without_hint"]
 
 INVALID: Final = "invalid"
 WRONG: Final = "outputs wrong"

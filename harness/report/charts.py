@@ -112,7 +112,7 @@ class Charts:
         _, language = self._, self._language
         names = [
             _("PSS peak"),
-            _("Device: available"),
+            _("Device: more in use"),
             "CMA",
             "dma-buf",
             _("NPU driver"),

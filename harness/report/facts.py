@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from harness.text import processors
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -54,7 +56,8 @@ def _cluster(cluster: Mapping[str, Any], language: Language) -> str:
     _ = language.gettext
     low, high = cluster.get("min_khz"), cluster.get("max_khz")
     current = sorted(set(cluster.get("current_khz") or ()))
-    kind = f"{len(cluster.get('numbers') or ())} × {cluster.get('core') or _('of unknown kind')}"
+    core = cluster.get("core") or _("of unknown kind")
+    kind = f"{core} ({processors(cluster.get('numbers') or ())})"
     if not (low or high or current or cluster.get("governor")):
         return language.listed(kind, _("clock not readable"))
     now = ", ".join(f"{khz / 1e3:g}" for khz in current)

@@ -57,6 +57,7 @@ FORMS: Final = (
         "relative error %(error)s of output %(n)s for seed %(seed)s is above the tolerance "
         "of %(most)s"
     ),
+    _("output %(n)s for seed %(seed)s is nearer to the reference for seed %(other)s"),
     _("output %(n)s for seed %(seed)s has NaN or infinite values"),
     _(
         "output %(n)s of the reference hardly varies between the inputs: it cannot tell a "

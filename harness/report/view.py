@@ -15,7 +15,7 @@ from harness.analysis.cases import NS_PER_MS, CaseResult, State, case_results
 from harness.analysis.comparison import ratio
 from harness.analysis.failures import failure_groups
 from harness.results.schema import Status
-from harness.text import interval, milliseconds
+from harness.text import interval, milliseconds, processors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -400,7 +400,7 @@ class DeviceView(_Cases):
         """It in a few words: SoC, processors, NPU; as far as it told."""
         facts = self.record.facts
         cores = [
-            f"{len(cpus.get('numbers') or ())} × {cpus['core']}"
+            f"{cpus['core']} ({processors(cpus.get('numbers') or ())})"
             for cpus in facts.get("cpus") or ()
             if cpus.get("core")
         ]

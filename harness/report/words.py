@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.analysis.audit import Severity
 from harness.analysis.cases import State
+from harness.analysis.failures import LEFT_OUT, REFUSED
 from harness.report.advice_words import AdviceWords
 from harness.results.schema import Role
 
@@ -39,12 +40,7 @@ class Words(AdviceWords):
             most = max(len(case.figures_ms) for case in measured)
             span = str(most) if fewest == most else f"{fewest} – {most}"
             lines.append(_("Fresh processes a case: %(n)s; intervals are over them") % {"n": span})
-            right = sum(case.checked for case in measured)
-            wrong = sum(case.state is State.WRONG for case in view.cases)
-            lines.append(
-                _("Outputs, against fp32: right in %(n)s of %(all)s cases, wrong in %(wrong)s")
-                % {"n": right, "all": len(measured) + wrong, "wrong": wrong}
-            )
+            lines.append(self._rightness(view, measured))
             known = [case.latency_ms.spread for case in measured if case.latency_ms]
             spreads = [spread for spread in known if spread is not None]
             if spreads:
@@ -60,23 +56,53 @@ class Words(AdviceWords):
             lines.append(
                 _("Launches that failed or were invalid, kept and shown: %(n)s") % {"n": bad}
             )
-        told = [launch.throttling for launch in view.run.launches if launch.throttling]
-        if not told:
-            lines.append(_("Throttling: not watched for"))
-        elif not any(found.watched for found in told):
-            lines.append(_("Throttling: no sensor that would show it"))
-        else:
-            seen = sum(bool(found.seen) for found in told)
-            lines.append(
-                _("Throttling: watched for in %(n)s launches, seen in %(seen)s")
-                % {"n": sum(bool(found.watched) for found in told), "seen": seen}
-            )
+        lines.append(self._throttling(view))
+        lines += self._versions(measured)
         if view.emulated:
             lines.append(
                 _("Emulated devices: %(names)s; their times say nothing of any hardware")
                 % {"names": language.listed(*(device.record.name for device in view.emulated))}
             )
         return lines
+
+    def _rightness(self, view: ReportView, measured: Sequence[CaseView]) -> str:
+        _ = self._
+        right = sum(case.checked for case in measured)
+        wrong = sum(case.state is State.WRONG for case in view.cases)
+        said = _("Outputs, against fp32: right in every case (%(all)s)")
+        if wrong:
+            said = _("Outputs, against fp32: right in %(n)s of %(all)s cases, wrong in %(wrong)s")
+        elif right < len(measured):
+            said = _("Outputs, against fp32: right in %(n)s of %(all)s cases, others unchecked")
+        return said % {"n": right, "all": len(measured) + wrong, "wrong": wrong}
+
+    def _throttling(self, view: ReportView) -> str:
+        _ = self._
+        told = [launch.throttling for launch in view.run.launches if launch.throttling]
+        if not told:
+            return _("Throttling: not watched for")
+        if not any(found.watched for found in told):
+            return _("Throttling: no sensor that would show it")
+        return _("Throttling: watched for in %(n)s launches, seen in %(seen)s") % {
+            "n": sum(bool(found.watched) for found in told),
+            "seen": sum(bool(found.seen) for found in told),
+        }
+
+    def _versions(self, measured: Sequence[CaseView]) -> list[str]:
+        """Name the engines that were measured in more than one version."""
+        versions: dict[str, dict[str, None]] = {}
+        for case in measured:
+            for launch in case.launches:
+                if launch.engine_version:
+                    found = versions.setdefault(case.record.case.engine, {})
+                    found[launch.engine_version] = None
+        listed = self._language.listed
+        several = [f"{name} {listed(*found)}" for name, found in versions.items() if len(found) > 1]
+        if not several:
+            return []
+        return [
+            self._("Engines in more than one version: %(names)s") % {"names": "; ".join(several)}
+        ]
 
     def audited(self, findings: Sequence[AuditFinding]) -> str:
         """Say how many findings of which severity the audit has, the gravest first."""
@@ -119,6 +145,21 @@ class Words(AdviceWords):
             lines.append((_("Longest wait for conditions"), f"{max(waited):.1f} s"))
         return lines
 
+    def untrained(self, view: ReportView) -> list[str]:
+        """Return the models whose weights are random."""
+        return [model.name for model in view.run.models if "random weights" in model.source]
+
+    def kernels(self, case: CaseView) -> str | None:
+        """Say how many kernels of an artifact compute in its precision; nothing if unknown."""
+        artifact = case.record.artifact
+        told = artifact.partition.kernels if artifact and artifact.partition else {}
+        if not artifact or not told:
+            return None
+        n = sum(each for name, each in told.items() if name.endswith(f"/{artifact.precision}"))
+        if len(told) == 1 and n:
+            return str(n)
+        return self._("%(n)s of %(all)s") % {"n": n, "all": sum(told.values())}
+
     def caches(self, load: LoadView) -> str:
         """Say in what state the caches were."""
         known = self._language.known(load.state)
@@ -152,6 +193,9 @@ class Words(AdviceWords):
     def launches_of(self, cause: FailureGroup) -> str:
         """Say how many launches failed for a cause, and how many of them were made good."""
         ngettext = self._language.ngettext
+        if cause.category in (LEFT_OUT, REFUSED):
+            said = ngettext("one launch not made", "%(n)s launches not made", cause.launches)
+            return said % {"n": cause.launches}
         said = ngettext("one launch", "%(n)s launches", cause.launches) % {"n": cause.launches}
         if not cause.made_good:
             return said
