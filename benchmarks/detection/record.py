@@ -32,7 +32,8 @@ from ruamel.yaml import YAML
 
 REPOSITORY = Path(__file__).parent.parent.parent
 RECORDING = Path(__file__).parent / "recording"
-CAMPAIGNS = [REPOSITORY / "campaigns" / "demo.yaml", Path(__file__).with_name("calibration.yaml")]
+# The short one first: deciding the other may take all the time that there is.
+CAMPAIGNS = [Path(__file__).with_name("calibration.yaml"), REPOSITORY / "campaigns" / "demo.yaml"]
 FORMAT = 2
 BUSY_PERCENT = 15  # of all processors, while nothing of ours runs
 MOST_SAMPLES = 30  # of a launch that are kept, as many as launches made up have
