@@ -63,7 +63,9 @@ def again(
     """
     case = record.case.model_copy(update={"side": "baseline"})
     model = now.model
-    if models[0] != models[1]:
+    runner = _runner(record, today, now, kept)
+    # An earlier runner may not know of inputs that are given.
+    if models[0] != models[1] or (now.check_files and runner is not now.runner):
         manifest = model.manifest.model_copy(update={"check_seeds": []})
         model = model.model_copy(update={"manifest": manifest})
     return replace(
@@ -71,7 +73,7 @@ def again(
         case=case,
         model=model,
         artifact=_artifact(record, kept, folder),
-        runner=_runner(record, today, now, kept),
+        runner=runner,
         settings=BackendSpec(options=record.options, variables=record.variables),
     )
 

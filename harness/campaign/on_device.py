@@ -146,7 +146,8 @@ class OnDevice:
         hashes = {name: artifact.record.files[name] for name in artifact.roles.values()}
         sources = {digest: artifact.folder / name for name, digest in hashes.items()}
         with prepared.runner.files(job) as runner_files:
-            for name, path in runner_files.items():
+            checks = prepared.check_files if job.check_files else {}
+            for name, path in (runner_files | checks).items():
                 hashes[name] = sha256_of(path)
                 sources[hashes[name]] = path
             self._store.ensure(sources)

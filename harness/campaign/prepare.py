@@ -22,6 +22,7 @@ from harness.runner.python import edge_runner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -38,10 +39,17 @@ __all__ = ["Change", "EngineOn", "Prepared", "prepare", "refusal", "shapes_of", 
 
 @dataclass(frozen=True)
 class Change:
-    """Shapes that a case's launches switch to, all inputs', and the reference outputs for them."""
+    """Shapes that a case's launches switch to, all inputs', and the reference outputs for them.
+
+    Attributes
+    ----------
+    check_file
+        As for :class:`Prepared`.
+    """
 
     shapes: Mapping[str, tuple[int, ...]]
     reference: Mapping[int, list[NDArray[Any]]]
+    check_file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,8 @@ class Prepared:
         Of its inputs, where they are not those of the model's file.
     changes
         What its launches that measure switch to once they have their samples.
+    check_file
+        With the inputs of the check seeds, where they are not made of these.
     """
 
     case: Case
@@ -69,6 +79,13 @@ class Prepared:
     conditions: Conditions = field(default_factory=Conditions)
     shapes: Shapes | None = None
     changes: Sequence[Change] = ()
+    check_file: Path | None = None
+
+    @property
+    def check_files(self) -> dict[str, Path]:
+        """What a job names as its ``check_files``, by name in a launch's folder."""
+        found = [self.check_file, *(change.check_file for change in self.changes)]
+        return {f"check-{n}.bin": path for n, path in enumerate(found) if path}
 
     def handling(self, slot: Slot, protocol: Protocol) -> Handling:
         """Return what the supervisor does for one launch."""
@@ -94,6 +111,7 @@ class Prepared:
                 max_samples=MAX_SAMPLES,
                 max_seconds=sustained_s,
             )
+        changes = self.changes if slot.role is Role.MEASURE else ()
         job = Job(
             launch=launch,
             engine=self.case.engine,
@@ -102,14 +120,13 @@ class Prepared:
             precision=self.case.precision,
             inputs=manifest.fed(self.shapes),
             check_seeds=manifest.check_seeds,
+            check_files=[*self.check_files][: 1 + len(changes)],
             threads=self.case.threads,
             affinity=list(self.case.cpus) if self.case.cpus is not None else None,
             warmup=protocol.warmup,
             sampling=sampling,
             sustained=sustained_s is not None,
-            shape_changes=[dict(each.shapes) for each in self.changes]
-            if slot.role is Role.MEASURE
-            else [],
+            shape_changes=[dict(each.shapes) for each in changes],
             time_limit=protocol.time_limit + (sustained_s or 0.0),
             page_cache=protocol.page_cache_of(slot.slot),
             options=self.settings.options,
@@ -323,7 +340,8 @@ def _prepare(
     if refused := engine.refuse(device.spec, paths, case.backend, there.version):
         raise _RefusedError(refused, inspected(model, artifact, shapes))
     reference = build.reference(model, shapes=shapes, progress=progress)
-    runner = _runner(case, device, there.runner, reference, progress)
+    check_file = build.check_inputs(model, shapes=shapes, progress=progress)
+    runner = _runner(case, device, there.runner, reference, check_file, progress)
     if refused := runner.lacks(case, settings):
         raise _RefusedError(refused, inspected(model, artifact, shapes))
     changes = []
@@ -332,7 +350,8 @@ def _prepare(
             wanted = shapes_of(other, model)
             inputs = {spec.name: spec.shape for spec in model.manifest.fed(wanted)}
             outputs = build.reference(model, shapes=wanted, progress=progress)
-            changes.append(Change(inputs, outputs))
+            checks = build.check_inputs(model, shapes=wanted, progress=progress)
+            changes.append(Change(inputs, outputs, checks))
     return Prepared(
         case,
         model,
@@ -343,6 +362,7 @@ def _prepare(
         device.spec.conditions,
         shapes=shapes,
         changes=changes,
+        check_file=check_file,
     )
 
 
@@ -356,6 +376,7 @@ def _runner(
     device: Device,
     registered: RegisteredRunner | None,
     reference: Mapping[int, list[NDArray[Any]]],
+    check_file: Path | None,
     progress: Callable[[str], None],
 ) -> Runner:
     spec = device.spec.engines[case.engine]
@@ -364,7 +385,7 @@ def _runner(
     if registered is None:
         return _python_runner(spec, progress)
     if registered.spec.tool == "benchmark_bin":
-        return BenchmarkBin(registered, next(iter(reference.values())))
+        return BenchmarkBin(registered, next(iter(reference.values())), check_file)
     return NativeRunner(registered.program, registered.libraries)
 
 

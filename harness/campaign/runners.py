@@ -153,10 +153,13 @@ class BenchmarkBin(Runner):
     reference
         The model's reference outputs for any one input: their number and shapes tell what the
         tool is to print.
+    check_file
+        With the inputs of the check seeds, where they are not made of these.
     """
 
     registered: RegisteredRunner
     reference: Sequence[NDArray[Any]]
+    check_file: Path | None = None
     returns_outputs = False
     changes_shapes = False
 
@@ -166,6 +169,10 @@ class BenchmarkBin(Runner):
             return "benchmark_bin has no flag for a model cache"
         unknown = settings.options.keys() - benchmark_bin.OPTIONS
         return f"benchmark_bin has no option '{min(unknown)}'" if unknown else None
+
+    def adapt(self, job: Job) -> Job:
+        """See :meth:`Runner.adapt`: it reads all its inputs as text, see :meth:`files`."""
+        return job.model_copy(update={"check_files": []})
 
     @contextmanager
     def files(self, job: Job) -> Iterator[dict[str, Path]]:
@@ -180,7 +187,7 @@ class BenchmarkBin(Runner):
                 benchmark_bin.PROGRAM: self.registered.program,
                 **self.registered.libraries,
             }
-            for name, text in benchmark_bin.inputs(job).items():
+            for name, text in benchmark_bin.inputs(job, self.check_file).items():
                 found[name] = Path(scratch, name)
                 found[name].write_text(text, encoding="ascii")
             yield found

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from harness.models.artifacts import Artifact
-    from harness.models.manifest import Model
+    from harness.models.manifest import Manifest, Model
 
 __all__ = ["models"]
 
@@ -93,7 +93,7 @@ def show(ctx: click.Context, name: str, *, as_json: bool) -> None:
         f"licence  {manifest.licence}",
         *(f"input    {input_label(spec)}" for spec in manifest.inputs),
         *_operations_lines(model),
-        f"checked  outputs for seeds {', '.join(map(str, manifest.check_seeds))}",
+        f"checked  outputs for {_checked(manifest)}",
     ]
     artifacts = list(_built(model))
     for artifact in artifacts:
@@ -230,6 +230,13 @@ def _label(artifact: Artifact) -> str:
     words = [record.format, *([record.target] if record.target != "any" else [])]
     words += [record.precision] if record.precision not in (None, "fp32") else []
     return " ".join(words)
+
+
+def _checked(manifest: Manifest) -> str:
+    seeds, images = manifest.check_seeds, manifest.quantization.images
+    if images:
+        return f"{len(seeds)} held-out images of {images}"
+    return f"seeds {', '.join(map(str, seeds))}"
 
 
 def _operations_lines(model: Model, most: int = 5) -> Iterator[str]:

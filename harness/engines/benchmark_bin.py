@@ -31,6 +31,7 @@ from harness.runner.python import edge_runner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
     from typing import Any
 
     from numpy.typing import NDArray
@@ -110,17 +111,30 @@ def command(job: Job, abi: str, outputs: int) -> list[str]:
     ]
 
 
-def inputs(job: Job) -> dict[str, str]:
-    """Return the text files that a launch reads its inputs from, by name."""
-    found = {}
-    for seed in dict.fromkeys([job.seed, *job.check_seeds]):
-        names = _names("input", seed, len(job.inputs)).split(":")
-        for index, (name, spec) in enumerate(zip(names, job.inputs, strict=True)):
-            values = edge_runner.make_input(spec.model_dump(), seed, index).ravel().tolist()
-            # Nine digits give every float32 back as it was.
-            words = (f"{v:.9g}" if isinstance(v, float) else str(v) for v in values)
-            found[name] = " ".join(words) + "\n"
-    return found
+def inputs(job: Job, check_file: Path | None = None) -> dict[str, str]:
+    """Return the text files that a launch reads its inputs from, by name.
+
+    Parameters
+    ----------
+    check_file
+        With the inputs of the check seeds, where they are not made of these.
+    """
+    specs = [spec.model_dump() for spec in job.inputs]
+    wanted = {"inputs": specs, "check_seeds": job.check_seeds}
+    if check_file:
+        wanted["check_files"] = [str(check_file)]
+    checks = edge_runner.check_inputs(wanted)
+    timed = _names("timed", job.seed, len(specs)).split(":")
+    found = dict(zip(timed, edge_runner.make_inputs(wanted, job.seed).values(), strict=True))
+    for seed, values in checks:
+        found |= zip(_names("input", seed, len(specs)).split(":"), values.values(), strict=True)
+    return {name: _as_text(values) for name, values in found.items()}
+
+
+def _as_text(values: NDArray[Any]) -> str:
+    # Nine digits give every float32 back as it was.
+    words = (f"{v:.9g}" if isinstance(v, float) else str(v) for v in values.ravel().tolist())
+    return " ".join(words) + "\n"
 
 
 def _names(kind: str, seed: int, number: int) -> str:
@@ -133,7 +147,7 @@ def _flags(job: Job, abi: str) -> dict[str, str]:
     flags = {
         "optimized_model_file": job.files["model"],
         "input_shape": ":".join(",".join(map(str, spec.shape)) for spec in job.inputs),
-        "input_data_path": _names("input", job.seed, len(job.inputs)),
+        "input_data_path": _names("timed", job.seed, len(job.inputs)),
         "backend": f"nnadapter,{processor}" if kind == "npu" else processor,
         "threads": str(job.threads),
         "power_mode": "3",  # does not bind: the job's affinity does

@@ -26,6 +26,7 @@ ROLES = {
     "ncnn": {"model": "model.ncnn.param", "params": "model.ncnn.bin"},
     "reference": {"outputs": "outputs.npz"},
     "outputs": {"outputs": "outputs.npz"},
+    "checks": {"inputs": "check_inputs.bin"},
     "samples": {"calibration": "calibration.npz", "heldout": "heldout.npz"},
     "operations": {"operations": "operations.json"},
     "calibration": {"model": "model.json"},

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from harness.models.recipes import Recipe
     from harness.results.schema import Precision
 
-__all__ = ["build", "find", "outputs", "reference"]
+__all__ = ["build", "check_inputs", "find", "outputs", "reference"]
 
 _RUNNER = "edge_runner.py"
 
@@ -121,6 +121,18 @@ def reference(
             for seed in model.manifest.check_seeds
         }
     return _outputs(build(model, "reference", shapes=shapes, progress=progress))
+
+
+def check_inputs(
+    model: Model, *, shapes: Shapes | None = None, progress: Callable[[str], None]
+) -> Path | None:
+    """Return the file with the inputs that a model's outputs are checked for.
+
+    It is what the contract has in ``check_files``; none where they are made of the check seeds.
+    The parameters and errors are those of :func:`reference`.
+    """
+    wanted = recipes.check_inputs(model, shapes)
+    return _build(wanted, model.name, progress).path("inputs") if wanted else None
 
 
 def outputs(

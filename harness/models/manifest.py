@@ -266,7 +266,8 @@ class Manifest(Spec):
         What it takes: names, dtypes, shapes with the axes that vary, and the ranges of seeded
         values.
     check_seeds
-        At least three different ones, for the output check.
+        At least three different ones, for the output check. Where images quantize the model, they
+        number as many of the held-out ones, which are checked instead.
     tolerance
         By precision: the largest relative error of the output check (see
         :mod:`harness.analysis.outputs`); where it is not given 0.001 for fp32, 0.1 for fp16 and
@@ -296,6 +297,11 @@ class Manifest(Spec):
                 raise ValueError(
                     "quantization.images: images are for a model with one input of the shape "
                     "[N, 3, height, width] or [N, 1, height, width]"
+                )
+            if self.quantization.held_out < len(self.check_seeds):
+                raise ValueError(
+                    f"quantization.held_out: outputs are checked for {len(self.check_seeds)} "
+                    "held-out images, one for each of 'check_seeds'"
                 )
         return self
 

@@ -32,7 +32,16 @@ if TYPE_CHECKING:
     from harness.models.manifest import Model, Shapes
     from harness.results.schema import ArtifactRecord, Precision
 
-__all__ = ["TARGETS", "Recipe", "inputs", "outputs", "recipe", "resource", "targets"]
+__all__ = [
+    "TARGETS",
+    "Recipe",
+    "check_inputs",
+    "inputs",
+    "outputs",
+    "recipe",
+    "resource",
+    "targets",
+]
 
 TARGETS = {
     "pdmodel": ("any",),
@@ -207,15 +216,47 @@ def outputs(
     options = {
         "engine": engine,
         "files": dict(ROLES[artifact.format]),
-        "inputs": inputs(model, shapes),
-        "input_spec_version": INPUT_SPEC_VERSION,
-        "seeds": model.manifest.check_seeds,
         "precision": artifact.precision,
         "code": _code(engine),
     }
+    checked, checks = _checked(model, shapes)
     environment = environments.get(ENGINE_ENVIRONMENTS[engine])
     source = recipe(model, artifact.format, artifact.target, shapes, artifact.precision)
-    return Recipe("outputs", engine, "outputs", environment, options, (source,))
+    return Recipe("outputs", engine, "outputs", environment, options | checked, (source, *checks))
+
+
+def check_inputs(model: Model, shapes: Shapes | None = None) -> Recipe | None:
+    """Return how the inputs are made whose outputs are checked; none where they are seeded.
+
+    A model that images calibrate is checked on images that it was not calibrated with: noise is
+    outside the ranges that it was quantized for.
+
+    Raises
+    ------
+    SpecificationError
+        As for :func:`recipe`.
+    """
+    calibration = isinstance(model.manifest.source, CalibrationSource)
+    if calibration or not model.manifest.quantization.images:
+        return None
+    options, files = _images(model)
+    del options["images"]
+    options |= {"inputs": inputs(model, shapes), "checks": len(model.manifest.check_seeds)}
+    return Recipe("checks", "any", "samples", environments.get("paddle"), options, files=files)
+
+
+def _checked(model: Model, shapes: Shapes | None) -> tuple[dict[str, Any], tuple[Recipe, ...]]:
+    """Return what says to a stage which inputs to compute the outputs for, and what has them."""
+    # Not the runner's content, which makes the inputs: the version stands for what they are.
+    options = {
+        "inputs": inputs(model, shapes),
+        "input_spec_version": INPUT_SPEC_VERSION,
+        "check_seeds": model.manifest.check_seeds,
+    }
+    checks = check_inputs(model, shapes)
+    if checks is None:
+        return options, ()
+    return options | {"check_files": [*ROLES["checks"].values()]}, (checks,)
 
 
 @cache
@@ -312,13 +353,10 @@ def _samples(model: Model, shapes: Shapes | None = None, *, compared: bool = Tru
     chosen = model.manifest.quantization
     count = chosen.samples + chosen.held_out
     options: dict[str, Any] = {"inputs": inputs(model, shapes)}
-    files = {}
+    files: dict[str, Path] = {}
     if chosen.images:
-        files["images"] = (model.folder or Path()) / chosen.images
-        images = samples.choose(files["images"], count, chosen.held_out + 1)
-        calibrating = images[: len(images) - chosen.held_out]
-        options |= {"images": calibrating, "held_out": images[len(calibrating) :]}
-        options |= {"colour": chosen.colour, "mean": chosen.mean, "std": chosen.std}
+        more, files = _images(model)
+        options |= more
     else:
         seeds = [FIRST_SAMPLE_SEED + n for n in range(count)]
         options |= {"seeds": seeds[: chosen.samples], "held_out": seeds[chosen.samples :]}
@@ -328,22 +366,28 @@ def _samples(model: Model, shapes: Shapes | None = None, *, compared: bool = Tru
     return Recipe("samples", "any", "samples", paddle, options, sources, files=files)
 
 
+def _images(model: Model) -> tuple[dict[str, Any], dict[str, Path]]:
+    """Return which images calibrate and which are held out, with how they are read, and where."""
+    chosen = model.manifest.quantization
+    folder = (model.folder or Path()) / (chosen.images or "")
+    images = samples.choose(folder, chosen.samples + chosen.held_out, chosen.held_out + 1)
+    calibrating = images[: len(images) - chosen.held_out]
+    options: dict[str, Any] = {"images": calibrating, "held_out": images[len(calibrating) :]}
+    options |= {"colour": chosen.colour, "mean": chosen.mean, "std": chosen.std}
+    return options, {"images": folder}
+
+
 def _reference(model: Model, target: str, shapes: Shapes | None, *_: object) -> Recipe:
-    # Not the runner's content, which makes the inputs: the version stands for what they are.
-    options = {
-        "inputs": inputs(model, shapes),
-        "input_spec_version": INPUT_SPEC_VERSION,
-        "seeds": model.manifest.check_seeds,
-    }
+    options, checks = _checked(model, shapes)
     if _given(model, "onnx"):
         # What the user gave tells what is right, not what a converter made of it.
         onnxruntime = environments.get("onnxruntime")
-        return Recipe("reference", target, "onnx_reference", onnxruntime, options, (_onnx(model),))
-    if pir := _given(model, "pir"):
-        paddle = environments.get("paddle3")
-        return Recipe("reference", target, "reference", paddle, options, (pir,))
-    paddle = environments.get("paddle")
-    return Recipe("reference", target, "reference", paddle, options, (_exported(model),))
+        sources = (_onnx(model), *checks)
+        return Recipe("reference", target, "onnx_reference", onnxruntime, options, sources)
+    pir = _given(model, "pir")
+    paddle = environments.get("paddle3" if pir else "paddle")
+    sources = (pir or _exported(model), *checks)
+    return Recipe("reference", target, "reference", paddle, options, sources)
 
 
 def _operations(model: Model, target: str, shapes: Shapes | None, *_: object) -> Recipe:

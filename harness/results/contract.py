@@ -126,6 +126,11 @@ class Job(Message):
         Of the inputs that are timed.
     check_seeds
         Of the inputs whose outputs are returned, after the timed inferences.
+    check_files
+        Files within the launch's folder that hold these inputs, where they are not made of their
+        seeds: one for ``inputs`` and one for each change of shape, in that order. Each has all
+        inputs of the first check seed, one after another, then those of the next: in C order,
+        little endian, and nothing else.
     affinity
         Processors the runner binds itself to; none means that it does not.
     sustained
@@ -154,6 +159,9 @@ class Job(Message):
     input_spec_version: Literal[1] = INPUT_SPEC_VERSION
     seed: Annotated[int, Field(ge=0, lt=1 << 31)] = 0
     check_seeds: list[Annotated[int, Field(ge=0, lt=1 << 31)]] = Field(default_factory=list)
+    check_files: Annotated[list[FileName], Field(max_length=1 + MAX_CHANGES)] = Field(
+        default_factory=list
+    )
     threads: Annotated[int, Field(ge=1, le=256)] = 1
     affinity: list[Annotated[int, Field(ge=0, le=4095)]] | None = None
     warmup: WarmupPolicy = WarmupPolicy()

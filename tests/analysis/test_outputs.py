@@ -101,6 +101,19 @@ def test_offset_outputs_fail(seed, offset, sign):
     assert not check(outputs, reference, TOLERANCE).passed
 
 
+def test_what_is_taken_for_the_answer_to_another_input_fails():
+    """Within the tolerance of its own, because two answers are much alike."""
+    reference = make_reference(shapes=((1, 100),))
+    reference[2] = [reference[1][0] + np.float32(1e-3)]
+    outputs = dict(reference)
+    assert check(outputs, reference, 0.4).passed
+    outputs[1] = reference[2]
+    result = check(outputs, reference, 0.4)
+    assert not result.passed
+    assert result.relative_error < 0.4
+    assert result.reason == "output 0 for seed 1 is nearer to the reference for seed 2"
+
+
 def test_a_plain_comparison_would_have_passed():
     """Why the mean is subtracted: an ignored input is off by little of the whole."""
     reference = make_reference(variation=1e-4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,9 +59,9 @@ def lab(tmp_path, monkeypatch):
         reference={},
     )
 
-    def launch_again(stored=stored, today=today, models=(MODEL, MODEL), runner=None):
+    def launch_again(stored=stored, today=today, models=(MODEL, MODEL), **more):
         folder = Path(tempfile.mkdtemp(dir=tmp_path))
-        prepared = now if runner is None else Prepared(**{**vars(now), "runner": runner})
+        prepared = replace(now, **more)
         return again(stored, today, models, prepared, KeptFiles([kept]), folder)
 
     launch_again.stored, launch_again.today, launch_again.kept = stored, today, kept
@@ -87,6 +88,12 @@ def test_the_same_runner_is_used_as_it_is(lab):
 
 def test_outputs_of_another_model_are_not_checked_against_todays(lab):
     assert lab(models=(OTHER, MODEL)).model.manifest.check_seeds == []
+
+
+def test_inputs_that_are_given_are_not_asked_of_an_earlier_runner(lab, tmp_path):
+    assert lab(check_file=tmp_path).model.manifest.check_seeds == []
+    same = lab.stored.model_copy(update={"options": {}})
+    assert lab(today=same, check_file=tmp_path).model.manifest.check_seeds == [1, 2, 3]
 
 
 def test_a_file_that_is_gone_or_spoilt(lab):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
+
+from harness.models import environments
 
 pytestmark = pytest.mark.e2e
 
@@ -69,3 +73,40 @@ def test_wrong_outputs_have_a_reason_and_no_latency(cases):
     assert wrong["launch"]["samples_ns"]  # what it measured is kept, and counts for nothing
     assert "NaN" in wrong["reason"]
     assert "NaN" in wrong["artifact"]["drift"]["fault"]
+
+
+DRAW = """
+import sys, numpy as np
+from PIL import Image
+for n in range(9):
+    pixels = np.random.RandomState(n).randint(0, 256, (24, 32, 3), "uint8")
+    Image.fromarray(pixels).resize((160, 120)).save(f"{sys.argv[1]}/{n}.png")
+"""
+
+WITH_IMAGES = """
+title: MobileNetV1 that images calibrate
+licence: Apache-2.0
+source: {kind: paddle.vision, function: mobilenet_v1, arguments: {scale: 0.25}, seed: 0}
+inputs:
+  - {name: image, shape: [1, 3, 96, 96], dynamic: {0: [1, 2]}, low: -1, high: 1}
+quantization: {images: photographs, held_out: 4}
+"""
+
+
+def test_what_images_calibrate_is_checked_on_others_of_them_at_every_shape(lab):
+    photographs = lab.root / "models" / "photographs"
+    photographs.mkdir()
+    python = environments.python("paddle", print)
+    subprocess.run([python, "-c", DRAW, photographs], check=True)
+    (lab.root / "models" / "with_images.yaml").write_text(WITH_IMAGES, encoding="utf-8")
+    assert "3 held-out images of photographs" in lab("models", "show", "with_images")
+    content = CAMPAIGN.replace("mobilenet_v1_025_96", "with_images").replace(
+        "[paddle-inference, onnxruntime, paddle-lite]", "[onnxruntime]\n    batches: [1, 2]"
+    )
+    lab("run", lab.campaign(content + "  shape_changes: true\n", "with-images"))
+    run = lab.show()
+    assert len(run["cases"]) == 4
+    assert {case["state"] for case in run["cases"]} == {"measured"}
+    for launch in run["launches"]:
+        assert launch["outputs"]["passed"]
+        assert len(launch["shape_changes"]) == 2

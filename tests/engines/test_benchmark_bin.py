@@ -49,7 +49,7 @@ def recording(name, model="model.nb", backend="cpu", warmup=2, repeats=5):
         warmup={"min_samples": warmup},
         sampling={"min_samples": repeats},
     )
-    stdout = texts["stdout"].replace("All 1.f", "input-0-0.txt")
+    stdout = texts["stdout"].replace("All 1.f", "timed-0-0.txt")
     shape = (1, 1000) if large else (1, 256, 1, 1)
     return Recording(stdout, texts["stderr"], int(texts["rc"]), job, shape)
 
@@ -111,12 +111,12 @@ USAGE = "\nNote: \n  If load the optimized model, set --optimized_model_file. \n
         ({"stdout": CPU.stdout.replace(": 1 1000 ", ": 1 1001 ")}, "(1 1001 ) instead of (1 1000)"),
         ({"stdout": CPU.stdout.replace("num: 1\n", "num: 2\n")}, "2 outputs instead of 1"),
         ({"stdout": CPU.stdout.replace("1,3,224,224", "1,3,96,96")}, "its input_shape is"),
-        ({"stdout": CPU.stdout.replace("input-0-0.txt", "All 1.f")}, "its input_data_path is"),
+        ({"stdout": CPU.stdout.replace("timed-0-0.txt", "All 1.f")}, "its input_data_path is"),
         ({"stdout": CPU.stdout.replace("0.0108625", "nan")}, "mean value of output 0 is 'nan'"),
         ({"stdout": CPU.stdout.replace("repeats: 5", "repeats: 1")}, "its repeats is '1'"),
         ({"stdout": CPU.stdout.replace("ms):", "us):")}, "not in ms"),
         ({"stdout": CPU.stdout.replace("2846.843", "1846.843")}, "not between its extremes"),
-        ({"stderr": "Open input image input-0-0.txt error.\n"}, "went on after: Open input image"),
+        ({"stderr": "Open input image timed-0-0.txt error.\n"}, "went on after: Open input image"),
         ({"stdout": CPU.stdout[: CPU.stdout.index("avg ")]}, "line 'avg' is not whole"),
         ({"stdout": CPU.stdout[: CPU.stdout.index("46.843")]}, "line 'avg' is not whole"),
         ({"stdout": CPU.stdout + CPU.stdout}, "2 sections 'Model Info'"),
@@ -274,14 +274,26 @@ def test_the_command_line_of_a_job():
     assert {
         "--backend=nnadapter,arm", "--nnadapter_device_names=rockchip_npu", "--warmup=1",
         "--repeats=5", "--input_shape=1,2:1", "--input_data_type=float32:int64",
-        "--input_data_path=input-0-0.txt:input-0-1.txt",
+        "--input_data_path=timed-0-0.txt:timed-0-1.txt",
     } <= flags  # fmt: skip
     assert set(benchmark_bin.inputs(job)) == {
-        f"input-{seed}-{index}.txt" for seed in (0, 1) for index in (0, 1)
+        f"{name}-{index}.txt" for name in ("timed-0", "input-1") for index in (0, 1)
     }
 
 
 def test_inputs_come_back_from_text_as_they_were():
-    values = np.array(benchmark_bin.inputs(CPU.job)["input-0-0.txt"].split(), "float32")
+    values = np.array(benchmark_bin.inputs(CPU.job)["timed-0-0.txt"].split(), "float32")
     expected = benchmark_bin.edge_runner.make_input(CPU.job.inputs[0].model_dump(), 0, 0)
     np.testing.assert_array_equal(values, expected.ravel())
+
+
+def test_inputs_that_are_given_are_checked_and_seeded_ones_timed(tmp_path):
+    job = CPU.job.model_copy(update={"check_seeds": [0, 1]})
+    given = np.random.default_rng(0).random((2, *job.inputs[0].shape), "float32")
+    path = tmp_path / "check.bin"
+    path.write_bytes(given.tobytes())
+    texts = benchmark_bin.inputs(job, path)
+    assert texts["timed-0-0.txt"] == benchmark_bin.inputs(job)["timed-0-0.txt"]
+    for seed in (0, 1):
+        values = np.array(texts[f"input-{seed}-0.txt"].split(), "float32")
+        np.testing.assert_array_equal(values, given[seed].ravel())

@@ -9,10 +9,12 @@ import subprocess
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from harness.analysis.outputs import check
 from harness.models import environments
-from harness.models.build import build
+from harness.models.build import build, check_inputs, outputs, reference
 from harness.models.manifest import Manifest, Model, load_model
 from harness.models.toolchain import ToolchainError
 from harness.workspace import Workspace, cache_dir
@@ -117,6 +119,37 @@ def test_images_calibrate_and_others_of_them_are_held_out(images, own_artifacts)
     drift = int8(model, "pdmodel").drift
     assert drift.inputs == 4
     assert drift.cosine > 0.9
+
+
+def test_outputs_are_checked_for_images_that_were_held_out(images, own_artifacts):
+    model = small(images=images, held_out=4)
+    int8(model, "pdmodel")
+    (samples,) = (cache_dir() / "artifacts").glob("*/heldout.npz")
+    with np.load(samples) as stored:
+        expected = stored["x.0"]
+    path = check_inputs(model, progress=print)
+    given = np.frombuffer(path.read_bytes(), "float32").reshape(3, *expected.shape[1:])
+    np.testing.assert_array_equal(given, expected[:3])
+    right = reference(model, progress=print)
+    artifact = build(model, "onnx", precision="int8", progress=print)
+    tolerance = model.manifest.tolerance["int8"]
+    assert check(outputs(model, "onnxruntime", artifact, progress=print), right, tolerance).passed
+    seeded = outputs(small(held_out=4), "onnxruntime", artifact, progress=print)
+    assert not check(seeded, right, tolerance).passed
+
+
+def test_a_batch_is_of_different_images(images, own_artifacts):
+    content = small(images=images, held_out=4).manifest.model_dump()
+    content["inputs"][0]["dynamic"] = {0: (1, 2)}
+    model = Model(name="small", manifest=Manifest.model_validate(content))
+    shapes = model.manifest.batched(2)
+    given = np.frombuffer(
+        check_inputs(model, shapes=shapes, progress=print).read_bytes(), "float32"
+    )
+    first, second, third = given.reshape(3, 2, -1)
+    np.testing.assert_array_equal(first[1], second[0])
+    np.testing.assert_array_equal(second[1], third[0])
+    assert (first[0] != first[1]).any()
 
 
 def png(width, height):

@@ -74,6 +74,7 @@ def test_an_image_that_is_none_by_its_size(tmp_path):
         ({"images": "i"}, [[1, 16]], "images are for a model with one input"),
         ({"images": "i"}, [[1, 3, 8, 8], [1, 3, 8, 8]], "images are for a model with one input"),
         ({"images": "i"}, [[1, 4, 8, 8]], "images are for a model with one input"),
+        ({"images": "i", "held_out": 3}, [[1, 3, 8, 8]], "checked for 4 held-out images"),
         ({"samples": 0}, [[1, 16]], "greater than or equal to 1"),
     ],
 )
@@ -83,6 +84,7 @@ def test_what_a_manifest_cannot_ask_for(quantization, inputs, said):
         "licence": "l",
         "source": {"kind": "paddle.vision", "function": "f"},
         "inputs": [{"name": f"x{n}", "shape": shape} for n, shape in enumerate(inputs)],
+        "check_seeds": [1, 2, 3, 4],
         "quantization": quantization,
     }
     with pytest.raises(ValueError, match="quantization") as caught:

@@ -83,4 +83,5 @@ def launch(tmp_path):
         events = parse_events((tmp_path / "events.jsonl").read_bytes())
         return Ended(ended.returncode, events, ended.stderr.decode(errors="replace"), tmp_path)
 
+    start.folder = tmp_path
     return start

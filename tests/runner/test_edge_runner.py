@@ -74,6 +74,37 @@ def test_changes_of_shape_follow_the_samples(job, launch, runner):
         np.testing.assert_array_equal(values(ended, event), runner.make_input(spec, event.seed, 0))
 
 
+def test_inputs_that_are_given_are_checked_instead_of_seeded_ones(job, launch):
+    shapes = [[2, 3], [4, 3]]
+    content = [
+        np.random.default_rng(n).random((3, *shape), "float32") for n, shape in enumerate(shapes)
+    ]
+    files = {f"check-{n}.bin": values for n, values in enumerate(content)}
+    for name, values_of in files.items():
+        (launch.folder / name).write_bytes(values_of.tobytes())
+    ended = launch(job, check_files=[*files], shape_changes=[{"x": shapes[1]}])
+    for event in (event for event in ended.sequence if event.event == "outputs"):
+        given = content[0 if event.change is None else 1][event.seed - 1]
+        np.testing.assert_array_equal(values(ended, event), given)
+
+
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        (None, "check.bin: No such file"),
+        (3 * 24 - 1, "check.bin ends within input 'x'"),
+        (3 * 24 + 1, "check.bin has more than the inputs of the check seeds"),
+    ],
+)
+def test_a_file_of_inputs_that_is_not_theirs(job, launch, size, said):
+    if size is not None:
+        (launch.folder / "check.bin").write_bytes(bytes(size))
+    ended = launch(job, check_files=["check.bin"])
+    assert ended.returncode == 1
+    assert ended["error"].kind == "BadJob"
+    assert said in ended["error"].message
+
+
 @pytest.mark.parametrize("dtype", ["int32", "int64"])
 def test_integers_come_back_as_they_are(job, launch, dtype):
     spec = InputSpec(name="x", dtype=dtype, shape=(4,), low=-5, high=100)
@@ -105,6 +136,8 @@ def test_it_runs_on_the_processors_it_is_given(job, launch):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"check_files": ["a.bin", "b.bin"]}, "2 files with inputs to check, for 1 sets of shapes"),
+        ({"check_files": ["../a.bin"]}, "'../a.bin' is not in the launch's folder"),
         ({"engine": "tensorflow"}, "unknown engine 'tensorflow'; there are paddle-inference"),
         ({"protocol": 2}, "protocol 1 with inputs 1 only"),
         ({"backend": "npu:rockchip"}, "backend 'cpu'"),

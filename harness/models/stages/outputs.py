@@ -1,9 +1,9 @@
 """Compute what an engine on this machine gives for an artifact.
 
 Run in the engine's environment as ``outputs.py REQUEST``: a JSON object with ``engine``,
-``files`` (role to name), ``inputs`` (the contract's input specifications), ``precision`` and
-``seeds``. Runs the artifact in the current folder with the Python runner's own code, on one thread,
-and writes ``outputs.npz``: output ``j`` for seed ``s`` is the array ``s.j``.
+``files`` (role to name), ``precision``, ``inputs``, ``check_seeds`` and ``check_files`` as in the
+contract's job. Runs the artifact in the current folder with the Python runner's own code, on one
+thread, and writes ``outputs.npz``: output ``j`` for seed ``s`` is the array ``s.j``.
 """
 
 from __future__ import annotations
@@ -21,20 +21,14 @@ def main() -> None:
     request = json.loads(sys.argv[1])
     runner = runpy.run_path("edge_runner.py")
     engine = runner["ENGINES"][request["engine"]]()
-    job = {
-        "files": request["files"],
-        "inputs": request["inputs"],
-        "precision": request["precision"],
-        "threads": 1,
-        "options": {},
-    }
+    job = {**request, "threads": 1, "options": {}}
     engine.configure(job)
     names = engine.load()
     if sorted(names) != sorted(spec["name"] for spec in request["inputs"]):
         sys.exit(f"the model's inputs are {sorted(names)}, not those of the manifest")
     arrays: dict[str, Any] = {}
-    for seed in request["seeds"]:
-        engine.bind(runner["make_inputs"](job, seed))
+    for seed, inputs in runner["check_inputs"](job):
+        engine.bind(inputs)
         engine.run()
         for number, (_, output) in enumerate(engine.fetch()):
             # A copy: it may be the engine's own memory, which the next inference writes.

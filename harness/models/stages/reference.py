@@ -1,8 +1,9 @@
 """Compute the reference outputs of a Paddle inference model, in fp32 on this machine.
 
-Run in the environment ``paddle`` as ``reference.py REQUEST``: a JSON object with ``inputs`` (the
-contract's input specifications) and ``seeds``. Runs ``model.pdmodel`` with ``model.pdiparams``
-on the inputs that ``edge_runner.py`` makes (all in the current folder), and writes
+Run in the environment ``paddle`` as ``reference.py REQUEST``: a JSON object with ``inputs``,
+``check_seeds`` and ``check_files`` as in the contract's job. Runs ``model.pdmodel`` with
+``model.pdiparams`` on the inputs that ``edge_runner.py`` makes or reads (all in the current
+folder), and writes
 ``outputs.npz``: output ``j`` for seed ``s`` is the array ``s.j``.
 
 Paddle's executor runs the ops one by one as the program states them: none of the fusions that
@@ -41,11 +42,7 @@ def main() -> None:
     if sorted(names) != sorted(feeds):
         sys.exit(f"the model's inputs are {sorted(feeds)}, the manifest's {sorted(names)}")
     arrays = {}
-    for seed in request["seeds"]:
-        feed = {
-            spec["name"]: runner.make_input(spec, seed, index)
-            for index, spec in enumerate(request["inputs"])
-        }
+    for seed, feed in runner.check_inputs(request):
         for number, output in enumerate(executor.run(program, feed=feed, fetch_list=fetches)):
             if not np.isfinite(output).all():
                 sys.exit(f"output {number} for seed {seed} is not finite")

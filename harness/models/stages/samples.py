@@ -1,4 +1,4 @@
-"""Make the inputs that calibrate a model and those that are held out, with fp32 outputs of these.
+"""Make the inputs that calibrate a model, and those that are held out, with fp32 outputs of these.
 
 Run in the environment ``paddle`` as ``samples.py REQUEST``: a JSON object with ``inputs`` (the
 contract's input specifications), ``seeds`` and ``held_out`` (lists of seeds) or ``images`` and
@@ -6,6 +6,10 @@ contract's input specifications), ``seeds`` and ``held_out`` (lists of seeds) or
 ``colour``, ``mean`` and ``std``. Writes
 ``calibration.npz`` with the samples of input ``j`` stacked as ``x.j``, and ``heldout.npz``, which
 has also the outputs of ``model.pdmodel`` with ``model.pdiparams``, if they are there, as ``y.j``.
+
+With ``checks`` in the request it makes ``check_inputs.bin`` alone: so many inputs as the contract
+has them in ``check_files``, of the images in ``held_out``; where the batch is larger than one,
+each takes several, round the list.
 """
 
 from __future__ import annotations
@@ -29,12 +33,12 @@ SIZE_LIMIT = 64 << 20
 
 
 def read_image(name: str, digest: str, spec: dict[str, Any], request: dict[str, Any]) -> Any:
-    """Return an image as a sample of an input; end with one line where it is none."""
+    """Return an image as a sample, without a batch; end with one line where it is none."""
     with Path("images", name).open("rb") as file:
         content = file.read(SIZE_LIMIT)
     if hashlib.sha256(content).hexdigest() != digest:
         sys.exit(f"calibration image {name} has changed since the build began")
-    batch, channels, height, width = spec["shape"]
+    _, channels, height, width = spec["shape"]
     try:
         # Its dimensions are known before it is decoded: a bomb is refused unseen.
         image = Image.open(io.BytesIO(content), formats=FORMATS)
@@ -50,8 +54,7 @@ def read_image(name: str, digest: str, spec: dict[str, Any], request: dict[str, 
         pixels = (pixels - request["mean"][:channels]) / request["std"][:channels]
     else:
         pixels = spec["low"] + pixels * (spec["high"] - spec["low"])
-    sample = pixels.transpose(2, 0, 1)[None].astype(spec["dtype"])
-    return np.ascontiguousarray(np.repeat(sample, batch, axis=0))
+    return pixels.transpose(2, 0, 1).astype(spec["dtype"])
 
 
 def main() -> None:
@@ -64,9 +67,21 @@ def main() -> None:
 
     specs = request["inputs"]
 
+    def batch_from(first: int, of: list[Any]) -> Any:
+        """Return an input made of images from one on."""
+        chosen = [of[(first + n) % len(of)] for n in range(specs[0]["shape"][0])]
+        return np.stack([read_image(name, digest, specs[0], request) for name, digest in chosen])
+
+    if "checks" in request:
+        with Path("check_inputs.bin").open("wb") as file:
+            for n in range(request["checks"]):
+                value = batch_from(n, request["held_out"])
+                file.write(value.astype(value.dtype.newbyteorder("<")).tobytes())
+        return
+
     def make(of: list[Any]) -> Any:
         if "images" in request:
-            samples = [[read_image(name, digest, specs[0], request)] for name, digest in of]
+            samples = [[batch_from(n, of)] for n in range(len(of))]
         else:
             samples = [
                 [edge_runner.make_input(spec, seed, j) for j, spec in enumerate(specs)]

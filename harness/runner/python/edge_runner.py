@@ -28,7 +28,7 @@ from contextlib import contextmanager
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from typing import Any, Protocol
+    from typing import Any, BinaryIO, Protocol
 
     from numpy.typing import NDArray
 
@@ -75,7 +75,7 @@ if TYPE_CHECKING:
 
 PROTOCOL = 1
 INPUT_SPEC_VERSION = 1
-RUNNER_VERSION = "2"
+RUNNER_VERSION = "3"
 SHORT_TEXT = 200
 LONG_TEXT = 8000
 DTYPES = ("float32", "int64", "int32")
@@ -690,6 +690,44 @@ def make_inputs(job: dict[str, Any], seed: int) -> dict[str, NDArray[Any]]:
     return {spec["name"]: make_input(spec, seed, index) for index, spec in enumerate(job["inputs"])}
 
 
+def check_inputs(
+    job: dict[str, Any], change: int | None = None
+) -> Iterator[tuple[int, dict[str, NDArray[Any]]]]:
+    """Yield each check seed with its inputs by name: from the job's files, or made of the seed.
+
+    Parameters
+    ----------
+    change
+        Which of the job's changes of shape ``inputs`` are of, if any.
+    """
+    files = job.get("check_files", [])
+    if not files:
+        for seed in job["check_seeds"]:
+            yield seed, make_inputs(job, seed)
+        return
+    path = files[0 if change is None else 1 + change]
+    try:
+        with open(path, "rb") as file:
+            for seed in job["check_seeds"]:
+                yield seed, {spec["name"]: read_input(file, spec) for spec in job["inputs"]}
+            if file.read(1):
+                raise LaunchError("BadJob", f"{path} has more than the inputs of the check seeds")
+    except OSError as error:
+        raise LaunchError("BadJob", f"{path}: {error.strerror}") from error
+
+
+def read_input(file: BinaryIO, spec: Mapping[str, Any]) -> NDArray[Any]:
+    """Read one input's values."""
+    import numpy as np
+
+    dtype = np.dtype(spec.get("dtype", "float32"))
+    size = int(np.prod(spec["shape"], dtype=np.int64)) * dtype.itemsize
+    content = file.read(size)
+    if len(content) != size:
+        raise LaunchError("BadJob", f"{file.name} ends within input {spec['name']!r}")
+    return np.frombuffer(content, dtype.newbyteorder("<")).astype(dtype).reshape(spec["shape"])
+
+
 # --- what is timed ---
 
 
@@ -937,7 +975,7 @@ def job_faults(job: dict[str, Any]) -> Iterator[str]:
     for role in engine.roles:
         if role not in job["files"]:
             yield f"{job['engine']} needs the file '{role}'"
-    for name in job["files"].values():
+    for name in [*job["files"].values(), *job.get("check_files", [])]:
         if os.path.basename(name) != name:
             yield f"{name!r} is not in the launch's folder"
     yield from shape_faults(job)
@@ -949,6 +987,9 @@ def shape_faults(job: dict[str, Any]) -> Iterator[str]:
     for shapes in job.get("shape_changes", []):
         if set(shapes) != names:
             yield f"a change of shape is of the inputs {sorted(shapes)}, not {sorted(names)}"
+    checks, expected = len(job.get("check_files", [])), 1 + len(job.get("shape_changes", []))
+    if checks not in (0, expected):
+        yield f"{checks} files with inputs to check, for {expected} sets of shapes"
 
 
 def set_processors(job: dict[str, Any]) -> None:
@@ -1079,9 +1120,9 @@ def return_outputs(
 
     import numpy as np
 
-    for seed in job["check_seeds"]:
+    for seed, inputs in check_inputs(job, change):
         with engine_is(f"running check seed {seed}"):
-            engine.bind(make_inputs(job, seed))
+            engine.bind(inputs)
             engine.run()
             outputs = engine.fetch()
         for index, (name, value) in enumerate(outputs):

@@ -64,6 +64,42 @@ def test_changes_of_shape_follow_the_samples(job, calibration, launch, runner):
         np.testing.assert_array_equal(values(ended, event), runner.make_input(spec, event.seed, 0))
 
 
+def test_inputs_that_are_given_are_checked_instead_of_seeded_ones(
+    job, calibration, launch, tmp_path
+):
+    shapes = [(2, 3), (4, 3)]
+    content = [np.random.default_rng(n).random((3, *s), "float32") for n, s in enumerate(shapes)]
+    files = {}
+    for n, given in enumerate(content):
+        files[f"check-{n}.bin"] = tmp_path / f"given-{n}"
+        files[f"check-{n}.bin"].write_bytes(given.tobytes())
+    more = {"check_files": [*files], "shape_changes": [{"x": shapes[1]}]}
+    ended = launch(calibration, job.model_copy(update=more), {"model": QUICK, **files})
+    assert ended.returncode == 0, ended.stderr
+    for event in ended.outputs:
+        given = content[0 if event.change is None else 1][event.seed - 1]
+        np.testing.assert_array_equal(values(ended, event), given)
+
+
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        (None, "check.bin: No such file"),
+        (3 * 24 - 1, "check.bin ends within input 'x'"),
+        (3 * 24 + 1, "check.bin has more than the inputs of the check seeds"),
+    ],
+)
+def test_a_file_of_inputs_that_is_not_theirs(job, calibration, launch, tmp_path, size, said):
+    files = {"model": QUICK}
+    if size is not None:
+        files["check.bin"] = tmp_path / "given"
+        files["check.bin"].write_bytes(bytes(size))
+    ended = launch(calibration, job.model_copy(update={"check_files": ["check.bin"]}), files)
+    assert ended.returncode == 1
+    assert ended["error"].kind == "BadJob"
+    assert said in ended["error"].message
+
+
 @pytest.mark.parametrize("dtype", ["float32", "int32", "int64"])
 @pytest.mark.parametrize("bounds", [(-1.0, 1.0), (-2.5, 1000.25), (0.1, 30522.7)])
 def test_inputs_are_the_python_runners_bit_for_bit(job, calibration, launch, runner, dtype, bounds):

@@ -15,7 +15,7 @@ using nlohmann::json;
 
 constexpr int kProtocol = 1;
 constexpr int kInputSpecVersion = 1;
-constexpr const char* kRunnerVersion = "2";
+constexpr const char* kRunnerVersion = "3";
 constexpr std::size_t kShortText = 200;
 constexpr std::size_t kLongText = 8000;
 constexpr std::size_t kMaxJobBytes = 1 << 20;
@@ -79,8 +79,8 @@ double seconds(const json& object, const char* key) {
   return as_number(key, member(object, key), 0.0, kDay);
 }
 
-std::string file_name(const json& value) {
-  auto name = as_text("files", value);
+std::string file_name(const char* key, const json& value) {
+  auto name = as_text(key, value);
   if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos)
     throw bad_job("'" + name + "' is not in the launch's folder");
   return name;
@@ -144,7 +144,7 @@ Job parse(const json& value) {
   Job job;
   job.backend = as_text("backend", value["backend"]);
   for (const auto& [role, name] : as_object("files", value["files"]).items())
-    job.files[role] = file_name(name);
+    job.files[role] = file_name("files", name);
   job.file("model");
   for (const auto& spec : as_array("inputs", value["inputs"]))
     job.inputs.push_back(input_spec(spec));
@@ -184,6 +184,11 @@ Job parse(const json& value) {
       throw not_valid("shape_changes", *changes);
     for (const auto& shapes : *changes) job.shape_changes.push_back(changed(job.inputs, shapes));
   }
+  if (const auto files = value.find("check_files"); files != value.end())
+    for (const auto& name : as_array("check_files", *files))
+      job.check_files.push_back(file_name("check_files", name));
+  if (!job.check_files.empty() && job.check_files.size() != 1 + job.shape_changes.size())
+    throw not_valid("check_files", value["check_files"]);
   if (value.contains("shape_samples")) job.shape_samples = count(value, "shape_samples", 1);
   if (const auto options = value.find("options"); options != value.end())
     for (const auto& [key, setting] : as_object("options", *options).items())

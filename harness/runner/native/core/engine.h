@@ -73,6 +73,7 @@ struct Job {
   std::vector<InputSpec> inputs;
   std::uint64_t seed = 0;
   std::vector<std::uint64_t> check_seeds;
+  std::vector<std::string> check_files;  // with their inputs: for `inputs`, then each change
   int threads = 1;
   std::optional<std::vector<int>> affinity;
   WarmupPolicy warmup{};

@@ -1,6 +1,8 @@
 #include "core/inputs.h"
 
+#include <cerrno>
 #include <cmath>
+#include <cstring>
 
 namespace edge {
 namespace {
@@ -30,7 +32,7 @@ void fill(T* values, std::size_t count, std::uint64_t stream, double low, double
   }
 }
 
-Input make_input(const InputSpec& spec, std::uint64_t seed, std::uint64_t index) {
+Input empty_input(const InputSpec& spec) {
   std::uint64_t elements = 1;
   for (const auto side : spec.shape) {
     elements *= static_cast<std::uint64_t>(side);  // each side is at most 2**24
@@ -38,8 +40,13 @@ Input make_input(const InputSpec& spec, std::uint64_t seed, std::uint64_t index)
       throw bad_job("the input '" + spec.name + "' does not fit in memory");
   }
   const auto count = static_cast<std::size_t>(elements);
-  Input input{spec, std::vector<std::uint64_t>((count * size_of(spec.dtype) + 7) / 8),
-              count * size_of(spec.dtype)};
+  return {spec, std::vector<std::uint64_t>((count * size_of(spec.dtype) + 7) / 8),
+          count * size_of(spec.dtype)};
+}
+
+Input make_input(const InputSpec& spec, std::uint64_t seed, std::uint64_t index) {
+  Input input = empty_input(spec);
+  const std::size_t count = input.bytes / size_of(spec.dtype);
   const std::uint64_t stream = finalizer((seed << 32) + index);
   switch (spec.dtype) {
     case DType::float32:
@@ -63,6 +70,33 @@ std::vector<Input> make_inputs(const std::vector<InputSpec>& specs, std::uint64_
   for (std::size_t index = 0; index < specs.size(); ++index)
     inputs.push_back(make_input(specs[index], seed, index));
   return inputs;
+}
+
+CheckInputs::CheckInputs(const Job& job, std::optional<std::size_t> change) {
+  if (job.check_files.empty()) return;
+  path_ = job.check_files.at(change ? 1 + *change : 0);
+  file_.open(path_, std::ios::binary);
+  if (!file_) throw bad_job(path_ + ": " + std::strerror(errno));
+}
+
+std::vector<Input> CheckInputs::next(const std::vector<InputSpec>& specs, std::uint64_t seed) {
+  if (path_.empty()) return make_inputs(specs, seed);
+  std::vector<Input> inputs;
+  inputs.reserve(specs.size());
+  for (const auto& spec : specs) {
+    inputs.push_back(empty_input(spec));
+    auto& input = inputs.back();
+    const auto size = static_cast<std::streamsize>(input.bytes);
+    file_.read(static_cast<char*>(input.data()), size);
+    if (file_.gcount() != size)
+      throw bad_job(path_ + " ends within input '" + spec.name + "'");
+  }
+  return inputs;
+}
+
+void CheckInputs::end() {
+  if (!path_.empty() && file_.peek() != std::ifstream::traits_type::eof())
+    throw bad_job(path_ + " has more than the inputs of the check seeds");
 }
 
 }  // namespace edge

@@ -103,8 +103,9 @@ void write_file(const std::string& path, const void* data, std::size_t size) {
 void return_outputs(Engine& engine, const std::vector<InputSpec>& specs, const Job& job,
                     const Events& events, std::optional<std::size_t> change = std::nullopt) {
   const auto prefix = "output-" + (change ? "change-" + std::to_string(*change) + "-" : "");
+  CheckInputs checks(job, change);
   for (const auto seed : job.check_seeds) {
-    const auto inputs = make_inputs(specs, seed);
+    const auto inputs = checks.next(specs, seed);
     const auto outputs = engine_is("running check seed " + std::to_string(seed), [&] {
       engine.bind(inputs);
       engine.run();
@@ -119,6 +120,7 @@ void return_outputs(Engine& engine, const std::vector<InputSpec>& specs, const J
       events.outputs(change, seed, index, output, digest.text(), path);
     }
   }
+  checks.end();
 }
 
 // Switch to the job's other shapes in turn, time what that costs, and return outputs of each.
