@@ -138,7 +138,9 @@ def print_imported(tables: Sequence[ImportedTable], *, figures: bool) -> None:
 
 
 def _cases(results: Sequence[CaseResult]) -> Table:
-    table = Table("Model", Column("Engine", overflow="fold"), box=None)
+    # Rather the model's name is cut short than an engine's in two.
+    widest = max((len(result.record.case.engine) for result in results), default=0)
+    table = Table("Model", Column("Engine", overflow="fold", min_width=widest), box=None)
     for name in (
         "Latency",
         "95 % interval",

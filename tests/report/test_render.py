@@ -80,7 +80,7 @@ def said(html):
 
 def test_the_demo_s_report_says_what_came_of_every_case(page):
     text = " ".join(page.text.split())
-    assert "Of 12 cases on 2 devices, 9 have a valid latency; invalid: 1; refused: 2." in text
+    assert "Of 12 cases 9 have a valid latency (devices: 2); invalid: 1; refused: 2." in text
     assert "Of 50 launches made, 46 are ok, 1 failed and 3 were invalid" in text
     assert "cannot be told apart" in text
     assert "3 of 5 launches were invalid: throttled: 1.2 GHz during, 2.5 GHz before" in text
