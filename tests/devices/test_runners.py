@@ -244,7 +244,7 @@ def test_a_campaign_with_a_foreign_runner(
     (workspace.campaigns / "foreign.yaml").write_text(CAMPAIGN)
     printed = RECORDING.read_text()
     for recorded, here in [
-        ("mobilenet_v1.arm.nb", "model.nb"), ("All 1.f", "input-0-0.txt"),
+        ("mobilenet_v1.arm.nb", "model.nb"), ("All 1.f", "timed-0-0.txt"),
         ("1,3,224,224", "1,3,96,96"), ("backend: arm", "backend: x86"),
     ]:  # fmt: skip
         printed = printed.replace(recorded, here)
