@@ -92,6 +92,11 @@ class Trial:
         return [each for each in self.findings if each.verdict in CHANGED]
 
     @property
+    def latency(self) -> Finding | None:
+        """What was found of its latency; none where it could not be compared."""
+        return next((each for each in self.findings if each.quantity == "latency"), None)
+
+    @property
     def shift(self) -> float:
         """The session's latency over the first session's, of stored launches."""
         return ratio(self.candidate.figures, self.baseline.figures).center

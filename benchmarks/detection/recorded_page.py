@@ -93,7 +93,11 @@ def _alarms(recording: Recording) -> str:
         f"By the spread that these launches have, {expected:.2g} regressions were to be expected "
         f"by chance, over {quantities} quantities."
     )
-    lines += ["", chance, "", *_failed(recording)]
+    blocks = max((len(each.fresh[0]) for each in trials if each.fresh), default=0)
+    fresh = (
+        f"Fresh launches of either side that decided: {blocks} at most, where the gate makes 12."
+    )
+    lines += ["", chance, *([fresh] if blocks else []), "", *_failed(recording)]
     return "\n".join(lines) + "\n"
 
 
@@ -136,7 +140,9 @@ def _said(trial: Trial | None) -> str:
     if trial is None:
         return "not compared"
     words = [f"**{trial.verdict}**"]
-    latency = next((each for each in trial.findings if each.quantity == "latency"), None)
+    latency = trial.latency
+    if latency is not None and latency.verdict != trial.verdict:
+        words.append(f"latency **{latency.verdict}**")
     if min(len(trial.candidate.figures), len(trial.baseline.figures)):
         words.append(f"stored {100 * (trial.shift - 1):+.1f} %")
     if latency is not None and latency.fresh:
