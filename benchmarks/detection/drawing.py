@@ -19,6 +19,11 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def draw(spec: dict, path: Path) -> None:
-    head = {"$schema": "https://vega.github.io/schema/vega-lite/v5.json", "background": "white"}
+    # Room on the left: who looks at it may have wider letters than those it is laid out with.
+    head = {
+        "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
+        "background": "white",
+        "padding": {"left": 70, "top": 5, "right": 10, "bottom": 5},
+    }
     svg = vl_convert.vegalite_to_svg({**head, **spec})
     path.write_text(svg, encoding="utf-8")
