@@ -1,3 +1,7 @@
+"""Threads are waited for so that Ctrl-C and errors are heard at once."""
+
+from __future__ import annotations
+
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor

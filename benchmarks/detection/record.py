@@ -30,6 +30,8 @@ import numpy as np
 import psutil
 from ruamel.yaml import YAML
 
+from harness.analysis.gate import FRESH
+
 REPOSITORY = Path(__file__).parent.parent.parent
 RECORDING = Path(__file__).parent / "recording"
 # The short one first: deciding the other may take all the time that there is.
@@ -44,7 +46,7 @@ def main() -> None:
     parser.add_argument("campaigns", type=Path, nargs="*", default=CAMPAIGNS)
     parser.add_argument("--sessions", type=int, default=3)
     parser.add_argument("--launches", type=int, default=5, help="of a case in a run")
-    parser.add_argument("--blocks", type=int, default=12, help="fresh launches of either side")
+    parser.add_argument("--blocks", type=int, default=FRESH, help="fresh launches of either side")
     parser.add_argument("--minutes", type=float, default=40, help="after which nothing is decided")
     parser.add_argument("--pause", type=float, default=20, help="idle seconds before a session")
     parser.add_argument("--only", action="append", default=[], metavar="PATTERN")

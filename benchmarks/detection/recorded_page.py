@@ -11,6 +11,7 @@ from benchmarks.detection.drawing import COLOURS, draw, table
 from benchmarks.detection.recorded import QUIET, Row, by_rule
 from benchmarks.detection.simulation import EFFECTS
 from harness.analysis.comparison import Verdict
+from harness.analysis.gate import FRESH
 from harness.report.verdicts import finding_in_words
 from harness.text import count
 
@@ -95,7 +96,8 @@ def _alarms(recording: Recording) -> str:
     )
     blocks = max((len(each.fresh[0]) for each in trials if each.fresh), default=0)
     fresh = (
-        f"Fresh launches of either side that decided: {blocks} at most, where the gate makes 12."
+        f"Fresh launches of either side that decided: {blocks} at most, "
+        f"where the gate makes {FRESH}."
     )
     lines += ["", chance, *([fresh] if blocks else []), "", *_failed(recording)]
     return "\n".join(lines) + "\n"

@@ -149,17 +149,6 @@ class Words(AdviceWords):
         """Return the models whose weights are random."""
         return [model.name for model in view.run.models if "random weights" in model.source]
 
-    def kernels(self, case: CaseView) -> str | None:
-        """Say how many kernels of an artifact compute in its precision; nothing if unknown."""
-        artifact = case.record.artifact
-        told = artifact.partition.kernels if artifact and artifact.partition else {}
-        if not artifact or not told:
-            return None
-        n = sum(each for name, each in told.items() if name.endswith(f"/{artifact.precision}"))
-        if len(told) == 1 and n:
-            return str(n)
-        return self._("%(n)s of %(all)s") % {"n": n, "all": sum(told.values())}
-
     def caches(self, load: LoadView) -> str:
         """Say in what state the caches were."""
         known = self._language.known(load.state)

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from harness.models import environments
+from tests.models.test_quantize import DRAW
 
 pytestmark = pytest.mark.e2e
 
@@ -75,14 +76,6 @@ def test_wrong_outputs_have_a_reason_and_no_latency(cases):
     assert "NaN" in wrong["artifact"]["drift"]["fault"]
 
 
-DRAW = """
-import sys, numpy as np
-from PIL import Image
-for n in range(9):
-    pixels = np.random.RandomState(n).randint(0, 256, (24, 32, 3), "uint8")
-    Image.fromarray(pixels).resize((160, 120)).save(f"{sys.argv[1]}/{n}.png")
-"""
-
 WITH_IMAGES = """
 title: MobileNetV1 that images calibrate
 licence: Apache-2.0
@@ -97,7 +90,7 @@ def test_what_images_calibrate_is_checked_on_others_of_them_at_every_shape(lab):
     photographs = lab.root / "models" / "photographs"
     photographs.mkdir()
     python = environments.python("paddle", print)
-    subprocess.run([python, "-c", DRAW, photographs], check=True)
+    subprocess.run([python, "-c", DRAW, photographs, "9"], check=True)
     (lab.root / "models" / "with_images.yaml").write_text(WITH_IMAGES, encoding="utf-8")
     assert "3 held-out images of photographs" in lab("models", "show", "with_images")
     content = CAMPAIGN.replace("mobilenet_v1_025_96", "with_images").replace(

@@ -17,6 +17,13 @@ from harness.results.contract import InputSpec, Job, Sampling, WarmupPolicy, par
 RUNNER = Path(__file__).parents[2] / "harness" / "runner" / "python" / "edge_runner.py"
 DOUBLES = Path(__file__).parent / "doubles"
 
+# Of a job's file of inputs to check, in bytes, and what either runner says of it.
+WRONG_SIZES = [
+    (None, "check.bin: No such file"),
+    (3 * 24 - 1, "check.bin ends within input 'x'"),
+    (3 * 24 + 1, "check.bin has more than the inputs of the check seeds"),
+]
+
 
 @pytest.fixture(scope="session")
 def runner():

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.results.contract import InputSpec
+from tests.runner.conftest import WRONG_SIZES
 
 FAILED = 1
 
@@ -88,14 +89,7 @@ def test_inputs_that_are_given_are_checked_instead_of_seeded_ones(job, launch):
         np.testing.assert_array_equal(values(ended, event), given)
 
 
-@pytest.mark.parametrize(
-    ("size", "said"),
-    [
-        (None, "check.bin: No such file"),
-        (3 * 24 - 1, "check.bin ends within input 'x'"),
-        (3 * 24 + 1, "check.bin has more than the inputs of the check seeds"),
-    ],
-)
+@pytest.mark.parametrize(("size", "said"), WRONG_SIZES)
 def test_a_file_of_inputs_that_is_not_theirs(job, launch, size, said):
     if size is not None:
         (launch.folder / "check.bin").write_bytes(bytes(size))

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from harness.results.contract import InputSpec, Sampling, WarmupPolicy
+from tests.runner.conftest import WRONG_SIZES
 
 pytestmark = pytest.mark.e2e  # the toolchain environments compile the runner
 
@@ -81,14 +82,7 @@ def test_inputs_that_are_given_are_checked_instead_of_seeded_ones(
         np.testing.assert_array_equal(values(ended, event), given)
 
 
-@pytest.mark.parametrize(
-    ("size", "said"),
-    [
-        (None, "check.bin: No such file"),
-        (3 * 24 - 1, "check.bin ends within input 'x'"),
-        (3 * 24 + 1, "check.bin has more than the inputs of the check seeds"),
-    ],
-)
+@pytest.mark.parametrize(("size", "said"), WRONG_SIZES)
 def test_a_file_of_inputs_that_is_not_theirs(job, calibration, launch, tmp_path, size, said):
     files = {"model": QUICK}
     if size is not None:
