@@ -21,10 +21,10 @@ sample:
 	scripts/sample
 
 test: check
-	.venv/bin/pytest
+	.venv/bin/pytest --numprocesses 2 --dist loadgroup
 
 full: check
-	.venv/bin/pytest -m ""
+	.venv/bin/pytest --numprocesses 2 --dist loadgroup -m ""
 
 check:
 	scripts/setup test

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.devices.emulated.board import Board
+from harness.lab.emulated.board import Board
 from harness.workspace import Workspace
 
 REPOSITORY = Path(__file__).parent.parent

@@ -23,11 +23,11 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from harness.campaign import prepare, reach
 from harness.campaign.execute import Execution
 from harness.cli.app import main
-from harness.devices.probe import Facts
-from harness.results.contract import InputSpec
+from harness.core.contract import InputSpec
+from harness.lab.probe import Facts
 from harness.runner.python import edge_runner
-from harness.transport.base import Completed
-from harness.transport.fake import FakeTransport
+from harness.transports.base import Completed
+from harness.transports.fake import FakeTransport
 
 SLEEP_S = 0.05
 SAMPLES = 100

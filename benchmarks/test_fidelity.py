@@ -21,14 +21,14 @@ import pytest
 from harness.analysis.summary import estimate
 from harness.campaign.judge import judge
 from harness.campaign.launch import Launcher
+from harness.core.contract import InputSpec, Job, Sampling, WarmupPolicy, parse_events
 from harness.models import environments
 from harness.models.build import build as build_model
 from harness.models.manifest import load_model
 from harness.native.build import build as build_runner
 from harness.native.supervisor import supervisor
-from harness.results.contract import InputSpec, Job, Sampling, WarmupPolicy, parse_events
 from harness.runner.python import edge_runner
-from harness.transport.local import LocalTransport
+from harness.transports.local.transport import LocalTransport
 from harness.workspace import Workspace
 
 pytestmark = pytest.mark.skipif(

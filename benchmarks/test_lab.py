@@ -12,9 +12,9 @@ import time
 import pytest
 
 from harness.campaign.launch import Launcher
+from harness.core.contract import Job
 from harness.native.supervisor import supervisor
-from harness.results.contract import Job
-from harness.transport.ssh import SshTransport
+from harness.transports.ssh.transport import SshTransport
 
 MB = 1e6
 

@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.devices.store import DeviceStore
-from harness.devices.supervisor import DeviceSupervisor
-from harness.hashing import sha256_of
+from harness.core.hashing import sha256_of
+from harness.lab.store import DeviceStore
+from harness.lab.supervisor import DeviceSupervisor
 from harness.native.supervisor import supervisor
-from harness.transport.ssh import SshTransport
+from harness.transports.ssh.transport import SshTransport
 
 COMMANDS = 40
 PUSHES = 5

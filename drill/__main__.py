@@ -29,7 +29,7 @@ from drill.boards import NoImageError, running
 from drill.device import FAKE_ABI
 from drill.oracle import Audit
 from drill.worker import ALL_KINDS
-from harness.errors import LabError
+from harness.core.errors import LabError
 from harness.native.supervisor import supervisor
 
 if TYPE_CHECKING:

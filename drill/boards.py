@@ -21,13 +21,13 @@ from drill.kinds import WAIT, Kind, OnLink, by_runner, does, failed, on_link
 from drill.link import Hooked, verb_of
 from drill.target import Target
 from harness.campaign.patience import Patience
-from harness.devices.connect import connect
-from harness.devices.emulated import image
-from harness.devices.emulated.board import Board
-from harness.devices.emulated.recipe import load_board
-from harness.devices.inventory import load_device
-from harness.errors import LabError
-from harness.transport.base import DEFAULT_OUTPUT_LIMIT, DEFAULT_TIMEOUT, TransportError
+from harness.core.errors import LabError
+from harness.lab.connect import connect
+from harness.lab.emulated import image
+from harness.lab.emulated.board import Board
+from harness.lab.emulated.recipe import load_board
+from harness.lab.inventory import load_device
+from harness.transports.base import DEFAULT_OUTPUT_LIMIT, DEFAULT_TIMEOUT, TransportError
 from harness.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from drill.kinds import Strike
     from drill.link import Strikes
-    from harness.transport.base import ByteSource, Completed, Transport
+    from harness.transports.base import ByteSource, Completed, Transport
 
 __all__ = ["BOARD_KINDS", "BoardDevice", "NoImageError", "running"]
 

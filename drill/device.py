@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Final
 from drill.journal import Journal, read_journal
 from drill.link import DeviceLink
 from drill.target import Target
-from harness.results.contract import InputSpec
+from harness.core.contract import InputSpec
 from harness.runner.python import edge_runner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from harness.transport.base import Transport
+    from harness.transports.base import Transport
 
 __all__ = [
     "FAKE_ABI",

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from drill.oracle import Failing
-from harness.results.schema import Status
-from harness.transport.base import CommandTimeoutError, ConnectionLostError
-from harness.transport.fake import CORRUPT, AnswerCut, AnswerLost, Delay
+from harness.core.records import Status
+from harness.transports.base import CommandTimeoutError, ConnectionLostError
+from harness.transports.fake import CORRUPT, AnswerCut, AnswerLost, Delay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from drill.link import Strikes
-    from harness.transport.fake import Fault
+    from harness.transports.fake import Fault
 
 __all__ = [
     "KINDS",

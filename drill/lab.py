@@ -32,17 +32,17 @@ from drill.link import Strikes, struck
 from drill.oracle import Audit, Met, audit
 from harness.campaign import launch, patience, prepare, reach, session
 from harness.campaign.execute import Execution
+from harness.core.records import Status
 from harness.native.supervisor import supervisor
-from harness.results.schema import Status
 from harness.results.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from drill.target import Target
-    from harness.devices.inventory import Device
-    from harness.results.schema import Launch, Run
-    from harness.transport.base import Transport
+    from harness.core.records import Launch, Run
+    from harness.lab.inventory import Device
+    from harness.transports.base import Transport
     from harness.workspace import Workspace
 
 __all__ = ["CellResult", "drill_cell"]

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.transport.base import (
+from harness.transports.base import (
     DEFAULT_OUTPUT_LIMIT,
     DEFAULT_PULL_LIMIT,
     DEFAULT_TIMEOUT,
@@ -18,15 +18,15 @@ from harness.transport.base import (
     ConnectionLostError,
     Transport,
 )
-from harness.transport.fake import FaultyTransport
-from harness.transport.local import LocalTransport
+from harness.transports.fake import FaultyTransport
+from harness.transports.local.transport import LocalTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from drill.device import FakeDevice
-    from harness.transport.base import ByteSource
-    from harness.transport.fake import Fault
+    from harness.transports.base import ByteSource
+    from harness.transports.fake import Fault
 
 __all__ = ["DeviceLink", "Strikes", "struck", "verb_of"]
 

@@ -11,13 +11,13 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
-from harness.results.schema import Status
+from harness.core.records import Status
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from drill.journal import Done, Journal
-    from harness.results.schema import Launch, Run
+    from harness.core.records import Launch, Run
 
 __all__ = ["Audit", "Failing", "Met", "audit"]
 

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from drill.journal import Journal
-    from harness.devices.inventory import ABI
-    from harness.transport.base import Transport
+    from harness.lab.inventory import ABI
+    from harness.transports.base import Transport
 
 __all__ = ["Target"]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from harness.analysis.cases import CaseResult
     from harness.analysis.summary import Estimate
-    from harness.results.schema import Case, Run
+    from harness.core.records import Case, Run
     from harness.workspace import Workspace
 
 __all__ = ["Measurement"]
@@ -68,7 +68,7 @@ class Measurement:
     result: CaseResult
 
     def __str__(self) -> str:
-        from harness.text import count, interval, milliseconds
+        from harness.core.text import count, interval, milliseconds
 
         known = self.latency_ms
         ends = interval(known.low, known.high) if known.low and known.high else "no interval"
@@ -136,7 +136,7 @@ def edge_measurement(
     It is done in the test's setup: where the lab fails, or the results are not valid, the test is
     an *error*, and neither passed nor failed.
     """
-    from harness.errors import HarnessError, SpecificationError
+    from harness.core.errors import HarnessError, SpecificationError
     from harness.workspace import Workspace
 
     item = request.node
@@ -177,8 +177,8 @@ def _name(test: str) -> str:
 
 def _campaign(description: str, said: dict[str, Any]) -> str:
     """Return a campaign of one case; JSON is YAML, too."""
-    from harness.errors import SpecificationError
-    from harness.yamlfile import nearest
+    from harness.core.errors import SpecificationError
+    from harness.core.yamlfile import nearest
 
     for name in said:
         if name not in AXES and name not in SETTINGS:
@@ -216,7 +216,7 @@ def _measurement(run: Run) -> Measurement:
         It could not be measured, or not validly: why.
     """
     from harness.analysis.cases import State, case_results
-    from harness.errors import LabError, ResultsError
+    from harness.core.errors import LabError, ResultsError
 
     (result,) = case_results(run)
     known, label = result.latency_ms, result.record.case.label

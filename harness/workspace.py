@@ -11,7 +11,7 @@ from typing import Annotated
 import platformdirs
 from pydantic import StringConstraints
 
-from harness.errors import SpecificationError
+from harness.core.errors import SpecificationError
 
 __all__ = ["Name", "Workspace", "cache_dir", "check_name"]
 

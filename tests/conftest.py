@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,17 +21,47 @@ import pytest
 
 from harness.cli.app import main
 from harness.native.supervisor import supervisor as build_supervisor
-from harness.transport.target import SshTarget
-from harness.workspace import Workspace
+from harness.transports.target import SshTarget
+from harness.workspace import Workspace, cache_dir
 
 REPOSITORY = Path(__file__).parent.parent
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 
 
-def pytest_configure():
+SHARED = ("artifacts", "boards", "environments", "logs", "native")
+
+
+def pytest_configure(config):
     # A shell's background jobs ignore Ctrl-C, and so would all that tests start and interrupt.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if not hasattr(config, "workerinput"):
+        _isolate(config)
+    # Of pytest-xdist: sessions of pytest within a test must not take themselves for its workers.
+    os.environ.pop("PYTEST_XDIST_WORKER", None)
+
+
+def _isolate(config):
+    """Share what is built with the user's cache, but not locks and the local device's folder.
+
+    A campaign of the user's that holds this machine would fail the tests, and they it.
+    """
+    real = cache_dir()
+    own = Path(tempfile.mkdtemp(prefix="edge-harness-tests-"))
+    config.add_cleanup(lambda: shutil.rmtree(own, ignore_errors=True))
+    (own / real.name).mkdir()
+    for name in SHARED:
+        (real / name).mkdir(parents=True, exist_ok=True)
+        (own / real.name / name).symlink_to(real / name)
+    os.environ.setdefault("UV_CACHE_DIR", str(real.parent / "uv"))
+    os.environ["XDG_CACHE_HOME"] = str(own)
+
+
+def pytest_collection_modifyitems(items):
+    # Those that measure take turns: with pytest-xdist, all of them on one worker.
+    for item in items:
+        if item.get_closest_marker("e2e"):
+            item.add_marker(pytest.mark.xdist_group("e2e"))
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,7 @@ from uv import find_uv_bin
 import harness.campaign.session
 import harness.cli.run
 from harness import pytest_plugin
-from harness.pytest_plugin import AXES
-from harness.results.schema import (
+from harness.core.records import (
     Case,
     CaseRecord,
     Category,
@@ -33,6 +32,7 @@ from harness.results.schema import (
     Run,
     Status,
 )
+from harness.pytest_plugin import AXES
 
 pytest_plugins = ["pytester"]
 
@@ -47,9 +47,9 @@ DOUBLE = """
 from pathlib import Path
 import harness.pytest_plugin as plugin
 from harness.campaign.spec import Campaign
-from harness.errors import LabError
-from harness.results.schema import Run
-from harness.yamlfile import load
+from harness.core.errors import LabError
+from harness.core.records import Run
+from harness.core.yamlfile import load
 
 def measured(workspace, campaign, wait_s):
     given = load(campaign, Campaign)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.errors import SpecificationError
+from harness.core.errors import SpecificationError
 from harness.workspace import Workspace, cache_dir, check_name
 
 

@@ -22,7 +22,7 @@ from benchmarks.detection.simulation import Trial as Given
 from benchmarks.detection.study import Share
 from harness.analysis.comparison import Ratio, Verdict, judge, ratio, suspected
 from harness.analysis.comparisons import Finding
-from harness.results.schema import Case
+from harness.core.records import Case
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

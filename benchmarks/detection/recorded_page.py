@@ -12,8 +12,8 @@ from benchmarks.detection.recorded import QUIET, Row, by_rule
 from benchmarks.detection.simulation import EFFECTS
 from harness.analysis.comparison import Verdict
 from harness.analysis.gate import FRESH
+from harness.core.text import count
 from harness.report.verdicts import finding_in_words
-from harness.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from harness.analysis.cases import State, case_results
 from harness.analysis.comparison import ratio
-from harness.results.schema import Estimator, shape_text
+from harness.core.records import Estimator, shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from harness.analysis.cases import CaseResult
     from harness.analysis.comparison import Ratio
     from harness.analysis.summary import Range
-    from harness.results.schema import Case, Drift, Partition, Run
+    from harness.core.records import Case, Drift, Partition, Run
 
 __all__ = [
     "Advice",

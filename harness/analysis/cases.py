@@ -9,13 +9,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from harness.analysis.summary import estimate, first_load
-from harness.results.schema import Role, Status
+from harness.core.records import Role, Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.analysis.summary import Estimate, Range
-    from harness.results.schema import CaseRecord, DeviceMemory, Launch, Run
+    from harness.core.records import CaseRecord, DeviceMemory, Launch, Run
 
 __all__ = ["CaseResult", "State", "case_results"]
 

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from harness.analysis.cases import CaseResult
-    from harness.results.schema import DeviceRecord, ModelRecord, Run
+    from harness.core.records import DeviceRecord, ModelRecord, Run
 
 __all__ = ["CHANGES", "Side", "differences", "engine_of", "not_a_contrast", "not_a_regression"]
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from harness.analysis.cases import CaseResult
     from harness.analysis.comparison import Ratio
-    from harness.results.schema import FirstLoad, Run
+    from harness.core.records import FirstLoad, Run
 
 __all__ = [
     "MARGINS",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from harness.analysis.cases import CaseResult
-    from harness.results.schema import Case, Expectation, Run
+    from harness.core.records import Case, Expectation, Run
 
 __all__ = ["Met", "Outcome", "check_expectations", "fits"]
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from harness.analysis.cases import case_results
-from harness.results.schema import Category, Status
+from harness.core.records import Category, Status
 
 if TYPE_CHECKING:
     from harness.analysis.cases import CaseResult
-    from harness.results.schema import Launch, Run
+    from harness.core.records import Launch, Run
 
 __all__ = ["LEFT_OUT", "REFUSED", "FailureGroup", "failure_groups", "normalised", "without_hint"]
 

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import stdtrit
 from scipy.stats import kendalltau
 
-from harness.text import percent
+from harness.core.text import percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -14,14 +14,14 @@ from harness.analysis.comparisons import (
     with_adjusted_p,
 )
 from harness.analysis.expectations import Met, check_expectations
-from harness.errors import ExitCode
+from harness.core.errors import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from harness.analysis.comparisons import Comparison
     from harness.analysis.expectations import Outcome
-    from harness.results.schema import Run
+    from harness.core.records import Run
 
 __all__ = ["FRESH", "Gate", "gate"]
 

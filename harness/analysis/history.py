@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.analysis.summary import Estimate
-    from harness.results.schema import Case, Run
+    from harness.core.records import Case, Run
 
 __all__ = ["MARGIN", "Change", "Point", "Series", "baselines_of", "change_points", "histories"]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from harness.results.schema import DeviceMemory
+from harness.core.records import DeviceMemory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from harness.results.contract import Environment
+    from harness.core.contract import Environment
 
 __all__ = ["PSS_KEPT", "device_memory", "thin"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from harness.results.schema import Drift, OutputCheck
+from harness.core.records import Drift, OutputCheck
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.analysis.cases import CaseResult
-    from harness.results.schema import ShapeChange
+    from harness.core.records import ShapeChange
 
 __all__ = ["AfterChange", "after_changes"]
 

@@ -13,7 +13,7 @@ from scipy.special import stdtrit
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from harness.results.schema import FirstLoad
+    from harness.core.records import FirstLoad
 
 __all__ = [
     "FEWEST",

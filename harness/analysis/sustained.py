@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 if TYPE_CHECKING:
-    from harness.results.schema import Launch
+    from harness.core.records import Launch
 
 __all__ = ["Course", "course"]
 

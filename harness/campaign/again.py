@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from harness.campaign.runners import NativeRunner, PythonRunner
-from harness.devices.inventory import BackendSpec
+from harness.lab.inventory import BackendSpec
 from harness.models import artifacts
 from harness.workspace import cache_dir
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from harness.campaign.kept import KeptFiles
     from harness.campaign.prepare import Prepared
     from harness.campaign.runners import Runner
+    from harness.core.records import CaseRecord, ModelRecord
     from harness.models.artifacts import Artifact
-    from harness.results.schema import CaseRecord, ModelRecord
 
 __all__ = ["UnconfirmableError", "again"]
 

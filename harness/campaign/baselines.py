@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Final, Literal
 from pydantic import ConfigDict, Field, ValidationError
 
 from harness.campaign.kept import cached, keep
-from harness.errors import ResultsError, SpecificationError
+from harness.core.contract import fault_of
+from harness.core.errors import ResultsError, SpecificationError
+from harness.core.records import SCHEMA_VERSION, Record, Role, Run
+from harness.core.yamlfile import nearest
 from harness.models import artifacts
-from harness.results.contract import fault_of
-from harness.results.schema import SCHEMA_VERSION, Record, Role, Run
 from harness.workspace import cache_dir, check_name
-from harness.yamlfile import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from harness.campaign.kept import KeptFiles
-    from harness.results.schema import CaseRecord, Launch
+    from harness.core.records import CaseRecord, Launch
     from harness.workspace import Workspace
 
 __all__ = [

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.devices.store import DeviceStore
-from harness.devices.supervisor import DeviceSupervisor
-from harness.errors import SpecificationError
+from harness.core.errors import SpecificationError
+from harness.lab.store import DeviceStore
+from harness.lab.supervisor import DeviceSupervisor
 from harness.models import build
 from harness.native.supervisor import supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from harness.devices.inventory import Device
     from harness.engines import Engine
+    from harness.lab.inventory import Device
     from harness.models.artifacts import Artifact
     from harness.models.manifest import Model
-    from harness.transport.base import Transport
+    from harness.transports.base import Transport
 
 __all__ = ["push"]
 

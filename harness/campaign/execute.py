@@ -25,11 +25,11 @@ from harness.campaign.retry import (
     cause_of_error,
     next_step,
 )
-from harness.devices.leases import LeasedError
-from harness.errors import HarnessError, LabError
-from harness.futures import finish
-from harness.results.schema import Category, Launch, OutputCheck, Role, Status
-from harness.transport.base import TransferError, TransportError
+from harness.core.errors import HarnessError, LabError
+from harness.core.futures import finish
+from harness.core.records import Category, Launch, OutputCheck, Role, Status
+from harness.lab.leases import LeasedError
+from harness.transports.base import TransferError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from harness.campaign.on_device import Absent, OnDevice
     from harness.campaign.plan import Slot
     from harness.campaign.prepare import Prepared
-    from harness.results.schema import Run
+    from harness.core.records import Run
     from harness.results.store import Store
 
 __all__ = ["Execution", "Observer"]

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from harness.analysis.memory import device_memory, thin
 from harness.analysis.summary import launch_figure
-from harness.conditions.throttling import throttling
-from harness.results import contract
-from harness.results.contract import EventsError, parse_events
-from harness.results.schema import Category, Estimator, FirstLoad, Role, ShapeChange, Status
-from harness.results.supervision import Exit
+from harness.core import contract
+from harness.core.contract import EventsError, parse_events
+from harness.core.records import Category, Estimator, FirstLoad, Role, ShapeChange, Status
+from harness.core.supervision import Exit
+from harness.lab.conditions.throttling import throttling
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from harness.campaign.launch import Ended
-    from harness.results.contract import Event, Job, Outputs
-    from harness.results.supervision import Supervision
+    from harness.core.contract import Event, Job, Outputs
+    from harness.core.supervision import Supervision
 
 __all__ = ["Verdict", "judge"]
 
@@ -37,7 +37,7 @@ class Verdict:
     Attributes
     ----------
     fields
-        What its events fill of a :class:`harness.results.schema.Launch`.
+        What its events fill of a :class:`harness.core.records.Launch`.
     outputs
         The outputs that it claims to have written.
     said

@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.hashing import sha256_of
+from harness.core.hashing import sha256_of
 from harness.workspace import cache_dir
 
 if TYPE_CHECKING:

@@ -12,26 +12,26 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from harness.campaign.patience import Patience
-from harness.conditions.spec import Conditions
-from harness.devices.leases import LEASED, LeasedError
-from harness.devices.supervisor import CANNOT_PREPARE, DeviceSupervisor, said
-from harness.results.contract import MAX_EVENTS_BYTES
-from harness.results.supervision import (
+from harness.core.contract import MAX_EVENTS_BYTES
+from harness.core.supervision import (
     MAX_RECORD_BYTES,
     Exit,
     Supervision,
     SupervisionError,
     parse_supervision,
 )
-from harness.transport.base import TransferError, TransportError
+from harness.lab.conditions.spec import Conditions
+from harness.lab.leases import LEASED, LeasedError
+from harness.lab.supervisor import CANNOT_PREPARE, DeviceSupervisor, said
+from harness.transports.base import TransferError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from harness.devices.leases import Lease
-    from harness.results.contract import Job
-    from harness.transport.base import Completed, Transport
+    from harness.core.contract import Job
+    from harness.lab.leases import Lease
+    from harness.transports.base import Completed, Transport
 
 __all__ = ["DeviceBusyError", "Ended", "Handling", "LaunchLostError", "Launcher"]
 
@@ -258,7 +258,7 @@ class Launcher:
         TransferError
             The launch's folder could not be made, or the answer makes no sense.
         TransportError
-            As for :meth:`harness.transport.base.Transport.run`, for a link that stays away.
+            As for :meth:`harness.transports.base.Transport.run`, for a link that stays away.
         """
         if self._unended not in (None, job.launch):
             self.patience(partial(self.stop, [self._unended]))

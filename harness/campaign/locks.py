@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from harness.errors import LabError
+from harness.core.errors import LabError
 from harness.workspace import cache_dir
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.analysis import outputs
-from harness.devices.power import boot_id
-from harness.devices.store import DeviceStore
-from harness.hashing import sha256_of
-from harness.results.schema import OutputCheck, shape_text
-from harness.transport.base import TransferError
+from harness.core.hashing import sha256_of
+from harness.core.records import OutputCheck, shape_text
+from harness.lab.power import boot_id
+from harness.lab.store import DeviceStore
+from harness.transports.base import TransferError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
     from harness.campaign.launch import Launcher
     from harness.campaign.prepare import Change, Prepared
-    from harness.devices.inventory import Device
-    from harness.errors import LabError
-    from harness.results.contract import Job, Outputs
-    from harness.results.schema import CaseRecord, DeviceRecord
-    from harness.transport.base import Transport
+    from harness.core.contract import Job, Outputs
+    from harness.core.errors import LabError
+    from harness.core.records import CaseRecord, DeviceRecord
+    from harness.lab.inventory import Device
+    from harness.transports.base import Transport
 
 __all__ = ["Absent", "Joined", "OnDevice"]
 
@@ -183,7 +183,7 @@ class OnDevice:
         Raises
         ------
         TransportError
-            As for :meth:`harness.transport.base.Transport.run`, for a link that stays away.
+            As for :meth:`harness.transports.base.Transport.run`, for a link that stays away.
         """
         if self._caches or self.launcher.unforgotten:
             self.launcher.patience(partial(self.launcher.forget, sorted(self._caches)))
@@ -207,7 +207,7 @@ class OnDevice:
         TransferError
             A file is not what the runner announced.
         TransportError
-            As for :meth:`harness.transport.base.Transport.pull`.
+            As for :meth:`harness.transports.base.Transport.pull`.
         """
         state = "fills" if fills_cache else "measures"
         digests = (prepared.case.id, state, *(output.sha256 for output in claimed))

@@ -6,7 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, TypeVar
 
-from harness.transport.base import (
+from harness.transports.base import (
     AuthenticationError,
     CommandTimeoutError,
     ConnectError,

@@ -6,13 +6,13 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.results.schema import Role
+from harness.core.records import Role
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from harness.devices.inventory import Device
-    from harness.results.schema import CaseRecord
+    from harness.core.records import CaseRecord
+    from harness.lab.inventory import Device
     from harness.results.store import Store
 
 __all__ = ["Expectation", "Slot", "expect", "order"]

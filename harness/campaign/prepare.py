@@ -10,14 +10,14 @@ from harness.campaign.kept import keep
 from harness.campaign.launch import Handling
 from harness.campaign.plan import Slot
 from harness.campaign.runners import BenchmarkBin, NativeRunner, PythonRunner
-from harness.conditions.spec import Conditions
-from harness.devices.inventory import BackendSpec
+from harness.core.contract import MAX_SAMPLES, Job, Sampling
+from harness.core.records import CaseRecord, Role
+from harness.lab.conditions.spec import Conditions
+from harness.lab.inventory import BackendSpec
 from harness.models import build, environments, operations, recipes
 from harness.models.inspection import inspected
 from harness.models.toolchain import ToolchainError
 from harness.native.build import build as build_runner
-from harness.results.contract import MAX_SAMPLES, Job, Sampling
-from harness.results.schema import CaseRecord, Role
 from harness.runner.python import edge_runner
 
 if TYPE_CHECKING:
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.campaign.runners import Runner
-    from harness.devices.inventory import Device, EngineSpec
-    from harness.devices.runners import RegisteredRunner
+    from harness.core.records import ArtifactRecord, Case, Protocol, Repeats
+    from harness.lab.inventory import Device, EngineSpec
+    from harness.lab.runners import RegisteredRunner
     from harness.models.artifacts import Artifact
     from harness.models.manifest import Model, Shapes
     from harness.models.operations import Operations
-    from harness.results.schema import ArtifactRecord, Case, Protocol, Repeats
 
 __all__ = ["Change", "EngineOn", "Prepared", "prepare", "refusal", "shapes_of", "too_large"]
 
@@ -245,7 +245,7 @@ def too_large(artifact: ArtifactRecord, facts: Mapping[str, Any]) -> str:
     Parameters
     ----------
     facts
-        What probing told of the device (see ``harness.devices.probe.Facts``), as JSON.
+        What probing told of the device (see ``harness.lab.probe.Facts``), as JSON.
     """
     available, total = facts.get("memory_available_bytes"), facts.get("memory_total_bytes")
     told = artifact.partition

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from harness.analysis.summary import FEWEST, launches_needed
 from harness.campaign.plan import order
-from harness.results.schema import Category, Role, Status
+from harness.core.records import Category, Role, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping, Sequence
 
     from harness.campaign.plan import Slot
-    from harness.devices.inventory import Device
-    from harness.results.schema import Case, CaseRecord, Launch, Run
+    from harness.core.records import Case, CaseRecord, Launch, Run
+    from harness.lab.inventory import Device
 
 __all__ = ["Queue"]
 

@@ -11,31 +11,31 @@ from harness.campaign.locks import hold_host
 from harness.campaign.on_device import Absent, Joined, OnDevice
 from harness.campaign.prepare import EngineOn, prepare, too_large
 from harness.campaign.recovery import note
-from harness.devices.connect import connect
-from harness.devices.inventory import load_device
-from harness.devices.leases import Lease, LeasedError, me
-from harness.devices.power import boot_id
-from harness.devices.probe import probe
-from harness.devices.runners import engine_version, faults, load_runner, missing_libraries
-from harness.errors import LabError, SpecificationError
+from harness.core.errors import LabError, SpecificationError
+from harness.core.records import DeviceEventKind, DeviceRecord
+from harness.lab.connect import connect
+from harness.lab.inventory import load_device
+from harness.lab.leases import Lease, LeasedError, me
+from harness.lab.power import boot_id
+from harness.lab.probe import probe
+from harness.lab.runners import engine_version, faults, load_runner, missing_libraries
 from harness.models.manifest import load_model
 from harness.native.supervisor import supervisor
-from harness.results.schema import DeviceEventKind, DeviceRecord
-from harness.transport.base import ConnectionLostError, TransportError
+from harness.transports.base import ConnectionLostError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import ExitStack
 
     from harness.campaign.prepare import Prepared
-    from harness.devices.inventory import Device
-    from harness.devices.probe import Facts
-    from harness.devices.runners import RegisteredRunner
-    from harness.devices.supervisor import DeviceSupervisor
+    from harness.core.records import Case, CaseRecord, Protocol, Repeats
+    from harness.lab.inventory import Device
+    from harness.lab.probe import Facts
+    from harness.lab.runners import RegisteredRunner
+    from harness.lab.supervisor import DeviceSupervisor
     from harness.models.manifest import Model
-    from harness.results.schema import Case, CaseRecord, Protocol, Repeats
     from harness.results.store import Store
-    from harness.transport.base import Transport
+    from harness.transports.base import Transport
     from harness.workspace import Workspace
 
 __all__ = ["Bench", "Claim", "Lab"]

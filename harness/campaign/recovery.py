@@ -12,15 +12,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
 from harness.campaign.retry import FRUITLESS, RETURN_S, Failure, look_after_s
-from harness.devices.power import PowerCycleError, power_cycle
-from harness.results.schema import DeviceEvent, DeviceEventKind
+from harness.core.records import DeviceEvent, DeviceEventKind
+from harness.lab.power import PowerCycleError, power_cycle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from harness.campaign.retry import Cause
-    from harness.devices.inventory import Device
+    from harness.lab.inventory import Device
     from harness.results.store import Store
 
 __all__ = ["DeviceObserver", "Recovery", "note"]

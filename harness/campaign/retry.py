@@ -10,15 +10,15 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from harness.campaign.launch import DeviceBusyError
-from harness.devices.leases import LeasedError
-from harness.results.schema import Category
-from harness.transport.base import AuthenticationError, HostKeyError, TransferError
+from harness.core.records import Category
+from harness.lab.leases import LeasedError
+from harness.transports.base import AuthenticationError, HostKeyError, TransferError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness.errors import LabError
-    from harness.results.schema import Launch
+    from harness.core.errors import LabError
+    from harness.core.records import Launch
 
 __all__ = [
     "Again",

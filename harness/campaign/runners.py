@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.campaign.launch import Ended
-    from harness.devices.inventory import BackendSpec
-    from harness.devices.runners import RegisteredRunner
-    from harness.results.contract import Job, Outputs
-    from harness.results.schema import Case
+    from harness.core.contract import Job, Outputs
+    from harness.core.records import Case
+    from harness.lab.inventory import BackendSpec
+    from harness.lab.runners import RegisteredRunner
 
 __all__ = ["BenchmarkBin", "NativeRunner", "PythonRunner", "Runner"]
 

@@ -19,10 +19,10 @@ from harness.campaign.prepare import count_operations
 from harness.campaign.reach import Bench, Claim, Lab
 from harness.campaign.recovery import note
 from harness.campaign.spec import load_campaign
-from harness.errors import ResultsError, SpecificationError
-from harness.results.schema import CaseRecord, DeviceEventKind, ModelRecord, Repeats, Run
+from harness.core.errors import ResultsError, SpecificationError
+from harness.core.records import CaseRecord, DeviceEventKind, ModelRecord, Repeats, Run
+from harness.core.revisions import revision
 from harness.results.store import CONFIRMING
-from harness.revisions import revision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from harness.campaign.on_device import Absent
     from harness.campaign.prepare import Prepared
     from harness.campaign.spec import Campaign
+    from harness.core.records import Case
     from harness.models.manifest import Model
-    from harness.results.schema import Case
     from harness.results.store import Store
     from harness.workspace import Workspace
 

@@ -15,14 +15,14 @@ from pydantic import (
     model_validator,
 )
 
-from harness.devices.inventory import Backend
+from harness.core.contract import InputShape, ShortText
+from harness.core.errors import SpecificationError
+from harness.core.records import Case, Expectation, Precision, Protocol, Repeats
+from harness.core.yamlfile import Spec, load, nearest
 from harness.engines import ENGINES
-from harness.errors import SpecificationError
+from harness.lab.inventory import Backend
 from harness.models.manifest import load_model
-from harness.results.contract import InputShape, ShortText
-from harness.results.schema import Case, Expectation, Precision, Protocol, Repeats
 from harness.workspace import Name, check_name
-from harness.yamlfile import Spec, load, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -119,9 +119,9 @@ def _print(advices: list[Advice], lang: str) -> None:
     from rich.table import Table
 
     from harness.cli.terminal import console
+    from harness.core.text import visible
     from harness.report.advice_words import AdviceWords
     from harness.report.language import language
-    from harness.text import visible
 
     words, out = AdviceWords(language(lang)), console()
     gettext = language(lang).gettext

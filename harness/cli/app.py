@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from harness.errors import ExitCode, HarnessError
-from harness.text import visible
+from harness.core.errors import ExitCode, HarnessError
+from harness.core.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,7 +91,7 @@ class _LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in _COMMANDS:
-            from harness.yamlfile import nearest
+            from harness.core.yamlfile import nearest
 
             ctx.fail(f"no command '{args[0]}'; {nearest(args[0], _COMMANDS)}")
         return super().resolve_command(ctx, args)

@@ -12,15 +12,15 @@ import click
 from harness.cli.app import workspace_of
 from harness.cli.options import as_json, complete_imported, complete_run
 from harness.cli.results import load_run, open_store
-from harness.errors import ExitCode, SpecificationError
+from harness.core.errors import ExitCode, SpecificationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from harness.analysis.audit import Finding
-    from harness.devices.chips import Card
+    from harness.core.records import Case
+    from harness.lab.chips import Card
     from harness.results.imported import ImportedFigure
-    from harness.results.schema import Case
     from harness.results.store import Store
     from harness.workspace import Workspace
 
@@ -123,7 +123,7 @@ def _audited(
     given: _Given,
 ) -> dict[str, list[Finding]]:
     from harness.analysis.audit import audit_run, audit_table
-    from harness.devices.chips import load_cards
+    from harness.lab.chips import load_cards
 
     workspace = workspace_of(ctx)
     cards = load_cards(workspace)
@@ -160,7 +160,7 @@ def _stated(
     told
         Device to what it tells of its chip.
     """
-    from harness.devices.chips import card_for
+    from harness.lab.chips import card_for
 
     found = {}
     for each in ran:
@@ -174,9 +174,9 @@ def _stated(
 
 def _counted(workspace: Workspace, names: set[str]) -> dict[str, int]:
     """Return the multiply-accumulates of models that are called like one of the workspace's."""
+    from harness.core.yamlfile import names as files
     from harness.models import operations
     from harness.models.manifest import load_model
-    from harness.yamlfile import names as files
 
     found = {}
     for name in names & set(files(workspace.models)):
@@ -226,7 +226,7 @@ def _print(name: str, findings: Sequence[Finding]) -> None:
 
     from harness.analysis.audit import Severity
     from harness.cli.terminal import console
-    from harness.text import count, visible
+    from harness.core.text import count, visible
 
     out = console()
     for finding in findings:

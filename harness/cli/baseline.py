@@ -52,8 +52,8 @@ def set_baseline(ctx: click.Context, name: str, run_id: str | None, *, files: bo
     from harness.campaign.baselines import save_baseline
     from harness.cli.results import load_run
     from harness.cli.terminal import stderr
+    from harness.core.text import count, visible
     from harness.results.store import Store
-    from harness.text import count, visible
 
     workspace = workspace_of(ctx)
     with closing(Store(workspace.database)) as store:
@@ -77,7 +77,7 @@ def list_baselines(ctx: click.Context, *, as_json: bool) -> None:
 
     from harness.campaign.baselines import load_baseline, stored_baselines
     from harness.cli.terminal import console
-    from harness.errors import ResultsError
+    from harness.core.errors import ResultsError
 
     workspace = workspace_of(ctx)
     rows: list[dict[str, Any]] = []
@@ -110,7 +110,7 @@ def show(ctx: click.Context, name: str, *, as_json: bool) -> None:
     from harness.campaign.baselines import load_baseline
     from harness.cli.tables import print_cases
     from harness.cli.terminal import console
-    from harness.text import visible
+    from harness.core.text import visible
 
     found = load_baseline(workspace_of(ctx), name)
     if as_json:

@@ -30,7 +30,7 @@ def up(ctx: click.Context, board: str, *, restart: bool) -> None:
     `harness devices down`.
     """
     from harness.cli.terminal import steps
-    from harness.devices.emulated.board import Board
+    from harness.lab.emulated.board import Board
 
     chosen = Board(workspace_of(ctx), board)
     with steps() as shown:
@@ -51,7 +51,7 @@ Example:
 @click.pass_context
 def down(ctx: click.Context, board: str) -> None:
     """End an emulated board; what was written to it is gone."""
-    from harness.devices.emulated.board import Board
+    from harness.lab.emulated.board import Board
 
     ended = Board(workspace_of(ctx), board).down()
     click.echo(f"{board} {'is down' if ended else 'was not running'}", err=True)
@@ -72,8 +72,8 @@ def status(ctx: click.Context, board: str | None, *, as_json: bool) -> None:
     from rich.table import Table
 
     from harness.cli.terminal import console, humane_seconds
-    from harness.devices.emulated.board import Board
-    from harness.yamlfile import names
+    from harness.core.yamlfile import names
+    from harness.lab.emulated.board import Board
 
     workspace = workspace_of(ctx)
     chosen = [board] if board else names(workspace.boards)

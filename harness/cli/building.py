@@ -17,9 +17,9 @@ from harness.workspace import cache_dir
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from harness.core.records import Precision
     from harness.models.batch import Outcome
     from harness.models.manifest import ModelInput
-    from harness.results.schema import Precision
 
 __all__ = ["add", "build", "clean"]
 
@@ -93,8 +93,8 @@ def build(
     built or could not be checked, and 4 if outputs are wrong.
     """
     from harness.cli.terminal import steps
+    from harness.core.errors import ExitCode, SpecificationError, worst
     from harness.engines.here import check_here
-    from harness.errors import ExitCode, SpecificationError, worst
     from harness.models import batch
     from harness.models.manifest import load_model, load_models
 

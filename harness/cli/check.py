@@ -20,13 +20,13 @@ from harness.cli.options import (
     complete_run,
     strict_option,
 )
-from harness.errors import LabError, SpecificationError, worst
+from harness.core.errors import LabError, SpecificationError, worst
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.analysis.gate import Gate
-    from harness.results.schema import Run
+    from harness.core.records import Run
     from harness.results.store import Store
     from harness.workspace import Workspace
 
@@ -152,7 +152,7 @@ def decide(
     from harness.campaign.session import confirm
     from harness.cli.run import execute
     from harness.cli.terminal import stderr, steps
-    from harness.text import visible
+    from harness.core.text import visible
 
     suspicions = found.undecided
     if not suspicions:

@@ -12,11 +12,11 @@ import click
 from harness.cli.app import workspace_of
 from harness.cli.options import as_json, complete_names, in_language
 from harness.cli.results import load_run, open_store
-from harness.errors import SpecificationError
+from harness.core.errors import SpecificationError
 
 if TYPE_CHECKING:
-    from harness.devices.chips import Card
-    from harness.results.schema import Run
+    from harness.core.records import Run
+    from harness.lab.chips import Card
 
 __all__ = ["chips"]
 
@@ -42,8 +42,8 @@ def list_chips(ctx: click.Context, *, as_json: bool) -> None:
     from rich.table import Table
 
     from harness.cli.terminal import console
-    from harness.devices.chips import load_cards
-    from harness.text import UNKNOWN, visible
+    from harness.core.text import UNKNOWN, visible
+    from harness.lab.chips import load_cards
 
     cards = load_cards(workspace_of(ctx))
     if as_json:
@@ -73,8 +73,8 @@ def show(ctx: click.Context, chip: str, *, as_json: bool) -> None:
     from rich.markup import escape
 
     from harness.cli.terminal import console
-    from harness.devices.chips import COUNTS, load_card
-    from harness.text import visible
+    from harness.core.text import visible
+    from harness.lab.chips import COUNTS, load_card
 
     card = load_card(workspace_of(ctx), chip)
     if as_json:
@@ -128,7 +128,7 @@ def compare(
     the stated peak at the precision that ran. Emulated boards achieve nothing.
     """
     from harness.cli.terminal import steps
-    from harness.devices.chips import load_card, load_cards
+    from harness.lab.chips import load_card, load_cards
     from harness.report.chips import render_chips
 
     workspace = workspace_of(ctx)

@@ -19,13 +19,13 @@ from harness.cli.options import (
     complete_run,
     strict_option,
 )
-from harness.errors import ExitCode, ResultsError, SpecificationError, worst
+from harness.core.errors import ExitCode, ResultsError, SpecificationError, worst
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from harness.analysis.comparisons import Comparison
-    from harness.results.schema import Run
+    from harness.core.records import Run
     from harness.results.store import Store
     from harness.workspace import Workspace
 

@@ -12,15 +12,15 @@ import click
 
 from harness.cli.app import workspace_of
 from harness.cli.options import as_json, complete_names
-from harness.errors import ExitCode, HarnessError
+from harness.core.errors import ExitCode, HarnessError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from harness.devices.doctor import Check, Leftovers, RunState
-    from harness.devices.health import Health
-    from harness.devices.inventory import Device
-    from harness.transport.base import Transport
+    from harness.lab.doctor import Check, Leftovers, RunState
+    from harness.lab.health import Health
+    from harness.lab.inventory import Device
+    from harness.transports.base import Transport
     from harness.workspace import Workspace
 
 __all__ = ["doctor", "health_as_json", "stored_health"]
@@ -35,7 +35,7 @@ _MARKS = {
 
 def stored_health(workspace: Workspace) -> dict[str, Health]:
     """Return how each device fared, by the workspace's results."""
-    from harness.devices.health import health
+    from harness.lab.health import health
     from harness.results.store import Store
 
     if not workspace.database.exists():
@@ -85,7 +85,7 @@ def doctor(ctx: click.Context, name: str, *, clean: bool, as_json: bool) -> None
     Nothing on it is changed, unless --clean asks for it. Each warning says what to do.
     """
     from harness.cli.terminal import steps
-    from harness.devices.inventory import load_device
+    from harness.lab.inventory import load_device
 
     workspace = workspace_of(ctx)
     device = load_device(workspace, name)
@@ -112,8 +112,8 @@ def _examine(
     *,
     clean: bool,
 ) -> tuple[list[Check], ExitCode]:
-    from harness.devices.connect import connect
-    from harness.devices.doctor import Check, of_health
+    from harness.lab.connect import connect
+    from harness.lab.doctor import Check, of_health
 
     checks: list[Check] = list(_by_its_file(device))
     code = ExitCode.FINE
@@ -136,7 +136,7 @@ _WHAT_TO_DO = "is it on, and is its address right? look at its console, or power
 
 
 def _by_its_file(device: Device) -> Iterator[Check]:
-    from harness.devices.doctor import Check
+    from harness.lab.doctor import Check
 
     way = device.spec.address or device.spec.board or "this machine"
     yield Check("file", "ok", f"devices/{device.name}.yaml: {device.spec.transport} {way}")
@@ -162,8 +162,8 @@ def _on_device(
     clean: bool,
 ) -> Iterator[Check]:
     from harness.cli.probing import ask_device
-    from harness.devices import doctor as look
-    from harness.devices.supervisor import DeviceSupervisor
+    from harness.lab import doctor as look
+    from harness.lab.supervisor import DeviceSupervisor
     from harness.native.supervisor import supervisor
 
     yield look.connection(transport)
@@ -191,9 +191,9 @@ def _on_device(
 
 def _host_key(workspace: Workspace, device: Device) -> Check:
     """Tell which key is on record: the one that the device has just shown, or it is not reached."""
-    from harness.devices.connect import ssh_target
-    from harness.devices.doctor import Check
-    from harness.transport.host_keys import HostKeys, describe
+    from harness.lab.connect import ssh_target
+    from harness.lab.doctor import Check
+    from harness.transports.ssh.host_keys import HostKeys, describe
 
     if device.spec.board:
         return Check("host key", "ok", "the emulated board's own")
@@ -219,9 +219,9 @@ def _run_state(workspace: Workspace) -> Callable[[str], RunState]:
 
 
 def _cleaned(supervisor: Any, check: Check, left: Leftovers) -> Check:  # noqa: ANN401
-    from harness.devices.doctor import Check
-    from harness.devices.supervisor import said
-    from harness.transport.base import TransferError
+    from harness.lab.doctor import Check
+    from harness.lab.supervisor import said
+    from harness.transports.base import TransferError
 
     answer = supervisor.call(
         ["forget", *(f"{supervisor.launches}/{name}" for name in left.removable)]
@@ -235,7 +235,7 @@ def _cleaned(supervisor: Any, check: Check, left: Leftovers) -> Check:  # noqa: 
 
 
 def _print(checks: list[Check], known: Health | None) -> None:
-    from harness.text import visible
+    from harness.core.text import visible
 
     width = max(len(check.name) for check in checks)
     for check in checks:

@@ -15,17 +15,17 @@ from harness.cli.boards import down, status, up
 from harness.cli.device_doctor import doctor
 from harness.cli.leases import break_lease, in_json, in_words, leases_of
 from harness.cli.options import as_json, complete_names
-from harness.errors import HarnessError, SpecificationError, worst
+from harness.core.errors import HarnessError, SpecificationError, worst
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from harness.cli.probing import Probed
-    from harness.devices.inventory import Device
-    from harness.devices.probe import Battery, Clock, Cpus, Facts
-    from harness.transport.base import Transport
-    from harness.transport.host_keys import HostKeys
-    from harness.transport.target import SshTarget
+    from harness.lab.inventory import Device
+    from harness.lab.probe import Battery, Clock, Cpus, Facts
+    from harness.transports.base import Transport
+    from harness.transports.ssh.host_keys import HostKeys
+    from harness.transports.target import SshTarget
     from harness.workspace import Workspace
 
 __all__ = ["devices"]
@@ -72,8 +72,8 @@ def list_devices(ctx: click.Context, *, offline: bool, as_json: bool) -> None:
 
     from harness.cli.device_doctor import health_as_json, stored_health
     from harness.cli.terminal import console, steps
-    from harness.devices.inventory import load_devices
-    from harness.text import visible
+    from harness.core.text import visible
+    from harness.lab.inventory import load_devices
 
     workspace = workspace_of(ctx)
     found = load_devices(workspace).values()
@@ -126,9 +126,9 @@ def show(ctx: click.Context, name: str, *, as_json: bool) -> None:
     Of a backend of its class that has never run on such hardware, it says so, until a run in the
     workspace's results has a launch that went well there.
     """
-    from harness.devices.inventory import load_device
-    from harness.devices.stamps import stamps
-    from harness.text import visible
+    from harness.core.text import visible
+    from harness.lab.inventory import load_device
+    from harness.lab.stamps import stamps
 
     workspace = workspace_of(ctx)
     device = load_device(workspace, name)
@@ -168,9 +168,9 @@ def probe(ctx: click.Context, names: tuple[str, ...], *, everything: bool, as_js
     """
     from harness.cli.probing import ask_device
     from harness.cli.terminal import console, steps
-    from harness.devices.connect import connect
-    from harness.devices.inventory import load_device, load_devices
-    from harness.text import visible
+    from harness.core.text import visible
+    from harness.lab.connect import connect
+    from harness.lab.inventory import load_device, load_devices
 
     if everything == bool(names):
         raise click.UsageError("name devices, or give --all")
@@ -239,9 +239,9 @@ def add(ctx: click.Context, address: str, name: str | None, identity_file: Path 
     none runs.
     """
     from harness.cli.terminal import steps
-    from harness.devices.probe import probe as ask
-    from harness.devices.register import path_of_new, register
-    from harness.transport.adb import only_serial
+    from harness.lab.probe import probe as ask
+    from harness.lab.register import path_of_new, register
+    from harness.transports.adb.transport import only_serial
     from harness.workspace import check_name
 
     workspace = workspace_of(ctx)
@@ -288,10 +288,10 @@ def trust(
     workspace when you say that it is right. To see it on the device itself:
     ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub
     """
-    from harness.devices.connect import ssh_target
-    from harness.devices.inventory import load_device
-    from harness.transport.host_keys import HostKeys
-    from harness.transport.target import SshTarget
+    from harness.lab.connect import ssh_target
+    from harness.lab.inventory import load_device
+    from harness.transports.ssh.host_keys import HostKeys
+    from harness.transports.target import SshTarget
 
     workspace = workspace_of(ctx)
     if device.startswith("ssh://"):
@@ -306,10 +306,10 @@ def _transport_of_new(
     workspace: Workspace, scheme: str, address: str, identity_file: Path | None
 ) -> Transport:
     """Return the transport to a device that has no file yet; its host key gets trusted first."""
-    from harness.transport.adb import AdbTransport
-    from harness.transport.host_keys import HostKeys
-    from harness.transport.ssh import SshTransport
-    from harness.transport.target import SshTarget
+    from harness.transports.adb.transport import AdbTransport
+    from harness.transports.ssh.host_keys import HostKeys
+    from harness.transports.ssh.transport import SshTransport
+    from harness.transports.target import SshTarget
 
     if scheme == "adb":
         return AdbTransport(address)
@@ -328,9 +328,9 @@ def _trust(
     fingerprint: str | None,
     replace: bool = False,
 ) -> None:
-    from harness.transport.base import HostKeyError
-    from harness.transport.connection import fetch_host_key
-    from harness.transport.host_keys import describe
+    from harness.transports.base import HostKeyError
+    from harness.transports.connection import fetch_host_key
+    from harness.transports.ssh.host_keys import describe
 
     key = fetch_host_key(target, host_keys)
     known = host_keys.of(target)
@@ -380,7 +380,7 @@ def _device_as_json(device: Device) -> dict[str, Any]:
 
 def _facts_in_words(device: Device, facts: Facts) -> Iterator[tuple[str, str]]:
     from harness.cli.probing import interpreters
-    from harness.text import UNKNOWN, megabytes
+    from harness.core.text import UNKNOWN, megabytes
 
     told = dict.fromkeys(filter(None, (facts.model, facts.soc)))
     yield "board", ", ".join(told) or UNKNOWN
@@ -436,13 +436,13 @@ def _verdicts_in_words(device: Device, probed: Probed) -> Iterator[tuple[str, st
 
 
 def _class_in_words(name: str) -> str:
-    from harness.devices.classes import load_class
+    from harness.lab.classes import load_class
 
     return f"{name} ({load_class(name).title}; docs/devices/{name}.md)"
 
 
 def _battery_in_words(battery: Battery | None) -> str:
-    from harness.text import UNKNOWN
+    from harness.core.text import UNKNOWN
 
     if battery is None:
         return UNKNOWN
@@ -459,7 +459,7 @@ def _npus_in_words(facts: Facts) -> Iterator[tuple[str, str]]:
 
 
 def _clock_in_words(name: str, clock: Clock) -> str:
-    from harness.text import UNKNOWN
+    from harness.core.text import UNKNOWN
 
     current = UNKNOWN if clock.current_hz is None else f"{clock.current_hz / 1e6:g} MHz"
     most = f" of {clock.max_hz / 1e6:g}" if clock.max_hz else ""
@@ -467,7 +467,7 @@ def _clock_in_words(name: str, clock: Clock) -> str:
 
 
 def _cpus_in_words(cpus: Cpus) -> str:
-    from harness.text import UNKNOWN
+    from harness.core.text import UNKNOWN
 
     clock = UNKNOWN if cpus.max_khz is None else f"{cpus.max_khz / 1000:g} MHz"
     if cpus.min_khz is not None:

@@ -14,7 +14,7 @@ import click
 
 from harness.cli.app import workspace_of
 from harness.cli.options import as_json
-from harness.errors import ExitCode, HarnessError
+from harness.core.errors import ExitCode, HarnessError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

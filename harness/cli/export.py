@@ -11,8 +11,8 @@ import click
 
 from harness.cli.options import complete_run
 from harness.cli.results import load_run, open_store
-from harness.errors import SpecificationError
-from harness.text import count
+from harness.core.errors import SpecificationError
+from harness.core.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

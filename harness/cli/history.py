@@ -14,7 +14,7 @@ import click
 from harness.cli.app import workspace_of
 from harness.cli.options import as_json, complete_case
 from harness.cli.results import open_store
-from harness.errors import SpecificationError
+from harness.core.errors import SpecificationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.analysis.history import Change, Point, Series
-    from harness.results.schema import Case, Run
+    from harness.core.records import Case, Run
+    from harness.core.revisions import Between
     from harness.results.store import Store
-    from harness.revisions import Between
 
 BARS = "▁▂▃▄▅▆▇█"
 SHOWN = 40
@@ -79,7 +79,7 @@ def history(
     """
     from harness.analysis.history import histories
     from harness.cli.terminal import steps
-    from harness.text import count
+    from harness.core.text import count
 
     root = workspace_of(ctx).root
     with closing(open_store(ctx)) as store, steps() as progress:
@@ -123,7 +123,7 @@ def _runs(store: Store, since: datetime | None, progress: Any) -> Iterator[Run]:
 
 def _by_commit(root: Path, runs: Sequence[Run]) -> tuple[list[Run], int]:
     """Return the runs of known commits, ancestors first, and how many are left out."""
-    from harness.revisions import commits, full_name
+    from harness.core.revisions import commits, full_name
 
     places = commits(root)
     names = {run.revision: full_name(root, run.revision) for run in runs}
@@ -154,7 +154,7 @@ class _Step:
 
     @classmethod
     def of(cls, root: Path, series: Series, change: Change) -> _Step:
-        from harness.revisions import between
+        from harness.core.revisions import between
 
         good, bad = series.points[change.index - 1], series.points[change.index]
         marks = series.marks[change.index - 1]
@@ -211,7 +211,7 @@ def _print(told: Sequence[_Told]) -> None:
     from rich.table import Table
 
     from harness.cli.terminal import console
-    from harness.text import milliseconds, visible
+    from harness.core.text import milliseconds, visible
 
     out = console()
     table = Table("Case", "", "Runs", "Trend", box=None, pad_edge=False)
@@ -244,7 +244,7 @@ def _print_step(step: _Step) -> None:
     from rich.text import Text
 
     from harness.cli.terminal import console
-    from harness.text import count, visible
+    from harness.core.text import count, visible
 
     out = console()
     out.print(Text(f"  {step.words}", style="red" if step.change.ratio > 1 else "green"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.results import open_store
-from harness.errors import SpecificationError
+from harness.core.errors import SpecificationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,8 +75,8 @@ def import_(
     Imported figures stand beside measured ones, marked, and never get a verdict: nobody here has
     seen the launches behind them.
     """
+    from harness.core.text import count, visible
     from harness.results.imports import Citation, read_table
-    from harness.text import count, visible
     from harness.workspace import check_name
 
     if len(delimiter) != 1 or delimiter in '"\r\n':

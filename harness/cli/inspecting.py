@@ -11,12 +11,12 @@ import click
 from harness.cli.app import workspace_of
 from harness.cli.building import size_label
 from harness.cli.options import as_json, complete_names
-from harness.text import count, visible
+from harness.core.text import count, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from harness.results.schema import ArtifactRecord, Drift, Partition, Precision
+    from harness.core.records import ArtifactRecord, Drift, Partition, Precision
 
 __all__ = ["drift_in_words", "inspect"]
 

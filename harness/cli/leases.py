@@ -11,13 +11,13 @@ import click
 
 from harness.cli.app import workspace_of
 from harness.cli.options import complete_names
-from harness.errors import HarnessError
+from harness.core.errors import HarnessError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from harness.devices.inventory import Device
-    from harness.devices.leases import Holding
+    from harness.lab.inventory import Device
+    from harness.lab.leases import Holding
     from harness.workspace import Workspace
 
 __all__ = ["break_lease", "in_json", "in_words", "leases_of"]
@@ -32,8 +32,8 @@ def leases_of(
     answers: dict[str, list[Holding] | HarnessError | None] = {}
 
     def ask(device: Device) -> None:
-        from harness.devices.connect import connect
-        from harness.devices.leases import holdings
+        from harness.lab.connect import connect
+        from harness.lab.leases import holdings
 
         try:
             with connect(workspace, device) as transport:
@@ -53,7 +53,7 @@ def leases_of(
 
 def in_words(answer: list[Holding] | HarnessError | None) -> str:
     """Return who has a device, in a few words."""
-    from harness.text import visible
+    from harness.core.text import visible
 
     match answer:
         case None:
@@ -95,10 +95,10 @@ def break_lease(ctx: click.Context, name: str, reason: str) -> None:
     A launch that is under way goes to its end; the next one is refused, with the reason.
     """
     from harness.cli.terminal import steps
-    from harness.devices.connect import connect
-    from harness.devices.inventory import load_device
-    from harness.devices.leases import break_lease as take_away
-    from harness.devices.supervisor import DeviceSupervisor
+    from harness.lab.connect import connect
+    from harness.lab.inventory import load_device
+    from harness.lab.leases import break_lease as take_away
+    from harness.lab.supervisor import DeviceSupervisor
     from harness.native.supervisor import supervisor
 
     workspace = workspace_of(ctx)

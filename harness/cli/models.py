@@ -144,8 +144,8 @@ def push(
     from harness import engines
     from harness.campaign.deploy import push as push_artifact
     from harness.cli.terminal import console, steps
-    from harness.devices.connect import connect
-    from harness.devices.inventory import load_device
+    from harness.lab.connect import connect
+    from harness.lab.inventory import load_device
     from harness.models.manifest import load_model
 
     workspace = workspace_of(ctx)
@@ -177,7 +177,7 @@ def _built(model: Model) -> Iterator[Artifact]:
     from contextlib import suppress
     from itertools import product
 
-    from harness.errors import SpecificationError
+    from harness.core.errors import SpecificationError
     from harness.models.build import find
     from harness.models.recipes import PRECISIONS, targets
 

@@ -83,8 +83,8 @@ def complete_names(folder: str) -> Completer:
     def complete(
         ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
+        from harness.core.yamlfile import names
         from harness.workspace import Workspace
-        from harness.yamlfile import names
 
         del ctx, param
         return _items(names(getattr(Workspace.find(), folder)), incomplete)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from harness.devices.inventory import Device
-    from harness.devices.probe import Facts
-    from harness.devices.verdicts import Verdict
-    from harness.transport.base import Transport
+    from harness.lab.inventory import Device
+    from harness.lab.probe import Facts
+    from harness.lab.verdicts import Verdict
+    from harness.transports.base import Transport
     from harness.workspace import Workspace
 
 __all__ = ["Probed", "ask_device", "interpreters"]
@@ -32,9 +32,9 @@ def ask_device(workspace: Workspace, device: Device, transport: Transport) -> Pr
     TransportError
         It cannot be asked.
     """
-    from harness.devices.classes import detect, load_class
-    from harness.devices.probe import probe
-    from harness.devices.verdicts import runner_states, verdicts
+    from harness.lab.classes import detect, load_class
+    from harness.lab.probe import probe
+    from harness.lab.verdicts import runner_states, verdicts
 
     spec = device.spec
     pythons = [python for python in interpreters(device).values() if python]

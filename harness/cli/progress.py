@@ -11,8 +11,8 @@ from rich.table import Column
 
 from harness.analysis.cases import NS_PER_MS
 from harness.cli.terminal import stderr
-from harness.results.schema import Status
-from harness.text import count, milliseconds, visible
+from harness.core.records import Status
+from harness.core.text import count, milliseconds, visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from rich.progress import TaskID
 
+    from harness.core.records import Launch, Run
     from harness.export.follow import Follower
-    from harness.results.schema import Launch, Run
 
 __all__ = ["LiveProgress"]
 

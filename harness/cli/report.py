@@ -12,11 +12,11 @@ import click
 from harness.cli.app import workspace_of
 from harness.cli.options import complete_baseline, complete_imported, complete_run, in_language
 from harness.cli.results import load_run, open_store
-from harness.errors import SpecificationError
-from harness.text import count
+from harness.core.errors import SpecificationError
+from harness.core.text import count
 
 if TYPE_CHECKING:
-    from harness.results.schema import Run
+    from harness.core.records import Run
     from harness.workspace import Workspace
 
 __all__ = ["report"]
@@ -71,7 +71,7 @@ def report(
     from harness.analysis.gate import gate
     from harness.campaign.baselines import load_baseline
     from harness.cli.terminal import steps
-    from harness.devices.chips import load_cards
+    from harness.lab.chips import load_cards
     from harness.report.chips import measured
     from harness.report.render import Beside, render
 

@@ -11,14 +11,14 @@ import click
 
 from harness.cli.app import workspace_of
 from harness.cli.options import Duration, as_json, complete_imported, complete_run
-from harness.errors import SpecificationError
+from harness.core.errors import SpecificationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from harness.analysis.expectations import Outcome
     from harness.analysis.summary import Range
-    from harness.results.schema import Launch, Run
+    from harness.core.records import Launch, Run
     from harness.results.store import Store
 
 __all__ = ["load_run", "results", "run_as_json"]
@@ -133,8 +133,8 @@ def show(ctx: click.Context, run_id: str | None, *, as_json: bool) -> None:
 @click.pass_context
 def logs(ctx: click.Context, run_id: str | None, *, failed: bool) -> None:
     """Show what the runners printed, by default in the newest run."""
-    from harness.results.schema import Status
-    from harness.text import visible
+    from harness.core.records import Status
+    from harness.core.text import visible
 
     with closing(open_store(ctx)) as store:
         run = load_run(store, run_id)
@@ -203,7 +203,7 @@ def prune(ctx: click.Context, age_s: float, *, dry_run: bool) -> None:
     from datetime import UTC, datetime, timedelta
 
     from harness.cli.terminal import steps
-    from harness.text import count, megabytes
+    from harness.core.text import count, megabytes
 
     before = datetime.now(UTC) - timedelta(seconds=age_s)
     with closing(open_store(ctx)) as store, steps() as shown:

@@ -12,15 +12,15 @@ import click
 from harness.cli.app import workspace_of
 from harness.cli.options import Duration, as_json, complete_campaign, strict_option
 from harness.cli.terminal import console, humane_seconds, stderr
-from harness.errors import ExitCode, SpecificationError, worst
+from harness.core.errors import ExitCode, SpecificationError, worst
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from harness.campaign.session import Session
+    from harness.core.records import Run
     from harness.export.follow import Follower
-    from harness.results.schema import Run
     from harness.results.store import Store
     from harness.workspace import Workspace
 
@@ -60,8 +60,8 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
     from harness.campaign.reach import Lab
     from harness.campaign.session import select
     from harness.campaign.spec import load_campaign
+    from harness.core.records import CaseRecord
     from harness.models import build
-    from harness.results.schema import CaseRecord
     from harness.results.store import Store
 
     workspace = workspace_of(ctx)
@@ -119,7 +119,7 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
     from rich.markup import escape
     from rich.table import Table
 
-    from harness.text import count, visible
+    from harness.core.text import count, visible
 
     table = Table("Model", "Device", "Engine", "Launches", "Artifact", box=None)
     for row in rows:
@@ -297,7 +297,7 @@ def measure(
     from rich.markup import escape
 
     from harness.cli.terminal import steps
-    from harness.text import visible
+    from harness.core.text import visible
 
     with steps() as status, opened(status.update) as session:
         status.stop()

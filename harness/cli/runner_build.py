@@ -54,7 +54,7 @@ def build(
     import shutil
 
     from harness.cli.terminal import steps
-    from harness.errors import SpecificationError
+    from harness.core.errors import SpecificationError
     from harness.native.build import build as build_runner
 
     with steps() as shown:

@@ -11,12 +11,12 @@ import click
 from harness.cli.app import workspace_of
 from harness.cli.options import as_json, complete_names
 from harness.cli.runner_build import build
-from harness.errors import ExitCode
+from harness.core.errors import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from harness.devices.runners import RegisteredRunner
+    from harness.lab.runners import RegisteredRunner
 
 __all__ = ["runners"]
 
@@ -82,7 +82,7 @@ def add(
 
     edge-runner is what 'harness runners build' makes; benchmark_bin is Paddle Lite's own.
     """
-    from harness.devices.runners import add as register
+    from harness.lab.runners import add as register
 
     spec = {"tool": tool, "engine": engine, "abi": abi}
     workspace = workspace_of(ctx)
@@ -113,7 +113,7 @@ def list_runners(ctx: click.Context, *, as_json: bool) -> None:
     from rich.table import Table
 
     from harness.cli.terminal import console
-    from harness.devices.runners import load_runners
+    from harness.lab.runners import load_runners
 
     found = load_runners(workspace_of(ctx)).values()
     if as_json:
@@ -138,7 +138,7 @@ Example:
 @click.pass_context
 def show(ctx: click.Context, name: str, *, as_json: bool) -> None:
     """Show a foreign runner, and what it needs of a device."""
-    from harness.devices.runners import load_runner
+    from harness.lab.runners import load_runner
 
     workspace = workspace_of(ctx)
     runner = load_runner(workspace, name)
@@ -169,11 +169,11 @@ def check(ctx: click.Context, name: str, device_name: str, *, as_json: bool) -> 
     Exits with 2 if something does not fit.
     """
     from harness.cli.terminal import steps
-    from harness.devices.connect import connect
-    from harness.devices.inventory import load_device
-    from harness.devices.probe import probe
-    from harness.devices.runners import faults, load_runner, missing_libraries
-    from harness.text import UNKNOWN, visible
+    from harness.core.text import UNKNOWN, visible
+    from harness.lab.connect import connect
+    from harness.lab.inventory import load_device
+    from harness.lab.probe import probe
+    from harness.lab.runners import faults, load_runner, missing_libraries
 
     workspace = workspace_of(ctx)
     runner, device = load_runner(workspace, name), load_device(workspace, device_name)
@@ -206,8 +206,8 @@ def check(ctx: click.Context, name: str, device_name: str, *, as_json: bool) -> 
 
 
 def _needs_in_words(runner: RegisteredRunner) -> Iterator[str]:
-    from harness.devices.runners import version_text
-    from harness.text import visible
+    from harness.core.text import visible
+    from harness.lab.runners import version_text
 
     spec = runner.spec
     version = f", with {spec.engine} {spec.engine_version}" if spec.engine_version else ""
@@ -219,7 +219,7 @@ def _needs_in_words(runner: RegisteredRunner) -> Iterator[str]:
 
 
 def _as_json(runner: RegisteredRunner) -> dict[str, Any]:
-    from harness.devices.runners import version_text
+    from harness.lab.runners import version_text
 
     return {
         "name": runner.name,

@@ -17,18 +17,18 @@ import click
 from harness.cli.app import workspace_of
 from harness.cli.options import in_language
 from harness.cli.results import open_store
-from harness.errors import ResultsError, SpecificationError
-from harness.hashing import sha256_of
-from harness.text import count
+from harness.core.errors import ResultsError, SpecificationError
+from harness.core.hashing import sha256_of
+from harness.core.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
     from harness.campaign.baselines import Baseline
-    from harness.devices.health import Health
+    from harness.core.records import Run
+    from harness.lab.health import Health
     from harness.report.site.folder import SiteFolder
-    from harness.results.schema import Run
     from harness.results.store import Store
     from harness.workspace import Workspace
 
@@ -69,7 +69,7 @@ def build(ctx: click.Context, folder: Path, since: datetime | None, lang: str) -
     missing or something changed. Ctrl-C leaves the site as it was; the next build goes on.
     """
     from harness.cli.terminal import steps
-    from harness.devices.health import health
+    from harness.lab.health import health
     from harness.report.site.folder import SiteFolder
 
     workspace = workspace_of(ctx)
@@ -138,7 +138,7 @@ class _Building:
 
     def _reports(self, versions: Mapping[str, str], base: str) -> int:
         """Render the reports that are missing or of something that changed."""
-        from harness.devices.chips import load_cards
+        from harness.lab.chips import load_cards
         from harness.report.chips import measured
         from harness.report.render import Beside, render
         from harness.report.site.content import report_of
@@ -157,9 +157,9 @@ class _Building:
         return len(missing)
 
     def _pages(self, versions: Mapping[str, str], known: Mapping[str, Health]) -> int:
+        from harness.core.revisions import between
         from harness.report.site.content import History
         from harness.report.site.pages import pages
-        from harness.revisions import between
 
         root = self._workspace.root
         history = History.of(
@@ -234,4 +234,4 @@ def _renderer() -> str:
         for path in sorted((package / part).rglob("*"))
         if path.suffix in {".css", ".html", ".js", ".po", ".py"}
     ]
-    return _digest(*map(sha256_of, (*paths, package / "text.py")))
+    return _digest(*map(sha256_of, (*paths, package / "core" / "text.py")))

@@ -15,9 +15,18 @@ from harness.analysis.flags import flags, repeatability
 from harness.analysis.shapes import after_changes
 from harness.analysis.sustained import course
 from harness.cli.terminal import console
+from harness.core.records import DeviceMemory
+from harness.core.text import (
+    UNKNOWN,
+    change,
+    count,
+    interval,
+    megabytes,
+    milliseconds,
+    percent,
+    visible,
+)
 from harness.report.verdicts import outcome_in_words
-from harness.results.schema import DeviceMemory
-from harness.text import UNKNOWN, change, count, interval, megabytes, milliseconds, percent, visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +35,8 @@ if TYPE_CHECKING:
 
     from harness.analysis.cases import CaseResult
     from harness.analysis.failures import FailureGroup
+    from harness.core.records import Run
     from harness.results.imported import ImportedTable
-    from harness.results.schema import Run
 
 __all__ = ["MARKS", "print_cases", "print_imported"]
 

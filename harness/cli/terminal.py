@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from harness.text import visible
+from harness.core.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

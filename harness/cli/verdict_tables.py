@@ -11,6 +11,7 @@ from harness.analysis.comparison import Verdict
 from harness.analysis.expectations import Met
 from harness.cli.tables import MARKS
 from harness.cli.terminal import console
+from harness.core.text import visible
 from harness.report.verdicts import (
     case_in_words,
     change,
@@ -20,7 +21,6 @@ from harness.report.verdicts import (
     outcome_in_words,
     speedup,
 )
-from harness.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

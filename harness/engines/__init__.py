@@ -1,5 +1,7 @@
 """The host side of each inference engine."""
 
+from harness.core.errors import SpecificationError
+from harness.core.yamlfile import nearest
 from harness.engines.base import Engine
 from harness.engines.calibration import CALIBRATION
 from harness.engines.mnn import MNN
@@ -9,8 +11,6 @@ from harness.engines.openvino import OPENVINO
 from harness.engines.paddle_inference import PADDLE_INFERENCE
 from harness.engines.paddle_lite import PADDLE_LITE
 from harness.engines.rknn import RKNN
-from harness.errors import SpecificationError
-from harness.yamlfile import nearest
 
 __all__ = ["ENGINES", "Engine", "get"]
 

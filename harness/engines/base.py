@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from harness.devices.inventory import DeviceSpec
-    from harness.results.schema import Precision
+    from harness.core.records import Precision
+    from harness.lab.inventory import DeviceSpec
 
 __all__ = ["Engine"]
 

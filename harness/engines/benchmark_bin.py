@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from harness.results.contract import (
+from harness.core.contract import (
     PROTOCOL,
     Done,
     Failure,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from harness.results.contract import Event, Job
+    from harness.core.contract import Event, Job
 
 __all__ = [
     "MAX_BYTES_PER_VALUE",

@@ -6,10 +6,10 @@ import platform
 from typing import TYPE_CHECKING
 
 from harness.analysis.outputs import check
+from harness.core.records import OutputCheck
 from harness.models import build, environments
 from harness.models.recipes import ENGINE_ENVIRONMENTS, recipe
 from harness.models.toolchain import ToolchainError
-from harness.results.schema import OutputCheck
 
 if TYPE_CHECKING:
     from collections.abc import Callable

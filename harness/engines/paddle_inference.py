@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from harness.engines.base import Engine
 
 if TYPE_CHECKING:
-    from harness.devices.inventory import DeviceSpec
-    from harness.results.schema import Precision
+    from harness.core.records import Precision
+    from harness.lab.inventory import DeviceSpec
 
 __all__ = ["PADDLE_INFERENCE"]
 

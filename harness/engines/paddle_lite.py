@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from harness.core.yamlfile import nearest
 from harness.engines.base import Engine
 from harness.models import nb
-from harness.yamlfile import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from harness.devices.inventory import DeviceSpec
+    from harness.lab.inventory import DeviceSpec
 
 __all__ = ["PADDLE_LITE"]
 

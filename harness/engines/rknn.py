@@ -6,15 +6,15 @@ import mmap
 import re
 from typing import TYPE_CHECKING
 
-from harness.devices.runners import version_of
 from harness.engines.base import Engine
+from harness.lab.runners import version_of
 from harness.models.recipes import INTEGER_CHIPS, TARGETS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from harness.devices.inventory import DeviceSpec
+    from harness.lab.inventory import DeviceSpec
 
 __all__ = ["RKNN"]
 

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import ValidationError
 
-from harness.errors import ResultsError, SpecificationError
+from harness.core.errors import ResultsError, SpecificationError
 from harness.export.rows import LEVELS, SCHEMA_VERSION, Level, Row
 
 if TYPE_CHECKING:

@@ -8,14 +8,14 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from harness.errors import SpecificationError
+from harness.core.errors import SpecificationError
 from harness.export.rows import LaunchRow, launch_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from harness.results.schema import Launch, Run
+    from harness.core.records import Launch, Run
 
 __all__ = ["Follower"]
 

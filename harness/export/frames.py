@@ -6,12 +6,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from harness.errors import SpecificationError
+from harness.core.errors import SpecificationError
+from harness.core.yamlfile import nearest
 from harness.export.files import FORMATS, kind_of, read, require
 from harness.export.rows import LEVELS, imported_rows, run_rows
 from harness.results.store import Store
 from harness.workspace import Workspace
-from harness.yamlfile import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -19,8 +19,8 @@ from harness.analysis.cases import NS_PER_MS, CaseResult, case_results
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from harness.core.records import FirstLoad, Launch, Run
     from harness.results.imported import ImportedTable
-    from harness.results.schema import FirstLoad, Launch, Run
 
 __all__ = [
     "LEVELS",

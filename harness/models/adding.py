@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from harness.errors import SpecificationError
-from harness.hashing import sha256_of
+from harness.core.contract import DType
+from harness.core.errors import SpecificationError
+from harness.core.hashing import sha256_of
+from harness.core.text import visible
+from harness.core.yamlfile import dump
 from harness.models import environments, pdiparams
 from harness.models.manifest import FILES, FileSource, Manifest, Model, ModelInput
 from harness.models.recipes import resource
 from harness.models.toolchain import ToolchainError, run
-from harness.results.contract import DType
-from harness.text import visible
 from harness.workspace import NAME_PATTERN
-from harness.yamlfile import dump
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from harness.hashing import sha256_of
-from harness.results.schema import ArtifactRecord
+from harness.core.hashing import sha256_of
+from harness.core.records import ArtifactRecord
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

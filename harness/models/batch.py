@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from harness.errors import HarnessError, SpecificationError
-from harness.futures import finish
+from harness.core.errors import HarnessError, SpecificationError
+from harness.core.futures import finish
+from harness.core.yamlfile import nearest
 from harness.models import toolchain
 from harness.models.build import build, find
 from harness.models.recipes import ACCELERATORS, PRECISIONS, TARGETS, targets
-from harness.yamlfile import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from harness.core.records import OutputCheck, Precision
     from harness.models.artifacts import Artifact
     from harness.models.manifest import Model
-    from harness.results.schema import OutputCheck, Precision
 
 __all__ = [
     "Outcome",

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.errors import SpecificationError
-from harness.hashing import sha256_of
+from harness.core.errors import SpecificationError
+from harness.core.hashing import sha256_of
+from harness.core.records import ArtifactRecord, Partition
 from harness.models import cache, environments, recipes, rknn
 from harness.models.artifacts import RECORD, ROLES, read, unchanged
 from harness.models.calibration import CalibrationSource
@@ -26,7 +27,6 @@ from harness.models.drift import measure
 from harness.models.once import make_once
 from harness.models.recipes import PRECISIONS, inputs, recipe, resource
 from harness.models.toolchain import ToolchainError, run
-from harness.results.schema import ArtifactRecord, Partition
 from harness.runner.python import edge_runner
 
 if TYPE_CHECKING:
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from harness.core.records import Precision
     from harness.models.artifacts import Artifact
     from harness.models.manifest import Model, Shapes
     from harness.models.recipes import Recipe
-    from harness.results.schema import Precision
 
 __all__ = ["build", "check_inputs", "find", "outputs", "reference"]
 

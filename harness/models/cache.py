@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from harness.errors import SpecificationError
+from harness.core.errors import SpecificationError
 from harness.models import environments
 from harness.models.artifacts import read
 from harness.workspace import cache_dir

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from harness.yamlfile import Spec
+from harness.core.yamlfile import Spec
 
 if TYPE_CHECKING:
     from typing import Any, Self

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.analysis import outputs
+from harness.core.records import Drift
 from harness.models import environments
 from harness.models.artifacts import ROLES
 from harness.models.recipes import ENGINE_ENVIRONMENTS, resource
 from harness.models.toolchain import ToolchainError, run
-from harness.results.schema import Drift
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 
 import uv
 
-from harness.errors import SpecificationError
+from harness.core.errors import SpecificationError
+from harness.core.yamlfile import nearest
 from harness.models import interpreters
 from harness.models.once import make_once
 from harness.models.toolchain import run
 from harness.workspace import cache_dir
-from harness.yamlfile import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.errors import SpecificationError
+from harness.core.errors import SpecificationError
+from harness.core.records import Partition
 from harness.models import nb
 from harness.models.operations import known
-from harness.results.schema import Partition
 
 if TYPE_CHECKING:
     from collections import Counter
     from pathlib import Path
 
+    from harness.core.records import ArtifactRecord
     from harness.models.artifacts import Artifact
     from harness.models.manifest import Model, Shapes
-    from harness.results.schema import ArtifactRecord
 
 __all__ = ["inspect_file", "inspected"]
 

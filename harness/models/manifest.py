@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
-from harness.errors import SpecificationError
+from harness.core.contract import InputSpec
+from harness.core.errors import SpecificationError
+from harness.core.records import Precision
+from harness.core.yamlfile import Spec, load, named, names, nearest
 from harness.models.calibration import CalibrationSource
-from harness.results.contract import InputSpec
-from harness.results.schema import Precision
 from harness.workspace import Name
-from harness.yamlfile import Spec, load, named, names, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -24,7 +24,7 @@ from flatbuffers import encode
 from flatbuffers.number_types import UOffsetTFlags
 from flatbuffers.table import Table
 
-from harness.errors import SpecificationError
+from harness.core.errors import SpecificationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from harness.errors import LabError
+from harness.core.errors import LabError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

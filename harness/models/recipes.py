@@ -15,22 +15,22 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import SpecificationError
+from harness.core.contract import INPUT_SPEC_VERSION
+from harness.core.errors import SpecificationError
+from harness.core.yamlfile import nearest
 from harness.models import environments, nb, samples
 from harness.models.artifacts import ROLES
 from harness.models.calibration import CalibrationSource
 from harness.models.manifest import FILES, FileSource, PackageSource, TransformerSource
-from harness.results.contract import INPUT_SPEC_VERSION
 from harness.runner.python import edge_runner
 from harness.workspace import cache_dir
-from harness.yamlfile import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from harness.core.records import ArtifactRecord, Precision
     from harness.models.environments import Environment
     from harness.models.manifest import Model, Shapes
-    from harness.results.schema import ArtifactRecord, Precision
 
 __all__ = [
     "TARGETS",

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from math import prod
 
-from harness.results.schema import LayerEstimate, Partition
+from harness.core.records import LayerEstimate, Partition
 
 __all__ = ["partition"]
 

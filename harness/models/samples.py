@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from harness.errors import SpecificationError
-from harness.hashing import sha256_of
+from harness.core.errors import SpecificationError
+from harness.core.hashing import sha256_of
 
 if TYPE_CHECKING:
     from pathlib import Path

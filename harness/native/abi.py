@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.errors import SpecificationError
+from harness.core.errors import SpecificationError
 
 __all__ = ["ABIS", "Abi", "get"]
 

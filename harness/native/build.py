@@ -8,16 +8,16 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from harness.devices.elf import read
-from harness.errors import SpecificationError
-from harness.hashing import sha256_of
+from harness.core.errors import SpecificationError
+from harness.core.hashing import sha256_of
+from harness.core.yamlfile import nearest
+from harness.lab.elf import read
 from harness.models import environments
 from harness.models.toolchain import ToolchainError, run
 from harness.native import abi as abis
 from harness.native import compilers
 from harness.native.program import SOURCES, Recipe
 from harness.native.sdk import find as find_sdk
-from harness.yamlfile import nearest
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import SpecificationError
-from harness.hashing import sha256_of
+from harness.core.errors import SpecificationError
+from harness.core.hashing import sha256_of
 from harness.models import environments
 from harness.workspace import cache_dir
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.devices.elf import read
-from harness.errors import SpecificationError
+from harness.core.errors import SpecificationError
+from harness.lab.elf import read
 from harness.native.abi import get
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from harness.native.program import SOURCES, Recipe
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from harness.devices.inventory import ABI
+    from harness.lab.inventory import ABI
     from harness.native.program import Progress, Tools
 
 __all__ = ["recipe", "supervisor"]

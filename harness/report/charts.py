@@ -8,10 +8,10 @@ from statistics import median
 from typing import TYPE_CHECKING, Final
 
 from harness.analysis.cases import NS_PER_MS
+from harness.core.records import Status
 from harness.report import svg
 from harness.report.advice_words import times
 from harness.report.view import EXACT
-from harness.results.schema import Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from harness.analysis.advice import Advice
+    from harness.core.records import ArtifactRecord, DeviceRecord, Launch
     from harness.report.language import Language
     from harness.report.view import CaseView, DeviceView, ModelView, TradeOff
     from harness.report.words import Words
     from harness.results.imported import ImportedFigure
-    from harness.results.schema import ArtifactRecord, DeviceRecord, Launch
 
 __all__ = ["PARTS", "Charts", "over_time", "thin"]
 

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from harness.analysis.cases import State, case_results
 from harness.analysis.peak import achieved
-from harness.devices.chips import COUNTS, card_for
+from harness.lab.chips import COUNTS, card_for
 from harness.report.language import LANGUAGES, language
 from harness.report.render import Frame, pack
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from harness.analysis.cases import CaseResult
     from harness.analysis.peak import Achieved
-    from harness.devices.chips import Card, StatedNumber, StatedText
-    from harness.results.schema import Run
+    from harness.core.records import Run
+    from harness.lab.chips import Card, StatedNumber, StatedText
 
 __all__ = ["Measured", "measured", "render_chips"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.text import processors
+from harness.core.text import processors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,7 @@ def words(facts: Mapping[str, Any], language: Language) -> list[tuple[str, list[
     Parameters
     ----------
     facts
-        :class:`harness.devices.probe.Facts` as JSON, of this version or an older one.
+        :class:`harness.lab.probe.Facts` as JSON, of this version or an older one.
     """
     _ = language.gettext
     temperatures = facts.get("temperatures_c") or {}

@@ -19,7 +19,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import NullTranslations, Translations
 
-from harness import text
+from harness.core import text
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -89,19 +89,19 @@ class Language:
         return format_date(moment, "long", locale=self.locale)
 
     def milliseconds(self, value: float | None, *, resolution: float = 0.0) -> str:
-        """See :func:`harness.text.milliseconds`."""
+        """See :func:`harness.core.text.milliseconds`."""
         return self._unknown(text.milliseconds(value, resolution=resolution))
 
     def megabytes(self, value: float | None) -> str:
-        """See :func:`harness.text.megabytes`."""
+        """See :func:`harness.core.text.megabytes`."""
         return self._unknown(text.megabytes(value))
 
     def change(self, value: float | None) -> str:
-        """See :func:`harness.text.change`."""
+        """See :func:`harness.core.text.change`."""
         return self._unknown(text.change(value))
 
     def percent(self, value: float | None) -> str:
-        """See :func:`harness.text.percent`; a space before the sign where the language has one."""
+        """See :func:`harness.core.text.percent`; Chinese has no space before the sign."""
         said = self._unknown(text.percent(value))
         return said.replace(" %", "%") if self.tag.startswith("zh") else said
 

@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from harness import text
 from harness.analysis.advice import Needs, break_even, judge, subjects
 from harness.analysis.audit import audit_run, audit_table
 from harness.analysis.cases import NS_PER_MS, State
 from harness.analysis.expectations import check_expectations
 from harness.analysis.shapes import after_changes
 from harness.analysis.sustained import course
+from harness.core import text
 from harness.report import facts, findings
 from harness.report.advice_words import times
 from harness.report.charts import Charts, over_time, thin
@@ -47,11 +47,11 @@ if TYPE_CHECKING:
     from harness.analysis.gate import Gate
     from harness.analysis.shapes import AfterChange
     from harness.analysis.summary import Estimate
+    from harness.core.records import Launch, Run
     from harness.report.chips import Measured
     from harness.report.published import Gain
     from harness.report.view import CaseView
     from harness.results.imported import ImportedTable
-    from harness.results.schema import Launch, Run
 
 __all__ = ["Beside", "Frame", "pack", "render"]
 

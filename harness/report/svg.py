@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
-from harness.text import visible
+from harness.core.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -618,7 +618,7 @@ def _log_ticks(low: float, high: float) -> list[float]:
 
 
 def _tick(value: float, ticks: Sequence[float]) -> str:
-    """Return a tick's text, as exact as all of them need, as :mod:`harness.text` groups digits."""
+    """Return the text of a tick, with the decimals that all of them need."""
     step = ticks[1] - ticks[0] if len(ticks) > 1 else value or 1.0
     decimals = next(
         (digits for digits in range(7) if abs(round(step, digits) - step) < step * 1e-6), 6

@@ -12,7 +12,7 @@ from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from harness.analysis.comparison import Verdict
 from harness.analysis.expectations import Met
-from harness.text import count, megabytes, milliseconds, visible
+from harness.core.text import count, megabytes, milliseconds, visible
 
 if TYPE_CHECKING:
     from harness.analysis.comparison import Ratio

@@ -14,8 +14,8 @@ from harness.analysis import summary
 from harness.analysis.cases import NS_PER_MS, CaseResult, State, case_results
 from harness.analysis.comparison import ratio
 from harness.analysis.failures import failure_groups
-from harness.results.schema import Status
-from harness.text import interval, milliseconds, processors
+from harness.core.records import Status
+from harness.core.text import interval, milliseconds, processors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from harness.analysis.comparison import Ratio
     from harness.analysis.failures import FailureGroup
     from harness.analysis.summary import Range
-    from harness.results.contract import InputSpec
-    from harness.results.schema import ArtifactRecord, DeviceRecord, Launch, Run
+    from harness.core.contract import InputSpec
+    from harness.core.records import ArtifactRecord, DeviceRecord, Launch, Run
 
 __all__ = [
     "EXACT",

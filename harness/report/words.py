@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from harness.analysis.audit import Severity
 from harness.analysis.cases import State
 from harness.analysis.failures import LEFT_OUT, REFUSED
+from harness.core.records import Role
 from harness.report.advice_words import AdviceWords
-from harness.results.schema import Role
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from harness.analysis.expectations import Outcome
     from harness.analysis.failures import FailureGroup
     from harness.analysis.gate import Gate
+    from harness.core.records import Launch
     from harness.report.view import CaseView, DeviceView, LoadView, ReportView
-    from harness.results.schema import Launch
 
 __all__ = ["Words"]
 

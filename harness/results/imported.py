@@ -12,7 +12,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from harness.results.schema import Record
+from harness.core.records import Record
 
 __all__ = ["Cell", "ImportedFigure", "ImportedTable", "Word"]
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import ValidationError
 
 from harness import __version__
-from harness.errors import SpecificationError
+from harness.core.errors import SpecificationError
+from harness.core.text import count
+from harness.core.yamlfile import nearest
 from harness.results.imported import Cell, ImportedFigure, ImportedTable
-from harness.text import count
-from harness.yamlfile import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

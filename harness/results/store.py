@@ -32,9 +32,8 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from harness.errors import LabError, ResultsError, SpecificationError
-from harness.results.imported import ImportedTable
-from harness.results.schema import (
+from harness.core.errors import LabError, ResultsError, SpecificationError
+from harness.core.records import (
     SCHEMA_VERSION,
     Category,
     DeviceEvent,
@@ -43,7 +42,8 @@ from harness.results.schema import (
     Run,
     Status,
 )
-from harness.yamlfile import nearest
+from harness.core.yamlfile import nearest
+from harness.results.imported import ImportedTable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
     from sqlalchemy.engine.interfaces import DBAPIConnection
 
-    from harness.results.schema import Case, DeviceRecord
+    from harness.core.records import Case, DeviceRecord
 
 __all__ = ["DeviceLaunches", "RunSummary", "Store"]
 

@@ -7,16 +7,16 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from harness.campaign.spec import Campaign
-from harness.devices.chips import Card
-from harness.devices.emulated.recipe import BoardSpec
-from harness.devices.inventory import DeviceSpec
-from harness.devices.runners import RunnerSpec
+from harness.lab.chips import Card
+from harness.lab.emulated.recipe import BoardSpec
+from harness.lab.inventory import DeviceSpec
+from harness.lab.runners import RunnerSpec
 from harness.models.manifest import Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from harness.yamlfile import Spec
+    from harness.core.yamlfile import Spec
 
 __all__ = ["KINDS", "schema_text"]
 

@@ -6,7 +6,7 @@ import platform
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from harness.errors import SpecificationError
+from harness.core.errors import SpecificationError
 from harness.scaffold.schemas import KINDS, schema_text
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from harness.results.schema import (
+from harness.core.records import (
     Case,
     CaseRecord,
     DeviceRecord,

@@ -22,7 +22,7 @@ from harness.analysis.advice import (
     judge,
 )
 from harness.analysis.cases import State
-from harness.results.schema import Drift, Estimator, Partition
+from harness.core.records import Drift, Estimator, Partition
 from tests.report.conftest import lab_run
 
 PUBLISHED = Path(__file__).parents[1] / "data" / "published" / "published-npu.csv"

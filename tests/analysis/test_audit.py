@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from harness.analysis.audit import RULES, Severity, audit_run, audit_table
 from harness.analysis.audit.claims import SAMPLES_FOR
 from harness.analysis.summary import percentiles
-from harness.results.imported import Cell, ImportedFigure, ImportedTable
-from harness.results.schema import (
+from harness.core.records import (
     Case,
     FirstLoad,
     OutputCheck,
     Status,
     Throttling,
 )
-from harness.results.supervision import Conditions, Exit
+from harness.core.supervision import Conditions, Exit
+from harness.results.imported import Cell, ImportedFigure, ImportedTable
 
 MODELS = {"tiny": 1.0, "small": 3.1, "middle": 11.0, "large": 43.0}
 DEVICES = {"board-a": 1.0, "board-b": 1.37, "board-c": 2.9}

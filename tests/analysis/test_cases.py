@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from harness.analysis.cases import CaseResult, State
-from harness.results.schema import Case, CaseRecord, FirstLoad, Launch, OutputCheck, Status
+from harness.core.records import Case, CaseRecord, FirstLoad, Launch, OutputCheck, Status
 
 RIGHT = OutputCheck(passed=True, tolerance=1e-3)
 WRONG = OutputCheck(passed=False, reason="off", tolerance=1e-3)

@@ -19,7 +19,7 @@ from harness.analysis.comparisons import (
     figures,
     settle,
 )
-from harness.results.contract import InputSpec
+from harness.core.contract import InputSpec
 from tests.analysis.conftest import FACTS, load, make_case, make_run
 
 CASE = make_case()

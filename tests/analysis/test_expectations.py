@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.analysis.expectations import Met, check_expectations, fits
-from harness.results.schema import ArtifactRecord, Drift, Expectation
+from harness.core.records import ArtifactRecord, Drift, Expectation
 from tests.analysis.conftest import load, make_case, make_run
 
 STEADY = [10.0, 10.1, 9.9, 10.05, 9.95]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from harness.analysis.cases import State, case_results
 from harness.analysis.failures import failure_groups, normalised
-from harness.results.schema import (
+from harness.core.records import (
     Case,
     CaseRecord,
     Category,

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.analysis.history import _Cost, baselines_of, change_points, histories
-from harness.results.schema import Case, OutputCheck, Status
+from harness.core.records import Case, OutputCheck, Status
 
 CASE = Case(model="m", device="d", engine="e")
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.analysis.memory import device_memory, thin
-from harness.results.contract import Environment
-from harness.results.schema import DeviceMemory
+from harness.core.contract import Environment
+from harness.core.records import DeviceMemory
 
 
 def reading(phase, available=None, **more):

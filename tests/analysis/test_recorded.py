@@ -13,8 +13,8 @@ from benchmarks.detection.recorded_page import NONE, section
 from harness.analysis.comparison import Verdict
 from harness.analysis.gate import gate
 from harness.cli.results import run_as_json
+from harness.core.records import Status
 from harness.report.verdicts import gate_as_json
-from harness.results.schema import Status
 from tests.analysis.conftest import make_case, make_run
 
 CASES = {"d": make_case(), "e": make_case("paddle-lite")}

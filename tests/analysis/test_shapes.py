@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from harness.analysis.cases import CaseResult
 from harness.analysis.shapes import after_changes
-from harness.results.schema import Case, CaseRecord, Launch, OutputCheck, ShapeChange, Status
+from harness.core.records import Case, CaseRecord, Launch, OutputCheck, ShapeChange, Status
 
 NARROW, WIDE = {"x": (1, 8)}, {"x": (1, 16)}
 

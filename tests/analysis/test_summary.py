@@ -18,7 +18,7 @@ from harness.analysis.summary import (
     percentiles,
     sample_spread,
 )
-from harness.results.schema import FirstLoad
+from harness.core.records import FirstLoad
 
 figures = st.lists(st.floats(1e-3, 1e12), min_size=2, max_size=30)
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.analysis.sustained import course
-from harness.results.contract import Environment
-from harness.results.schema import Launch, Status
+from harness.core.contract import Environment
+from harness.core.records import Launch, Status
 
 MS = 1_000_000
 

@@ -16,11 +16,8 @@ from harness.campaign.on_device import Absent, Joined, OnDevice
 from harness.campaign.patience import Patience
 from harness.campaign.prepare import Prepared
 from harness.campaign.runners import PythonRunner
-from harness.devices.inventory import BackendSpec, Device, DeviceSpec
-from harness.hashing import sha256_of
-from harness.models.artifacts import Artifact
-from harness.models.manifest import Manifest, Model
-from harness.results.schema import (
+from harness.core.hashing import sha256_of
+from harness.core.records import (
     ArtifactRecord,
     Case,
     CaseRecord,
@@ -29,9 +26,12 @@ from harness.results.schema import (
     Protocol,
     Run,
 )
+from harness.lab.inventory import BackendSpec, Device, DeviceSpec
+from harness.models.artifacts import Artifact
+from harness.models.manifest import Manifest, Model
 from harness.results.store import Store
-from harness.transport.base import ConnectError
-from harness.transport.local import LocalTransport
+from harness.transports.base import ConnectError
+from harness.transports.local.transport import LocalTransport
 
 # A runner double: it keeps the contract, but infers nothing. BODY comes between its events.
 _RUNNER_DOUBLE = """\

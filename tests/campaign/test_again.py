@@ -12,9 +12,9 @@ from harness.campaign.again import UnconfirmableError, again
 from harness.campaign.kept import KeptFiles, keep
 from harness.campaign.prepare import Prepared
 from harness.campaign.runners import NativeRunner, PythonRunner
+from harness.core.records import ArtifactRecord, Case, CaseRecord, ModelRecord
 from harness.models.artifacts import Artifact
 from harness.models.manifest import Manifest, Model
-from harness.results.schema import ArtifactRecord, Case, CaseRecord, ModelRecord
 
 MODEL = ModelRecord(name="m", title="", source="s", licence="", inputs=[])
 OTHER = MODEL.model_copy(update={"source": "another"})

@@ -25,11 +25,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.hashing import sha256_of
+from harness.core.contract import InputSpec
+from harness.core.hashing import sha256_of
+from harness.core.records import ArtifactRecord
 from harness.models.artifacts import Artifact
-from harness.results.contract import InputSpec
-from harness.results.schema import ArtifactRecord
-from harness.transport.ssh import SshTransport
+from harness.transports.ssh.transport import SshTransport
 
 if TYPE_CHECKING:
     from harness.workspace import Workspace
@@ -281,7 +281,7 @@ def test_a_link_that_stalls_is_told_and_made_anew(remote, monkeypatch):
     monkeypatch.setattr("harness.campaign.launch.WAIT_S", 0.1)
     monkeypatch.setattr("harness.campaign.launch.OVERDUE_S", 0.5)
     monkeypatch.setattr("harness.campaign.launch.SLACK_S", 3)
-    monkeypatch.setattr("harness.transport.ssh._ABORT_TIMEOUT", 0.1)
+    monkeypatch.setattr("harness.transports.ssh.transport._ABORT_TIMEOUT", 0.1)
 
     def act():
         remote.link.hold(new=False)
@@ -311,9 +311,9 @@ def test_a_link_that_is_slow(remote):
 
 def test_an_interruption_while_the_link_stalls(remote, monkeypatch):
     monkeypatch.setattr("harness.campaign.launch.SLACK_S", 1)
-    monkeypatch.setattr("harness.transport.ssh._ABORT_TIMEOUT", 0.1)
+    monkeypatch.setattr("harness.transports.ssh.transport._ABORT_TIMEOUT", 0.1)
     monkeypatch.setattr(
-        "harness.devices.connect.SshTransport", partial(SshTransport, connect_timeout=2)
+        "harness.lab.connect.SshTransport", partial(SshTransport, connect_timeout=2)
     )
 
     def act():
@@ -335,7 +335,7 @@ def test_an_interruption_while_the_link_stalls(remote, monkeypatch):
 
 def test_an_interruption_during_a_push(remote, monkeypatch):
     monkeypatch.setattr("harness.campaign.launch.SLACK_S", 1)
-    monkeypatch.setattr("harness.transport.ssh._ABORT_TIMEOUT", 0.1)
+    monkeypatch.setattr("harness.transports.ssh.transport._ABORT_TIMEOUT", 0.1)
 
     def interrupt(way):
         if STAGES["during the push"](remote, way):

@@ -13,11 +13,11 @@ import psutil
 import pytest
 
 from harness.campaign.launch import Launcher
-from harness.devices.leases import Lease, break_lease
-from harness.results.schema import Category, Status
-from harness.transport.base import ConnectionLostError
-from harness.transport.fake import CORRUPT, AnswerCut, FaultyTransport
-from harness.transport.local import LocalTransport
+from harness.core.records import Category, Status
+from harness.lab.leases import Lease, break_lease
+from harness.transports.base import ConnectionLostError
+from harness.transports.fake import CORRUPT, AnswerCut, FaultyTransport
+from harness.transports.local.transport import LocalTransport
 
 
 def _ended(pid_file):

@@ -8,9 +8,9 @@ import pytest
 
 from harness.analysis.cases import case_results
 from harness.campaign.runners import BenchmarkBin
-from harness.devices.runners import RegisteredRunner, RunnerSpec
-from harness.hashing import sha256_of
-from harness.results.schema import Category, Estimator, Status
+from harness.core.hashing import sha256_of
+from harness.core.records import Category, Estimator, Status
+from harness.lab.runners import RegisteredRunner, RunnerSpec
 
 # A double of Paddle Lite's benchmark_bin: takes its flags, prints as a recording of it does, and
 # "infers" what the bench's reference is. BODY changes it.

@@ -8,9 +8,9 @@ import pytest
 
 from harness.campaign.judge import judge
 from harness.campaign.launch import Ended
-from harness.results.contract import Environment, Job, Sampling
-from harness.results.schema import Category, Status
-from harness.results.supervision import Conditions, Exit, Supervision
+from harness.core.contract import Environment, Job, Sampling
+from harness.core.records import Category, Status
+from harness.core.supervision import Conditions, Exit, Supervision
 
 COOLING = "cooling_device0 thermal-cpufreq-0"
 HOT = [{COOLING: 0}, {COOLING: 2}]

@@ -12,7 +12,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from harness.results.schema import Status
+from harness.core.records import Status
 
 LAUNCHES = 6
 KILLS = 8
@@ -23,7 +23,7 @@ CONTROLLER = """
 import importlib.util, os, pathlib, sys
 from contextlib import closing
 from harness.export.follow import Follower
-from harness.results.schema import DeviceRecord
+from harness.core.records import DeviceRecord
 from harness.results.store import Store
 path, folder, body, supervisor = sys.argv[1], pathlib.Path(sys.argv[2]), *sys.argv[3:]
 spec = importlib.util.spec_from_file_location("bench", path)

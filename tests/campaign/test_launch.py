@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from harness.campaign.launch import DeviceBusyError, Handling, Launcher, LaunchLostError
 from harness.campaign.patience import Patience
-from harness.results.contract import Job
-from harness.transport.base import (
+from harness.core.contract import Job
+from harness.transports.base import (
     CommandTimeoutError,
     Completed,
     ConnectError,
@@ -24,8 +24,8 @@ from harness.transport.base import (
     TransferError,
     TransportError,
 )
-from harness.transport.fake import CORRUPT, AnswerLost, Delay, FakeTransport, FaultyTransport
-from harness.transport.local import LocalTransport
+from harness.transports.fake import CORRUPT, AnswerLost, Delay, FakeTransport, FaultyTransport
+from harness.transports.local.transport import LocalTransport
 
 LOST = ConnectionLostError("the link dropped")
 

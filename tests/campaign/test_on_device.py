@@ -12,10 +12,10 @@ import pytest
 from harness.campaign.on_device import OnDevice
 from harness.campaign.prepare import Change, Prepared
 from harness.campaign.runners import PythonRunner
-from harness.devices.inventory import BackendSpec, Device, DeviceSpec
+from harness.core.contract import Job, Outputs
+from harness.core.records import Case
+from harness.lab.inventory import BackendSpec, Device, DeviceSpec
 from harness.models.manifest import Manifest, Model
-from harness.results.contract import Job, Outputs
-from harness.results.schema import Case
 
 MANIFEST = Manifest(
     title="t",

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.campaign.plan import order
-from harness.devices.inventory import Device, DeviceSpec
-from harness.results.schema import Case, CaseRecord
+from harness.core.records import Case, CaseRecord
+from harness.lab.inventory import Device, DeviceSpec
 
 DEVICES = {
     name: Device(

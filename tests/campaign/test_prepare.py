@@ -6,10 +6,10 @@ import pytest
 
 from harness.campaign.prepare import refusal, too_large
 from harness.campaign.runners import BenchmarkBin
-from harness.devices.inventory import BackendSpec, load_device
-from harness.errors import SpecificationError
+from harness.core.errors import SpecificationError
+from harness.core.records import ArtifactRecord, Case, Partition
+from harness.lab.inventory import BackendSpec, load_device
 from harness.models.manifest import Manifest, Model
-from harness.results.schema import ArtifactRecord, Case, Partition
 
 NPU = "npu:verisilicon_timvx"
 DEVICE = """\

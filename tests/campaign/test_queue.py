@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from harness.campaign.queue import Queue
-from harness.devices.inventory import Device, DeviceSpec
-from harness.results.schema import Case, CaseRecord, Category, Launch, Protocol, Role, Run, Status
+from harness.core.records import Case, CaseRecord, Category, Launch, Protocol, Role, Run, Status
+from harness.lab.inventory import Device, DeviceSpec
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HOST = "one"

@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from harness.devices.inventory import PowerCycle
-from harness.results.schema import Category, DeviceEventKind, Status
-from harness.transport.base import ConnectError, ConnectionLostError
-from harness.transport.local import LocalTransport
+from harness.core.records import Category, DeviceEventKind, Status
+from harness.lab.inventory import PowerCycle
+from harness.transports.base import ConnectError, ConnectionLostError
+from harness.transports.local.transport import LocalTransport
 
 AWAY = "no answer"
 

@@ -18,8 +18,8 @@ from harness.campaign.retry import (
     look_after_s,
     next_step,
 )
-from harness.devices.leases import LeasedError
-from harness.transport.base import (
+from harness.lab.leases import LeasedError
+from harness.transports.base import (
     AuthenticationError,
     CommandTimeoutError,
     ConnectionLostError,

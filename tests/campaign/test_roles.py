@@ -11,10 +11,10 @@ import pytest
 from harness.analysis.cases import State, case_results
 from harness.campaign.judge import judge
 from harness.campaign.launch import Ended
-from harness.devices.inventory import BackendSpec
-from harness.results.contract import Job
-from harness.results.schema import Role, Status
-from harness.results.supervision import parse_supervision
+from harness.core.contract import Job
+from harness.core.records import Role, Status
+from harness.core.supervision import parse_supervision
+from harness.lab.inventory import BackendSpec
 
 FILLS = """
 cache = job["model_cache"]

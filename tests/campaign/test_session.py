@@ -15,12 +15,12 @@ from harness.campaign.launch import Launcher
 from harness.campaign.locks import is_running
 from harness.campaign.reach import Bench
 from harness.campaign.session import begin, resume
-from harness.devices.leases import LeasedError
-from harness.errors import LabError, SpecificationError
-from harness.results.contract import Job
-from harness.results.schema import ArtifactRecord, CaseRecord, Protocol, Run
+from harness.core.contract import Job
+from harness.core.errors import LabError, SpecificationError
+from harness.core.records import ArtifactRecord, CaseRecord, Protocol, Run
+from harness.lab.leases import LeasedError
 from harness.results.store import Store
-from harness.transport.local import LocalTransport
+from harness.transports.local.transport import LocalTransport
 from harness.workspace import cache_dir
 
 MODEL = """\

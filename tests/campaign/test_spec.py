@@ -6,8 +6,8 @@ import pytest
 
 from harness.campaign.session import select
 from harness.campaign.spec import load_campaign
-from harness.errors import SpecificationError
-from harness.results.schema import Case, Repeats
+from harness.core.errors import SpecificationError
+from harness.core.records import Case, Repeats
 
 CAMPAIGN = """\
 matrix:

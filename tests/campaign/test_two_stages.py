@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.analysis.cases import case_results
-from harness.results.schema import Role, Status
+from harness.core.records import Role, Status
 
 # By the launch's slot, which its name tells: 1 %, or 20 %, from one to the next.
 STEADY = "hello(); load(); sample([1000000 + 10000 * (slot % 2)]); outputs(); emit('done')"

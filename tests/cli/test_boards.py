@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import ExitCode
+from harness.core.errors import ExitCode
 
 BOARDS = Path(__file__).parents[2] / "devices" / "boards"
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from harness.results.schema import DeviceEvent, DeviceEventKind
+from harness.core.records import DeviceEvent, DeviceEventKind
 from harness.results.store import Store
 
 ABI = f"{platform.machine()}-linux".replace("aarch64", "arm64")

@@ -9,8 +9,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from harness.results.contract import InputSpec
-from harness.results.schema import SCHEMA_VERSION, Expectation
+from harness.core.contract import InputSpec
+from harness.core.records import SCHEMA_VERSION, Expectation
 from harness.results.store import Store
 from tests.analysis.conftest import FACTS, make_case, make_run
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from harness.cli.app import harness
-from harness.results.schema import (
+from harness.core.records import (
     Case,
     CaseRecord,
     DeviceRecord,
@@ -20,8 +20,8 @@ from harness.results.schema import (
     Run,
     Status,
 )
+from harness.core.revisions import revision
 from harness.results.store import Store
-from harness.revisions import revision
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="no git here")
 

@@ -10,9 +10,9 @@ import pytest
 
 from harness.cli.runners import ABIS
 from harness.cli.schema import schema
-from harness.devices.emulated.recipe import load_board
-from harness.devices.inventory import ABI, load_devices
-from harness.errors import ExitCode
+from harness.core.errors import ExitCode
+from harness.lab.emulated.recipe import load_board
+from harness.lab.inventory import ABI, load_devices
 from harness.models.manifest import load_models
 from harness.scaffold.schemas import KINDS, schema_text
 from harness.workspace import Workspace

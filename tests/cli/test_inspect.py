@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import ExitCode
+from harness.core.errors import ExitCode
 
 REPOSITORY = Path(__file__).parents[2]
 NPU = REPOSITORY / "tests" / "data" / "nb" / "linear-nnadapter.nb"

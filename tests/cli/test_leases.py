@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from harness.devices.leases import Holding
-from harness.errors import ExitCode
-from harness.transport.base import ConnectError
+from harness.core.errors import ExitCode
+from harness.lab.leases import Holding
+from harness.transports.base import ConnectError
 
 
 @pytest.fixture
@@ -21,8 +21,8 @@ def device(workspace):
 @pytest.mark.usefixtures("device")
 def test_the_list_says_who_has_what(cli, monkeypatch):
     found = [Holding("holds", "a", 40, "ann@lab (demo)"), Holding("waits", "b", 9, "bob\x1b[0m")]
-    monkeypatch.setattr("harness.devices.leases.holdings", lambda transport: found)
-    monkeypatch.setattr("harness.transport.ssh.SshTransport.run", _refused)
+    monkeypatch.setattr("harness.lab.leases.holdings", lambda transport: found)
+    monkeypatch.setattr("harness.transports.ssh.transport.SshTransport.run", _refused)
     rows = {row["name"]: row for row in json.loads(cli("devices", "list", "--json").out)}
     assert rows["here"]["leases"][0]["holder"] == "ann@lab (demo)"
     said = cli("devices", "list").out
@@ -50,7 +50,7 @@ def test_a_long_description_takes_one_line(cli, workspace):
 
 @pytest.mark.usefixtures("device")
 def test_offline_connects_to_none(cli, monkeypatch):
-    monkeypatch.setattr("harness.devices.connect.connect", _refused)
+    monkeypatch.setattr("harness.lab.connect.connect", _refused)
     said = cli("devices", "list", "--offline", "--json")
     assert said.code == ExitCode.FINE
     assert "leases" not in json.loads(said.out)[0]

@@ -6,8 +6,8 @@ import re
 import pytest
 
 from harness.cli.building import complete_targets
+from harness.core.records import OutputCheck
 from harness.models.toolchain import ToolchainError
-from harness.results.schema import OutputCheck
 
 MANIFEST = """\
 title: A network

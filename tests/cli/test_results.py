@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from harness.cli.run import exit_codes
-from harness.errors import ExitCode
-from harness.results.schema import (
+from harness.core.errors import ExitCode
+from harness.core.records import (
     Case,
     CaseRecord,
     Category,

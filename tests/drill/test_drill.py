@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from drill.__main__ import main
-from harness.devices.emulated import image
-from harness.errors import LabError
+from harness.core.errors import LabError
+from harness.lab.emulated import image
 
 REPOSITORY = Path(__file__).parent.parent.parent
 

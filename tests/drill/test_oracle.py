@@ -8,7 +8,7 @@ import pytest
 
 from drill.journal import Done, Journal, read_journal
 from drill.oracle import Failing, Met, audit
-from harness.results.schema import Case, CaseRecord, Category, Launch, Protocol, Run, Status
+from harness.core.records import Case, CaseRecord, Category, Launch, Protocol, Run, Status
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ALPHA = Case(model="alpha", device="left", engine="calibration")

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.devices.emulated.image import build
-from harness.devices.emulated.packages import MirrorError
-from harness.devices.emulated.recipe import load_board
-from harness.transport.adb_server import AdbServer
+from harness.lab.emulated.image import build
+from harness.lab.emulated.packages import MirrorError
+from harness.lab.emulated.recipe import load_board
+from harness.transports.adb.server import AdbServer
 from harness.workspace import Workspace
 
 REPOSITORY = Path(__file__).parent.parent.parent

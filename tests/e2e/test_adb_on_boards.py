@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from harness.devices.emulated.board import Board
+from harness.lab.emulated.board import Board
 from harness.workspace import Workspace
 
 pytestmark = pytest.mark.e2e

@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from harness.campaign.launch import DeviceBusyError, Launcher
-from harness.devices.connect import connect
-from harness.devices.inventory import load_device
+from harness.core.contract import Job
+from harness.lab.connect import connect
+from harness.lab.inventory import load_device
 from harness.native.supervisor import supervisor
-from harness.results.contract import Job
-from harness.transport.adb import AdbTransport
-from harness.transport.base import CommandTimeoutError, ConnectionLostError
+from harness.transports.adb.transport import AdbTransport
+from harness.transports.base import CommandTimeoutError, ConnectionLostError
 from harness.workspace import Workspace
 
 pytestmark = pytest.mark.e2e

@@ -6,14 +6,14 @@ import os
 
 import pytest
 
-from harness.devices.connect import connect
-from harness.devices.inventory import load_device
-from harness.devices.probe import probe
-from harness.devices.store import DeviceStore
-from harness.devices.supervisor import DeviceSupervisor
-from harness.hashing import sha256_of
+from harness.core.hashing import sha256_of
+from harness.lab.connect import connect
+from harness.lab.inventory import load_device
+from harness.lab.probe import probe
+from harness.lab.store import DeviceStore
+from harness.lab.supervisor import DeviceSupervisor
 from harness.native.supervisor import supervisor
-from harness.transport.base import CommandTimeoutError
+from harness.transports.base import CommandTimeoutError
 from harness.workspace import Workspace
 
 pytestmark = pytest.mark.e2e

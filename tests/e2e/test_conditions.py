@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from harness.campaign.launch import Handling, Launcher, LaunchLostError
-from harness.conditions.spec import Conditions
-from harness.devices.connect import connect
-from harness.devices.inventory import load_device
+from harness.core.contract import Job
+from harness.lab.conditions.spec import Conditions
+from harness.lab.connect import connect
+from harness.lab.inventory import load_device
 from harness.native.supervisor import supervisor as build_supervisor
-from harness.results.contract import Job
 from harness.workspace import Workspace
 
 pytestmark = pytest.mark.e2e

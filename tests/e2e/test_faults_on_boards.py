@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from harness.devices.connect import connect
-from harness.devices.inventory import load_device
-from harness.transport.base import ConnectionLostError
+from harness.lab.connect import connect
+from harness.lab.inventory import load_device
+from harness.transports.base import ConnectionLostError
 from harness.workspace import Workspace
 
 pytestmark = pytest.mark.e2e

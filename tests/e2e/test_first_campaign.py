@@ -10,8 +10,8 @@ import signal
 
 import pytest
 
-from harness.devices.connect import connect
-from harness.devices.inventory import load_device
+from harness.lab.connect import connect
+from harness.lab.inventory import load_device
 from harness.models import environments
 from harness.workspace import Workspace
 

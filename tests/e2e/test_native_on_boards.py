@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.campaign.launch import Launcher
-from harness.devices.connect import connect
-from harness.devices.inventory import load_device
-from harness.devices.store import DeviceStore
-from harness.hashing import sha256_of
+from harness.core.contract import InputSpec, Job, Sampling, WarmupPolicy, parse_events
+from harness.core.hashing import sha256_of
+from harness.lab.connect import connect
+from harness.lab.inventory import load_device
+from harness.lab.store import DeviceStore
 from harness.models import environments
 from harness.models.build import build as build_model
 from harness.models.manifest import load_model
@@ -24,13 +25,12 @@ from harness.native import abi as abis
 from harness.native import compilers
 from harness.native.build import build
 from harness.native.supervisor import supervisor
-from harness.results.contract import InputSpec, Job, Sampling, WarmupPolicy, parse_events
 from harness.runner.python import edge_runner
 from harness.workspace import Workspace
 
 if TYPE_CHECKING:
-    from harness.devices.inventory import Device
-    from harness.transport.base import Transport
+    from harness.lab.inventory import Device
+    from harness.transports.base import Transport
 
 pytestmark = pytest.mark.e2e
 

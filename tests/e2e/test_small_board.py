@@ -7,12 +7,12 @@ import subprocess
 import pytest
 
 from harness.campaign.launch import Launcher
-from harness.devices.connect import connect
-from harness.devices.emulated.board import Board
-from harness.devices.inventory import load_device
+from harness.core.contract import Job
+from harness.lab.connect import connect
+from harness.lab.emulated.board import Board
+from harness.lab.inventory import load_device
 from harness.native.supervisor import supervisor
-from harness.results.contract import Job
-from harness.transport.base import TransferError
+from harness.transports.base import TransferError
 from harness.workspace import Workspace
 
 pytestmark = pytest.mark.e2e

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import uv
 
-from harness.devices.elf import read
-from harness.errors import ExitCode
+from harness.core.errors import ExitCode
+from harness.lab.elf import read
 
 pytestmark = pytest.mark.e2e
 

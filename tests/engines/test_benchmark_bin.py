@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.core.contract import Done, Failure, First, InputSpec, Job, Loaded, Mean
 from harness.engines import benchmark_bin
-from harness.results.contract import Done, Failure, First, InputSpec, Job, Loaded, Mean
 
 RECORDINGS = Path(__file__).parents[1] / "data" / "benchmark_bin"
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.devices.inventory import DeviceSpec
+from harness.core.errors import SpecificationError
 from harness.engines import get
-from harness.errors import SpecificationError
+from harness.lab.inventory import DeviceSpec
 
 DATA = Path(__file__).parent.parent / "data" / "nb"
 ENGINE = get("paddle-lite")

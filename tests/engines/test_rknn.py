@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from harness.devices.inventory import DeviceSpec
 from harness.engines import get
+from harness.lab.inventory import DeviceSpec
 
 ENGINE = get("rknn")
 

@@ -21,12 +21,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import harness
-from harness.errors import ResultsError, SpecificationError
-from harness.export.files import FORMATS, kind_of, read, write
-from harness.export.rows import LEVELS, ImportedRow, SampleRow, imported_rows, run_rows
-from harness.results.contract import Environment
-from harness.results.imported import Cell, ImportedFigure, ImportedTable
-from harness.results.schema import (
+from harness.core.contract import Environment
+from harness.core.errors import ResultsError, SpecificationError
+from harness.core.records import (
     Case,
     CaseRecord,
     Category,
@@ -42,6 +39,9 @@ from harness.results.schema import (
     Status,
     Throttling,
 )
+from harness.export.files import FORMATS, kind_of, read, write
+from harness.export.rows import LEVELS, ImportedRow, SampleRow, imported_rows, run_rows
+from harness.results.imported import Cell, ImportedFigure, ImportedTable
 from harness.results.store import Store
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)

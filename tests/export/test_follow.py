@@ -10,11 +10,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from harness.cli.progress import LiveProgress
-from harness.errors import SpecificationError
-from harness.export.files import read
-from harness.export.follow import Follower
-from harness.export.rows import LaunchRow, run_rows
-from harness.results.schema import (
+from harness.core.errors import SpecificationError
+from harness.core.records import (
     Case,
     CaseRecord,
     Category,
@@ -24,6 +21,9 @@ from harness.results.schema import (
     Run,
     Status,
 )
+from harness.export.files import read
+from harness.export.follow import Follower
+from harness.export.rows import LaunchRow, run_rows
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 CASE = Case(model="m", device="d", engine="e")

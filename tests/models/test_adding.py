@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import harness
+from harness.core.errors import SpecificationError
+from harness.core.hashing import sha256_of
 from harness.engines.here import check_here
-from harness.errors import SpecificationError
-from harness.hashing import sha256_of
 from harness.models import environments, operations
 from harness.models.adding import Known, add
 from harness.models.build import build, reference

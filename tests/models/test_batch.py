@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import SpecificationError
+from harness.core.errors import SpecificationError
 from harness.models import environments
 from harness.models.batch import (
     Wanted,

@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 import pytest
 
-from harness.errors import SpecificationError
-from harness.hashing import sha256_of
+from harness.core.errors import SpecificationError
+from harness.core.hashing import sha256_of
 from harness.models import environments
 from harness.models.build import build, find
 from harness.models.manifest import Manifest, Model

@@ -9,7 +9,7 @@ import time
 import pytest
 from filelock import FileLock
 
-from harness.errors import SpecificationError
+from harness.core.errors import SpecificationError
 from harness.models import cache as cached
 from harness.models import environments
 from harness.models.build import build, find

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from harness.errors import SpecificationError
+from harness.core.errors import SpecificationError
 from harness.models.build import build, find, reference
 from harness.models.manifest import Manifest, Model
 from harness.runner.python import edge_runner

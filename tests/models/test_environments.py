@@ -5,7 +5,7 @@ from importlib import resources
 
 import pytest
 
-from harness.errors import SpecificationError
+from harness.core.errors import SpecificationError
 from harness.models import environments
 from harness.models.environments import ENVIRONMENTS
 from harness.models.toolchain import ToolchainError

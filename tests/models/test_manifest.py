@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import SpecificationError
+from harness.core.contract import InputSpec
+from harness.core.errors import SpecificationError
 from harness.models.manifest import load_model, load_models
-from harness.results.contract import InputSpec
 from harness.workspace import Workspace
 
 MANIFEST = """\

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.errors import SpecificationError
+from harness.core.errors import SpecificationError
 from harness.models.nb import inspect, subgraphs
 
 DATA = Path(__file__).parent.parent / "data" / "nb"

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from harness.errors import LabError
+from harness.core.errors import LabError
 from harness.models.once import make_once
 
 

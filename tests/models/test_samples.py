@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.errors import SpecificationError
+from harness.core.errors import SpecificationError
 from harness.models.manifest import Manifest
 from harness.models.samples import SIZE_LIMIT, choose
 

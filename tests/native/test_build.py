@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from harness.cli.runner_build import build as build_command
-from harness.devices.elf import Elf
-from harness.errors import SpecificationError
+from harness.core.errors import SpecificationError
+from harness.lab.elf import Elf
 from harness.models.toolchain import ToolchainError
 from harness.native.build import build
 

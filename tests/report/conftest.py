@@ -11,8 +11,8 @@ from hashlib import sha256
 import pytest
 from playwright.sync_api import sync_playwright
 
-from harness.results.contract import Environment, InputSpec
-from harness.results.schema import (
+from harness.core.contract import Environment, InputSpec
+from harness.core.records import (
     ArtifactRecord,
     Case,
     CaseRecord,

@@ -6,7 +6,7 @@ from contextlib import closing
 from datetime import timedelta
 
 from harness.campaign.baselines import save_baseline
-from harness.results.schema import Category, DeviceEvent, DeviceEventKind, Status
+from harness.core.records import Category, DeviceEvent, DeviceEventKind, Status
 from harness.results.store import Store
 from tests.report.conftest import BEGUN, FACTS, MadeUpRun
 

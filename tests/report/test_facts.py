@@ -1,4 +1,4 @@
-from harness.devices.probe import Cpus, Facts
+from harness.lab.probe import Cpus, Facts
 from harness.report.facts import words as translated
 from harness.report.language import language
 

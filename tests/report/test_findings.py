@@ -1,8 +1,8 @@
 import pytest
 
+from harness.core.records import Estimator
 from harness.report.findings import Ranking, find
 from harness.report.view import ReportView
-from harness.results.schema import Estimator
 
 
 @pytest.fixture

@@ -8,8 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from harness.report.render import render
-from harness.results.schema import (
+from harness.core.records import (
     ArtifactRecord,
     Category,
     DeviceMemory,
@@ -17,6 +16,7 @@ from harness.results.schema import (
     Role,
     Status,
 )
+from harness.report.render import render
 from tests.report.conftest import large_run
 
 HOSTILE = [

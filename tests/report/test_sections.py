@@ -6,10 +6,10 @@ from datetime import date
 import pytest
 
 from harness.analysis.gate import gate
+from harness.core.records import Expectation, OutputCheck
 from harness.report.render import Beside, render
 from harness.report.view import ReportView
 from harness.results.imported import Cell, ImportedFigure, ImportedTable
-from harness.results.schema import Expectation, OutputCheck
 from tests.report.conftest import BEGUN, MadeUpRun, lab_run
 from tests.report.test_render import HOSTILE, Page, said
 

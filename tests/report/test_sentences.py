@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from harness.analysis.audit import audit_run, audit_table
+from harness.core.records import Status
 from harness.report.language import language
 from harness.report.render import Beside, render
 from harness.report.sentences import FORMS, MOST, Sentences
-from harness.results.schema import Status
 from tests.report.test_render import said
 from tests.report.test_sections import section, table
 

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import revisions
 from harness.cli.app import harness
+from harness.core import revisions
+from harness.core.revisions import Between
 from harness.report import render as rendering
 from harness.report.language import LANGUAGES
 from harness.report.site.content import file_name
 from harness.report.site.folder import MARKER, PART, SiteFolder
 from harness.results.store import Store
-from harness.revisions import Between
 from harness.workspace import Workspace
 from tests.report.conftest import BEGUN
 from tests.report.nightly import CASES, add, fill, night

@@ -1,8 +1,8 @@
 import pytest
 
 from harness.analysis.summary import estimate
+from harness.core.records import FirstLoad, OutputCheck, Role, Status
 from harness.report.view import LOG_PER_REPORT, ReportView
-from harness.results.schema import FirstLoad, OutputCheck, Role, Status
 
 WRONG = OutputCheck(passed=False, reason="output 0 is off by 0.9", tolerance=1e-3)
 FIRST_LOAD = FirstLoad(

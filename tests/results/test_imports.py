@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.errors import SpecificationError
+from harness.core.errors import SpecificationError
 from harness.results.imports import MAX_BYTES, MAX_ROWS, Citation, read_table
 
 PUBLISHED = Path(__file__).parent.parent / "data" / "published" / "published-npu.csv"

@@ -12,9 +12,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from harness.errors import LabError, ResultsError, SpecificationError
-from harness.results.imported import Cell, ImportedFigure, ImportedTable
-from harness.results.schema import (
+from harness.core.errors import LabError, ResultsError, SpecificationError
+from harness.core.records import (
     Case,
     CaseRecord,
     Category,
@@ -25,6 +24,7 @@ from harness.results.schema import (
     Run,
     Status,
 )
+from harness.results.imported import Cell, ImportedFigure, ImportedTable
 from harness.results.store import Store
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

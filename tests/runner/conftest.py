@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.results.contract import InputSpec, Job, Sampling, WarmupPolicy, parse_events
+from harness.core.contract import InputSpec, Job, Sampling, WarmupPolicy, parse_events
 
 RUNNER = Path(__file__).parents[2] / "harness" / "runner" / "python" / "edge_runner.py"
 DOUBLES = Path(__file__).parent / "doubles"

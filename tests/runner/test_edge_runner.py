@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.results.contract import InputSpec
+from harness.core.contract import InputSpec
 from tests.runner.conftest import WRONG_SIZES
 
 FAILED = 1

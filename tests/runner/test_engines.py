@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from harness.analysis.outputs import check
+from harness.core.contract import Job, Sampling, WarmupPolicy
 from harness.engines import get
 from harness.models import environments
 from harness.models.build import build, reference
 from harness.models.manifest import Manifest, Model, load_model
-from harness.results.contract import Job, Sampling, WarmupPolicy
 from harness.workspace import Workspace
 
 pytestmark = pytest.mark.e2e

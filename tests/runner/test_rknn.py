@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from harness.results.contract import InputSpec
+from harness.core.contract import InputSpec
 
 FAILED = 1
 

@@ -9,9 +9,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from harness.hashing import sha256_of
+from harness.core.hashing import sha256_of
+from harness.core.records import ArtifactRecord
 from harness.models.artifacts import Artifact
-from harness.results.schema import ArtifactRecord
 
 REFERENCE = {seed: [np.array([[seed, seed**2]], "float32")] for seed in (1, 2, 3)}
 MODEL = """\
@@ -83,7 +83,7 @@ class Lab:
     def transport(self, transport):
         """Have commands talk to a double of a device."""
         self.device()
-        for module in ("harness.campaign.reach", "harness.devices.connect"):
+        for module in ("harness.campaign.reach", "harness.lab.connect"):
             self.monkeypatch.setattr(f"{module}.connect", lambda *_: transport)
 
     @property

@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from harness.errors import ExitCode
-from harness.transport.base import HostKeyError
-from harness.transport.host_keys import HostKeys
-from harness.transport.ssh import SshTransport
-from harness.transport.target import SshTarget
+from harness.core.errors import ExitCode
+from harness.transports.base import HostKeyError
+from harness.transports.ssh.host_keys import HostKeys
+from harness.transports.ssh.transport import SshTransport
+from harness.transports.target import SshTarget
 
 
 @pytest.fixture

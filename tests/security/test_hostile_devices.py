@@ -18,22 +18,22 @@ from harness.campaign.launch import LOG_LIMIT, Launcher
 from harness.campaign.on_device import OnDevice
 from harness.campaign.prepare import Prepared
 from harness.campaign.runners import PythonRunner
-from harness.devices.inventory import BackendSpec, Device, DeviceSpec
-from harness.devices.leases import holdings
-from harness.devices.probe import parse, probe
-from harness.devices.register import register
-from harness.devices.store import DeviceStore
-from harness.errors import ExitCode
+from harness.core.contract import MAX_EVENTS_BYTES, EventsError, Job, Outputs, parse_events
+from harness.core.errors import ExitCode
+from harness.core.records import Case
+from harness.core.supervision import MAX_RECORD_BYTES
+from harness.lab.inventory import BackendSpec, Device, DeviceSpec
+from harness.lab.leases import holdings
+from harness.lab.probe import parse, probe
+from harness.lab.register import register
+from harness.lab.store import DeviceStore
 from harness.models.manifest import Manifest, Model
-from harness.results.contract import MAX_EVENTS_BYTES, EventsError, Job, Outputs, parse_events
-from harness.results.schema import Case
-from harness.results.supervision import MAX_RECORD_BYTES
-from harness.transport.base import Completed, ConnectError, TransferError, TransportError
-from harness.transport.connection import fetch_host_key
-from harness.transport.fake import FakeTransport
-from harness.transport.host_keys import HostKeys
-from harness.transport.sink import receive
-from harness.transport.target import SshTarget
+from harness.transports.base import Completed, ConnectError, TransferError, TransportError
+from harness.transports.connection import fetch_host_key
+from harness.transports.fake import FakeTransport
+from harness.transports.sink import receive
+from harness.transports.ssh.host_keys import HostKeys
+from harness.transports.target import SshTarget
 
 SCRIPT = (
     "</pre></td><script>alert(1)</script><img src=x onerror=alert(1)>{{7*7}}"

@@ -8,10 +8,10 @@ import re
 
 import pytest
 
-from harness.errors import ExitCode
-from harness.transport.host_keys import HostKeys
-from harness.transport.ssh import SshTransport
-from harness.transport.target import SshTarget
+from harness.core.errors import ExitCode
+from harness.transports.ssh.host_keys import HostKeys
+from harness.transports.ssh.transport import SshTransport
+from harness.transports.target import SshTarget
 
 TOKEN = "canary-4b1d-token"
 

@@ -15,21 +15,21 @@ from hypothesis import strategies as st
 from harness.campaign.launch import Handling, Launcher
 from harness.campaign.runners import BenchmarkBin
 from harness.campaign.spec import load_campaign
-from harness.conditions.spec import Conditions
-from harness.devices.inventory import load_device
-from harness.devices.leases import Lease, break_lease, holdings
-from harness.devices.probe import probe
-from harness.devices.runners import missing_libraries
-from harness.devices.store import DeviceStore
+from harness.core.contract import InputSpec, Job
+from harness.core.errors import HarnessError, SpecificationError
+from harness.core.hashing import sha256_of
+from harness.core.yamlfile import Spec, dump
 from harness.engines import benchmark_bin
-from harness.errors import HarnessError, SpecificationError
-from harness.hashing import sha256_of
-from harness.results.contract import InputSpec, Job
-from harness.transport.host_keys import HostKeys
-from harness.transport.local import LocalTransport
-from harness.transport.ssh import SshTransport
+from harness.lab.conditions.spec import Conditions
+from harness.lab.inventory import load_device
+from harness.lab.leases import Lease, break_lease, holdings
+from harness.lab.probe import probe
+from harness.lab.runners import missing_libraries
+from harness.lab.store import DeviceStore
+from harness.transports.local.transport import LocalTransport
+from harness.transports.ssh.host_keys import HostKeys
+from harness.transports.ssh.transport import SshTransport
 from harness.workspace import Workspace
-from harness.yamlfile import Spec, dump
 
 CANARY = "edge-canary"
 PIECES = [

@@ -19,8 +19,8 @@ from harness.analysis.cases import case_results
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from harness.core.records import Run
     from harness.results.imported import ImportedTable
-    from harness.results.schema import Run
 
 __all__ = ["RULES", "Evidence", "Finding", "Rule", "Severity", "audit_run", "audit_table"]
 

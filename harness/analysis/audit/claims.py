@@ -7,7 +7,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 from harness.analysis.audit.finding import Evidence, Finding, Severity
-from harness.text import count
+from harness.core.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

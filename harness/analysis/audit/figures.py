@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from harness.analysis.cases import CaseResult
+    from harness.core.records import DeviceRecord
     from harness.results.imported import ImportedFigure
-    from harness.results.schema import DeviceRecord
 
 __all__ = ["Figure", "Setting", "of_case", "of_imported"]
 

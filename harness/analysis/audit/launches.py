@@ -13,14 +13,14 @@ from harness.analysis.audit.finding import Evidence, Finding, Severity
 from harness.analysis.audit.repeats import coincidence
 from harness.analysis.cases import NS_PER_MS, State
 from harness.analysis.flags import Kind, flags
-from harness.results.schema import Estimator, Status
-from harness.text import count, interval, milliseconds, percent
+from harness.core.records import Estimator, Status
+from harness.core.text import count, interval, milliseconds, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from harness.analysis.cases import CaseResult
-    from harness.results.schema import DeviceRecord, Launch
+    from harness.core.records import DeviceRecord, Launch
 
 __all__ = ["launches"]
 

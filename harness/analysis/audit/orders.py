@@ -11,7 +11,7 @@ import numpy as np
 
 from harness.analysis.audit.finding import Evidence, Finding, Severity
 from harness.analysis.peak import achieved
-from harness.text import milliseconds
+from harness.core.text import milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence

@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Final, Literal
 
 from harness.analysis.audit.finding import Finding, Severity
-from harness.text import count
+from harness.core.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence

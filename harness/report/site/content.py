@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from harness.analysis.history import Change, Point, Series
     from harness.analysis.summary import Estimate
-    from harness.devices.health import Health
-    from harness.results.schema import Case, DeviceRecord, Run
-    from harness.revisions import Between
+    from harness.core.records import Case, DeviceRecord, Run
+    from harness.core.revisions import Between
+    from harness.lab.health import Health
 
 __all__ = [
     "CampaignPage",

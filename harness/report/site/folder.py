@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import Field, StringConstraints, ValidationError
 
-from harness.errors import LabError, SpecificationError
-from harness.results.schema import Record
+from harness.core.errors import LabError, SpecificationError
+from harness.core.records import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

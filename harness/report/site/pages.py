@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from harness import __version__
+from harness.core.records import DeviceEventKind, Status
 from harness.report import svg
 from harness.report.language import LANGUAGES
 from harness.report.render import Frame, pack
-from harness.results.schema import DeviceEventKind, Status
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
-    from harness.devices.health import RunHealth
+    from harness.lab.health import RunHealth
     from harness.report.language import Language
     from harness.report.site.content import CampaignPage, DevicePage, History, Trend
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.core.contract import InputSpec, Job, Sampling, WarmupPolicy, parse_events
 from harness.models import environments
 from harness.native import abi, compilers
 from harness.native.build import build
-from harness.results.contract import InputSpec, Job, Sampling, WarmupPolicy, parse_events
 
 SDK_DOUBLE = Path(__file__).parent / "paddle_lite_sdk_double"
 RKNN_DOUBLE = Path(__file__).parent / "rknn_runtime_double" / "librknnrt_double.c"

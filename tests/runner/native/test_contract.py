@@ -13,7 +13,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from harness.results.contract import InputSpec, Sampling, WarmupPolicy
+from harness.core.contract import InputSpec, Sampling, WarmupPolicy
 from tests.runner.conftest import WRONG_SIZES
 
 pytestmark = pytest.mark.e2e  # the toolchain environments compile the runner

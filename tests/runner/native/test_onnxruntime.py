@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from harness.analysis.outputs import check
+from harness.core.contract import InputSpec, Job
 from harness.models import environments
 from harness.models.build import build as build_model
 from harness.models.build import reference
 from harness.models.manifest import load_model
-from harness.results.contract import InputSpec, Job
 from harness.workspace import Workspace
 
 pytestmark = pytest.mark.e2e  # the toolchain environments compile the runner

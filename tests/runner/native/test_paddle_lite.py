@@ -7,8 +7,8 @@ import platform
 import numpy as np
 import pytest
 
-from harness.devices.runners import add
-from harness.results.contract import InputSpec
+from harness.core.contract import InputSpec
+from harness.lab.runners import add
 
 pytestmark = pytest.mark.e2e  # the toolchain environments compile the runner
 

@@ -7,7 +7,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from harness.results.contract import InputSpec
+from harness.core.contract import InputSpec
 
 pytestmark = pytest.mark.e2e  # the toolchain environments compile the runner
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.results.supervision import parse_supervision
+from harness.core.supervision import parse_supervision
 
 # Calls a program where /sys and the folder of the device's lock are doubles.
 _INSIDE = """\

@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from harness.devices.leases import holdings
-from harness.transport.local import LocalTransport
+from harness.lab.leases import holdings
+from harness.transports.local.transport import LocalTransport
 
 BUSY = 77
 LONG = 3600

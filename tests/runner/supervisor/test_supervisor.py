@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from harness.analysis.memory import device_memory
-from harness.results.supervision import parse_supervision
+from harness.core.supervision import parse_supervision
 
 
 def test_a_launch_that_goes_well(lab):

@@ -1,0 +1,1 @@
+"""Records, contracts and the registry: what names no engine, transport or quantity."""

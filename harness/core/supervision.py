@@ -1,0 +1,216 @@
+"""What a launch's supervisor saw from outside: the content of ``supervisor.jsonl``.
+
+It is a file beside ``events.jsonl``, which the runner alone writes: a runner may end in the
+middle of a line, and what the outside saw of that end must still be readable. Like all that
+comes from a device it is untrusted: parsed strictly and bounded in size and number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeVar
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from harness.core.contract import (
+    Bytes,
+    Environment,
+    Message,
+    Milliseconds,
+    ShortText,
+    fault_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "Conditions",
+    "Exit",
+    "Pss",
+    "Started",
+    "Supervision",
+    "SupervisionError",
+    "Waiting",
+    "parse_supervision",
+]
+
+MAX_RECORD_BYTES: Final = 8 << 20
+MAX_RECORD_LINES: Final = 20_000
+
+Seconds = Annotated[float, Field(ge=0, le=1e9)]
+Count = Annotated[int, Field(ge=0, le=1 << 62)]
+Pid = Annotated[int, Field(ge=1)]
+
+
+class Waiting(Message):
+    """The launch is not begun yet: the device is not as it has to be, and why."""
+
+    event: Literal["waiting"] = "waiting"
+    reason: ShortText
+
+
+class Conditions(Message):
+    """What came of what the launch asked of its device, before it began.
+
+    Attributes
+    ----------
+    waited_s
+        How long it took.
+    background_load
+        Share of the processors that others used just before; where it was asked for.
+    governor
+        What every processor has, read back; where one was asked for.
+    missed
+        Why the launch was not begun; where it was not.
+    unmet
+        What was asked for and could not be done or known here. The launch was begun without.
+    """
+
+    event: Literal["conditions"] = "conditions"
+    waited_s: Seconds
+    background_load: Annotated[float, Field(ge=0, le=1)] | None = None
+    governor: ShortText | None = None
+    missed: ShortText | None = None
+    unmet: Annotated[list[ShortText], Field(max_length=8)] = Field(default_factory=list)
+
+
+class Started(Message):
+    """The runner's process is there.
+
+    Attributes
+    ----------
+    boot_id
+        The kernel's random number of this boot.
+    lock
+        The device's lock file.
+    time
+        Seconds since 1970 by the device's clock, which may be wrong; for display.
+    caches_dropped
+        Whether programs and libraries were put out of the page cache, too.
+    model_cache_bytes
+        How much was in the launch's model cache.
+    """
+
+    event: Literal["started"] = "started"
+    protocol: Literal[1]
+    supervisor_pid: Pid
+    runner_pid: Pid
+    boot_id: ShortText
+    lock: ShortText
+    time: int
+    caches_dropped: bool = False
+    model_cache_bytes: Bytes | None = None
+
+
+class Pss(Message):
+    """The proportional set size of the runner and its children, so long after its start."""
+
+    event: Literal["pss"] = "pss"
+    ms: Milliseconds
+    bytes: Bytes
+
+
+class Exit(Message):
+    """The launch's end.
+
+    Attributes
+    ----------
+    reason
+        ``exited`` by itself or by a signal, of whoever's; ``time_limit`` or ``stopped``: ended
+        by the supervisor; ``unkillable``: ended by it, but it hangs in the kernel and still
+        holds the device's lock; ``conditions``: never begun, the device did not become what the
+        launch asks for.
+    wall_s
+        From before its process was made, on a clock that no setting of the time changes.
+    status, signal
+        One of them; neither where it is unkillable.
+    user_s, system_s, minor_faults, major_faults
+        The kernel's account of the runner and the children that it has waited for.
+    vmhwm_bytes
+        Its peak resident set, or that of a child if it was higher, when it was last looked at: at
+        each of its events, and each second. What it took in its last moments can be missing.
+    oom_kills
+        How many processes, of whatever launch, the kernel ended meanwhile for want of memory;
+        none where it does not tell.
+    model_cache_bytes
+        How much is in the launch's model cache.
+    left_behind
+        How many processes outlived it, and were ended.
+    log_bytes
+        How much it printed; the end of that is kept.
+    load_cpu_s
+        CPU time of the processes that kept processors busy for it.
+    other_cpu_s
+        CPU time of all else on the device meanwhile, the kernel included; counted in ticks.
+    """
+
+    event: Literal["exit"] = "exit"
+    reason: Literal["exited", "time_limit", "stopped", "unkillable", "conditions"]
+    wall_s: Seconds
+    status: Annotated[int, Field(ge=0, le=255)] | None = None
+    signal: Annotated[int, Field(ge=1, le=127)] | None = None
+    user_s: Seconds | None = None
+    system_s: Seconds | None = None
+    minor_faults: Count | None = None
+    major_faults: Count | None = None
+    vmhwm_bytes: Bytes | None = None
+    oom_kills: Count | None = None
+    model_cache_bytes: Bytes | None = None
+    left_behind: Count
+    log_bytes: Count
+    load_cpu_s: Seconds | None = None
+    other_cpu_s: Seconds | None = None
+
+
+@dataclass(frozen=True)
+class Supervision:
+    """The record of one launch; ``exit`` is missing where its supervisor was killed."""
+
+    conditions: Conditions | None
+    started: Started | None
+    environment: list[Environment]
+    pss: list[Pss]
+    exit: Exit | None
+
+
+_EntryT = TypeVar("_EntryT", Conditions, Started, Exit)
+_Entry = Waiting | Conditions | Started | Environment | Pss | Exit
+_ENTRY: TypeAdapter[_Entry] = TypeAdapter(Annotated[_Entry, Field(discriminator="event")])
+
+
+class SupervisionError(ValueError):
+    """What the supervisor wrote makes no sense."""
+
+
+def parse_supervision(content: bytes) -> Supervision:
+    """Parse the content of ``supervisor.jsonl``; a last line without its line feed is left out.
+
+    Raises
+    ------
+    SupervisionError
+        Too much, not JSON, not an entry, or something after the exit.
+    """
+    lines = content.split(b"\n")[:-1]
+    if len(content) > MAX_RECORD_BYTES or len(lines) > MAX_RECORD_LINES:
+        raise SupervisionError("supervisor.jsonl is too large")
+    entries: list[_Entry] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            entry = _ENTRY.validate_json(line)
+        except ValidationError as error:
+            raise SupervisionError(f"supervisor.jsonl:{number}: {fault_of(error)}") from None
+        if entries and isinstance(entries[-1], Exit):
+            raise SupervisionError(f"supervisor.jsonl:{number}: '{entry.event}' after the exit")
+        entries.append(entry)
+    return Supervision(
+        conditions=_last(entries, Conditions),
+        started=_last(entries, Started),
+        environment=[entry for entry in entries if isinstance(entry, Environment)],
+        pss=[entry for entry in entries if isinstance(entry, Pss)],
+        exit=_last(entries, Exit),
+    )
+
+
+def _last(entries: Sequence[_Entry], kind: type[_EntryT]) -> _EntryT | None:
+    return next((entry for entry in reversed(entries) if isinstance(entry, kind)), None)

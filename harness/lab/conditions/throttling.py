@@ -1,0 +1,106 @@
+"""Whether something slowed a device down during a launch, by what its sensors said meanwhile.
+
+A sensor that is not there is not a sensor that says no: what could be watched is told too.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from typing import TYPE_CHECKING, Final
+
+from harness.core.records import Throttling
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+    from harness.core.contract import Environment
+
+__all__ = ["CLOCK_SHARE", "throttling"]
+
+CLOCK_SHARE: Final = 0.95
+"""A clock below this share of its first reading has dropped: the first step down of a usual
+table of operating points is larger, and what drivers round is smaller."""
+
+# These hold a clock where it is; with any other it moves with the load, and its drops say nothing.
+_HOLDING = {"performance", "userspace"}
+# But not with drivers whose processor sets its own clock.
+_OWN_WILL = re.compile("pstate|intel_cpufreq")
+# Cooling devices that slow processors down; not fans, backlights, modems and chargers. Linux names
+# them after drivers: thermal-cpufreq-0, cpufreq-cpu0, devfreq-fde40000.npu, Processor, idle-cpu0.
+_SLOWING = re.compile("cpu|freq|npu|gpu|processor|powerclamp|idle", re.IGNORECASE)
+_MOST = 8  # sentences
+
+
+def throttling(
+    readings: Sequence[Environment], cpus: Collection[int] | None, *, npu: bool
+) -> Throttling:
+    """Judge what the sensors said during a launch.
+
+    Parameters
+    ----------
+    readings
+        In order; the first one is of before the launch.
+    cpus
+        The processors that the runner was bound to; none where it was free to use any.
+    npu
+        Whether it ran on the NPU, whose clock then matters.
+
+    Returns
+    -------
+    Throttling
+        A sign is watched where the first reading and a later one have it. It is seen where a
+        processor's clock that its governor holds drops by more than 5 %, the NPU's does, the
+        kernel lowers what a clock may rise to, or raises a cooling device that slows processors
+        down.
+    """
+    watched: list[str] = []
+    seen: list[str] = []
+    for sign, of, is_worse in _signs(readings[0], cpus, npu=npu) if readings else ():
+        before = of(readings[0])
+        pairs = [
+            (name, before[name], now, reading.ms)
+            for reading in readings[1:]
+            for name, now in of(reading).items()
+            if name in before
+        ]
+        if pairs:
+            watched.append(sign)
+        first: dict[str, str] = {}
+        for name, was, now, ms in pairs:
+            if is_worse(was, now):
+                when = "" if ms is None else f", {ms / 1e3:.0f} s in"
+                first.setdefault(name, f"{sign}: {name} from {was} to {now}{when}")
+        seen += first.values()
+    return Throttling(watched=watched, seen=seen[:_MOST])
+
+
+_Sign = tuple[str, "Callable[[Environment], Mapping[str, int]]", "Callable[[int, int], bool]"]
+
+
+def _signs(before: Environment, cpus: Collection[int] | None, *, npu: bool) -> Iterator[_Sign]:
+    """Yield what can be watched: its name with the unit, where it is read, what is worse."""
+    own = {f"cpu{number}" for number in cpus or ()}
+    held = {
+        cpu
+        for cpu, governor in before.governors.items()
+        if governor in _HOLDING
+        and not _OWN_WILL.search(before.cpufreq_driver or "")
+        and (cpus is None or cpu in own)
+    }
+
+    def clocks(reading: Environment) -> dict[str, int]:
+        return {cpu: khz for cpu, khz in reading.frequencies_khz.items() if cpu in held}
+
+    def slowing(reading: Environment) -> dict[str, int]:
+        return {name: state for name, state in reading.cooling.items() if _SLOWING.search(name)}
+
+    yield "processor clock in kHz", clocks, lambda was, now: now < CLOCK_SHARE * was
+    yield "clock limit in kHz", lambda reading: reading.frequency_limits_khz, operator.gt
+    yield "cooling state", slowing, operator.lt
+    if npu:
+        yield (
+            "NPU clock in kHz",
+            lambda reading: reading.npu_khz,
+            lambda was, now: now < CLOCK_SHARE * was,
+        )

@@ -1,0 +1,297 @@
+"""The inventory: ``devices/*.yaml``, one file a device."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+
+from harness.core.yamlfile import Spec, load, named, names, nearest
+from harness.lab.classes import class_names, load_class
+from harness.lab.conditions.spec import Conditions
+from harness.transports.adb.server import SERIAL_PATTERN
+from harness.workspace import Name, cache_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Self
+
+    from harness.workspace import Workspace
+
+__all__ = [
+    "ABI",
+    "Backend",
+    "BackendSpec",
+    "Device",
+    "DeviceSpec",
+    "EngineSpec",
+    "PowerCycle",
+    "load_device",
+    "load_devices",
+]
+
+ABI = Literal["arm64-linux", "armv7hf-linux", "x86_64-linux", "android-arm64", "android-armv7"]
+
+# The runner of these is the harness's own, on every device.
+_BUILT_IN = frozenset({"calibration"})
+_ONE_WAY = "give one of 'python', 'environment' and 'runner'"
+
+Backend = Annotated[str, StringConstraints(pattern=r"^(cpu|gpu|npu:[a-z0-9][a-z0-9_]{0,63})$")]
+"""A compute unit: ``cpu``, ``gpu``, or ``npu:`` and the name by which its engine knows it."""
+
+_Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
+_Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=4096)]
+
+
+class BackendSpec(Spec):
+    """What an engine needs to use a compute unit of a device.
+
+    Attributes
+    ----------
+    options
+        Settings of the engine's own, such as Paddle Lite's ``context_properties``.
+    variables
+        Of the runner's environment. They are stored with the results: never a secret.
+    """
+
+    options: Annotated[dict[_Word, _Text], Field(max_length=30)] = Field(default_factory=dict)
+    variables: Annotated[dict[_Word, _Text], Field(max_length=30)] = Field(default_factory=dict)
+
+
+class EngineSpec(Spec):
+    """How an engine is started on a device; ``{}`` for ``calibration``, which the harness brings.
+
+    Attributes
+    ----------
+    python
+        The interpreter that has the engine; the default suits an emulated board.
+    environment
+        Instead: a toolchain environment of the harness, on this machine only.
+    runner
+        Instead: a foreign runner that is registered in the workspace (``harness runners``).
+    backends
+        The compute units that it can use there, and what it needs for each; by default those of
+        the device's class, else the CPU.
+    """
+
+    python: _Text | None = None
+    environment: Name | None = None
+    runner: Name | None = None
+    backends: Annotated[dict[Backend, BackendSpec], Field(min_length=1)] = Field(
+        default={"cpu": BackendSpec()}
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if sum(way is not None for way in (self.python, self.environment, self.runner)) > 1:
+            raise ValueError(_ONE_WAY)
+        return self
+
+    @property
+    def built_in(self) -> bool:
+        """Whether the harness itself brings what runs it."""
+        return self.python is self.environment is self.runner is None
+
+    def with_defaults(self, known: Mapping[str, BackendSpec]) -> EngineSpec:
+        """Return it with a class's backends: all where it names none, else beneath its own."""
+        if not known:
+            return self
+        if "backends" not in self.model_fields_set:
+            return self.model_copy(update={"backends": dict(known)})
+        merged = {
+            backend: BackendSpec(
+                options={**known[backend].options, **own.options},
+                variables={**known[backend].variables, **own.variables},
+            )
+            if backend in known
+            else own
+            for backend, own in self.backends.items()
+        }
+        return self.model_copy(update={"backends": merged})
+
+
+class PowerCycle(Spec):
+    """How a device that does not answer any more is switched off and on.
+
+    Attributes
+    ----------
+    command
+        A program of this machine and its arguments; no shell interprets them. It runs in the
+        workspace's folder, with the environment of whoever started the run.
+    time_limit_s
+        Seconds that the command may take.
+    boot_within_s
+        Seconds after it in which the device has to answer.
+    most
+        How often in a run.
+    """
+
+    command: Annotated[list[_Text], Field(min_length=1, max_length=50)]
+    time_limit_s: Annotated[float, Field(gt=0, le=3600)] = 60
+    boot_within_s: Annotated[float, Field(gt=0, le=3600)] = 180
+    most: Annotated[int, Field(ge=1, le=100)] = 3
+
+
+class DeviceSpec(Spec):
+    """The content of a device's file.
+
+    Attributes
+    ----------
+    address
+        ``user@host[:port]`` or an alias from ``~/.ssh/config``, for ``ssh``; for ``adb`` a
+        serial number, or ``host:port``.
+    identity_file
+        A private key for ``ssh``; without one the agent and the usual files are tried.
+    board
+        The recipe of an emulated board that this device is, instead of an address.
+    class
+        The kind of hardware it is (``docs/devices/``): what its backends need by default.
+    host
+        Devices with the same host share processors; by default a device has its own.
+    workdir
+        A folder on the device for pushed files and launches; by default ``/tmp/edge-harness``,
+        on Android ``/data/local/tmp/edge-harness``, and on this machine a folder in the user's
+        cache.
+    store_limit_mb
+        Megabytes of pushed files that are kept there; by default 2000, or half of what its disk
+        has for them where that is less.
+    conditions
+        What it has to be like for a launch to begin.
+    power_cycle
+        What switches it off and on, where something does.
+    """
+
+    description: str = ""
+    transport: Literal["ssh", "adb", "local"]
+    address: (
+        Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9._-]+@)?[A-Za-z0-9.:\[\]_-]+$")]
+        | None
+    ) = None
+    identity_file: _Text | None = None
+    board: Name | None = None
+    abi: ABI
+    soc: str | None = None
+    device_class: Name | None = Field(default=None, alias="class")
+    host: Name | None = None
+    workdir: Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9._/-]*$")] | None = None
+    store_limit_mb: Annotated[int, Field(ge=0)] | None = None
+    engines: dict[Name, EngineSpec] = Field(default_factory=dict)
+    conditions: Conditions = Conditions()
+    power_cycle: PowerCycle | None = None
+
+    @field_validator("device_class")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in class_names():
+            raise ValueError(f"unknown device class '{name}'; {nearest(name, class_names())}")
+        return name
+
+    @field_validator("engines")
+    @classmethod
+    def _startable(cls, engines: dict[str, EngineSpec]) -> dict[str, EngineSpec]:
+        for name, spec in engines.items():
+            if spec.built_in and name not in _BUILT_IN:
+                raise ValueError(f"{name}: {_ONE_WAY}")
+            if name in _BUILT_IN and not spec.built_in:
+                raise ValueError(f"the harness brings {name} itself: write '{name}: {{}}'")
+        return engines
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if self.transport != "local" and (self.address is None) == (self.board is None):
+            raise ValueError(f"an {self.transport} device needs either 'address' or 'board'")
+        if self.transport == "local" and (self.address or self.board):
+            raise ValueError("a local device has neither 'address' nor 'board'")
+        if self.transport == "adb" and not re.fullmatch(SERIAL_PATTERN, self.address or "board"):
+            raise ValueError("an adb device's 'address' is a serial number or host:port")
+        if self.transport != "ssh" and self.identity_file:
+            raise ValueError("'identity_file' is for ssh devices")
+        if self.transport != "local" and any(e.environment for e in self.engines.values()):
+            raise ValueError("'environment' is for local devices: give 'python'")
+        return self
+
+    @property
+    def library_folders(self) -> list[str]:
+        """Where its backends look for libraries, beside the device's own places."""
+        given = [
+            folder
+            for engine in self.engines.values()
+            for backend in engine.backends.values()
+            for folder in backend.variables.get("LD_LIBRARY_PATH", "").split(":")
+        ]
+        return [folder for folder in dict.fromkeys(given) if folder.startswith("/")]
+
+    def with_class_defaults(self) -> DeviceSpec:
+        """Return it with what its class knows of the backends, where its file says nothing else."""
+        if self.device_class is None:
+            return self
+        known = load_class(self.device_class).engines
+        engines = {
+            name: engine.with_defaults(
+                {
+                    backend: BackendSpec(options=spec.options, variables=spec.variables)
+                    for backend, spec in known.get(name, {}).items()
+                }
+            )
+            for name, engine in self.engines.items()
+        }
+        return self.model_copy(update={"engines": engines})
+
+
+class Device(Spec):
+    """A device of the inventory: its name, which is its file's, and the file's content.
+
+    Attributes
+    ----------
+    spec
+        With the defaults of its class.
+    """
+
+    name: Name
+    spec: DeviceSpec
+
+    @property
+    def host(self) -> str:
+        """What its processors are shared under; emulated boards run on this machine."""
+        shares_this_machine = self.spec.transport == "local" or self.emulated
+        return self.spec.host or ("this-machine" if shares_this_machine else self.name)
+
+    @property
+    def workdir(self) -> str:
+        """The folder on the device for pushed files and launches."""
+        if self.spec.workdir:
+            return self.spec.workdir
+        if self.spec.transport == "local":
+            return str(cache_dir() / "work")
+        android = self.spec.abi.startswith("android-")
+        return "/data/local/tmp/edge-harness" if android else "/tmp/edge-harness"  # noqa: S108 - the device's
+
+    @property
+    def emulated(self) -> bool:
+        """Whether it is emulated: its latency says nothing of any hardware."""
+        return self.spec.board is not None
+
+
+def load_devices(workspace: Workspace) -> dict[str, Device]:
+    """Return the inventory by name.
+
+    Raises
+    ------
+    SpecificationError
+        A file of it is wrong.
+    """
+    return {name: load_device(workspace, name) for name in names(workspace.devices)}
+
+
+def load_device(workspace: Workspace, name: str) -> Device:
+    """Return one device.
+
+    Raises
+    ------
+    SpecificationError
+        There is none of that name, or its file is wrong.
+    """
+    otherwise = "add one: harness devices add ssh://user@host (or adb://)"
+    path = named(workspace.devices, name, "device", otherwise=otherwise)
+    return Device(name=name, spec=load(path, DeviceSpec).with_class_defaults())

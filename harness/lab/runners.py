@@ -1,0 +1,361 @@
+"""Registered runners: what ``harness runners build`` made, and foreign programs that measure.
+
+``runners/NAME.yaml`` says what a runner is; its files lie in ``.harness/runners/``, each under the
+hash of its content.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from harness.core.contract import Digest
+from harness.core.errors import SpecificationError
+from harness.core.hashing import sha256_of
+from harness.core.yamlfile import Spec, dump, load, named, names
+from harness.lab import elf
+from harness.lab.inventory import ABI
+from harness.transports.base import TransferError
+from harness.workspace import check_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from harness.lab.elf import Elf, Version
+    from harness.lab.probe import Facts
+    from harness.transports.base import Transport
+    from harness.workspace import Workspace
+
+__all__ = [
+    "RegisteredRunner",
+    "RunnerSpec",
+    "add",
+    "engine_version",
+    "faults",
+    "load_runner",
+    "load_runners",
+    "missing_libraries",
+    "version_of",
+    "version_text",
+]
+
+# Loaded by name while they run, so that their ELF files do not tell.
+_LOADED = {"onnxruntime": "libonnxruntime.so.1", "rknn": "librknnrt.so"}
+_LIBRARY = r"^lib[A-Za-z0-9._+-]{1,96}$"
+_TRIPLETS = {
+    "arm64-linux": "aarch64-linux-gnu",
+    "armv7hf-linux": "arm-linux-gnueabihf",
+    "x86_64-linux": "x86_64-linux-gnu",
+}
+
+# What an engine's files tell of its version. Paddle Lite: a tag, a text of its own in what is
+# compiled with lite/core/version.h; a compiler that optimizes for speed may leave no text of it.
+_VERSIONS = {
+    "paddle-lite": re.compile(
+        rb"(?<=\0)(v\d{1,2}\.\d{1,3}(?:\.\d{1,3})?(?:-[a-z0-9.]{1,8})?)(?=\0)"
+    ),
+    "rknn": re.compile(rb"librknnrt version:? (\d{1,2}(?:\.\d{1,3}){1,3})"),
+}
+
+# Prints the libraries that are nowhere; the loader's cache knows folders that are set up there.
+_LOOK = """\
+dirs=$1
+shift
+known=$(ldconfig -p 2>/dev/null || /sbin/ldconfig -p 2>/dev/null)
+for name; do
+  for dir in $dirs; do
+    [ -e "$dir/$name" ] && continue 2
+  done
+  case $known in *"/$name"*) continue ;; esac
+  echo "$name"
+done
+echo end"""
+
+
+class RunnerSpec(Spec):
+    """The content of a runner's file.
+
+    Attributes
+    ----------
+    tool
+        What it is: ``edge-runner``, which keeps the runner contract (``harness runners build``),
+        or a foreign one, whose output is translated.
+    engine
+        What it measures.
+    engine_version
+        Of Paddle Lite or RKNN's runtime, as the files tell it: what a model was made with must
+        fit. Without it, that is left to the runner.
+    program
+        SHA-256 of the executable.
+    libraries
+        Libraries that are pushed beside it: the name it asks for to the SHA-256 of the file.
+    """
+
+    description: str = ""
+    tool: Literal["edge-runner", "benchmark_bin"]
+    engine: Literal["paddle-lite", "onnxruntime", "rknn"]
+    engine_version: Annotated[str, StringConstraints(max_length=100)] | None = None
+    abi: ABI
+    program: Digest
+    libraries: dict[Annotated[str, StringConstraints(pattern=_LIBRARY)], Digest] = Field(
+        default_factory=dict
+    )
+
+
+@dataclass(frozen=True)
+class RegisteredRunner:
+    """A registered runner.
+
+    Attributes
+    ----------
+    store
+        The folder of runners' files.
+    """
+
+    name: str
+    spec: RunnerSpec
+    store: Path
+
+    @property
+    def program(self) -> Path:
+        """The executable."""
+        return self.store / self.spec.program
+
+    @property
+    def libraries(self) -> Mapping[str, Path]:
+        """The libraries that are pushed beside it, by the name that it asks for."""
+        return {name: self.store / digest for name, digest in self.spec.libraries.items()}
+
+    @cached_property
+    def files(self) -> Mapping[str, Elf]:
+        """What its program (under the tool's name) and each of its libraries need."""
+        paths = {self.spec.tool: self.program, **self.libraries}
+        return {name: elf.read(path) for name, path in paths.items()}
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The libraries that the device itself must have."""
+        asked = dict.fromkeys(name for file in self.files.values() for name in file.needed)
+        return tuple(name for name in asked if name not in self.spec.libraries)
+
+    @property
+    def loads(self) -> str | None:
+        """The engine's library, where it is the device's own that is loaded."""
+        library = _LOADED.get(self.spec.engine)
+        shipped = library and any(name.startswith(library) for name in self.spec.libraries)
+        return None if shipped else library
+
+    @property
+    def glibc(self) -> Version | None:
+        """The version of glibc that the device must have at least; none where any will do."""
+        # A glibc that is shipped beside it would need its own loader, too: it does not count.
+        return max((file.glibc for file in self.files.values() if file.glibc), default=None)
+
+
+def add(
+    workspace: Workspace, name: str, spec: Mapping[str, str], program: Path, libraries: list[Path]
+) -> RegisteredRunner:
+    """Register a runner: its files are copied into the workspace.
+
+    Parameters
+    ----------
+    spec
+        ``tool``, ``engine`` and ``abi``, as the runner's file has them.
+    libraries
+        Shared libraries that are to lie beside it on the device, named as it asks for them.
+
+    Raises
+    ------
+    SpecificationError
+        The name is taken or not valid; a file is no ELF file, or is for another ABI; the tool
+        does not measure this engine.
+    """
+    if spec["tool"] == "benchmark_bin" and spec["engine"] != "paddle-lite":
+        raise SpecificationError(
+            f"benchmark_bin is Paddle Lite's own, and measures no {spec['engine']}",
+            hint="--engine paddle-lite; what harness runners build made is an edge-runner",
+        )
+    path = workspace.runners / f"{check_name(name, 'runner')}.yaml"
+    if path.exists():
+        raise SpecificationError(
+            f"{path}: there is a runner '{name}' already",
+            hint=f"choose another --name, or remove {path}",
+        )
+    for library in libraries:
+        if (
+            not re.fullmatch(_LIBRARY, library.name)
+            or [x.name for x in libraries].count(library.name) > 1
+        ):
+            raise SpecificationError(
+                f"{library}: given twice, or not named as a library is",
+                hint="name it as the program asks for it: libgomp.so.1",
+            )
+    for file in (program, *libraries):
+        found = elf.read(file)
+        if found.abi != spec["abi"]:
+            raise SpecificationError(
+                f"{file}: built for {found.abi or found.machine}, not for {spec['abi']}",
+                hint=f"give --abi {found.abi}" if found.abi else "give a file for the device",
+            )
+    version = _version(spec["engine"], [program, *libraries])
+    store = workspace.state / "runners"
+    store.mkdir(exist_ok=True)
+    try:
+        described = RunnerSpec.model_validate(
+            {
+                **spec,
+                "engine_version": version,
+                "program": _keep(program, store),
+                "libraries": {file.name: _keep(file, store) for file in libraries},
+            }
+        )
+        workspace.runners.mkdir(exist_ok=True)
+        path.write_text(dump(described), encoding="utf-8")
+    except OSError as error:
+        raise SpecificationError(f"{error.filename}: {error.strerror}") from error
+    return RegisteredRunner(name, described, store)
+
+
+def _version(engine: str, files: Sequence[Path]) -> str | None:
+    """Return the version of an engine that is in some files; none where they do not agree."""
+    pattern = _VERSIONS.get(engine)
+    if pattern is None:
+        return None
+    found = {match for file in files for match in pattern.findall(file.read_bytes())}
+    return found.pop().decode() if len(found) == 1 else None
+
+
+def _keep(source: Path, store: Path) -> str:
+    """Copy a file under its hash, all of it or none."""
+    digest = sha256_of(source)
+    partial = store / f"{digest}.{os.getpid()}.partial"
+    shutil.copyfile(source, partial)
+    partial.chmod(0o755)
+    partial.replace(store / digest)
+    return digest
+
+
+def load_runners(workspace: Workspace) -> dict[str, RegisteredRunner]:
+    """Return all runners by name.
+
+    Raises
+    ------
+    SpecificationError
+        A runner's file is wrong, or what it names is not there.
+    """
+    return {name: load_runner(workspace, name) for name in names(workspace.runners)}
+
+
+def load_runner(workspace: Workspace, name: str) -> RegisteredRunner:
+    """Return one runner.
+
+    Raises
+    ------
+    SpecificationError
+        There is none of that name, its file is wrong, or what it names is not there.
+    """
+    otherwise = "harness runners build, then harness runners add"
+    path = named(workspace.runners, name, "runner", otherwise=otherwise)
+    runner = RegisteredRunner(name, load(path, RunnerSpec), workspace.state / "runners")
+    for what, file in {runner.spec.tool: runner.program, **runner.libraries}.items():
+        if not file.is_file() or sha256_of(file) != file.name:
+            raise SpecificationError(
+                f"runner '{name}': its {what} is not in this workspace, or was changed ({file})",
+                hint=f"remove {path}, and register it again: harness runners add",
+            )
+    return runner
+
+
+def missing_libraries(transport: Transport, runner: RegisteredRunner) -> tuple[str, ...]:
+    """Ask a device which of the libraries that a runner needs it does not have.
+
+    Raises
+    ------
+    TransferError
+        The device's shell did not get through the question.
+    TransportError
+        As for :meth:`harness.transports.base.Transport.run`.
+    """
+    triplet = _TRIPLETS.get(runner.spec.abi)
+    folders = ["/lib", "/usr/lib", "/usr/local/lib"]
+    if triplet is None:
+        suffix = "64" if runner.spec.abi == "android-arm64" else ""
+        folders = [f"/{part}/lib{suffix}" for part in ("system", "vendor")]
+        folders.append(f"/apex/com.android.runtime/lib{suffix}/bionic")
+    else:
+        folders += ["/lib64", "/usr/lib64", f"/lib/{triplet}", f"/usr/lib/{triplet}"]
+    answer = transport.run(["sh", "-c", _LOOK, "sh", " ".join(folders), *runner.needed])
+    *missing, end = answer.text.splitlines() or [""]
+    if end != "end":
+        raise TransferError("looking for a runner's libraries was cut short")
+    return tuple(name for name in runner.needed if name in set(missing))
+
+
+def faults(runner: RegisteredRunner, facts: Facts, missing: Sequence[str]) -> list[str]:
+    """Say why a runner cannot run on a device, each reason in a sentence.
+
+    What the device did not tell (its libc, say) counts as no fault.
+
+    Parameters
+    ----------
+    missing
+        Libraries that it needs and that the device does not have.
+    """
+    found = []
+    if facts.abi is not None and facts.abi != runner.spec.abi:
+        return [f"it is built for {runner.spec.abi}, and the device is {facts.abi}"]
+    loader = runner.files[runner.spec.tool].loader
+    if facts.libc == "none" and loader:
+        found.append(f"it needs the loader {loader}, and the device has none")
+    if runner.glibc and facts.libc in ("musl", "bionic"):
+        found.append(f"it needs glibc, and the device has {facts.libc}")
+    if runner.glibc and facts.libc == "glibc" and facts.libc_version:
+        has = tuple(int(part) for part in facts.libc_version.split(".") if part.isdecimal())
+        if has < runner.glibc:
+            found.append(
+                f"it needs glibc {version_text(runner.glibc)}, "
+                f"and the device has {facts.libc_version}"
+            )
+    if missing:
+        found.append(
+            f"the device lacks {', '.join(missing)}: give what may be shipped beside it with --lib"
+        )
+    return found
+
+
+def engine_version(
+    engine: str, runner: RegisteredRunner | None, python: str | None, facts: Facts
+) -> str | None:
+    """Return the version of an engine that a device would load, where it is known beforehand.
+
+    Parameters
+    ----------
+    runner
+        The registered one that loads it there; else a Python does.
+    python
+        The device's own interpreter, where it is that.
+    """
+    if runner and not runner.loads:
+        return runner.spec.engine_version
+    if runner or engine == "rknn":  # of RKNN Python has but a wrapper
+        library = facts.libraries.get(_LOADED[engine])
+        return library.version if library else None
+    versions = (each.engines.get(engine) for each in facts.pythons if each.path == python)
+    return next(versions, None)
+
+
+def version_of(text: str) -> Version:
+    """Return a version as it is compared: its numbers."""
+    return tuple(int(part) for part in text.split(".") if part.isdecimal())
+
+
+def version_text(version: Version) -> str:
+    """Return a version as people write it."""
+    return ".".join(map(str, version))

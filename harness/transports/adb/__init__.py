@@ -1,0 +1,1 @@
+"""Reaching a device over adb."""

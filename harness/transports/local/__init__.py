@@ -1,0 +1,1 @@
+"""The controller itself as a device."""
