@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.engines import benchmark_bin
+from harness.engines.paddle_lite import benchmark_bin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -177,7 +177,7 @@ class BenchmarkBin(Runner):
     @contextmanager
     def files(self, job: Job) -> Iterator[dict[str, Path]]:
         """See :meth:`Runner.files`."""
-        script = files("harness.runner").joinpath(benchmark_bin.SCRIPT)
+        script = files("harness.engines.paddle_lite").joinpath(benchmark_bin.SCRIPT)
         with (
             tempfile.TemporaryDirectory(prefix="edge-harness-") as scratch,
             as_file(script) as path,

@@ -19,7 +19,7 @@ from harness.core.contract import InputSpec, Job
 from harness.core.errors import HarnessError, SpecificationError
 from harness.core.hashing import sha256_of
 from harness.core.yamlfile import Spec, dump
-from harness.engines import benchmark_bin
+from harness.engines.paddle_lite import benchmark_bin
 from harness.lab.conditions.spec import Conditions
 from harness.lab.inventory import load_device
 from harness.lab.leases import Lease, break_lease, holdings
@@ -157,7 +157,7 @@ def test_a_foreign_tools_flags(ways, supervisor, uncanny):
             tool = Path(scratch, "tool")
             tool.write_text('#!/bin/sh\nprintf "%s\\0" "$@"\n')
             tool.chmod(0o755)
-            script = Path(benchmark_bin.__file__).parents[1] / "runner" / benchmark_bin.SCRIPT
+            script = Path(benchmark_bin.__file__).parent / benchmark_bin.SCRIPT
             launcher = Launcher(
                 ways["local"], f"{scratch}/work", supervisor, lock=f"{scratch}/lock"
             )

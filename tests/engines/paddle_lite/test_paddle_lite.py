@@ -8,7 +8,7 @@ from harness.core.errors import SpecificationError
 from harness.engines import get
 from harness.lab.inventory import DeviceSpec
 
-DATA = Path(__file__).parent.parent / "data" / "nb"
+DATA = Path(__file__).parents[2] / "data" / "nb"
 ENGINE = get("paddle-lite")
 
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.core.contract import Done, Failure, First, InputSpec, Job, Loaded, Mean
-from harness.engines import benchmark_bin
+from harness.engines.paddle_lite import benchmark_bin
 
-RECORDINGS = Path(__file__).parents[1] / "data" / "benchmark_bin"
+RECORDINGS = Path(__file__).parents[2] / "data" / "benchmark_bin"
 
 
 @dataclass(frozen=True)
