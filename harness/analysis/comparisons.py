@@ -375,6 +375,7 @@ def compare_runs(
     candidate: Run,
     baseline: Run,
     *,
+    results: Sequence[CaseResult] | None = None,
     changes: Iterable[str] = (),
     names: tuple[str | None, str | None] = (None, None),
     margins: Mapping[str, float] = MARGINS,
@@ -383,6 +384,8 @@ def compare_runs(
 
     Parameters
     ----------
+    results
+        The candidate's, where they are known.
     names
         What to call the candidate and the baseline.
     """
@@ -395,7 +398,7 @@ def compare_runs(
                 changes=changes,
                 margins=margins,
             )
-            for result in case_results(candidate)
+            for result in results or case_results(candidate)
             if result.record.case.id in then
         ]
     )

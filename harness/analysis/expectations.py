@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from harness.analysis.cases import case_results
 from harness.analysis.comparison import ratio
 from harness.analysis.summary import estimate
 
@@ -64,14 +63,18 @@ def fits(case: Case, patterns: Sequence[str]) -> bool:
     return all(any(fnmatch.fnmatchcase(name, pattern) for name in names) for pattern in patterns)
 
 
-def check_expectations(run: Run) -> list[Outcome]:
+def check_expectations(run: Run, results: Sequence[CaseResult]) -> list[Outcome]:
     """Return what came of a run's expectations, in their order.
 
     An expectation is *met* where the whole interval keeps it, *missed* where the whole interval
     does not, and else *inconclusive*. A case without a latency is inconclusive: that it failed is
     another error.
+
+    Parameters
+    ----------
+    results
+        The run's, by :func:`harness.analysis.cases.case_results`.
     """
-    results = case_results(run)
     return [
         outcome
         for expectation in run.expectations

@@ -6,10 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from harness.analysis.cases import case_results
 from harness.core.records import Category, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from harness.analysis.cases import CaseResult
     from harness.core.records import Launch, Run
 
@@ -101,10 +102,16 @@ def normalised(reason: str) -> str:
     return text
 
 
-def failure_groups(run: Run) -> list[FailureGroup]:
-    """Return what failed in a run by cause, what is not made good and most frequent first."""
+def failure_groups(run: Run, results: Iterable[CaseResult]) -> list[FailureGroup]:
+    """Return what failed in a run by cause, what is not made good and most frequent first.
+
+    Parameters
+    ----------
+    results
+        The run's, by :func:`harness.analysis.cases.case_results`.
+    """
     groups: dict[tuple[str, str], list[_Failure]] = {}
-    for result in case_results(run):
+    for result in results:
         for failure in _failures(result):
             key = (failure.category, normalised(failure.reason))
             groups.setdefault(key, []).append(failure)

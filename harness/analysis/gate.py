@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from harness.analysis.cases import case_results
 from harness.analysis.comparison import Verdict
 from harness.analysis.comparisons import (
     alarms_expected,
@@ -119,13 +120,16 @@ def gate(
     expectations
         Whether it is held against its campaign's expectations, too.
     """
+    results = case_results(run)
     ours = {record.case.id: record.case.label for record in run.cases}
     its = {record.case.id: record.case.label for record in baseline.cases}
     return Gate(
         run=run,
         baseline=name,
-        comparisons=compare_runs(run, baseline, changes=changes, names=(None, name)),
-        outcomes=check_expectations(run) if expectations else [],
+        comparisons=compare_runs(
+            run, baseline, results=results, changes=changes, names=(None, name)
+        ),
+        outcomes=check_expectations(run, results) if expectations else [],
         new=[label for case_id, label in ours.items() if case_id not in its],
         gone=[label for case_id, label in its.items() if case_id not in ours],
     )

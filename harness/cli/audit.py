@@ -123,6 +123,7 @@ def _audited(
     given: _Given,
 ) -> dict[str, list[Finding]]:
     from harness.analysis.audit import audit_run, audit_table
+    from harness.analysis.cases import case_results
     from harness.lab.chips import load_cards
 
     workspace = workspace_of(ctx)
@@ -131,7 +132,7 @@ def _audited(
         run = load_run(store, run_id)
         told = {each.name: each.facts.get("soc") for each in run.devices if not each.emulated}
         peaks = _stated(cards, {record.case for record in run.cases}, told) | given.peaks
-        return {f"run {run.id}": audit_run(run, macs=given.macs, peaks=peaks)}
+        return {f"run {run.id}": audit_run(run, case_results(run), macs=given.macs, peaks=peaks)}
     tables = store.imported() if imported == ALL else [store.load_imported(imported)]
     if not tables:
         raise SpecificationError(

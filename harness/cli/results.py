@@ -229,8 +229,8 @@ def run_as_json(run: Run) -> dict[str, Any]:
     from harness.analysis.shapes import after_changes
 
     content = run.model_dump(mode="json")
-    content["failures"] = [asdict(group) for group in failure_groups(run)]
     results = case_results(run)
+    content["failures"] = [asdict(group) for group in failure_groups(run, results)]
     changes = after_changes(results)
     for row, result in zip(content["cases"], results, strict=True):
         row["id"] = result.record.case.id
@@ -262,7 +262,7 @@ def run_as_json(run: Run) -> dict[str, Any]:
         }
     content["expectations"] = [
         {"case_id": outcome.result.record.case.id, **_outcome_as_json(outcome)}
-        for outcome in check_expectations(run)
+        for outcome in check_expectations(run, results)
     ]
     return content
 

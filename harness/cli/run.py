@@ -333,7 +333,8 @@ def exit_codes(run: Run, *, strict: bool) -> Iterator[ExitCode]:
     from harness.analysis.cases import State, case_results
     from harness.analysis.expectations import Met, check_expectations
 
-    for result in case_results(run):
+    results = case_results(run)
+    for result in results:
         match result.state:
             case State.REFUSED | State.FAILED | State.MISSING:
                 yield ExitCode.LAB
@@ -342,7 +343,7 @@ def exit_codes(run: Run, *, strict: bool) -> Iterator[ExitCode]:
             case State.MEASURED:
                 if result.lacking:
                     yield ExitCode.LAB
-    for outcome in check_expectations(run):
+    for outcome in check_expectations(run, results):
         if outcome.met is Met.NO:
             yield ExitCode.REGRESSION
         if outcome.met is Met.UNTOLD and strict:

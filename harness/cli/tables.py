@@ -66,9 +66,9 @@ def print_cases(run: Run) -> None:
             out.print(courses)
         out.print("")
     _print_complaints(out, results)
-    for outcome in check_expectations(run):
+    for outcome in check_expectations(run, results):
         out.print(f"{MARKS[outcome.met]} {escape(visible(outcome_in_words(outcome)))}")
-    if groups := failure_groups(run):
+    if groups := failure_groups(run, results):
         out.print("")
         out.print(_failures(groups))
 

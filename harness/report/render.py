@@ -149,10 +149,8 @@ def render(run: Run, *, lang: str = LANGUAGES[0], beside: Beside | None = None) 
         view=view,
         advices=advices,
         beside=beside or Beside(),
-        findings=audit_run(
-            run, macs={model.name: model.macs for model in run.models if model.macs}
-        ),
-        outcomes=check_expectations(run),
+        findings=audit_run(run, view.results),
+        outcomes=check_expectations(run, view.results),
         after_changes=after_changes(view.cases),
     )
     others = {

@@ -451,11 +451,20 @@ class EngineView:
 
 @dataclass(frozen=True)
 class ReportView(_Cases):
-    """A whole report; real devices come first."""
+    """A whole report.
+
+    Attributes
+    ----------
+    devices
+        Real ones come first.
+    cases, results
+        By device, and in the run's order.
+    """
 
     run: Run
     devices: Sequence[DeviceView]
     cases: Sequence[CaseView]
+    results: Sequence[CaseView]
 
     @classmethod
     def of(cls, run: Run) -> ReportView:
@@ -478,7 +487,7 @@ class ReportView(_Cases):
             DeviceView(device, [case for case in cases if case.device is device])
             for device in sorted(run.devices, key=lambda device: device.emulated)
         ]
-        return cls(run, devices, [case for device in devices for case in device.cases])
+        return cls(run, devices, [case for device in devices for case in device.cases], cases)
 
     @property
     def states(self) -> Counter[State]:
@@ -509,7 +518,7 @@ class ReportView(_Cases):
     @cached_property
     def causes(self) -> list[FailureGroup]:
         """What went wrong, by cause."""
-        return failure_groups(self.run)
+        return failure_groups(self.run, self.results)
 
     @property
     def engines(self) -> list[EngineView]:

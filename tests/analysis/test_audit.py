@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from harness.analysis.audit import RULES, Severity, audit_run, audit_table
 from harness.analysis.audit.claims import SAMPLES_FOR
+from harness.analysis.cases import case_results
 from harness.analysis.summary import percentiles
 from harness.core.records import (
     Case,
@@ -363,7 +364,8 @@ def columns(launches=5, **more):
 @pytest.fixture
 def own(runs):
     def own(case=CASE, **more):
-        return audit_run(runs({case: columns(**more)}))
+        run = runs({case: columns(**more)})
+        return audit_run(run, case_results(run))
 
     return own
 
@@ -489,7 +491,7 @@ def test_one_launch(own):
 
 def test_emulated_boards_have_no_sensors(runs):
     run = runs({CASE: columns(throttling=[Throttling()] * 5)}, emulated=True)
-    assert audit_run(run) == []
+    assert audit_run(run, case_results(run)) == []
 
 
 def test_a_run_whose_cases_have_the_figures_of_each_other(runs):
@@ -500,7 +502,8 @@ def test_a_run_whose_cases_have_the_figures_of_each_other(runs):
         figure_ms=[1.5 + n * 7 % 5 / 100 for n in range(5)],
         samples_ns=[samples(1.5e6, n) for n in range(5)],
     )
-    findings = audit_run(runs(columns_of))
+    run = runs(columns_of)
+    findings = audit_run(run, case_results(run))
     assert rules(findings) == {"repeated-figure", "repeated-samples"}
     assert {finding.cases for finding in findings} == {(cases[0].id, cases[1].id)}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from harness.analysis.cases import case_results
 from harness.analysis.expectations import Met, check_expectations, fits
 from harness.core.records import ArtifactRecord, Drift, Expectation
 from tests.analysis.conftest import load, make_case, make_run
@@ -19,9 +20,8 @@ def outcomes(figures, *expected, artifact=None):
         record.model_copy(update={"artifact": artifact}) if artifact else record
         for record in run.cases
     ]
-    return check_expectations(
-        run.model_copy(update={"expectations": list(expected), "cases": cases})
-    )
+    run = run.model_copy(update={"expectations": list(expected), "cases": cases})
+    return check_expectations(run, case_results(run))
 
 
 @pytest.mark.parametrize(("limit", "met"), [(11, Met.YES), (10.01, Met.UNTOLD), (9, Met.NO)])

@@ -51,10 +51,10 @@ def test_launches_of_several_cases_that_failed_alike_are_one_group():
         "crashed with SIGSEGV after 'hello': at 0x7f3a (launch r-0123456789ab-0-1)",
         "crashed with SIGSEGV after 'hello': at 0x91 (launch r-ba9876543210-3-0)",
     ]
-    found = failure_groups(
-        run(*(launch(c, 0, reason=reason) for c, reason in zip((ONE, OTHER), reasons, strict=True)))
+    made = run(
+        *(launch(c, 0, reason=reason) for c, reason in zip((ONE, OTHER), reasons, strict=True))
     )
-    (group,) = found
+    (group,) = failure_groups(made, case_results(made))
     assert (group.category, group.launches, group.made_good) == ("engine", 2, 0)
     assert (group.devices, group.cases) == (["A", "B"], [ONE.label, OTHER.label])
     assert group.example == reasons[0]
@@ -69,7 +69,7 @@ def test_a_failure_that_was_made_good_comes_last_and_does_not_count_as_lacking()
         launch(OTHER, 0, Status.OK),
         launch(OTHER, 1, reason="the link dropped", category=Category.CONNECTION),
     )
-    groups = failure_groups(made)
+    groups = failure_groups(made, case_results(made))
     assert [(each.category, each.made_good) for each in groups] == [
         ("connection", 0),
         ("engine", 1),
@@ -83,7 +83,7 @@ def test_a_failure_that_was_made_good_comes_last_and_does_not_count_as_lacking()
 def test_what_was_left_out_says_why():
     why = "device put aside because no answer"
     made = run(launch(ONE, 0, Status.OK), a=why, b=why)
-    (group,) = failure_groups(made)
+    (group,) = failure_groups(made, case_results(made))
     assert (group.category, group.launches, group.reason) == ("not measured", 3, why)
     assert group.todo == "harness run --resume r"
     one, other = case_results(made)
@@ -93,7 +93,7 @@ def test_what_was_left_out_says_why():
 
 def test_the_hint_of_a_reason_is_what_to_do():
     made = run(launch(ONE, 0, reason="no room (try: make room)", category=Category.DEPLOY))
-    (group,) = failure_groups(made)
+    (group,) = failure_groups(made, case_results(made))
     assert (group.reason, group.todo) == ("no room", "make room")
 
 
@@ -103,7 +103,8 @@ def test_invalid_launches_and_wrong_outputs_are_told_apart():
         launch(ONE, 0, Status.INVALID, reason="throttled: 3 times"),
         launch(ONE, 1, Status.INVALID, reason="wrong outputs", outputs=wrong),
     )
-    assert {group.category for group in failure_groups(made)} == {"invalid", "outputs wrong"}
+    groups = failure_groups(made, case_results(made))
+    assert {group.category for group in groups} == {"invalid", "outputs wrong"}
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.analysis.audit import audit_run, audit_table
+from harness.analysis.cases import case_results
 from harness.core.records import Status
 from harness.report.language import language
 from harness.report.render import Beside, render
@@ -93,7 +94,7 @@ def test_english_stays_as_it_is():
 
 def test_no_finding_is_left_in_english(chinese, demo, lab):
     tables = audit_table(table(figures=[*table().figures] * 2))
-    found = [*audit_run(demo), *audit_run(lab), *tables]
+    found = [*audit_run(demo, case_results(demo)), *audit_run(lab, case_results(lab)), *tables]
     assert found
     for finding in found:
         assert chinese.say(finding.sentence) != finding.sentence, finding.sentence

@@ -14,11 +14,11 @@ from harness.analysis.audit.finding import RULES, Evidence, Finding, Rule, Sever
 from harness.analysis.audit.launches import launches
 from harness.analysis.audit.orders import orders
 from harness.analysis.audit.repeats import repeats
-from harness.analysis.cases import case_results
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from harness.analysis.cases import CaseResult
     from harness.core.records import Run
     from harness.results.imported import ImportedTable
 
@@ -31,6 +31,7 @@ _NO_PEAKS: Mapping[tuple[str, str, str], float] = {}
 
 def audit_run(
     run: Run,
+    results: Sequence[CaseResult],
     *,
     macs: Mapping[str, int] = _NOTHING,
     peaks: Mapping[tuple[str, str, str], float] = _NO_PEAKS,
@@ -39,13 +40,14 @@ def audit_run(
 
     Parameters
     ----------
+    results
+        The run's, by :func:`harness.analysis.cases.case_results`.
     macs
         Model to the multiply-accumulates of one inference, where the run does not know them.
     peaks
         Device, backend and precision (empty: any) to the operations per second of its maker's
         word, a multiply-accumulate being two; where known.
     """
-    results = case_results(run)
     devices = {device.name: device for device in run.devices}
     macs = {**macs, **{model.name: model.macs for model in run.models if model.macs}}
     known = [
