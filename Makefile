@@ -1,12 +1,13 @@
 # Each target does its own set-up: on a fresh Debian 12, `make demo` or `make test` is all there is.
-.PHONY: help demo sample test full check bench drill lock clean
+.PHONY: help demo sample test full check docs bench drill lock clean
 
 help:
 	@echo "make demo    measure on an emulated ARM board and on this machine; ends with a report"
 	@echo "make sample  measure what reports/sample.html shows, and render it; on a quiet machine"
 	@echo "make test    checks, unit tests, and one end-to-end path for each feature"
 	@echo "make full    the same, and what takes many minutes"
-	@echo "make check   formatting, lint, types, import rules"
+	@echo "make check   formatting, lint, types, import rules, documentation's links"
+	@echo "make docs    build the documentation site into docs/_build/html"
 	@echo "make bench   benchmarks, each figure beside its bound; BENCH=benchmarks/test_NAME.py one part"
 	@echo "make drill   campaigns with faults of every kind, judged by the devices' journals; SEED=N again"
 	@echo "make lock    resolve the locked requirements anew"
@@ -32,6 +33,11 @@ check:
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-logo
+	.venv/bin/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+
+docs:
+	scripts/setup test
+	.venv/bin/sphinx-build -b html docs docs/_build/html
 
 bench:
 	scripts/setup test

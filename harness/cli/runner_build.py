@@ -29,7 +29,7 @@ Examples:
 @click.option(
     "--toolchain",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="paddle-lite: the board's C++ compiler, or a CMake toolchain file (*.cmake).",
+    help="paddle-lite: the board's C++ compiler, or a CMake toolchain file (.cmake).",
 )
 @click.option("--ndk", type=_folder, help="paddle-lite: an Android NDK, instead of --toolchain.")
 @click.option(

@@ -1,0 +1,29 @@
+"""Sphinx configuration: `make docs` builds the site into docs/_build/html."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+DOCS = Path(__file__).parent
+sys.path[:0] = [str(DOCS.parent), str(DOCS)]
+
+from schema_pages import write_pages  # noqa: E402 - needs the path
+
+from harness import __version__  # noqa: E402
+
+project = "edge-harness"
+author = "the edge-harness maintainers"
+release = __version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click"]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = f"edge-harness {release}"
+# Recorded screens and links into the sources, as on the repository's pages.
+myst_heading_anchors = 4
+myst_enable_extensions = ["deflist"]
+# A code block may show a fragment, which its lexer cannot parse.
+suppress_warnings = ["misc.highlighting_failure"]
+
+write_pages(DOCS.parent / "schemas", DOCS / "reference" / "files")
