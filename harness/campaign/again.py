@@ -106,9 +106,9 @@ def _runner(record: CaseRecord, today: CaseRecord, now: Prepared, kept: KeptFile
     if not found or len(files) < len(found):
         missing = ", ".join(sorted(found.keys() - files.keys())) or "nothing of it is on record"
         raise UnconfirmableError(f"its runner is not kept here: {missing}")
-    if isinstance(now.runner, PythonRunner) and files.keys() == {_SCRIPT}:
+    if isinstance(now.runner, PythonRunner) and _SCRIPT in files:
         runner = _with_its_engine(now.runner, record.engine_from or "")
-        return replace(runner, script=files[_SCRIPT])
+        return replace(runner, kept=files)
     if isinstance(now.runner, NativeRunner) and _PROGRAM in files:
         return NativeRunner(files.pop(_PROGRAM), files)
     raise UnconfirmableError("it was measured with another kind of runner")

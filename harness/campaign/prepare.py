@@ -18,7 +18,6 @@ from harness.models import build, environments, operations, recipes
 from harness.models.inspection import inspected
 from harness.models.toolchain import ToolchainError
 from harness.native.build import build as build_runner
-from harness.runner.python import edge_runner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -296,8 +295,7 @@ def _refusals(case: Case, device: Device, model: Model, spec: EngineSpec) -> Ite
             f"{case.engine} is measured in {' and '.join(precisions)} on {case.backend} of "
             f"{device.name}, not in {case.precision}"
         )
-    in_python = edge_runner.ENGINES.get(case.engine)
-    if spec.runner is None and in_python and in_python.backend != case.backend:
+    if spec.runner is None and engine.in_python not in (None, case.backend):
         yield f"the Python runner has no backend '{case.backend}': give a 'runner'"
     if case.model_cache == "kept" and not engine.keeps_models(case.backend):
         yield f"{case.engine} keeps no compiled models for backend '{case.backend}'"

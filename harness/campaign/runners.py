@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.engines.paddle_lite import benchmark_bin
+from harness.models.recipes import ENGINE_MODULE, device_module, resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["BenchmarkBin", "NativeRunner", "PythonRunner", "Runner"]
 
 _PROGRAM = "edge-runner"
+_SCRIPT = "edge_runner.py"
 
 
 class Runner(abc.ABC):
@@ -87,29 +89,26 @@ class PythonRunner(Runner):
     ----------
     environment
         Of ours, that the interpreter is of; empty where it is the device's own.
-    script
-        The runner of an earlier time; else it is this harness's.
+    kept
+        The runner's files of an earlier time by name; else they are this harness's.
     """
 
     interpreter: str
     environment: str = ""
-    script: Path | None = None
+    kept: Mapping[str, Path] = field(default_factory=dict)
 
     @contextmanager
     def files(self, job: Job) -> Iterator[dict[str, Path]]:
         """See :meth:`Runner.files`."""
-        del job
-        name = "edge_runner.py"
-        if self.script is not None:
-            yield {name: self.script}
-            return
-        with as_file(files("harness.runner.python").joinpath(name)) as path:
-            yield {name: path}
+        yield dict(self.kept) or {
+            _SCRIPT: resource("runner", "python", _SCRIPT),
+            ENGINE_MODULE: device_module(job.engine),
+        }
 
     def command(self, job: Job) -> list[str]:
         """See :meth:`Runner.command`."""
         del job
-        return [self.interpreter, "-B", "edge_runner.py", "job.json"]
+        return [self.interpreter, "-B", _SCRIPT, "job.json"]
 
 
 @dataclass(frozen=True)

@@ -27,11 +27,15 @@ class Engine:
         Of the artifacts that it loads, as :data:`harness.models.recipes.TARGETS` has them.
     precisions
         What it can compute in; the first where a campaign does not say.
+    in_python
+        The backend that its module ``device.py`` runs it on in the Python runner; none where it
+        has no such module.
     """
 
     name: str
     format: str
     precisions: tuple[Precision, ...] = ("fp32",)
+    in_python: str | None = "cpu"
 
     def lacks(self, device: DeviceSpec, backend: str) -> str | None:
         """Say why a backend of a device cannot be measured with it at all, or return none."""

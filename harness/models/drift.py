@@ -12,7 +12,7 @@ from harness.analysis import outputs
 from harness.core.records import Drift
 from harness.models import environments
 from harness.models.artifacts import ROLES
-from harness.models.recipes import ENGINE_ENVIRONMENTS, resource
+from harness.models.recipes import ENGINE_ENVIRONMENTS, ENGINE_MODULE, device_module, resource
 from harness.models.toolchain import ToolchainError, run
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def measure(
         progress(f"comparing {step} with fp32 ({made.engine})")
         (work / HELD_OUT).unlink(missing_ok=True)
         (work / HELD_OUT).symlink_to(held_out)
+        (work / ENGINE_MODULE).symlink_to(device_module(made.engine))
         request = json.dumps(_request(made, samples, folder))
         script = str(resource("models", "stages", "heldout.py"))
         try:

@@ -7,22 +7,20 @@ on the files of the artifact that it is made from.
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 from dataclasses import dataclass, field
-from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.core.contract import INPUT_SPEC_VERSION
 from harness.core.errors import SpecificationError
+from harness.core.hashing import sha256_of
 from harness.core.yamlfile import nearest
 from harness.models import environments, nb, samples
 from harness.models.artifacts import ROLES
 from harness.models.calibration import CalibrationSource
 from harness.models.manifest import FILES, FileSource, PackageSource, TransformerSource
-from harness.runner.python import edge_runner
 from harness.workspace import cache_dir
 
 if TYPE_CHECKING:
@@ -33,9 +31,11 @@ if TYPE_CHECKING:
     from harness.models.manifest import Model, Shapes
 
 __all__ = [
+    "ENGINE_MODULE",
     "TARGETS",
     "Recipe",
     "check_inputs",
+    "device_module",
     "inputs",
     "outputs",
     "recipe",
@@ -81,6 +81,9 @@ ENGINE_ENVIRONMENTS = {
 
 INTEGER_CHIPS = ("rv1103", "rv1106")
 """Chips whose NPU computes in integers only."""
+
+ENGINE_MODULE = "edge_engine.py"
+"""The name by which the Python runner finds the module of its engine beside it."""
 
 ONNX_OPSET = 11
 ONNX_OPSET_INT8 = 13  # the first whose DequantizeLinear has scales by channel
@@ -145,7 +148,7 @@ class Recipe:
                 self.engine,
                 engine.digest,
                 hashlib.sha256(script).hexdigest(),
-                _code(self.engine),
+                sha256_of(device_module(self.engine)),
             ]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -217,12 +220,20 @@ def outputs(
         "engine": engine,
         "files": dict(ROLES[artifact.format]),
         "precision": artifact.precision,
-        "code": _code(engine),
+        "code": sha256_of(device_module(engine)),
     }
     checked, checks = _checked(model, shapes)
     environment = environments.get(ENGINE_ENVIRONMENTS[engine])
     source = recipe(model, artifact.format, artifact.target, shapes, artifact.precision)
-    return Recipe("outputs", engine, "outputs", environment, options | checked, (source, *checks))
+    return Recipe(
+        "outputs",
+        engine,
+        "outputs",
+        environment,
+        options | checked,
+        (source, *checks),
+        files={ENGINE_MODULE: device_module(engine)},
+    )
 
 
 def check_inputs(model: Model, shapes: Shapes | None = None) -> Recipe | None:
@@ -257,12 +268,6 @@ def _checked(model: Model, shapes: Shapes | None) -> tuple[dict[str, Any], tuple
     if checks is None:
         return options, ()
     return options | {"check_files": [*ROLES["checks"].values()]}, (checks,)
-
-
-@cache
-def _code(engine: str) -> str:
-    """Return a hash of how the runner uses an engine, which the outputs depend on."""
-    return hashlib.sha256(inspect.getsource(edge_runner.ENGINES[engine]).encode()).hexdigest()
 
 
 def _precision(artifact_format: str, target: str, wanted: Precision | None) -> Precision | None:
@@ -479,6 +484,11 @@ def _exported_shapes(model: Model) -> list[list[int]]:
 def inputs(model: Model, shapes: Shapes | None = None) -> list[dict[str, Any]]:
     """Return a model's input specifications as stages and runners read them."""
     return [spec.model_dump(mode="json") for spec in model.manifest.fed(shapes)]
+
+
+def device_module(engine: str) -> Path:
+    """Return the path of the module that the Python runner uses an engine through."""
+    return resource("engines", engine.replace("-", "_"), "device.py")
 
 
 def resource(*parts: str) -> Path:

@@ -83,7 +83,7 @@ def test_a_case_is_launched_with_its_own_artifact_runner_and_options(lab):
 
 def test_the_same_runner_is_used_as_it_is(lab):
     same = lab.stored.model_copy(update={"options": {}})
-    assert lab(today=same).runner.script is None
+    assert not lab(today=same).runner.kept
 
 
 def test_outputs_of_another_model_are_not_checked_against_todays(lab):

@@ -21,6 +21,7 @@ from harness.lab.store import DeviceStore
 from harness.models import environments
 from harness.models.build import build as build_model
 from harness.models.manifest import load_model
+from harness.models.recipes import device_module
 from harness.native import abi as abis
 from harness.native import compilers
 from harness.native.build import build
@@ -136,7 +137,11 @@ def test_onnxruntime_returns_what_the_python_runner_does(lab, on_board):
     seen = {}
     for name, (program, command) in runners.items():
         job = job_of(name, "onnxruntime", roles, model.manifest.fed())
-        files = {"edge-runner": program, built.roles["model"]: built.path("model")}
+        files = {
+            "edge-runner": program,
+            "edge_engine.py": device_module("onnxruntime"),
+            built.roles["model"]: built.path("model"),
+        }
         seen[name] = board.launch(job, files, command, links)
     assert [event.event for event in seen["native"]] == [event.event for event in seen["python"]]
     assert digests(seen["native"]) == digests(seen["python"])

@@ -14,7 +14,9 @@ import pytest
 
 from harness.core.contract import InputSpec, Job, Sampling, WarmupPolicy, parse_events
 
-RUNNER = Path(__file__).parents[2] / "harness" / "runner" / "python" / "edge_runner.py"
+HARNESS = Path(__file__).parents[2] / "harness"
+RUNNER = HARNESS / "runner" / "python" / "edge_runner.py"
+DEVICE_MODULES = sorted((HARNESS / "engines").glob("*/device.py"))
 DOUBLES = Path(__file__).parent / "doubles"
 
 # Of a job's file of inputs to check, in bytes, and what either runner says of it.
@@ -31,6 +33,12 @@ def runner():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def device_module(engine):
+    """Return an engine's module for the runner; ONNX Runtime's for an engine that is unknown."""
+    path = HARNESS / "engines" / engine.replace("-", "_") / "device.py"
+    return path if path.exists() else device_module("onnxruntime")
 
 
 @dataclass(frozen=True)
@@ -74,13 +82,17 @@ def launch(tmp_path):
             job if isinstance(job, str) else json.dumps({**job.model_dump(mode="json"), **changes})
         )
         (tmp_path / "job.json").write_text(content)
+        engine = changes.get("engine", getattr(job, "engine", "onnxruntime"))
+        (tmp_path / "edge_runner.py").symlink_to(RUNNER)
+        if not (tmp_path / "edge_engine.py").exists():  # a test may have one of its own
+            (tmp_path / "edge_engine.py").symlink_to(device_module(engine))
         for name, source in (artifact or {"model.onnx": "{}"}).items():
             if isinstance(source, Path):
                 (tmp_path / name).symlink_to(source)
             else:
                 (tmp_path / name).write_text(source)
         ended = subprocess.run(
-            [*map(str, python), RUNNER, "job.json"],
+            [*map(str, python), "edge_runner.py", "job.json"],
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": str(path), "PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,

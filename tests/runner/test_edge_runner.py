@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.core.contract import InputSpec
-from tests.runner.conftest import WRONG_SIZES
+from tests.runner.conftest import DEVICE_MODULES, RUNNER, WRONG_SIZES
 
 FAILED = 1
 
@@ -132,7 +132,7 @@ def test_it_runs_on_the_processors_it_is_given(job, launch):
     [
         ({"check_files": ["a.bin", "b.bin"]}, "2 files with inputs to check, for 1 sets of shapes"),
         ({"check_files": ["../a.bin"]}, "'../a.bin' is not in the launch's folder"),
-        ({"engine": "tensorflow"}, "unknown engine 'tensorflow'; there are paddle-inference"),
+        ({"engine": "tensorflow"}, "has the engine 'onnxruntime', not 'tensorflow'"),
         ({"protocol": 2}, "protocol 1 with inputs 1 only"),
         ({"backend": "npu:rockchip"}, "backend 'cpu'"),
         ({"model_cache": "cache"}, "no model cache"),
@@ -178,6 +178,54 @@ def test_a_missing_engine_names_module_and_interpreter(job, launch, engine, modu
     assert ended["error"].kind == "EngineMissing"
     assert f"no module '{module}'" in ended["error"].message
     assert sys.executable in ended["error"].message
+
+
+THEIRS = """\
+import edge_runner
+
+class Theirs(edge_runner.Engine):
+    name = "theirs"
+
+    def configure(self, job):
+        return "1", {}
+
+    def load(self):
+        return ["x"]
+
+    def bind(self, inputs):
+        self.value = inputs["x"]
+        self.run = lambda: 0
+
+    def fetch(self):
+        return [("y", self.value)]
+
+ENGINE = Theirs
+"""
+
+
+def test_an_engine_of_somebody_else(job, launch, runner):
+    (launch.folder / "edge_engine.py").write_text(THEIRS)
+    ended = launch(job, engine="theirs")
+    assert ended.returncode == 0, ended.stderr
+    assert ended["hello"].engine_version == "1"
+    fed = runner.make_input(job.inputs[0].model_dump(), ended["outputs"].seed, 0)
+    np.testing.assert_array_equal(values(ended, ended["outputs"]), fed)
+
+
+@pytest.mark.parametrize(
+    ("module", "kind", "message"),
+    [
+        ("", "EngineFailed", "loading edge_engine.py: AttributeError"),
+        ("import", "EngineFailed", "loading edge_engine.py: SyntaxError"),
+        ("import absent", "EngineMissing", "has no module 'absent'"),
+    ],
+)
+def test_a_module_that_is_no_engine(job, launch, module, kind, message):
+    (launch.folder / "edge_engine.py").write_text(module)
+    ended = launch(job)
+    assert (ended.returncode, ended.names) == (FAILED, ["error"])
+    assert ended["error"].kind == kind
+    assert message in ended["error"].message
 
 
 def test_an_engine_that_cannot_be_imported(job, launch, tmp_path):
@@ -479,15 +527,19 @@ def test_a_device_without_sensors_says_nothing(runner, tmp_path):
 # --- the file itself ---
 
 
-def test_it_is_python_3_8_and_stands_alone(runner):
-    tree = ast.parse(Path(runner.__file__).read_text(), feature_version=(3, 8))
+@pytest.mark.parametrize(
+    "path", [RUNNER, *DEVICE_MODULES], ids=lambda path: "/".join(path.parts[-2:])
+)
+def test_it_is_python_3_8_and_stands_alone(path):
+    tree = ast.parse(path.read_text(), feature_version=(3, 8))
     imported = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             imported |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             imported.add(node.module.partition(".")[0])
-    engines = {
-        "MNN", "ncnn", "numpy", "onnxruntime", "openvino", "paddle", "paddlelite", "rknnlite",
+    others = {
+        "edge_runner", "MNN", "ncnn", "numpy", "onnxruntime", "openvino", "paddle", "paddlelite",
+        "rknnlite",
     }  # fmt: skip
-    assert imported - engines <= sys.stdlib_module_names
+    assert imported - others <= sys.stdlib_module_names

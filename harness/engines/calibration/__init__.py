@@ -7,4 +7,4 @@ from harness.engines.base import Engine
 
 __all__ = ["CALIBRATION"]
 
-CALIBRATION = Engine(name="calibration", format="calibration")
+CALIBRATION = Engine(name="calibration", format="calibration", in_python=None)

@@ -84,4 +84,4 @@ def _compiler(model: Path) -> str | None:
         return found[1].decode("ascii") if found else None
 
 
-RKNN = _Rknn(name="rknn", format="rknn", precisions=("fp16", "int8"))
+RKNN = _Rknn(name="rknn", format="rknn", precisions=("fp16", "int8"), in_python="npu:rknpu")

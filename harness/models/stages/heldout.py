@@ -2,7 +2,7 @@
 
 Run in an engine's environment as ``heldout.py REQUEST``: a JSON object with ``engine``,
 ``precision``, ``files`` (role to file), ``inputs`` (their names) and ``remark``. The inputs are in
-``heldout.npz`` (``x.j`` of input ``j``), and the engine from ``edge_runner.py``: what is checked
+``heldout.npz`` (``x.j`` of input ``j``), and the engine from ``edge_engine.py``: what is checked
 is what is measured. Writes ``outputs.npz`` (``y.j`` of output ``j``) and ``kernels.json``:
 ``computed_by`` and, where the engine tells, ``kernels`` with how many ops it has in int8.
 """
@@ -48,7 +48,7 @@ def main() -> None:
 
     with np.load("heldout.npz", allow_pickle=False) as stored:
         held_out = {name: stored[f"x.{j}"] for j, name in enumerate(request["inputs"])}
-    engine = edge_runner.ENGINES[request["engine"]]()
+    engine = edge_runner.engine_class()()
     job = {"files": request["files"], "threads": 1, "precision": request["precision"]}
     version, _ = engine.configure(job)
     engine.load()

@@ -10,7 +10,7 @@ without optimizations.
 from __future__ import annotations
 
 import json
-import runpy
+import os
 import sys
 
 import numpy as np
@@ -20,14 +20,16 @@ import onnxruntime
 def main() -> None:
     """Do what the request says."""
     request = json.loads(sys.argv[1])
-    check_inputs = runpy.run_path("edge_runner.py")["check_inputs"]
+    sys.path.insert(0, os.getcwd())  # noqa: PTH109 - python -I leaves it out
+    import edge_runner  # noqa: PLC0415
+
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(
         "model.onnx", options, providers=["CPUExecutionProvider"]
     )
     arrays = {}
-    for seed, feed in check_inputs(request):
+    for seed, feed in edge_runner.check_inputs(request):
         for number, output in enumerate(session.run(None, feed)):
             if not np.isfinite(output).all():
                 sys.exit(f"output {number} for seed {seed} is not finite")

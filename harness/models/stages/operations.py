@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import math
-import runpy
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -87,12 +87,15 @@ def shapes_of(program: Any, executor: Any, feed: dict[str, Any]) -> dict[str, tu
 def main() -> None:
     """Do what the request says."""
     request = json.loads(sys.argv[1])
-    make_input = runpy.run_path("edge_runner.py")["make_input"]
+    sys.path.insert(0, os.getcwd())  # noqa: PTH109 - python -I leaves it out
+    import edge_runner  # noqa: PLC0415
+
     paddle.enable_static()
     executor = paddle.static.Executor(paddle.CPUPlace())
     program, _, _ = paddle.static.load_inference_model("model", executor)
     feed = {
-        spec["name"]: make_input(spec, 0, index) for index, spec in enumerate(request["inputs"])
+        spec["name"]: edge_runner.make_input(spec, 0, index)
+        for index, spec in enumerate(request["inputs"])
     }
     shapes = shapes_of(program, executor, feed)
     block = program.global_block()

@@ -4,13 +4,12 @@
 ``events.jsonl``. It exits with 0 after ``done`` and with 1 after ``error``; whoever ends it from
 outside finds the events so far. ``docs/runner-contract.md`` describes both files.
 
-This file stands alone: it needs Python 3.8 or newer, Linux, and the engine with its numpy.
-Modules that an engine imports too (ctypes among them) are imported where they are used, so that
-the runner does not pay for them before the import of the engine is timed.
+It needs Python 3.8 or newer, Linux, and the engine with its numpy. It knows no engine: the file
+``edge_engine.py`` beside it does, whose ``ENGINE`` is a subclass of :class:`Engine`. Modules that
+an engine imports too (ctypes among them) are imported where they are used, so that the runner does
+not pay for them before the import of the engine is timed.
 """
 # ruff: noqa: ANN401 - engines have no types
-# ruff: noqa: B905 - zip() has no strict= before Python 3.10
-# ruff: noqa: D102 - the protocol Engine documents its implementations' methods
 # ruff: noqa: E402, PLC0415 - see above
 
 from __future__ import annotations
@@ -28,56 +27,16 @@ from contextlib import contextmanager
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from typing import Any, BinaryIO, Protocol
+    from typing import Any, BinaryIO
 
     from numpy.typing import NDArray
-
-    class Engine(Protocol):
-        """An inference engine; making one imports it.
-
-        Attributes
-        ----------
-        roles
-            The files that an artifact consists of.
-        backend
-            The one that it has.
-        takes
-            The options that a job may set.
-        run
-            One inference on the inputs that are set; the only thing that is timed. There from
-            ``bind`` on.
-        """
-
-        roles: tuple[str, ...]
-        backend: str
-        takes: tuple[str, ...]
-        run: Callable[[], object]
-
-        def configure(self, job: dict[str, Any]) -> tuple[str | None, dict[str, str]]:
-            """Take the settings from a job; return the engine's version and what it was set to.
-
-            Without a version, ``told`` has it.
-            """
-
-        @property
-        def told(self) -> dict[str, Any]:
-            """Return more of ``loaded``, where only the predictor knows it: versions."""
-
-        def load(self) -> list[str]:
-            """Make the predictor from the artifact's files; return its inputs' names."""
-
-        def bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
-            """Set all inputs."""
-
-        def fetch(self) -> list[tuple[str, NDArray[Any]]]:
-            """Return the outputs of the last inference; arrays may be the engine's own memory."""
-
 
 PROTOCOL = 1
 INPUT_SPEC_VERSION = 1
 RUNNER_VERSION = "3"
 SHORT_TEXT = 200
 LONG_TEXT = 8000
+RESTARTED = "EDGE_RUNNER_RESTARTED"  # the variable that has the reason
 DTYPES = ("float32", "int64", "int32")
 JOB_KEYS = (
     "protocol",
@@ -125,507 +84,83 @@ def engine_is(doing: str) -> Iterator[None]:
 # --- engines ---
 
 
-class OnCpu:
-    """What the engines for the processor have in common."""
+class Engine:
+    """An inference engine; making one imports it.
 
+    Attributes
+    ----------
+    name
+        As jobs have it.
+    roles
+        The files that an artifact consists of.
+    backend
+        The compute unit that it runs on.
+    options
+        The options that a job may set.
+    run
+        One inference on the inputs that are set; the only thing that is timed. There from
+        ``bind`` on.
+    """
+
+    name: str
+    roles: tuple[str, ...] = ("model",)
     backend = "cpu"
-    takes: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
     run: Callable[[], object]
-
-    @property
-    def told(self) -> dict[str, Any]:
-        """Nothing that ``configure`` did not say."""
-        return {}
-
-
-class PaddleInference(OnCpu):
-    """Paddle Inference on the CPU.
-
-    Only its core extension is loaded: ``import paddle`` brings a whole training framework, which
-    takes a minute on an emulated board. The core's surface is private; where it cannot be used,
-    the runner starts itself anew for the full import (one process cannot initialise the same
-    extension twice). oneDNN and graph optimisation stay as the engine has them, which is how its
-    users meet them (x86 wheels: both on), and are recorded. In int8 one fusion is left out: it
-    adds a residual in the wrong scale, and what a residual network computes is garbage then.
-    """
-
-    roles: tuple[str, ...] = ("model", "params")
-    full_import = "EDGE_RUNNER_PADDLE_CORE_FAILED"  # the variable that says why
-    residual_fusion = "conv_elementwise_add_mkldnn_fuse_pass"
-
-    def __init__(self) -> None:
-        self.core_failed = os.environ.get(self.full_import)
-        if self.core_failed is not None:
-            import paddle
-            from paddle import inference
-
-            self.new_config, self.new_predictor = inference.Config, inference.create_predictor
-            self.copy_in = "copy_from_cpu"
-            self.version = str(paddle.__version__)
-            return
-        try:
-            core = self.load_core()
-            self.new_config, self.new_predictor = core.AnalysisConfig, core.create_predictor
-            self.copy_in = "_copy_from_cpu_bind"
-            self.version = core.get_version().split()[1]  # "version: 3.2.2\ncommit: …"
-        except ModuleNotFoundError:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever a private surface may raise
-            os.environ[self.full_import] = text(f"{type(error).__name__}: {error}", SHORT_TEXT)
-            arguments = getattr(sys, "orig_argv", ["", *sys.argv])[1:]  # from Python 3.10 on
-            os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606 - itself
-
-    @staticmethod
-    def load_core() -> Any:
-        """Load ``paddle/base/libpaddle.so`` without the package around it."""
-        import importlib.util
-
-        import numpy as np  # noqa: F401 - the core would import it: fail clearly here
-
-        package = importlib.util.find_spec("paddle")
-        if package is None or not package.submodule_search_locations:
-            raise ModuleNotFoundError("No module named 'paddle'", name="paddle")
-        path = os.path.join(package.submodule_search_locations[0], "base", "libpaddle.so")
-        spec = importlib.util.spec_from_file_location("libpaddle", path)
-        if spec is None or spec.loader is None:
-            raise ImportError(f"{path} is not an extension module")
-        core = importlib.util.module_from_spec(spec)
-        sys.modules["libpaddle"] = core
-        spec.loader.exec_module(core)
-        core.init_memory_method()
-        core.init_devices()
-        return core
-
-    def configure(self, job: dict[str, Any]) -> tuple[str, dict[str, str]]:
-        self.config = self.new_config(job["files"]["model"], job["files"]["params"])
-        self.config.disable_glog_info()
-        self.config.set_cpu_math_library_num_threads(job["threads"])
-        if job.get("precision") == "int8":
-            # Without this a quantized program is computed in fp32, ten times slower.
-            self.config.enable_mkldnn()
-            self.config.enable_mkldnn_int8()
-            if not self.config.mkldnn_int8_enabled():
-                raise LaunchError("EngineFailed", "this build has no oneDNN, and so no int8")
-            self.config.delete_pass(self.residual_fusion)
-        build = {
-            "loader": "core" if self.core_failed is None else "full",
-            "mkldnn": "on" if self.config.mkldnn_enabled() else "off",
-            "int8": "on" if job.get("precision") == "int8" else "off",
-            "ir_optim": "on" if self.config.ir_optim() else "off",
-            "threads": str(self.config.cpu_math_library_num_threads()),
-        }
-        if job.get("precision") == "int8":
-            build["deleted_pass"] = self.residual_fusion
-        if self.core_failed is not None:
-            build["core_failed"] = self.core_failed
-        return self.version, build
-
-    def load(self) -> list[str]:
-        self.predictor = self.new_predictor(self.config)
-        self.run = self.predictor.run
-        return list(self.predictor.get_input_names())
-
-    def bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
-        for name, value in inputs.items():
-            handle = self.predictor.get_input_handle(name)
-            handle.reshape(list(value.shape))
-            getattr(handle, self.copy_in)(value)
-
-    def fetch(self) -> list[tuple[str, NDArray[Any]]]:
-        return [
-            (name, self.predictor.get_output_handle(name).copy_to_cpu())
-            for name in self.predictor.get_output_names()
-        ]
-
-
-class OnnxRuntime(OnCpu):
-    """ONNX Runtime on the CPU, inputs and outputs bound: no copy is part of an inference."""
-
-    roles: tuple[str, ...] = ("model",)
-
-    def __init__(self) -> None:
-        import onnxruntime
-
-        self.ort = onnxruntime
-
-    def configure(self, job: dict[str, Any]) -> tuple[str, dict[str, str]]:
-        self.model = job["files"]["model"]
-        self.options = self.ort.SessionOptions()
-        self.options.intra_op_num_threads = job["threads"]
-        self.options.inter_op_num_threads = 1
-        build = {
-            "provider": "CPUExecutionProvider",
-            "graph_optimization": str(self.options.graph_optimization_level).rsplit(".", 1)[-1],
-            "threads": str(self.options.intra_op_num_threads),
-        }
-        return str(self.ort.__version__), build
-
-    def load(self) -> list[str]:
-        self.session = self.ort.InferenceSession(
-            self.model, self.options, providers=["CPUExecutionProvider"]
-        )
-        return [value.name for value in self.session.get_inputs()]
-
-    def bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
-        self.inputs = inputs  # the binding may point into them
-        self.binding = self.session.io_binding()
-        for name, value in inputs.items():
-            self.binding.bind_cpu_input(name, value)
-        for output in self.session.get_outputs():
-            self.binding.bind_output(output.name)
-        session, binding = self.session, self.binding
-        self.run = lambda: session.run_with_iobinding(binding)
-
-    def fetch(self) -> list[tuple[str, NDArray[Any]]]:
-        names = [value.name for value in self.session.get_outputs()]
-        return list(zip(names, self.binding.copy_outputs_to_cpu()))
-
-
-class PaddleLite(OnCpu):
-    """Paddle Lite's light API for x86, which runs on one thread and cannot be told otherwise."""
-
-    roles: tuple[str, ...] = ("model",)
-
-    def __init__(self) -> None:
-        import numpy as np
-        from paddlelite import lite
-
-        self.lite = lite
-        self.numpy_version = np.__version__
-
-    def configure(self, job: dict[str, Any]) -> tuple[str, dict[str, str]]:
-        if job["threads"] != 1:
-            raise LaunchError(
-                "BadJob",
-                f"{job['threads']} threads: Paddle Lite's Python API cannot set threads on x86, "
-                "it always runs on 1",
-            )
-        if int(self.numpy_version.split(".")[0]) >= 2:  # noqa: PLR2004 - numpy's own number
-            raise LaunchError(
-                "EngineFailed",
-                f"numpy {self.numpy_version}: Paddle Lite returns garbage with numpy 2 or newer",
-            )
-        from importlib import metadata
-
-        self.config = self.lite.MobileConfig()
-        self.config.set_model_from_file(job["files"]["model"])
-        return metadata.version("paddlelite"), {"api": "light", "threads": "1"}
-
-    def load(self) -> list[str]:
-        self.predictor = self.lite.create_paddle_predictor(self.config)
-        self.run = self.predictor.run
-        return list(self.predictor.get_input_names())
-
-    def bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
-        for index, name in enumerate(self.predictor.get_input_names()):
-            self.predictor.get_input(index).from_numpy(inputs[name])
-
-    def fetch(self) -> list[tuple[str, NDArray[Any]]]:
-        return [
-            (name, self.predictor.get_output(index).numpy())
-            for index, name in enumerate(self.predictor.get_output_names())
-        ]
-
-
-class OpenVino(OnCpu):
-    """OpenVINO's CPU plugin on an ONNX model, inputs shared: no copy is part of an inference.
-
-    One stream, and fp32 where the plugin would choose bf16 or fp16 by itself. With several threads
-    it binds them to processors, within the job's affinity, as its users meet it.
-    """
-
-    roles: tuple[str, ...] = ("model",)
-
-    def __init__(self) -> None:
-        import openvino
-
-        self.ov = openvino
-
-    def configure(self, job: dict[str, Any]) -> tuple[str, dict[str, str]]:
-        self.model = job["files"]["model"]
-        self.properties = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "NUM_STREAMS": 1,
-            "INFERENCE_NUM_THREADS": job["threads"],
-            "INFERENCE_PRECISION_HINT": "f32",
-        }
-        build = {name.lower(): str(value) for name, value in self.properties.items()}
-        return str(self.ov.get_version()), build
-
-    def load(self) -> list[str]:
-        self.compiled = self.ov.Core().compile_model(self.model, "CPU", self.properties)
-        wanted = self.properties["INFERENCE_NUM_THREADS"]
-        self.threads = self.compiled.get_property("INFERENCE_NUM_THREADS")
-        if self.threads != wanted:  # it takes no more than there are processors
-            raise LaunchError("BadJob", f"{wanted} threads: OpenVINO would run on {self.threads}")
-        self.request = self.compiled.create_infer_request()
-        return [value.get_any_name() for value in self.compiled.inputs]
-
-    @property
-    def told(self) -> dict[str, Any]:
-        """What the plugin made of the settings."""
-        return {"build": {"threads": str(self.threads)}}
-
-    def bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
-        self.inputs = inputs  # shared: the tensors point into them
-        for name, value in inputs.items():
-            self.request.set_tensor(name, self.ov.Tensor(value, shared_memory=True))
-        infer = self.request.infer
-        self.run = lambda: infer(share_outputs=True)
-
-    def fetch(self) -> list[tuple[str, NDArray[Any]]]:
-        return [
-            (
-                output.get_any_name() if output.get_names() else "",
-                self.request.get_tensor(output).data,
-            )
-            for output in self.compiled.outputs
-        ]
-
-
-class Mnn(OnCpu):
-    """MNN on the CPU through its session API; shapes are planned when the model is loaded.
-
-    The inputs are copied into the session's memory when they are set. Its integers have 32 bits.
-    """
-
-    roles: tuple[str, ...] = ("model",)
-    thread_number = 4  # in its enumeration SessionInfoCode
-
-    def __init__(self) -> None:
-        import MNN
-
-        self.mnn = MNN
-
-    def configure(self, job: dict[str, Any]) -> tuple[str, dict[str, str]]:
-        self.model = job["files"]["model"]
-        self.shapes = {spec["name"]: tuple(spec["shape"]) for spec in job["inputs"]}
-        # "high" is fp32; "normal" may be less on processors that have fp16.
-        self.settings = {"backend": "CPU", "numThread": job["threads"], "precision": "high"}
-        return str(self.mnn.version()), {"backend": "CPU", "precision": "high"}
-
-    def load(self) -> list[str]:
-        self.net = self.mnn.Interpreter(self.model)
-        self.session = self.net.createSession(self.settings)
-        names = list(self.net.getSessionInputAll(self.session))
-        if sorted(names) == sorted(self.shapes):  # else the launch ends with both lists
-            self.resize(self.shapes)
-        return names
-
-    @property
-    def told(self) -> dict[str, Any]:
-        """What the session made of the settings."""
-        import struct
-
-        # The binding takes the bits of every answer for a float's; this one is an integer's.
-        bits = struct.pack("f", self.net.getSessionInfo(self.session, self.thread_number))
-        return {"build": {"threads": str(*struct.unpack("i", bits))}}
-
-    def resize(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        """Plan for shapes."""
-        self.shapes = dict(shapes)
-        for name, shape in shapes.items():
-            tensor = self.net.getSessionInput(self.session, name)
-            self.net.resizeTensor(tensor, shape)
-        self.net.resizeSession(self.session)
-
-    def bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
-        shapes = {name: value.shape for name, value in inputs.items()}
-        if shapes != self.shapes:
-            self.resize(shapes)
-        for name, value in inputs.items():
-            given = self.mnn.Tensor(value.shape, *self.kind(value))
-            if not self.net.getSessionInput(self.session, name).copyFrom(given):
-                raise RuntimeError(f"input {name!r} cannot be copied into the session")
-        net, session = self.net, self.session
-
-        def run() -> None:
-            if code := net.runSession(session):
-                raise RuntimeError(f"runSession returned {code}")
-
-        self.run = run
-
-    def kind(self, value: NDArray[Any]) -> tuple[Any, NDArray[Any], Any]:
-        """Return MNN's type, the values in it, and the layout of a tensor as numpy has it."""
-        layout = self.mnn.Tensor_DimensionType_Caffe
-        if value.dtype.kind == "f":
-            return self.mnn.Halide_Type_Float, value, layout
-        return self.mnn.Halide_Type_Int, value.astype("int32"), layout
-
-    def fetch(self) -> list[tuple[str, NDArray[Any]]]:
-        import numpy as np
-
-        found = []
-        for name, tensor in self.net.getSessionOutputAll(self.session).items():
-            floats = tensor.getDataType() == self.mnn.Halide_Type_Float
-            value = np.zeros(tensor.getShape(), "float32" if floats else "int32")
-            host = self.mnn.Tensor(value.shape, *self.kind(value))
-            tensor.copyToHostTensor(host)
-            found.append((name, np.array(host.getNumpyData()).reshape(value.shape)))
-        return found
-
-
-class Ncnn(OnCpu):
-    """ncnn on the CPU, in fp32: what its options turn to fp16 or bf16 is off.
-
-    Its graph has names of its own (in0, out0 …): inputs are given in the job's order, which is that
-    of the model that the harness builds. An extractor computes an output once: each inference has
-    one of its own, and making it and handing the inputs to it are timed.
-    """
-
-    roles: tuple[str, ...] = ("model", "params")
-    halves = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage")
-
-    def __init__(self) -> None:
-        import ncnn
-        import numpy as np  # noqa: F401 - for its version in hello
-
-        self.ncnn = ncnn
-
-    def configure(self, job: dict[str, Any]) -> tuple[str, dict[str, str]]:
-        self.files = [job["files"][role] for role in self.roles]
-        self.names = [spec["name"] for spec in job["inputs"]]
-        self.net = self.ncnn.Net()
-        options = self.net.opt
-        options.use_vulkan_compute = False
-        options.num_threads = job["threads"]
-        for name in self.halves:
-            setattr(options, name, False)
-        return str(self.ncnn.__version__), {
-            "threads": str(options.num_threads),
-            "precision": "fp32",
-            "openmp_blocktime_ms": str(options.openmp_blocktime),
-        }
-
-    def load(self) -> list[str]:
-        for read, path in zip((self.net.load_param, self.net.load_model), self.files):
-            if code := read(path):
-                raise RuntimeError(f"{path} cannot be loaded ({code}): see the launch's log")
-        own = len(self.net.input_names())
-        return self.names if own == len(self.names) else self.net.input_names()
-
-    def bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
-        Mat = self.ncnn.Mat  # noqa: N806 - a class
-        given = []
-        for own, name in zip(self.net.input_names(), self.names):
-            value = inputs[name]
-            value = value.astype("int32") if value.dtype.kind == "i" else value
-            given.append((own, Mat(value, batch_index=0).clone()))
-        outputs = self.net.output_names()
-        create = self.net.create_extractor
-
-        def run() -> None:
-            extractor = create()
-            for name, value in given:
-                extractor.input(name, value)
-            self.outputs = [extractor.extract(name) for name in outputs]
-
-        self.run = run
-
-    def fetch(self) -> list[tuple[str, NDArray[Any]]]:
-        import numpy as np
-
-        found = []
-        for name, (code, value) in zip(self.net.output_names(), self.outputs):
-            if code:
-                raise RuntimeError(f"output {name!r}: extract returned {code}")
-            found.append((name, np.array(value.numpy(batch_index=0))))
-        self.outputs = []  # they are the net's memory
-        return found
-
-
-class Rknn:
-    """RKNN on Rockchip's NPUs, through RKNN-Toolkit-Lite2.
-
-    Its ``inference`` converts the inputs and hands them over, runs, and copies the outputs: all
-    of it is timed. (The native runner times the run alone.) Names it does not tell: inputs are
-    given in the job's order, which is that of the model that the harness builds.
-    """
-
-    roles: tuple[str, ...] = ("model",)
-    backend = "npu:rknpu"
-    takes: tuple[str, ...] = ("core_mask",)
-    core_masks = ("auto", "0", "1", "2", "0_1", "0_1_2")
-    run: Callable[[], object]
-
-    def __init__(self) -> None:
-        from rknnlite.api import RKNNLite
-
-        self.toolkit = RKNNLite
 
     def configure(self, job: dict[str, Any]) -> tuple[str | None, dict[str, str]]:
-        from importlib import metadata
+        """Take the settings from a job; return the engine's version and what it was set to.
 
-        if job["threads"] != 1:
-            raise LaunchError("BadJob", f"{job['threads']} threads: RKNN has none to set")
-        mask = job.get("options", {}).get("core_mask", "auto")
-        if mask not in self.core_masks:
-            raise LaunchError(
-                "BadJob", f"core_mask cannot be {mask!r}: {', '.join(self.core_masks)}"
-            )
-        self.core_mask = getattr(self.toolkit, f"NPU_CORE_{mask.upper()}")
-        self.model = job["files"]["model"]
-        self.names = [spec["name"] for spec in job["inputs"]]
-        self.lite = self.toolkit()
-        return None, {
-            "rknn-toolkit-lite2": metadata.version("rknn-toolkit-lite2"),
-            "core_mask": mask,
-            "timed": "inputs, run and outputs",
-        }
+        Where only the predictor knows the version, ``loaded`` has it.
+        """
+        raise NotImplementedError
 
     def load(self) -> list[str]:
-        self.check("load_rknn", self.lite.load_rknn(self.model))
-        self.check("init_runtime", self.lite.init_runtime(core_mask=self.core_mask))
-        return self.names
+        """Make the predictor from the artifact's files; return its inputs' names."""
+        raise NotImplementedError
 
-    @property
-    def told(self) -> dict[str, Any]:
-        """The versions of the runtime and of the NPU's driver, of the toolkit's text."""
-        import re
-
-        versions = dict(re.findall(r"(API|DRV): *(.+)", self.lite.get_sdk_version() or ""))
-        known = {"engine_version": versions["API"]} if "API" in versions else {}
-        return {**known, "build": {"driver": versions["DRV"]}} if "DRV" in versions else known
+    def loaded(self) -> dict[str, Any]:
+        """Return what only the predictor knows: ``engine_version``, ``build``."""
+        return {}
 
     def bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
-        import numpy as np
-
-        # Images as NHWC, which is what the runtime takes: else the toolkit would transpose them
-        # in every inference.
-        images = [inputs[name].ndim == 4 for name in self.names]  # noqa: PLR2004 - NCHW
-        given = [
-            np.ascontiguousarray(inputs[name].transpose(0, 2, 3, 1)) if image else inputs[name]
-            for name, image in zip(self.names, images)
-        ]
-        formats = ["nhwc" if image else "nchw" for image in images]
-
-        def run() -> None:
-            # Copies, for it writes into the lists that it is given.
-            self.outputs = self.lite.inference(inputs=given[:], data_format=formats[:])
-            if self.outputs is None:
-                raise RuntimeError("inference failed: the launch's log has the toolkit's words")
-
-        self.run = run
+        """Set all inputs."""
+        raise NotImplementedError
 
     def fetch(self) -> list[tuple[str, NDArray[Any]]]:
-        return [("", output) for output in self.outputs]
-
-    @staticmethod
-    def check(call: str, code: int) -> None:
-        """Raise what the toolkit only returns."""
-        if code != 0:
-            raise RuntimeError(f"{call} returned {code}: the launch's log has the toolkit's words")
+        """Return the outputs of the last inference; arrays may be the engine's own memory."""
+        raise NotImplementedError
 
 
-ENGINES: dict[str, type[Engine]] = {
-    "paddle-inference": PaddleInference,
-    "onnxruntime": OnnxRuntime,
-    "paddle-lite": PaddleLite,
-    "openvino": OpenVino,
-    "mnn": Mnn,
-    "ncnn": Ncnn,
-    "rknn": Rknn,
-}
+def engine_class() -> type[Engine]:
+    """Return the class in ``edge_engine.py``, which lies beside this file.
+
+    It finds this module as ``edge_runner``, also where this file is the program that runs.
+    """
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "edge_engine.py")
+    sys.modules.setdefault("edge_runner", sys.modules[__name__])
+    module = type(sys)("edge_engine")
+    module.__file__ = path
+    with engine_is("loading edge_engine.py"):
+        with open(path, "rb") as file:
+            exec(compile(file.read(), path, "exec"), module.__dict__)  # noqa: S102
+        found: type[Engine] = module.ENGINE
+        return found
+
+
+def start_again(reason: str) -> None:
+    """Start the runner again in this process; :func:`restarted` then returns the reason.
+
+    For an engine that cannot be imported twice in one process, in one way and then in another.
+    """
+    os.environ[RESTARTED] = text(reason, SHORT_TEXT)
+    arguments = getattr(sys, "orig_argv", ["", *sys.argv])[1:]  # from Python 3.10 on
+    os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606 - itself
+
+
+def restarted() -> str | None:
+    """Return why the runner was started again; none where it was not."""
+    return os.environ.get(RESTARTED)
 
 
 # --- inputs ---
@@ -818,8 +353,8 @@ def sample(
 
 def process_ms() -> float | None:
     """From the process's start to this file's first line; in steps of the kernel's 10 ms."""
-    if PaddleInference.full_import in os.environ:
-        return None  # it would count a failed attempt
+    if restarted() is not None:
+        return None  # it would count the first attempt
     with open("/proc/self/stat", encoding="ascii", errors="replace") as file:
         fields = file.read().rpartition(")")[2].split()
     started = int(fields[19]) / os.sysconf("SC_CLK_TCK")  # field 22, see proc(5)
@@ -964,21 +499,24 @@ def job_faults(job: dict[str, Any]) -> Iterator[str]:
     yield from (f"no '{key}'" for key in JOB_KEYS if key not in job)
     if job["protocol"] != PROTOCOL or job["input_spec_version"] != INPUT_SPEC_VERSION:
         yield f"this runner keeps protocol {PROTOCOL} with inputs {INPUT_SPEC_VERSION} only"
-    if job["engine"] not in ENGINES:
-        yield f"unknown engine {job['engine']!r}; there are {', '.join(ENGINES)}"
-    engine = ENGINES[job["engine"]]
-    if job["backend"] != engine.backend or job["model_cache"] is not None:
-        yield f"this runner has the backend '{engine.backend}' and no model cache"
-    for option in job.get("options", {}):
-        if option not in engine.takes:
-            yield f"this runner has no option {option!r}"
-    for role in engine.roles:
-        if role not in job["files"]:
-            yield f"{job['engine']} needs the file '{role}'"
     for name in [*job["files"].values(), *job.get("check_files", [])]:
         if os.path.basename(name) != name:
             yield f"{name!r} is not in the launch's folder"
     yield from shape_faults(job)
+
+
+def engine_faults(job: dict[str, Any], engine: type[Engine]) -> Iterator[str]:
+    """Say what of a job an engine cannot do."""
+    if job["engine"] != engine.name:
+        yield f"this runner has the engine {engine.name!r}, not {job['engine']!r}"
+    if job["backend"] != engine.backend or job["model_cache"] is not None:
+        yield f"this runner has the backend '{engine.backend}' and no model cache"
+    for option in job.get("options", {}):
+        if option not in engine.options:
+            yield f"this runner has no option {option!r}"
+    for role in engine.roles:
+        if role not in job["files"]:
+            yield f"{engine.name} needs the file '{role}'"
 
 
 def shape_faults(job: dict[str, Any]) -> Iterator[str]:
@@ -1008,21 +546,27 @@ def set_processors(job: dict[str, Any]) -> None:
             raise LaunchError("BadJob", f"bound to processors {bound} instead of {wanted}")
 
 
-def import_engine(job: dict[str, Any]) -> Engine:
-    """Import the job's engine."""
-    import signal
-
+@contextmanager
+def engine_is_there(name: str) -> Iterator[None]:
+    """Say so where a module that an engine needs is not installed."""
     try:
-        with engine_is("importing"):
-            engine = ENGINES[job["engine"]]()
+        yield
     except LaunchError as error:
         if isinstance(error.__cause__, ModuleNotFoundError):
             raise LaunchError(
                 "EngineMissing",
-                f"{job['engine']}: {sys.executable} (Python {sys.version.split()[0]}) has no "
+                f"{name}: {sys.executable} (Python {sys.version.split()[0]}) has no "
                 f"module '{error.__cause__.name}'",
             ) from error
         raise
+
+
+def import_engine(found: type[Engine]) -> Engine:
+    """Import an engine."""
+    import signal
+
+    with engine_is("importing"):
+        engine = found()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # an engine may have installed its own
     return engine
 
@@ -1054,7 +598,7 @@ def load(engine: Engine, job: dict[str, Any], events: Events) -> None:
         read_bytes=read_bytes,
         page_cache=cache,
         init_ms=init_ms,
-        **engine.told,
+        **engine.loaded(),
     )
 
 
@@ -1153,13 +697,18 @@ def launch(path: str, events: Events) -> None:
     started_ms = process_ms()
     job = read_job(path)
     set_processors(job)
-    before = time.perf_counter()
-    engine = import_engine(job)
-    import_ms = (time.perf_counter() - before) * 1e3
+    with engine_is_there(job["engine"]):
+        found = engine_class()
+        for fault in engine_faults(job, found):
+            raise LaunchError("BadJob", f"{path}: {fault}")
+        before = time.perf_counter()
+        engine = import_engine(found)
+        import_ms = (time.perf_counter() - before) * 1e3
     with engine_is("configuring"):
         version, build = engine.configure(job)
     build["python"] = sys.version.split()[0]
-    build["numpy"] = sys.modules["numpy"].__version__
+    if "numpy" in sys.modules:
+        build["numpy"] = sys.modules["numpy"].__version__
     events.write(
         "hello",
         protocol=PROTOCOL,

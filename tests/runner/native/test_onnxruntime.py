@@ -21,7 +21,10 @@ pytestmark = pytest.mark.e2e  # the toolchain environments compile the runner
 
 FAILED = 1
 REPOSITORY = Workspace(Path(__file__).parents[3])
-PYTHON_RUNNER = REPOSITORY.root / "harness" / "runner" / "python" / "edge_runner.py"
+PYTHON_RUNNER = {
+    "edge_runner.py": REPOSITORY.root / "harness" / "runner" / "python" / "edge_runner.py",
+    "edge_engine.py": REPOSITORY.root / "harness" / "engines" / "onnxruntime" / "device.py",
+}
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +58,7 @@ def test_it_writes_what_the_python_runner_writes(name, onnxruntime, python, libr
     )
     files = {name: built.folder / name for name in built.roles.values()} | {library.name: library}
     native = launch(onnxruntime, job, files)
-    ours = launch((python, PYTHON_RUNNER), job, files)
+    ours = launch((python, "edge_runner.py"), job, files | PYTHON_RUNNER)
     assert (native.returncode, ours.returncode) == (0, 0), native.stderr
 
     assert native.names == ours.names
@@ -90,7 +93,7 @@ def test_changes_of_shape_give_the_bits_that_the_python_runner_gives(
     job = job.model_copy(update=changes)
     files = {name: built.folder / name for name in built.roles.values()} | {library.name: library}
     native = launch(onnxruntime, job, files)
-    ours = launch((python, PYTHON_RUNNER), job, files)
+    ours = launch((python, "edge_runner.py"), job, files | PYTHON_RUNNER)
     assert (native.returncode, ours.returncode) == (0, 0), native.stderr
     assert native.names == ours.names
     assert native.outputs == ours.outputs

@@ -1,0 +1,85 @@
+"""ncnn in the Python runner."""
+
+from __future__ import annotations
+
+from edge_runner import Engine
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+
+class Ncnn(Engine):
+    """ncnn on the CPU, in fp32: what its options turn to fp16 or bf16 is off.
+
+    Its graph has names of its own (in0, out0 …): inputs are given in the job's order, which is that
+    of the model that the harness builds. An extractor computes an output once: each inference has
+    one of its own, and making it and handing the inputs to it are timed.
+    """
+
+    name = "ncnn"
+    roles = ("model", "params")
+    halves = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage")
+
+    def __init__(self) -> None:
+        import ncnn
+        import numpy as np  # noqa: F401 - for its version in hello
+
+        self.ncnn = ncnn
+
+    def configure(self, job: dict[str, Any]) -> tuple[str, dict[str, str]]:
+        self.files = [job["files"][role] for role in self.roles]
+        self.names = [spec["name"] for spec in job["inputs"]]
+        self.net = self.ncnn.Net()
+        options = self.net.opt
+        options.use_vulkan_compute = False
+        options.num_threads = job["threads"]
+        for name in self.halves:
+            setattr(options, name, False)
+        return str(self.ncnn.__version__), {
+            "threads": str(options.num_threads),
+            "precision": "fp32",
+            "openmp_blocktime_ms": str(options.openmp_blocktime),
+        }
+
+    def load(self) -> list[str]:
+        for read, path in zip((self.net.load_param, self.net.load_model), self.files):
+            if code := read(path):
+                raise RuntimeError(f"{path} cannot be loaded ({code}): see the launch's log")
+        own = len(self.net.input_names())
+        return self.names if own == len(self.names) else self.net.input_names()
+
+    def bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
+        Mat = self.ncnn.Mat  # noqa: N806 - a class
+        given = []
+        for own, name in zip(self.net.input_names(), self.names):
+            value = inputs[name]
+            value = value.astype("int32") if value.dtype.kind == "i" else value
+            given.append((own, Mat(value, batch_index=0).clone()))
+        outputs = self.net.output_names()
+        create = self.net.create_extractor
+
+        def run() -> None:
+            extractor = create()
+            for name, value in given:
+                extractor.input(name, value)
+            self.outputs = [extractor.extract(name) for name in outputs]
+
+        self.run = run
+
+    def fetch(self) -> list[tuple[str, NDArray[Any]]]:
+        import numpy as np
+
+        found = []
+        for name, (code, value) in zip(self.net.output_names(), self.outputs):
+            if code:
+                raise RuntimeError(f"output {name!r}: extract returned {code}")
+            found.append((name, np.array(value.numpy(batch_index=0))))
+        self.outputs = []  # they are the net's memory
+        return found
+
+
+ENGINE = Ncnn

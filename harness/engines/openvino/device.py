@@ -1,0 +1,70 @@
+"""OpenVINO in the Python runner."""
+
+from __future__ import annotations
+
+from edge_runner import Engine, LaunchError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+
+class OpenVino(Engine):
+    """OpenVINO's CPU plugin on an ONNX model, inputs shared: no copy is part of an inference.
+
+    One stream, and fp32 where the plugin would choose bf16 or fp16 by itself. With several threads
+    it binds them to processors, within the job's affinity, as its users meet it.
+    """
+
+    name = "openvino"
+
+    def __init__(self) -> None:
+        import openvino
+
+        self.ov = openvino
+
+    def configure(self, job: dict[str, Any]) -> tuple[str, dict[str, str]]:
+        self.model = job["files"]["model"]
+        self.properties = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+            "INFERENCE_NUM_THREADS": job["threads"],
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        build = {name.lower(): str(value) for name, value in self.properties.items()}
+        return str(self.ov.get_version()), build
+
+    def load(self) -> list[str]:
+        self.compiled = self.ov.Core().compile_model(self.model, "CPU", self.properties)
+        wanted = self.properties["INFERENCE_NUM_THREADS"]
+        self.threads = self.compiled.get_property("INFERENCE_NUM_THREADS")
+        if self.threads != wanted:  # it takes no more than there are processors
+            raise LaunchError("BadJob", f"{wanted} threads: OpenVINO would run on {self.threads}")
+        self.request = self.compiled.create_infer_request()
+        return [value.get_any_name() for value in self.compiled.inputs]
+
+    def loaded(self) -> dict[str, Any]:
+        """Return what the plugin made of the settings."""
+        return {"build": {"threads": str(self.threads)}}
+
+    def bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
+        self.inputs = inputs  # shared: the tensors point into them
+        for name, value in inputs.items():
+            self.request.set_tensor(name, self.ov.Tensor(value, shared_memory=True))
+        infer = self.request.infer
+        self.run = lambda: infer(share_outputs=True)
+
+    def fetch(self) -> list[tuple[str, NDArray[Any]]]:
+        return [
+            (
+                output.get_any_name() if output.get_names() else "",
+                self.request.get_tensor(output).data,
+            )
+            for output in self.compiled.outputs
+        ]
+
+
+ENGINE = OpenVino
