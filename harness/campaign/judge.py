@@ -101,8 +101,17 @@ def judge(
     if slowed.seen and role is Role.MEASURE and not job.sustained:
         reason = f"throttled: {'; '.join(slowed.seen)}"
     else:
-        reason = _unlike_planned(ended.outside, job, role)
+        reason = _fell_back(fields["units"], job) or _unlike_planned(ended.outside, job, role)
     return Verdict(Status.INVALID if reason else Status.OK, None, reason, fields, outputs)
+
+
+def _fell_back(units: Mapping[str, int], job: Job) -> str:
+    """Say why a launch did not run on the unit that it stands for, or nothing."""
+    wanted = job.backend.partition(":")[0]
+    if not units or units.get(wanted):
+        return ""
+    others = " and ".join(sorted(units))
+    return f"fell back: the engine gave all operators to the {others}, none to {job.backend}"
 
 
 def _unlike_planned(outside: Supervision, job: Job, role: Role) -> str:
@@ -194,6 +203,7 @@ def _fields(events: Sequence[Event], outside: Supervision) -> dict[str, Any]:
     parts: dict[str, Any] = {"libraries": "cold" if dropped else "unknown"}
     environment: list[contract.Environment] = []
     changes: list[ShapeChange] = []
+    found["units"] = {}
     for event in events:
         match event:
             case contract.Hello():
@@ -205,6 +215,7 @@ def _fields(events: Sequence[Event], outside: Supervision) -> dict[str, Any]:
                 parts |= event.model_dump(include={"read_ms", "init_ms", "page_cache"})
                 found["engine_version"] = event.engine_version or found.get("engine_version")
                 found["build"] = found.get("build", {}) | event.build
+                found |= {"units": event.units, "simulated": event.simulated}
             # A runner that skips a part breaks no rule of the parser, but has no first load.
             case contract.First() if {"import_ms", "read_ms"} <= parts.keys():
                 found["first_load"] = FirstLoad(**parts, first_ms=event.ms)

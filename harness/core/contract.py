@@ -218,6 +218,11 @@ class Loaded(Message):
     ----------
     engine_version, build
         As in ``hello``: what only a predictor tells.
+    units
+        Compute unit (``cpu``, ``gpu``, ``npu``) to the number of operators that the engine
+        assigned to it; absent where it does not say.
+    simulated
+        What stands in for the accelerator: a simulator, or a software driver.
     """
 
     event: Literal["loaded"] = "loaded"
@@ -227,6 +232,11 @@ class Loaded(Message):
     init_ms: Milliseconds
     engine_version: ShortText | None = None
     build: Annotated[dict[ShortText, ShortText], Field(max_length=30)] = Field(default_factory=dict)
+    units: Annotated[
+        dict[Literal["cpu", "gpu", "npu"], Annotated[int, Field(ge=0, le=1 << 31)]],
+        Field(max_length=3),
+    ] = Field(default_factory=dict)
+    simulated: ShortText | None = None
 
 
 class First(Message):

@@ -671,6 +671,12 @@ class Launch(Record):
         What the engine's runtime says that it holds of the device's memory.
     shape_changes
         In the order in which they were made, after the samples.
+    units
+        Compute unit to the number of operators that the engine assigned to it; empty where it
+        does not say.
+    simulated
+        What stood in for the accelerator: a simulator, or a software driver. Its times are no
+        hardware's.
     layers
         Where one inference's time went; only where a job asks for it, and such a launch is slower.
     pss_bytes, pss_series
@@ -716,6 +722,8 @@ class Launch(Record):
     vmhwm_source: Literal["runner", "supervisor"] | None = None
     runtime_bytes: int | None = None
     shape_changes: list[ShapeChange] = Field(default_factory=list)
+    units: dict[str, int] = Field(default_factory=dict)
+    simulated: str | None = None
     layers: list[Layer] = Field(default_factory=list)
     pss_bytes: int | None = None
     pss_series: list[tuple[float, int]] = Field(default_factory=list)

@@ -30,11 +30,19 @@ def changed(number, shapes=None):
     ]  # fmt: skip
 
 
-def judged(cooling=(), conditions=None, samples=({"ns": [1_000_000, 2_000_000]},), later=(), **job):
+def judged(
+    cooling=(),
+    conditions=None,
+    samples=({"ns": [1_000_000, 2_000_000]},),
+    later=(),
+    loaded=(),
+    **job,
+):
     events = [
         {"event": "hello", "protocol": 1, "runner": "r", "runner_version": "1", "engine": "e",
          "engine_version": "1", "import_ms": 1},
-        {"event": "loaded", "read_ms": 1, "page_cache": "cold", "init_ms": 1},
+        {"event": "loaded", "read_ms": 1, "page_cache": "cold", "init_ms": 1,
+         **dict(loaded)},
         {"event": "first", "ms": 1},
         {"event": "warmup", "ns": [], "reason": "steady"},
         *({"event": "samples", **batch} for batch in samples),
@@ -141,3 +149,18 @@ def test_a_runner_that_changes_no_shapes_or_others(later, said):
     verdict = judged(later=[*later, own], shape_changes=SHAPES, check_seeds=[1])
     assert (verdict.status, verdict.category) == (Status.FAILED, Category.RUNNER)
     assert said in verdict.reason
+
+
+@pytest.mark.parametrize("units", [{"cpu": 7}, {"cpu": 7, "npu": 0}, {"gpu": 3}])
+def test_a_launch_that_fell_back_is_invalid(units):
+    verdict = judged(loaded={"units": units}, backend="npu:qnn")
+    assert verdict.status is Status.INVALID
+    assert "fell back" in verdict.reason
+
+
+@pytest.mark.parametrize("units", [{}, {"npu": 5}, {"npu": 5, "cpu": 2}])
+def test_a_launch_that_used_its_unit_or_does_not_say_is_fine(units):
+    verdict = judged(loaded={"units": units, "simulated": "a simulator"}, backend="npu:qnn")
+    assert verdict.status is Status.OK
+    assert verdict.fields["units"] == units
+    assert verdict.fields["simulated"] == "a simulator"

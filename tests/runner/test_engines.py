@@ -148,3 +148,40 @@ def test_threads_are_what_was_asked_for(launch, engine):
     ended = launch(job, artifact, python=(environments.python(environment, quiet),), path="")
     assert ended.returncode == 0, ended.stderr
     assert (ended["hello"].build | ended["loaded"].build)["threads"] == "2"
+
+
+def ncnn_on_gpu(launch, model, **more):
+    built = build(model, "ncnn", progress=quiet)
+    manifest = model.manifest
+    job = Job(
+        launch="test",
+        engine="ncnn",
+        backend="gpu",
+        files=dict(built.roles),
+        inputs=manifest.fed(),
+        check_seeds=manifest.check_seeds,
+        warmup=WarmupPolicy(min_samples=1, min_seconds=0, max_samples=2),
+        sampling=Sampling(min_samples=2, min_seconds=0, max_samples=2),
+    )
+    artifact = {name: built.folder / name for name in built.roles.values()}
+    python = environments.python("ncnn", quiet)
+    return launch(job, artifact, python=(python,), path="", **more)
+
+
+def test_ncnn_computes_on_a_gpu_and_says_which(launch):
+    model = load_model(REPOSITORY, "mobilenet_v1_025_96")
+    ended = ncnn_on_gpu(launch, model)
+    assert ended.returncode == 0, ended.stderr
+    loaded = ended["loaded"]
+    assert loaded.units["gpu"] > 0
+    assert "llvmpipe" in (loaded.simulated or ended["hello"].build["device"])
+    expected = reference(model, progress=quiet)
+    result = check(outputs_of(ended), expected, model.manifest.tolerance["fp32"])
+    assert result.passed, result.reason
+
+
+def test_a_gpu_that_is_gone_is_an_error_and_never_the_cpu(launch, monkeypatch):
+    monkeypatch.setenv("VK_ICD_FILENAMES", "/nowhere")
+    ended = ncnn_on_gpu(launch, load_model(REPOSITORY, "mobilenet_v1_025_96"))
+    assert ended["error"].kind == "EngineMissing"
+    assert "Vulkan finds no device" in ended["error"].message

@@ -69,7 +69,7 @@ def test_cores(rknn_job, start):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"backend": "cpu"}, "has the backend 'npu:rknpu' and no model cache"),
+        ({"backend": "cpu"}, "has the backends npu:rknpu, not 'cpu'"),
         ({"threads": 2}, "2 threads: RKNN has none to set"),
         ({"options": {"core_mask": "3"}}, "core_mask cannot be '3': auto, 0, 1, 2, 0_1, 0_1_2"),
         ({"options": {"perf_detail": "on"}}, "no option 'perf_detail'"),

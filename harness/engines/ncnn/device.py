@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_runner import Engine
+from edge_runner import Engine, LaunchError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 class Ncnn(Engine):
-    """ncnn on the CPU, in fp32: what its options turn to fp16 or bf16 is off.
+    """ncnn on the CPU, or on a GPU through Vulkan.
+
+    In fp32 what its options turn to fp16 or bf16 is off; on a GPU fp16 turns on what the driver
+    offers of it. Extracting an output downloads it, so a GPU has finished when the clock stops.
 
     Its graph has names of its own (in0, out0 …): inputs are given in the job's order, which is that
     of the model that the harness builds. An extractor computes an output once: each inference has
@@ -22,7 +25,9 @@ class Ncnn(Engine):
 
     name = "ncnn"
     roles = ("model", "params")
+    backends = ("cpu", "gpu")
     halves = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage")
+    software = 3  # Vulkan's VK_PHYSICAL_DEVICE_TYPE_CPU, as ncnn numbers it
 
     def __init__(self) -> None:
         import ncnn
@@ -35,14 +40,35 @@ class Ncnn(Engine):
         self.names = [spec["name"] for spec in job["inputs"]]
         self.net = self.ncnn.Net()
         options = self.net.opt
-        options.use_vulkan_compute = False
+        self.gpu = job.get("backend") == "gpu"
+        precision = job.get("precision", "fp32")
+        if precision == "fp16" and not self.gpu:
+            raise LaunchError("BadJob", "ncnn: fp16 is measured on the backend 'gpu' only")
+        options.use_vulkan_compute = self.gpu
         options.num_threads = job["threads"]
         for name in self.halves:
-            setattr(options, name, False)
-        return str(self.ncnn.__version__), {
+            setattr(options, name, precision == "fp16" and name.startswith("use_fp16"))
+        build = {
             "threads": str(options.num_threads),
-            "precision": "fp32",
+            "precision": precision,
             "openmp_blocktime_ms": str(options.openmp_blocktime),
+        }
+        if self.gpu:
+            build.update(self.use_gpu())
+        return str(self.ncnn.__version__), build
+
+    def use_gpu(self) -> dict[str, str]:
+        """Take the first GPU; return what Vulkan says of it."""
+        if not self.ncnn.get_gpu_count():
+            raise LaunchError("EngineMissing", "backend gpu: Vulkan finds no device here")
+        info = self.ncnn.get_gpu_info(0)
+        self.simulated = info.device_name() if info.type() == self.software else None
+        self.net.set_vulkan_device(0)
+        major, minor = info.api_version() >> 22, info.api_version() >> 12 & 0x3FF
+        return {
+            "device": info.device_name(),
+            "driver": str(info.driver_version()),
+            "vulkan": f"{major}.{minor}",
         }
 
     def load(self) -> list[str]:
@@ -51,6 +77,15 @@ class Ncnn(Engine):
                 raise RuntimeError(f"{path} cannot be loaded ({code}): see the launch's log")
         own = len(self.net.input_names())
         return self.names if own == len(self.names) else self.net.input_names()
+
+    def loaded(self) -> dict[str, Any]:
+        """Return how many layers the GPU has; the others run on the CPU."""
+        if not self.gpu:
+            return {}
+        units = {"gpu": 0, "cpu": 0}
+        for layer in self.net.layers():
+            units["gpu" if layer.support_vulkan else "cpu"] += 1
+        return {"units": units, "simulated": self.simulated}
 
     def bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
         Mat = self.ncnn.Mat  # noqa: N806 - a class

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from edge_runner import Engine
+import os
+
+from edge_runner import Engine, LaunchError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,34 +13,122 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+NPU = "npu:qnn"
+CPU_PROVIDER = "CPUExecutionProvider"
+
 
 class OnnxRuntime(Engine):
-    """ONNX Runtime on the CPU, inputs and outputs bound: no copy is part of an inference."""
+    """ONNX Runtime, inputs and outputs bound: no copy is part of an inference.
+
+    On ``npu:qnn`` the plugin ``onnxruntime-qnn`` compiles the model for Qualcomm's Hexagon NPU. On
+    x86-64 its library simulates one.
+    """
 
     name = "onnxruntime"
+    backends = ("cpu", NPU)
+    caching = (NPU,)
+    options = (
+        "htp_graph_finalization_optimization_mode",
+        "htp_performance_mode",
+        "soc_model",
+        "strict",
+        "vtcm_mb",
+    )
 
     def __init__(self) -> None:
         import onnxruntime
 
         self.ort = onnxruntime
+        self.simulated: str | None = None
 
     def configure(self, job: dict[str, Any]) -> tuple[str, dict[str, str]]:
         self.model = job["files"]["model"]
+        self.npu = job.get("backend") == NPU
+        self.context: str | None = None
         self.settings = self.ort.SessionOptions()
         self.settings.intra_op_num_threads = job["threads"]
         self.settings.inter_op_num_threads = 1
         build = {
-            "provider": "CPUExecutionProvider",
+            "provider": CPU_PROVIDER,
             "graph_optimization": str(self.settings.graph_optimization_level).rsplit(".", 1)[-1],
             "threads": str(self.settings.intra_op_num_threads),
         }
+        if self.npu:
+            build |= self.use_npu(job)
+        elif job.get("options"):
+            raise LaunchError("BadJob", f"the backend 'cpu' has no option {min(job['options'])!r}")
         return str(self.ort.__version__), build
 
-    def load(self) -> list[str]:
-        self.session = self.ort.InferenceSession(
-            self.model, self.settings, providers=["CPUExecutionProvider"]
+    def use_npu(self, job: dict[str, Any]) -> dict[str, str]:
+        """Give the model to the NPU's provider; return what that was set to."""
+        try:
+            import onnxruntime_qnn as plugin
+        except ModuleNotFoundError as error:
+            raise LaunchError(
+                "EngineMissing", f"backend {NPU}: the package onnxruntime-qnn is not installed"
+            ) from error
+        name = plugin.get_ep_name()
+        self.ort.register_execution_provider_library(name, plugin.get_library_path())
+        devices = [device for device in self.ort.get_ep_devices() if device.ep_name == name]
+        if not devices:
+            raise LaunchError("EngineMissing", f"backend {NPU}: Qualcomm's runtime finds no NPU")
+        if "NPU" not in str(devices[0].device.type):
+            self.simulated = "Qualcomm HTP simulator"
+        options = {"htp_performance_mode": "burst", **job.get("options", {})}
+        if options.pop("strict", "0") == "1":
+            self.settings.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        if job.get("precision") == "fp16":
+            if "soc_model" not in options:
+                raise LaunchError("BadJob", f"backend {NPU}: fp16 needs the option 'soc_model'")
+            options["enable_htp_fp16_precision"] = "1"
+        self.settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+        self.settings.add_provider_for_devices(
+            devices[:1], {"backend_path": plugin.get_qnn_htp_path(), **options}
         )
+        version = str(plugin.__version__)
+        if job.get("model_cache"):
+            self.use_cache(
+                job["model_cache"], [self.ort.__version__, version, sorted(options.items())]
+            )
+        return {"provider": name, "onnxruntime-qnn": version, **options}
+
+    def use_cache(self, folder: str, made_by: list[Any]) -> None:
+        """Load the compiled model from a cache, or keep it there.
+
+        Its name says what it was compiled from and for: one for another model, chip or version is
+        never taken.
+        """
+        import hashlib
+        import json
+
+        digest = hashlib.sha256(json.dumps(made_by).encode())
+        with open(self.model, "rb") as file:
+            digest.update(file.read())
+        self.kept = os.path.join(folder, f"context-{digest.hexdigest()[:32]}.onnx")
+        if os.path.exists(self.kept):
+            self.model = self.kept
+            return
+        self.context = f"{self.kept}.{os.getpid()}"  # whole when it takes its name
+        self.settings.add_session_config_entry("ep.context_enable", "1")
+        self.settings.add_session_config_entry("ep.context_embed_mode", "1")
+        self.settings.add_session_config_entry("ep.context_file_path", self.context)
+
+    def load(self) -> list[str]:
+        providers = None if self.npu else [CPU_PROVIDER]
+        self.session = self.ort.InferenceSession(self.model, self.settings, providers=providers)
+        if self.context:
+            os.replace(self.context, self.kept)
         return [value.name for value in self.session.get_inputs()]
+
+    def loaded(self) -> dict[str, Any]:
+        """Return which compute unit got how many operators."""
+        if not self.npu:
+            return {}
+        units: dict[str, int] = {}
+        for part in self.session.get_provider_graph_assignment_info():
+            unit = "cpu" if part.ep_name == CPU_PROVIDER else "npu"
+            units[unit] = units.get(unit, 0) + len(part.get_nodes())
+        return {"units": units, "simulated": self.simulated}
 
     def bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
         self.inputs = inputs  # the binding may point into them

@@ -21,7 +21,7 @@ class Rknn(Engine):
     """
 
     name = "rknn"
-    backend = "npu:rknpu"
+    backends = ("npu:rknpu",)
     options = ("core_mask",)
     core_masks = ("auto", "0", "1", "2", "0_1", "0_1_2")
 

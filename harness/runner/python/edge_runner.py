@@ -93,8 +93,10 @@ class Engine:
         As jobs have it.
     roles
         The files that an artifact consists of.
-    backend
-        The compute unit that it runs on.
+    backends
+        The compute units that it can run on.
+    caching
+        Those of them for which it keeps compiled models in the job's ``model_cache``.
     options
         The options that a job may set.
     run
@@ -104,7 +106,8 @@ class Engine:
 
     name: str
     roles: tuple[str, ...] = ("model",)
-    backend = "cpu"
+    backends: tuple[str, ...] = ("cpu",)
+    caching: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     run: Callable[[], object]
 
@@ -120,7 +123,12 @@ class Engine:
         raise NotImplementedError
 
     def loaded(self) -> dict[str, Any]:
-        """Return what only the predictor knows: ``engine_version``, ``build``."""
+        """Return what only the predictor knows.
+
+        ``engine_version`` and ``build``; ``units``: compute unit to the number of operators that
+        the engine assigned to it; ``simulated``: what stands in for the accelerator, a simulator
+        or a software driver.
+        """
         return {}
 
     def bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
@@ -509,8 +517,10 @@ def engine_faults(job: dict[str, Any], engine: type[Engine]) -> Iterator[str]:
     """Say what of a job an engine cannot do."""
     if job["engine"] != engine.name:
         yield f"this runner has the engine {engine.name!r}, not {job['engine']!r}"
-    if job["backend"] != engine.backend or job["model_cache"] is not None:
-        yield f"this runner has the backend '{engine.backend}' and no model cache"
+    if job["backend"] not in engine.backends:
+        yield f"this runner has the backends {', '.join(engine.backends)}, not {job['backend']!r}"
+    if job["model_cache"] is not None and job["backend"] not in engine.caching:
+        yield f"{engine.name} keeps no model cache for the backend {job['backend']!r}"
     for option in job.get("options", {}):
         if option not in engine.options:
             yield f"this runner has no option {option!r}"
