@@ -8,13 +8,15 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from harness.analysis.summary import estimate, first_load
+from harness.analysis.summary import Range, estimate, summarised
 from harness.core.records import Role, Status
+from harness.quantities import cpu, first_load, latency, peak_memory, pss, runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from harness.analysis.summary import Estimate, Range
+    from harness.analysis.summary import Estimate, Value
+    from harness.core.quantity import Quantity
     from harness.core.records import CaseRecord, DeviceMemory, Launch, Run
 
 __all__ = ["CaseResult", "State", "case_results"]
@@ -128,10 +130,39 @@ class CaseResult:
             return None
         return sum(launch.slot < self.record.launches for launch in self.counted)
 
+    def launches_for(self, quantity: Quantity) -> Sequence[Launch]:
+        """Return the launches that a quantity is of."""
+        return self.counted if quantity.role is Role.MEASURE else self._valid(quantity.role)
+
+    def figures(self, quantity: Quantity) -> dict[str, list[float]]:
+        """Return a quantity's figures, one a launch that tells it, by the launches' state."""
+        found = self._figures.get(quantity.name)
+        if found is None:
+            found = quantity.figures(self.launches_for(quantity))
+            self._figures[quantity.name] = found
+        return found
+
+    @cached_property
+    def _figures(self) -> dict[str, dict[str, list[float]]]:
+        return {}
+
+    def sources(self, quantity: Quantity) -> frozenset[str]:
+        """Return who took a quantity's figures."""
+        told = (each for each in self.launches_for(quantity) if quantity.of(each) is not None)
+        return frozenset(map(quantity.source, told))
+
+    def values(self, quantity: Quantity) -> dict[str, Value]:
+        """Return what a quantity comes to, by the launches' state."""
+        pilots = self.pilots if quantity is latency.PLUGIN else None
+        return {
+            state: summarised(figures, quantity.summary, pilots=pilots)
+            for state, figures in self.figures(quantity).items()
+        }
+
     @cached_property
     def figures_ms(self) -> list[float]:
         """The latency of every launch that counts, in milliseconds."""
-        return [launch.figure_ns / NS_PER_MS for launch in self.counted if launch.figure_ns]
+        return self.figures(latency.PLUGIN).get("", [])
 
     @cached_property
     def latency_ms(self) -> Estimate | None:
@@ -154,12 +185,12 @@ class CaseResult:
     @cached_property
     def first_loads_ms(self) -> dict[str, dict[str, Range]]:
         """The first load by the page cache's state, then by part, in milliseconds."""
-        return first_load(launch.first_load for launch in self.counted if launch.first_load)
+        return _first_loads(self.counted)
 
     @cached_property
     def filling_ms(self) -> dict[str, dict[str, Range]]:
         """The same of the launches that filled its model cache."""
-        return first_load(launch.first_load for launch in self.fills if launch.first_load)
+        return _first_loads(self.fills)
 
     @property
     def fills(self) -> list[Launch]:
@@ -169,23 +200,17 @@ class CaseResult:
     @property
     def cpu_ms(self) -> list[float]:
         """The CPU time per inference of every launch that counts and tells it, in milliseconds."""
-        known = (launch.cpu_ms_per_inference for launch in self.counted)
-        return [cpu_ms for cpu_ms in known if cpu_ms is not None]
+        return self.figures(cpu.PLUGIN).get("", [])
 
     @property
-    def memory_bytes(self) -> list[int]:
+    def memory_bytes(self) -> list[float]:
         """The peak memory (VmHWM) of every launch that counts, in bytes."""
-        return [found.vmhwm_bytes for found in self.counted if found.vmhwm_bytes is not None]
+        return self.figures(peak_memory.PLUGIN).get("", [])
 
     @property
     def memory_sources(self) -> frozenset[str]:
         """Who read the peak memory of the launches that count: ``runner``, ``supervisor``."""
-        # Of runs stored before this was recorded, it is the runner.
-        return frozenset(
-            found.vmhwm_source or "runner"
-            for found in self.counted
-            if found.vmhwm_bytes is not None
-        )
+        return self.sources(peak_memory.PLUGIN)
 
     @property
     def memory_passes(self) -> list[Launch]:
@@ -193,10 +218,9 @@ class CaseResult:
         return self._valid(Role.MEMORY)
 
     @property
-    def pss_bytes(self) -> int | None:
+    def pss_bytes(self) -> float | None:
         """The highest proportional set size of its memory passes."""
-        found = [launch.pss_bytes for launch in self.memory_passes]
-        return max((size for size in found if size is not None), default=None)
+        return max(self.figures(pss.PLUGIN).get("", []), default=None)
 
     @property
     def device_memory(self) -> DeviceMemory | None:
@@ -205,15 +229,28 @@ class CaseResult:
         return max(found, key=lambda each: each.available_bytes or 0, default=None)
 
     @property
-    def runtime_bytes(self) -> int | None:
+    def runtime_bytes(self) -> float | None:
         """What the engine's runtime says that it holds of the device's memory: the highest."""
-        found = [launch.runtime_bytes for launch in self.counted]
-        return max((size for size in found if size is not None), default=None)
+        return max(self.figures(runtime.PLUGIN).get("", []), default=None)
 
     def _valid(self, role: Role) -> list[Launch]:
         if self.state is not State.MEASURED:
             return []
         return [each for each in self.launches if each.role is role and each.status is Status.OK]
+
+
+def _first_loads(launches: Iterable[Launch]) -> dict[str, dict[str, Range]]:
+    """Return first loads by state, then by part (or ``total``), in milliseconds.
+
+    Medians and extremes: the parts of a first load are few and skewed.
+    """
+    launches = list(launches)
+    whole = first_load.PLUGIN
+    found: dict[str, dict[str, Range]] = {state: {} for state in whole.figures(launches)}
+    for quantity in (*whole.parts, whole):
+        for state, figures in quantity.figures(launches).items():
+            found[state]["total" if quantity is whole else quantity.key] = Range.of(figures)
+    return found
 
 
 def case_results(run: Run) -> list[CaseResult]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from scipy.special import comb, stdtr, stdtrit
+
+from harness.core.quantity import Better
+from harness.quantities.latency import MARGIN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,9 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["MARGIN", "Ratio", "Verdict", "adjusted", "chance", "judge", "ratio", "suspected"]
-
-MARGIN: Final = 0.03
-"""What change of latency counts: 3 %."""
 
 
 @dataclass(frozen=True)
@@ -201,19 +201,22 @@ class Verdict(StrEnum):
     INVALID = "invalid"
 
 
-def judge(found: Ratio, margin: float = MARGIN) -> Verdict:
-    r"""Judge a ratio of figures of which less is better.
+def judge(found: Ratio, margin: float = MARGIN, better: Better = Better.LESS) -> Verdict:
+    r"""Judge a ratio of figures.
 
-    *Regressed*: the interval excludes no change and the estimate exceeds the margin, upwards;
-    *improved*, downwards; *unchanged*: the interval lies inside the margin; else *inconclusive*.
-    The margin is symmetric on the logarithms: :math:`1 + m` upwards, :math:`1 / (1 + m)`
-    downwards, so that swapping the sides swaps the verdict.
+    *Regressed*: the interval excludes no change and the estimate exceeds the margin, upwards where
+    less is better, downwards where more is; *improved*, the other way; *unchanged*: the interval
+    lies inside the margin; else *inconclusive*. The margin is symmetric on the logarithms:
+    :math:`1 + m` upwards, :math:`1 / (1 + m)` downwards, so that swapping the sides swaps the
+    verdict.
 
     Parameters
     ----------
     margin
         What change counts; 0.03 is 3 %.
     """
+    if better is Better.MORE:
+        found = found.inverse
     if found.low is None or found.high is None:
         return Verdict.INCONCLUSIVE
     if found.low > 1 and found.center > 1 + margin:

@@ -1,4 +1,4 @@
-"""Cases compared: by latency, each part of the first load, and peak memory."""
+"""Cases compared, by every quantity that has a margin."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from harness.analysis.comparable import (
     not_a_regression,
 )
 from harness.analysis.comparison import (
-    MARGIN,
     Verdict,
     adjusted,
     chance,
@@ -23,16 +22,21 @@ from harness.analysis.comparison import (
     ratio,
     suspected,
 )
+from harness.core.quantity import Summary
+from harness.quantities import quantities
+from harness.quantities import quantity as declared
+from harness.quantities.latency import PLUGIN as LATENCY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from harness.analysis.cases import CaseResult
     from harness.analysis.comparison import Ratio
-    from harness.core.records import FirstLoad, Run
+    from harness.core.quantity import Quantity
+    from harness.core.records import Run
 
 __all__ = [
-    "MARGINS",
+    "COMPARED",
     "Comparison",
     "Finding",
     "alarms_expected",
@@ -45,20 +49,14 @@ __all__ = [
     "with_adjusted_p",
 ]
 
-PARTS: Final = ("process", "import", "read", "init", "first")
-MARGINS: Final[Mapping[str, float]] = {
-    "latency": MARGIN,
-    "first load": 0.1,
-    "peak memory": 0.03,
-    **{f"first load: {part}": 0.2 for part in PARTS},
-}
-"""What change of each quantity counts."""
+COMPARED: Final = tuple(each for each in quantities() if each.margin is not None)
+"""The quantities of which a verdict is formed."""
+
+_BY_TITLE: Final = {each.title: each for each in COMPARED}
+_AS_DECLARED: Final[Mapping[str, float]] = {}
 
 SHARE_THAT_COUNTS: Final = 0.05
-"""A part of the first load that changes by less of the total than this has not changed."""
-
-DECISIVE: Final = frozenset({"latency", "peak memory"})
-"""Quantities that make a case inconclusive where they are."""
+"""A part that changes by less of its whole than this has not changed."""
 
 ENVIRONMENT: Final = frozenset({"clocks", "device", "kernel"})
 """Kinds of refusal that launches of both sides at one time and place do not meet."""
@@ -79,13 +77,13 @@ class Finding:
     Attributes
     ----------
     quantity
-        ``latency``, ``first load``, one of its parts (``first load: init``), ``peak memory``.
+        Its title: ``latency``, ``first load: init``.
     state
-        Of a first load: the page cache's state.
+        That the launches were made in; of a first load the page cache's.
     candidate, baseline
         The geometric means, in ``unit``.
     verdict
-        Less is better for all of them. None for a contrast: there is nothing to get worse.
+        None for a contrast: there is nothing to get worse.
     suspected
         Whether it is a suspicion, which only fresh launches decide.
     fresh
@@ -111,8 +109,17 @@ class Finding:
 
     @property
     def name(self) -> str:
-        """The quantity, with the page cache's state."""
+        """The quantity, with its state."""
         return f"{self.quantity} ({self.state})" if self.state else self.quantity
+
+    @property
+    def declared(self) -> Quantity:
+        """The declaration of its quantity."""
+        return _BY_TITLE[self.quantity]
+
+    def text(self, value: float) -> str:
+        """Return a value of its quantity with the unit."""
+        return self.declared.text(value)
 
 
 @dataclass(frozen=True)
@@ -146,16 +153,22 @@ class Comparison:
     def undecided(self) -> bool:
         """Whether fresh launches of both sides are to decide it.
 
-        Where something is suspected; where the latency cannot be told; and where stored launches
-        must not be compared, since device, kernel or clocks are others, but fresh ones may.
+        Where something is suspected; where the latency, or another quantity with an interval,
+        cannot be told; and where stored launches must not be compared, since device, kernel or
+        clocks are others, but fresh ones may.
         """
         if self.contrast or self.confirmed_by:
             return False
         if self.refusals:
             return all(kind in ENVIRONMENT for kind, _ in self.refusals)
-        latency = self.of("latency")
-        unclear = latency is not None and latency.verdict is Verdict.INCONCLUSIVE
-        return unclear or any(finding.suspected for finding in self.findings)
+        return any(
+            finding.suspected
+            or (
+                finding.declared.summary is Summary.INTERVAL
+                and finding.verdict is Verdict.INCONCLUSIVE
+            )
+            for finding in self.findings
+        )
 
     @property
     def label(self) -> str:
@@ -174,7 +187,7 @@ class Comparison:
         found = {
             finding.verdict
             for finding in self.findings
-            if finding.verdict is not Verdict.INCONCLUSIVE or finding.quantity in DECISIVE
+            if finding.verdict is not Verdict.INCONCLUSIVE or finding.declared.decisive
         }
         return next((verdict for verdict in _ORDER if verdict in found), None)
 
@@ -189,25 +202,17 @@ class Comparison:
 
 
 def figures(result: CaseResult) -> dict[tuple[str, str], list[float]]:
-    """Return what may be compared of a case: quantity and state to one figure a launch.
+    """Return what may be compared of a case: a quantity's name and state to its figures.
 
-    Latency and first loads are in milliseconds, peak memory in bytes. A part that no launch told,
-    or that took no time, is left out.
+    Quantities that are not above 0, or that several sources told, are left out.
     """
-    found: dict[tuple[str, str], list[float]] = {("latency", ""): result.figures_ms}
-    loads: dict[str, list[FirstLoad]] = {}
-    for launch in result.counted:
-        if launch.first_load:
-            loads.setdefault(launch.first_load.state, []).append(launch.first_load)
-    for state, group in sorted(loads.items()):
-        complete = [load for load in group if load.process_ms is not None] or group
-        found["first load", state] = [load.total_ms for load in complete]
-        for part in PARTS:
-            told = [getattr(load, f"{part}_ms") for load in group]
-            found[f"first load: {part}", state] = [value for value in told if value is not None]
-    if len(result.memory_sources) == 1:
-        found["peak memory", ""] = [float(size) for size in result.memory_bytes]
-    return {key: values for key, values in found.items() if values and min(values) > 0}
+    return {
+        (each.name, state): values
+        for each in COMPARED
+        if len(result.sources(each)) == 1
+        for state, values in result.figures(each).items()
+        if values and min(values) > 0
+    }
 
 
 def compare(
@@ -217,7 +222,7 @@ def compare(
     contrast: bool = False,
     changes: Iterable[str] = (),
     paired: bool = False,
-    margins: Mapping[str, float] = MARGINS,
+    margins: Mapping[str, float] = _AS_DECLARED,
 ) -> Comparison:
     """Compare two cases.
 
@@ -230,7 +235,7 @@ def compare(
     paired
         Whether launches of the same slot come from one block, of both sides in turns.
     margins
-        Quantity to the change that counts.
+        Title of a quantity to the change that counts, where it is not the declared one.
     """
     empty = [
         ("missing", f"{side.name}: {side.result.record.case.label}: {side.result.reason}")
@@ -249,24 +254,25 @@ def compare(
     now, then = figures(candidate.result), figures(baseline.result)
     pilots = (None, None) if paired else (candidate.result.pilots, baseline.result.pilots)
     findings = []
-    for quantity, state in now.keys() & then.keys():
-        values = now[quantity, state], then[quantity, state]
+    for name, state in (key for key in now if key in then):
+        quantity = declared(name)
+        values = now[name, state], then[name, state]
         in_pairs = paired and len(values[0]) == len(values[1])
         found = ratio(
             *values,
             paired=in_pairs,
-            pilots=pilots if quantity == "latency" else (None, None),
+            pilots=pilots if quantity is LATENCY else (None, None),
         )
         margin = _margin(quantity, state, then, margins)
-        verdict = None if contrast else judge(found, margin)
+        verdict = None if contrast else judge(found, margin, quantity.better)
         suspicion = not contrast and _suspicious(quantity, found, margin)
         if suspicion and not paired:
             verdict = Verdict.INCONCLUSIVE
         findings.append(
             Finding(
-                quantity=quantity,
+                quantity=quantity.title,
                 state=state,
-                unit="bytes" if quantity == "peak memory" else "ms",
+                unit=quantity.unit.name,
                 candidate=ratio(values[0], [1.0]).center,
                 baseline=ratio(values[1], [1.0]).center,
                 ratio=found,
@@ -277,8 +283,6 @@ def compare(
                 note=_note(found) or ("suspected" if suspicion and not paired else ""),
             )
         )
-    order = list(MARGINS)
-    findings.sort(key=lambda each: (order.index(each.quantity), each.state))
     return replace(result, findings=findings)
 
 
@@ -296,24 +300,24 @@ def _blocks(candidate: Side, baseline: Side) -> tuple[Side, Side]:
 
 
 def _margin(
-    quantity: str,
+    quantity: Quantity,
     state: str,
     baseline: Mapping[tuple[str, str], Sequence[float]],
     margins: Mapping[str, float],
 ) -> float:
     """Return what change of a quantity counts: of a small part only what matters to the total."""
-    margin = margins.get(quantity, MARGINS[quantity])
-    if not quantity.startswith("first load: "):
+    margin = margins.get(quantity.title, quantity.margin or 0.0)
+    if not quantity.whole:
         return margin
-    total, part = baseline["first load", state], baseline[quantity, state]
+    total, part = baseline[quantity.whole, state], baseline[quantity.name, state]
     share = (sum(part) / len(part)) / (sum(total) / len(total))
     return max(margin, SHARE_THAT_COUNTS / share)
 
 
-def _suspicious(quantity: str, found: Ratio, margin: float) -> bool:
-    """Tell whether fresh launches are called for; of first loads not by their noise alone."""
+def _suspicious(quantity: Quantity, found: Ratio, margin: float) -> bool:
+    """Tell whether fresh launches are called for; of what does not decide not by noise alone."""
     told = found.low is not None and found.high is not None and not found.low <= 1 <= found.high
-    return suspected(found, margin) and (told or quantity in DECISIVE)
+    return suspected(found, margin) and (told or quantity.decisive)
 
 
 def _note(found: Ratio) -> str:
@@ -350,7 +354,7 @@ def settle(stored: Comparison, fresh: Comparison | None, unconfirmable: str = ""
     )
 
 
-def compare_sides(run: Run, margins: Mapping[str, float] = MARGINS) -> dict[str, Comparison]:
+def compare_sides(run: Run, margins: Mapping[str, float] = _AS_DECLARED) -> dict[str, Comparison]:
     """Compare the sides of a run of fresh launches; by the candidate's case id.
 
     A case of which only one side can be told is left out.
@@ -378,7 +382,7 @@ def compare_runs(
     results: Sequence[CaseResult] | None = None,
     changes: Iterable[str] = (),
     names: tuple[str | None, str | None] = (None, None),
-    margins: Mapping[str, float] = MARGINS,
+    margins: Mapping[str, float] = _AS_DECLARED,
 ) -> list[Comparison]:
     """Compare the cases that two runs have in common, in the candidate's order.
 

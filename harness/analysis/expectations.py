@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import fnmatch
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from harness.analysis.comparison import ratio
 from harness.analysis.summary import estimate
+from harness.core.quantity import Better
+from harness.quantities import quantities
+from harness.quantities.latency import PLUGIN as LATENCY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from harness.analysis.cases import CaseResult
+    from harness.core.quantity import Quantity
     from harness.core.records import Case, Expectation, Run
 
 __all__ = ["Met", "Outcome", "check_expectations", "fits"]
-
-MB = 1e6
 
 
 class Met(StrEnum):
@@ -87,49 +89,52 @@ def check_expectations(run: Run, results: Sequence[CaseResult]) -> list[Outcome]
 def _outcomes(
     expectation: Expectation, result: CaseResult, results: Sequence[CaseResult]
 ) -> Iterator[Outcome]:
-    if expectation.latency_ms is not None:
-        yield _at_most(result, "latency", "ms", expectation.latency_ms, result.figures_ms)
-    if expectation.first_load_ms is not None:
-        yield from _first_loads(result, expectation.first_load_ms)
-    if expectation.memory_mb is not None:
-        sizes = [size / MB for size in result.memory_bytes]
-        yield _at_most(result, "peak memory", "MB", expectation.memory_mb, sizes)
+    limits = expectation.limits
+    for quantity in quantities():
+        if (limit := limits.pop(quantity.expect, None)) is not None:
+            for state, figures in (result.figures(quantity) or {"": []}).items():
+                yield _of_quantity(result, quantity, state, limit, figures)
+    for key, limit in limits.items():
+        reason = f"no quantity that is installed has the key '{key}'"
+        yield Outcome(result, key, "", limit, Met.UNTOLD, reason=reason)
     if expectation.speedup is not None and result.record.case.backend != "cpu":
         yield _speedup(result, expectation.speedup, results)
     if expectation.drift is not None and result.record.case.precision == "int8":
         yield _drift(result, expectation.drift)
 
 
-def _first_loads(result: CaseResult, limit: float) -> Iterator[Outcome]:
-    by_state: dict[str, list[float]] = {}
-    for launch in result.counted:
-        if launch.first_load:
-            by_state.setdefault(launch.first_load.state, []).append(launch.first_load.total_ms)
-    for state, totals in sorted(by_state.items()):
-        yield _at_most(result, f"first load ({state})", "ms", limit, totals)
-    if not by_state:
-        yield _at_most(result, "first load", "ms", limit, [])
-
-
-def _at_most(
-    result: CaseResult, quantity: str, unit: str, limit: float, values: Sequence[float]
+def _of_quantity(
+    result: CaseResult, quantity: Quantity, state: str, limit: float, figures: Sequence[float]
 ) -> Outcome:
-    if not values or min(values) <= 0:
-        reason = result.reason or "no launch told it"
-        return Outcome(result, quantity, unit, limit, Met.UNTOLD, reason=reason)
-    pilots = result.pilots if quantity == "latency" else None
-    known = estimate(values, pilots=pilots)
-    met = _told(known.low, known.high, limit)
-    reason = "one launch has no interval" if known.low is None else ""
-    return Outcome(
-        result, quantity, unit, limit, met, known.center, known.low, known.high, reason=reason
+    told = Outcome(
+        result=result,
+        quantity=f"{quantity.title} ({state})" if state else quantity.title,
+        unit=quantity.unit.shown,
+        limit=limit,
+        met=Met.UNTOLD,
+        at_least=quantity.better is Better.MORE,
+    )
+    if not figures or min(figures) <= 0:
+        return replace(told, reason=result.reason or "no launch told it")
+    pilots = result.pilots if quantity is LATENCY else None
+    known = estimate([figure / quantity.unit.per for figure in figures], pilots=pilots)
+    return replace(
+        told,
+        met=_told(known.ends, limit, at_least=told.at_least),
+        value=known.center,
+        low=known.low,
+        high=known.high,
+        reason="one launch has no interval" if known.low is None else "",
     )
 
 
-def _told(low: float | None, high: float | None, limit: float) -> Met:
-    if low is None or high is None or low <= limit < high:
+def _told(ends: tuple[float, float] | None, limit: float, *, at_least: bool) -> Met:
+    if ends is None:
         return Met.UNTOLD
-    return Met.YES if high <= limit else Met.NO
+    low, high = ends
+    if at_least:
+        return Met.YES if low >= limit else Met.NO if high < limit else Met.UNTOLD
+    return Met.YES if high <= limit else Met.NO if low > limit else Met.UNTOLD
 
 
 def _speedup(result: CaseResult, limit: float, results: Sequence[CaseResult]) -> Outcome:
@@ -147,17 +152,13 @@ def _speedup(result: CaseResult, limit: float, results: Sequence[CaseResult]) ->
         return Outcome(result, "speed-up", "", limit, Met.UNTOLD, at_least=True, reason=reason)
     fastest = min(processors, key=lambda other: other.latency_ms.center if other.latency_ms else 0)
     found = ratio(fastest.figures_ms, result.figures_ms, pilots=(fastest.pilots, result.pilots))
-    if found.low is None or found.high is None or found.low < limit <= found.high:
-        met = Met.UNTOLD
-    else:
-        met = Met.YES if found.low >= limit else Met.NO
     over = f"over {fastest.record.case.setting}"
     return Outcome(
         result=result,
         quantity="speed-up",
         unit="",
         limit=limit,
-        met=met,
+        met=_told(found.ends, limit, at_least=True),
         value=found.center,
         low=found.low,
         high=found.high,

@@ -1,4 +1,4 @@
-"""What launches say together: a case's estimate, its first load, the spread of its samples."""
+"""What launches say together: a case's estimate, and the spread of its samples."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy.special import stdtrit
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+from harness.core.quantity import Summary
 
-    from harness.core.records import FirstLoad
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = [
     "FEWEST",
     "Estimate",
     "Range",
+    "Value",
     "estimate",
-    "first_load",
     "launch_figure",
     "launches_needed",
     "percentiles",
     "sample_spread",
+    "summarised",
 ]
 
 PERCENTILES: Final = (50, 90, 95, 99)
@@ -70,6 +71,53 @@ class Range:
     low: float
     high: float
     n: int
+
+    @classmethod
+    def of(cls, figures: Sequence[float]) -> Range:
+        """Summarise at least one figure."""
+        return cls(median(figures), min(figures), max(figures), len(figures))
+
+
+@dataclass(frozen=True)
+class Value:
+    """What a quantity of a case comes to, in its unit.
+
+    Attributes
+    ----------
+    value
+        As the quantity's summary says.
+    low, high
+        The 95 % interval, where the summary has one and there are launches enough.
+    figures
+        Of every launch.
+    """
+
+    value: float
+    figures: Sequence[float]
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def ends(self) -> tuple[float, float] | None:
+        """The ends of its interval; none without one."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
+
+def summarised(figures: Sequence[float], summary: Summary, *, pilots: int | None = None) -> Value:
+    """Summarise at least one figure; an interval takes figures above 0, and is else left out.
+
+    Parameters
+    ----------
+    pilots
+        See :func:`estimate`.
+    """
+    match summary:
+        case Summary.HIGHEST:
+            return Value(max(figures), figures)
+        case Summary.INTERVAL if min(figures) > 0:
+            known = estimate(figures, pilots=pilots)
+            return Value(known.center, figures, known.low, known.high)
+    return Value(median(figures), figures)
 
 
 def launch_figure(samples_ns: Sequence[int]) -> float:
@@ -220,39 +268,3 @@ def _quantiles(samples: Sequence[int], percents: Sequence[float]) -> list[float]
 def _at_most_one_above(n: int, p: float) -> float:
     """Return the probability that at most one of ``n`` samples is above the quantile ``p``."""
     return p**n + n * (1 - p) * p ** (n - 1)
-
-
-def first_load(loads: Iterable[FirstLoad]) -> dict[str, dict[str, Range]]:
-    """Summarise first loads by part over launches, in milliseconds.
-
-    Medians and extremes: the parts of a first load are few and skewed.
-
-    Returns
-    -------
-    dict
-        The page cache's state (:attr:`FirstLoad.state`), which must not be mixed, to part
-        (``process``, ``import``, ``read``, ``init``, ``first``, ``total``) to range. The process's
-        start is absent where no launch knew it, and launches that did not know it are left out of
-        the total where another did.
-    """
-    by_state: dict[str, list[FirstLoad]] = {}
-    for load in loads:
-        by_state.setdefault(load.state, []).append(load)
-    return {state: _parts(group) for state, group in sorted(by_state.items())}
-
-
-def _parts(loads: Sequence[FirstLoad]) -> dict[str, Range]:
-    complete = [load for load in loads if load.process_ms is not None]
-    values = {
-        "process": [load.process_ms for load in loads if load.process_ms is not None],
-        "import": [load.import_ms for load in loads if load.import_ms is not None],
-        "read": [load.read_ms for load in loads if load.read_ms is not None],
-        "init": [load.init_ms for load in loads],
-        "first": [load.first_ms for load in loads],
-        "total": [load.total_ms for load in complete or loads],
-    }
-    return {
-        part: Range(median(of_part), min(of_part), max(of_part), len(of_part))
-        for part, of_part in values.items()
-        if of_part
-    }

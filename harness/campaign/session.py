@@ -129,7 +129,7 @@ def begin(  # noqa: PLR0913 - what a user may ask of a run
             revision=revision(workspace.root) or None,
             lease=claim.id,
             protocol=campaign.protocol,
-            expectations=campaign.expect,
+            expectations=campaign.expectations,
             devices=list(bench.records.values()),
             models=_model_records(lab.models.values(), prepared.values(), progress),
             cases=records,

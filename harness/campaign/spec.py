@@ -9,25 +9,30 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ConfigDict,
     Field,
     ValidationInfo,
+    create_model,
     field_validator,
     model_validator,
 )
 
 from harness.core.contract import InputShape, ShortText
 from harness.core.errors import SpecificationError
+from harness.core.quantity import Better
 from harness.core.records import Case, Expectation, Precision, Protocol, Repeats
 from harness.core.yamlfile import Spec, load, nearest
 from harness.engines import ENGINES
 from harness.lab.inventory import Backend
 from harness.models.manifest import load_model
+from harness.quantities import quantities
 from harness.workspace import Name, check_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from harness.core.quantity import Quantity
     from harness.workspace import Workspace
 
 __all__ = ["Block", "Campaign", "load_campaign"]
@@ -150,6 +155,30 @@ class Block(Spec):
         return names
 
 
+def _limit(quantity: Quantity) -> tuple[object, object]:
+    bound = "most" if quantity.better is Better.LESS else "least"
+    unit = f", in {quantity.unit.shown}" if quantity.unit.shown else ""
+    description = f"At {bound}, of its {quantity.title}{unit}."
+    return (Annotated[float, Field(gt=0)] | None, Field(None, description=description))
+
+
+class _Known(Expectation):
+    """An expectation of what there is: an unknown key is an error here, and not in old records."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+if TYPE_CHECKING:
+    StrictExpectation = Expectation
+else:
+    StrictExpectation = create_model(
+        "Expectation",
+        __base__=_Known,
+        __doc__=Expectation.__doc__,
+        **{each.expect: _limit(each) for each in quantities() if each.expect},
+    )
+
+
 class Campaign(Spec):
     """The content of a campaign's file.
 
@@ -172,7 +201,7 @@ class Campaign(Spec):
     precision: Width | None = None
     max_launches: Launches = 30
     protocol: Protocol = Protocol()
-    expect: list[Expectation] = Field(default=[])
+    expect: list[StrictExpectation] = Field(default=[])
 
     @model_validator(mode="after")
     def _pilots(self) -> Self:
@@ -181,6 +210,12 @@ class Campaign(Spec):
             if repeats.precision is not None and repeats.launches < MIN_PILOTS:
                 raise ValueError(f"a 'precision' takes at least {MIN_PILOTS} 'launches' to go by")
         return self
+
+    @property
+    def expectations(self) -> list[Expectation]:
+        """What is expected, as runs record it."""
+        plain = [each.model_dump(exclude_none=True) for each in self.expect]
+        return [Expectation.model_validate(each) for each in plain]
 
     def _repeats(self, block: Block) -> Repeats:
         precision = self.precision if block.precision is None else block.precision

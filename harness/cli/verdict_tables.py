@@ -15,7 +15,6 @@ from harness.core.text import visible
 from harness.report.verdicts import (
     case_in_words,
     change,
-    figure,
     footnote,
     headline,
     outcome_in_words,
@@ -38,7 +37,6 @@ _COLOURS = {
     Verdict.UNCHANGED: "green",
     None: "default",
 }
-_ALWAYS = ("latency", "first load", "peak memory")
 
 
 def print_gate(gate: Gate) -> None:
@@ -96,16 +94,16 @@ def _label(comparison: Comparison) -> str:
 
 
 def _shown(finding: Finding) -> bool:
-    """Tell whether a quantity has a row: parts of the first load only where they changed."""
+    """Tell whether a quantity has a row: parts only where they changed."""
     quiet = finding.verdict in (None, Verdict.UNCHANGED)
-    return finding.quantity in _ALWAYS or not quiet
+    return not finding.declared.whole or not quiet
 
 
 def _figures(finding: Finding) -> list[str]:
-    found = [figure(finding, finding.baseline), figure(finding, finding.candidate)]
+    found = [finding.text(finding.baseline), finding.text(finding.candidate)]
     if finding.verdict is None:
-        memory = finding.quantity == "peak memory"
-        return [*found, change(finding.ratio) if memory else speedup(finding.ratio)]
+        time = finding.declared.unit.kind == "time"
+        return [*found, speedup(finding.ratio) if time else change(finding.ratio)]
     colour = _COLOURS[finding.verdict]
     note = f" ({finding.note})" if finding.note == "suspected" else ""
     basis = ", fresh" if finding.fresh else ""

@@ -150,14 +150,15 @@ class Protocol(Record):
 class Expectation(Record):
     """What is expected of cases.
 
+    The limits of quantities are by their keys (``latency_ms``, ``first_load_ms``, ``memory_mb`` …):
+    at most where less is better, else at least. The first load is its total, in each state of the
+    page cache; the memory is the peak, in MB of 10^6 bytes.
+
     Attributes
     ----------
     only
         Shell patterns; it is of cases where each of them fits model, device, engine, backend or
         precision; without any, of all.
-    latency_ms, first_load_ms, memory_mb
-        At most. The first load is its total, in each state of the page cache; the memory is the
-        peak, in MB of 10^6 bytes.
     speedup
         At least: how many times as fast as the fastest case of the model on the device's processors
         (backend ``cpu``) it is. Only of other backends.
@@ -165,10 +166,10 @@ class Expectation(Record):
         Of int8 artifacts, at most: the largest relative error of outputs against fp32.
     """
 
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Annotated[float, Field(gt=0)] | None]
+
     only: list[str] = Field(default_factory=list)
-    latency_ms: Annotated[float, Field(gt=0)] | None = None
-    first_load_ms: Annotated[float, Field(gt=0)] | None = None
-    memory_mb: Annotated[float, Field(gt=0)] | None = None
     speedup: Annotated[float, Field(gt=0)] | None = None
     drift: Annotated[float, Field(gt=0)] | None = None
 
@@ -177,6 +178,11 @@ class Expectation(Record):
         if not self.model_dump(exclude={"only"}, exclude_none=True):
             raise ValueError("nothing is expected: give 'latency_ms', 'memory_mb', 'speedup' …")
         return self
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The limits of quantities, by their keys."""
+        return {key: limit for key, limit in self.__pydantic_extra__.items() if limit is not None}
 
 
 class Case(Record):

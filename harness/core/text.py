@@ -13,6 +13,7 @@ __all__ = [
     "UNKNOWN",
     "change",
     "count",
+    "figure",
     "interval",
     "megabytes",
     "milliseconds",
@@ -68,18 +69,29 @@ def milliseconds(value: float | None, *, resolution: float = 0.0) -> str:
     resolution
         How well it is known, in milliseconds; a value known better gets up to two digits more.
     """
-    return UNKNOWN if value is None else f"{_digits(value, resolution)} ms"
+    return UNKNOWN if value is None else figure(value, "ms", resolution=resolution)
+
+
+def figure(value: float, unit: str, *, resolution: float = 0.0) -> str:
+    """Return a value with its unit, in three significant digits.
+
+    Parameters
+    ----------
+    resolution
+        How well it is known, in the same unit; a value known better gets up to two digits more.
+    """
+    return f"{_digits(value, resolution)} {unit}".rstrip()
 
 
 def interval(low: float, high: float) -> str:
-    """Return an interval in milliseconds, in digits that tell its ends apart; without a unit."""
+    """Return an interval, in digits that tell its ends apart; without a unit."""
     resolution = (high - low) / 2
     return f"{_digits(low, resolution)} – {_digits(high, resolution)}"
 
 
 def megabytes(value: float | None) -> str:
     """Return bytes in MB (10⁶ bytes), in three significant digits."""
-    return UNKNOWN if value is None else f"{_digits(value / 1e6)} MB"
+    return UNKNOWN if value is None else figure(value / 1e6, "MB")
 
 
 def change(value: float | None) -> str:

@@ -11,8 +11,9 @@ from junitparser import Error as JUnitError
 from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from harness.analysis.comparison import Verdict
+from harness.analysis.comparisons import COMPARED
 from harness.analysis.expectations import Met
-from harness.core.text import count, megabytes, milliseconds, visible
+from harness.core.text import count, visible
 
 if TYPE_CHECKING:
     from harness.analysis.comparison import Ratio
@@ -24,7 +25,6 @@ __all__ = [
     "as_json",
     "case_in_words",
     "change",
-    "figure",
     "finding_in_words",
     "gate_as_json",
     "headline",
@@ -60,11 +60,6 @@ def _percent(value: float, decimals: int = 1) -> str:
         return "+∞"
     shown = f"{100 * (value - 1):+.{decimals}f}"
     return shown[1:] if float(shown) == 0 else shown.replace("-", "\N{MINUS SIGN}")
-
-
-def figure(finding: Finding, value: float) -> str:
-    """Return a figure of a finding with its unit."""
-    return megabytes(value) if finding.unit == "bytes" else milliseconds(value)
 
 
 def finding_in_words(finding: Finding) -> str:
@@ -180,10 +175,11 @@ def markdown(gate: Gate) -> str:
     lines = [f"### {_cell(headline(gate))}", ""]
     if any(comparison.emulated for comparison in gate.comparisons):
         lines += ["Some devices are **emulated**: what they show is behaviour, never speed.", ""]
-    lines += ["| | case | latency | first load | peak memory |", "|---|---|---|---|---|"]
+    shown_always = [each.title for each in COMPARED if not each.whole]
+    lines += [f"| | case | {' | '.join(shown_always)} |", "|---|---|" + "---|" * len(shown_always)]
     for comparison in gate.comparisons:
         symbol = _SYMBOLS[comparison.verdict or Verdict.INVALID]
-        cells = (comparison.of(each) for each in ("latency", "first load", "peak memory"))
+        cells = map(comparison.of, shown_always)
         shown = " | ".join(change(cell.ratio) if cell else "–" for cell in cells)
         verdict = comparison.verdict or ""
         lines.append(f"| {symbol} {verdict} | {_cell(comparison.label)} | {shown} |")

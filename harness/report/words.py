@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from harness.analysis.advice import Side, Subject
     from harness.analysis.audit import Finding as AuditFinding
-    from harness.analysis.comparisons import Finding
     from harness.analysis.expectations import Outcome
     from harness.analysis.failures import FailureGroup
     from harness.analysis.gate import Gate
@@ -201,12 +200,6 @@ class Words(AdviceWords):
         counts = Counter(outcome.met for outcome in outcomes)
         said = [f"{self._language.known(met.value)} {n}" for met, n in counts.items()]
         return self._("Budgets: %(counts)s") % {"counts": self._language.listed(*said)}
-
-    def figure(self, finding: Finding, value: float) -> str:
-        """Return a figure of a comparison, with its unit."""
-        language = self._language
-        is_size = finding.unit == "bytes"
-        return language.megabytes(value) if is_size else language.milliseconds(value)
 
     def differences(self, found: Iterable[tuple[str, str, str]]) -> str:
         """Say what differs between two cases, by the keys of a case."""

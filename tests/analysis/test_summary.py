@@ -9,16 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.analysis.cases import case_results
 from harness.analysis.summary import (
     Range,
     estimate,
-    first_load,
     launch_figure,
     launches_needed,
     percentiles,
     sample_spread,
 )
 from harness.core.records import FirstLoad
+from tests.analysis.conftest import make_case, make_run
 
 figures = st.lists(st.floats(1e-3, 1e12), min_size=2, max_size=30)
 
@@ -125,6 +126,11 @@ def load(process_ms=10.0, page_cache="cold", **parts):
     return FirstLoad(process_ms=process_ms, page_cache=page_cache, **values)
 
 
+def first_load(loads):
+    (result,) = case_results(make_run({make_case(): {"first_load": loads}}))
+    return result.first_loads_ms
+
+
 def test_a_first_load_by_part():
     parts = first_load([load(), load(init_ms=30.0), load(init_ms=90.0)])["cold"]
     assert parts["init"] == Range(median=30, low=20, high=90, n=3)
@@ -146,7 +152,7 @@ def test_a_start_that_is_unknown_is_left_out():
 
 
 def test_no_launches_have_no_first_load():
-    assert first_load([]) == {}
+    assert first_load([None, None]) == {}
 
 
 @given(st.lists(st.floats(0.9, 1.1), min_size=3, max_size=10), st.floats(0.01, 0.5))
