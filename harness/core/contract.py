@@ -1,19 +1,30 @@
-"""The runner contract, version 1: the job a runner is given and the events it writes.
+"""The runner contract, version 2: the job a runner is given and the events it writes.
 
 A launch is one folder on the device. The controller puts ``job.json`` there, the runner appends
 ``events.jsonl``: one JSON object a line, flushed as it happens. Events come from a device and
-are untrusted: they are parsed strictly and bounded in size and number.
+are untrusted: they are parsed strictly and bounded in size and number. What a runner of version 1
+writes is parsed, too.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 __all__ = [
     "PROTOCOL",
+    "Clock",
     "Done",
     "Environment",
     "Event",
@@ -29,6 +40,8 @@ __all__ = [
     "Mean",
     "Memory",
     "Outputs",
+    "Part",
+    "Placement",
     "Samples",
     "Sampling",
     "ShapeChanged",
@@ -38,20 +51,26 @@ __all__ = [
     "parse_events",
 ]
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 INPUT_SPEC_VERSION: Final = 1
 
 MAX_EVENTS_BYTES: Final = 16 << 20
 MAX_EVENTS: Final = 20_000
 MAX_SAMPLES: Final = 100_000
 MAX_CHANGES: Final = 100
+MAX_OPERATORS: Final = 5000
 
 ShortText = Annotated[str, StringConstraints(max_length=200)]
 LongText = Annotated[str, StringConstraints(max_length=8192)]
+Microseconds = Annotated[float, Field(ge=0, le=86_400_000_000)]
 Milliseconds = Annotated[float, Field(ge=0, le=86_400_000)]
 Nanoseconds = Annotated[int, Field(ge=0, le=86_400_000_000_000)]
+Instant = Annotated[int, Field(ge=0, lt=1 << 63)]
 Bytes = Annotated[int, Field(ge=0, le=1 << 50)]
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+Processors = Annotated[
+    str, StringConstraints(max_length=2000, pattern=r"^\d{1,4}(-\d{1,4})?(,\d{1,4}(-\d{1,4})?)*$")
+]
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 DType = Literal["float32", "int64", "int32"]
 Shape = Annotated[tuple[Annotated[int, Field(ge=0, le=1 << 24)], ...], Field(max_length=8)]
@@ -118,6 +137,8 @@ class Job(Message):
 
     Attributes
     ----------
+    protocol
+        The lowest version of the contract that can do it.
     files
         Role (``model``, ``params``) to file name within the launch's folder.
     precision
@@ -140,6 +161,8 @@ class Job(Message):
         What to switch to in turn once the samples are taken: every input's shape by its name.
     shape_samples
         How many inferences are timed after each switch, the first one aside.
+    profile
+        Whether the engine is to measure its operators, which slows it.
     time_limit
         Seconds after which the launch is ended from outside.
     page_cache
@@ -149,7 +172,7 @@ class Job(Message):
         Settings of the engine's own, such as Paddle Lite's ``power_mode``.
     """
 
-    protocol: Literal[1] = PROTOCOL
+    protocol: Literal[1, 2] = 1
     launch: ShortText
     engine: ShortText
     backend: ShortText = "cpu"
@@ -171,6 +194,7 @@ class Job(Message):
         Field(default_factory=list)
     )
     shape_samples: Annotated[int, Field(ge=1, le=1000)] = 5
+    profile: bool = False
     time_limit: Annotated[float, Field(gt=0, le=86_400)] = 120.0
     page_cache: Literal["evict", "warm"] = "evict"
     model_cache: ShortText | None = None
@@ -179,11 +203,43 @@ class Job(Message):
     )
 
 
-class Hello(Message):
+class Clock(Message):
+    """Three clocks of a device, read together, in nanoseconds.
+
+    Attributes
+    ----------
+    monotonic_ns
+        Which all of a launch's times are on.
+    boottime_ns
+        It goes on while the device sleeps.
+    wall_ns
+        Since 1970; may be wrong.
+    """
+
+    monotonic_ns: Instant
+    boottime_ns: Instant
+    wall_ns: Instant
+
+
+class EventBase(Message):
+    """What all events have.
+
+    Attributes
+    ----------
+    t_ns
+        When it was written, on the device's monotonic clock; absent in version 1.
+    """
+
+    t_ns: Instant | None = None
+
+
+class Hello(EventBase):
     """The runner is up and its engine is imported.
 
     Attributes
     ----------
+    clock
+        Absent in version 1.
     process_ms
         From the start of the process (the kernel's own record) to the runner's first line.
     import_ms
@@ -198,7 +254,8 @@ class Hello(Message):
     """
 
     event: Literal["hello"] = "hello"
-    protocol: Literal[1]
+    protocol: Literal[1, 2]
+    clock: Clock | None = None
     runner: ShortText
     runner_version: ShortText
     engine: ShortText
@@ -209,7 +266,7 @@ class Hello(Message):
     build: Annotated[dict[ShortText, ShortText], Field(max_length=30)] = Field(default_factory=dict)
 
 
-class Loaded(Message):
+class Loaded(EventBase):
     """The artifact is read and its predictor made.
 
     Without ``read_ms`` (a foreign tool), reading is a part of ``init_ms``.
@@ -239,14 +296,14 @@ class Loaded(Message):
     simulated: ShortText | None = None
 
 
-class First(Message):
+class First(EventBase):
     """The first inference of the process."""
 
     event: Literal["first"] = "first"
     ms: Milliseconds
 
 
-class Warmup(Message):
+class Warmup(EventBase):
     """The inferences after the first and before the timed ones."""
 
     event: Literal["warmup"] = "warmup"
@@ -254,7 +311,7 @@ class Warmup(Message):
     reason: Literal["steady", "max_samples", "max_seconds"]
 
 
-class Samples(Message):
+class Samples(EventBase):
     """A batch of timed inferences, in the order in which they were made.
 
     Attributes
@@ -264,22 +321,34 @@ class Samples(Message):
         are there are evenly spaced.
     cpu_ms
         CPU time, user and system, of the process and all its threads in the meantime.
+    caller
+        Which of several threads that called the engine at the same time.
+    starts_ns
+        When each sample began, on the monotonic clock.
     """
 
     event: Literal["samples"] = "samples"
-    ns: Annotated[list[Nanoseconds], Field(max_length=100_000)]
+    ns: Annotated[list[Nanoseconds], Field(max_length=MAX_SAMPLES)]
     inferences: Annotated[int, Field(ge=0, le=1 << 40)] | None = None
     cpu_ms: Annotated[float, Field(ge=0, le=1e12)] | None = None
+    caller: Annotated[int, Field(ge=0, le=255)] | None = None
+    starts_ns: Annotated[list[Instant], Field(max_length=MAX_SAMPLES)] | None = None
+
+    @model_validator(mode="after")
+    def _has_a_start_each(self) -> Self:
+        if self.starts_ns is not None and len(self.starts_ns) != len(self.ns):
+            raise ValueError(f"{len(self.starts_ns)} starts of {len(self.ns)} samples")
+        return self
 
 
-class Mean(Message):
+class Mean(EventBase):
     """The mean of the timed inferences, instead of samples: of a tool that tells nothing else."""
 
     event: Literal["mean"] = "mean"
     ns: Annotated[float, Field(gt=0, le=86_400_000_000_000)]
 
 
-class ShapeChanged(Message):
+class ShapeChanged(EventBase):
     """The inputs took other shapes: what the first inference after that cost, and a few more.
 
     Engines plan, allocate or compile anew for shapes that they have not seen: some when the inputs
@@ -304,7 +373,7 @@ class ShapeChanged(Message):
     ns: Annotated[list[Nanoseconds], Field(min_length=1, max_length=1000)]
 
 
-class Outputs(Message):
+class Outputs(EventBase):
     """One output tensor for one check seed; the file holds it in C order, little endian.
 
     Attributes
@@ -324,7 +393,7 @@ class Outputs(Message):
     file: FileName
 
 
-class Memory(Message):
+class Memory(EventBase):
     """The process's peak resident set (VmHWM), after sampling and before the outputs.
 
     Attributes
@@ -346,27 +415,68 @@ class Layer(Message):
     ----------
     op
         Its kind, in the engine's words.
-    target
-        What ran it: ``NPU``, ``CPU``; empty where the engine does not say.
-    us
-        Microseconds.
+    unit
+        What ran it, in the engine's words: ``NPU``, ``CPUExecutionProvider``; empty where the
+        engine does not say. Version 1 has it as ``target``.
+    us, cycles
+        Its share of one inference, in microseconds or in cycles.
     """
 
     name: ShortText
     op: ShortText
-    target: ShortText = ""
-    us: Annotated[float, Field(ge=0, le=86_400_000_000)]
+    unit: ShortText = Field("", validation_alias=AliasChoices("unit", "target"))
+    us: Microseconds | None = None
+    cycles: Annotated[int, Field(ge=0, le=1 << 62)] | None = None
 
 
-class Layers(Message):
-    """Where one inference's time went, by the engine's own measure, which slows inference."""
+class Layers(EventBase):
+    """Where one inference's time went, by the engine's own measure, which slows inference.
+
+    Attributes
+    ----------
+    inferences
+        How many the times are the mean of.
+    unattributed_us
+        What of an inference's time is in no layer; absent where the engine does not report the
+        whole.
+    """
 
     event: Literal["layers"] = "layers"
-    layers: Annotated[list[Layer], Field(max_length=5000)]
+    layers: Annotated[list[Layer], Field(max_length=MAX_OPERATORS)]
+    inferences: Annotated[int, Field(ge=1, le=1 << 40)] | None = None
+    unattributed_us: Microseconds | None = None
 
 
-class Environment(Message):
+class Part(Message):
+    """A part of the model as the engine ran it: an operator, or a subgraph as a whole.
+
+    Attributes
+    ----------
+    op
+        An operator's kind, in the engine's words; empty for a subgraph.
+    unit
+        The compute unit that ran it, in the engine's words.
+    operators
+        How many of the engine's operators it has.
+    """
+
+    name: ShortText
+    op: ShortText = ""
+    unit: ShortText
+    operators: Annotated[int, Field(ge=1, le=1 << 24)] = 1
+
+
+class Placement(EventBase):
+    """Which compute unit ran which parts of the model, as the engine reports it at run time."""
+
+    event: Literal["placement"] = "placement"
+    parts: Annotated[list[Part], Field(max_length=MAX_OPERATORS)]
+
+
+class Environment(EventBase):
     """What the device's own sensors said; absent where it has none.
+
+    The supervisor writes it; a runner of version 1 may, too.
 
     Attributes
     ----------
@@ -387,6 +497,8 @@ class Environment(Message):
         Device to its clock.
     cooling
         Cooling device to its state: 0 does nothing, -1 is not in use. Fans are among them.
+    online
+        The processors that are online, as the kernel lists them: ``0-3,5``.
     battery_percent, battery_status
         The status in the kernel's words: ``Charging``, ``Discharging``, ``Full``, …
     """
@@ -420,17 +532,18 @@ class Environment(Message):
     cooling: Annotated[dict[ShortText, Annotated[int, Field(ge=-1)]], Field(max_length=64)] = Field(
         default_factory=dict
     )
+    online: Processors | None = None
     battery_percent: Annotated[int, Field(ge=0, le=100)] | None = None
     battery_status: ShortText | None = None
 
 
-class Done(Message):
+class Done(EventBase):
     """The launch went to its end."""
 
     event: Literal["done"] = "done"
 
 
-class Failure(Message):
+class Failure(EventBase):
     """The launch ended early, and the runner could still say why."""
 
     event: Literal["error"] = "error"
@@ -449,6 +562,7 @@ Event = (
     | ShapeChanged
     | Outputs
     | Memory
+    | Placement
     | Layers
     | Environment
     | Done
@@ -464,11 +578,12 @@ _ORDER = {
     "samples": 4,
     "mean": 4,
     "memory": 5,
-    "layers": 6,
-    "shape": 7,
-    "outputs": 8,
-    "done": 9,
-    "error": 9,
+    "placement": 6,
+    "layers": 7,
+    "shape": 8,
+    "outputs": 9,
+    "done": 10,
+    "error": 10,
 }
 _REPEATED = {"samples", "shape", "outputs"}
 _MAX_FAULTS = 1000
@@ -504,7 +619,8 @@ def parse_events(content: bytes) -> list[Event]:
     Raises
     ------
     EventsError
-        Too much, not JSON, not an event of protocol 1, out of order, or twice what comes once.
+        Too much, not JSON, not an event of the version that ``hello`` names, out of order, or twice
+        what comes once.
     """
     if len(content) > MAX_EVENTS_BYTES:
         raise EventsError(f"events.jsonl is larger than {MAX_EVENTS_BYTES >> 20} MiB")
@@ -512,20 +628,57 @@ def parse_events(content: bytes) -> list[Event]:
     if len(lines) > MAX_EVENTS:
         raise EventsError(f"events.jsonl has more than {MAX_EVENTS} lines")
     events: list[Event] = []
-    stage = -1
+    order = _Order()
     for number, line in enumerate(lines, 1):
         try:
             event = _EVENT.validate_json(line)
         except ValidationError as error:
             shown = _printable(line[:60].decode(errors="replace"))
             raise EventsError(f"events.jsonl:{number}: {fault_of(error)}, in {shown!r}") from None
-        if events and isinstance(events[-1], Done | Failure):
-            raise EventsError(f"events.jsonl:{number}: '{event.event}' after the end")
+        if fault := order.fault(event):
+            raise EventsError(f"events.jsonl:{number}: '{event.event}' {fault}")
+        events.append(event)
+    return events
+
+
+class _Order:
+    """What may follow the events so far."""
+
+    def __init__(self) -> None:
+        self.stage = -1
+        self.ended = False
+        self.protocol: int | None = None
+        self.t_ns = 0
+        self.callers: set[int | None] = set()
+
+    def fault(self, event: Event) -> str:
+        """Take in an event; return what is wrong with it where it is, or nothing."""
+        if self.ended:
+            return "after the end"
+        if isinstance(event, Hello):
+            self.protocol = event.protocol
+        self.ended = isinstance(event, Done | Failure)
         of_change = isinstance(event, Outputs) and event.change is not None
         rank = _ORDER.get("shape" if of_change else event.event)
         if rank is not None:
-            if rank < stage or (rank == stage and event.event not in _REPEATED):
-                raise EventsError(f"events.jsonl:{number}: '{event.event}' out of order")
-            stage = rank
-        events.append(event)
-    return events
+            if rank < self.stage or (rank == self.stage and event.event not in _REPEATED):
+                return "out of order"
+            self.stage = rank
+        return self._fault_of_version_2(event) if self.protocol == PROTOCOL else ""
+
+    def _fault_of_version_2(self, event: Event) -> str:
+        if event.t_ns is None:
+            return "has no 't_ns'"
+        if event.t_ns < self.t_ns:
+            return "is of a time before the event that it follows"
+        self.t_ns = event.t_ns
+        match event:
+            case Hello(clock=None):
+                return "has no 'clock'"
+            case Environment():
+                return "is not for runners of version 2"
+            case Samples(caller=caller):
+                if caller in self.callers or (self.callers and None in {caller, *self.callers}):
+                    return "twice of one caller"
+                self.callers.add(caller)
+        return ""

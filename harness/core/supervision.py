@@ -7,7 +7,7 @@ comes from a device it is untrusted: parsed strictly and bounded in size and num
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -15,8 +15,9 @@ from pydantic import Field, TypeAdapter, ValidationError
 from harness.core.contract import (
     Bytes,
     Environment,
-    Message,
+    EventBase,
     Milliseconds,
+    Processors,
     ShortText,
     fault_of,
 )
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Conditions",
     "Exit",
+    "Progress",
     "Pss",
     "Started",
     "Supervision",
@@ -43,14 +45,14 @@ Count = Annotated[int, Field(ge=0, le=1 << 62)]
 Pid = Annotated[int, Field(ge=1)]
 
 
-class Waiting(Message):
+class Waiting(EventBase):
     """The launch is not begun yet: the device is not as it has to be, and why."""
 
     event: Literal["waiting"] = "waiting"
     reason: ShortText
 
 
-class Conditions(Message):
+class Conditions(EventBase):
     """What came of what the launch asked of its device, before it began.
 
     Attributes
@@ -75,7 +77,7 @@ class Conditions(Message):
     unmet: Annotated[list[ShortText], Field(max_length=8)] = Field(default_factory=list)
 
 
-class Started(Message):
+class Started(EventBase):
     """The runner's process is there.
 
     Attributes
@@ -103,7 +105,20 @@ class Started(Message):
     model_cache_bytes: Bytes | None = None
 
 
-class Pss(Message):
+class Progress(EventBase):
+    """The runner's events were seen to have grown.
+
+    Attributes
+    ----------
+    bytes
+        The size of ``events.jsonl``.
+    """
+
+    event: Literal["progress"] = "progress"
+    bytes: Bytes
+
+
+class Pss(EventBase):
     """The proportional set size of the runner and its children, so long after its start."""
 
     event: Literal["pss"] = "pss"
@@ -111,7 +126,7 @@ class Pss(Message):
     bytes: Bytes
 
 
-class Exit(Message):
+class Exit(EventBase):
     """The launch's end.
 
     Attributes
@@ -130,6 +145,9 @@ class Exit(Message):
     vmhwm_bytes
         Its peak resident set, or that of a child if it was higher, when it was last looked at: at
         each of its events, and each second. What it took in its last moments can be missing.
+    affinity
+        The processors on which any of its threads was allowed to run, whenever that was looked
+        at after its first event.
     oom_kills
         How many processes, of whatever launch, the kernel ended meanwhile for want of memory;
         none where it does not tell.
@@ -155,6 +173,7 @@ class Exit(Message):
     minor_faults: Count | None = None
     major_faults: Count | None = None
     vmhwm_bytes: Bytes | None = None
+    affinity: Processors | None = None
     oom_kills: Count | None = None
     model_cache_bytes: Bytes | None = None
     left_behind: Count
@@ -167,15 +186,16 @@ class Exit(Message):
 class Supervision:
     """The record of one launch; ``exit`` is missing where its supervisor was killed."""
 
-    conditions: Conditions | None
-    started: Started | None
-    environment: list[Environment]
-    pss: list[Pss]
-    exit: Exit | None
+    conditions: Conditions | None = None
+    started: Started | None = None
+    environment: list[Environment] = field(default_factory=list)
+    progress: list[Progress] = field(default_factory=list)
+    pss: list[Pss] = field(default_factory=list)
+    exit: Exit | None = None
 
 
 _EntryT = TypeVar("_EntryT", Conditions, Started, Exit)
-_Entry = Waiting | Conditions | Started | Environment | Pss | Exit
+_Entry = Waiting | Conditions | Started | Environment | Progress | Pss | Exit
 _ENTRY: TypeAdapter[_Entry] = TypeAdapter(Annotated[_Entry, Field(discriminator="event")])
 
 
@@ -207,6 +227,7 @@ def parse_supervision(content: bytes) -> Supervision:
         conditions=_last(entries, Conditions),
         started=_last(entries, Started),
         environment=[entry for entry in entries if isinstance(entry, Environment)],
+        progress=[entry for entry in entries if isinstance(entry, Progress)],
         pss=[entry for entry in entries if isinstance(entry, Pss)],
         exit=_last(entries, Exit),
     )

@@ -55,7 +55,7 @@ def judged(
         Environment(phase="during" if number else "before", ms=1000 * number, cooling=states)
         for number, states in enumerate(cooling)
     ]
-    outside = Supervision(conditions, None, readings, [], ended)
+    outside = Supervision(conditions=conditions, environment=readings, exit=ended)
     content = "".join(json.dumps(event) + "\n" for event in events).encode()
     begun = b"" if reason == "conditions" else content
     return judge(

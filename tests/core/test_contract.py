@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.core.contract import MAX_EVENTS_BYTES, EventsError, Job, Samples, parse_events
+from harness.core.contract import (
+    MAX_EVENTS_BYTES,
+    Done,
+    EventsError,
+    Job,
+    Samples,
+    parse_events,
+)
+from harness.core.supervision import parse_supervision
+
+RECORDED = Path(__file__).parents[1] / "data" / "events"
 
 HELLO = {
     "event": "hello", "protocol": 1, "runner": "r", "runner_version": "1", "engine": "e",
@@ -52,6 +63,69 @@ def test_changes_of_shape_come_with_their_outputs_before_the_others():
             parse_events(_lines(HELLO, LOADED, SAMPLES, OUTPUTS, late))
 
 
+# --- version 2 ---
+
+CLOCK = {"monotonic_ns": 1, "boottime_ns": 2, "wall_ns": 3}
+HELLO_2 = {**HELLO, "protocol": 2, "clock": CLOCK}
+PLACEMENT = {"event": "placement", "parts": [{"name": "0", "unit": "NPU", "operators": 27}]}
+
+
+def _timed(*events):
+    return _lines(*({"t_ns": 1000 + n, **event} for n, event in enumerate(events)))
+
+
+def test_version_2_has_its_clocks_callers_placement_and_layers():
+    callers = [{**SAMPLES, "caller": n, "starts_ns": [n, n + 1]} for n in range(2)]
+    layers = {
+        "event": "layers", "inferences": 10, "unattributed_us": 2.5,
+        "layers": [{"name": "n", "op": "Conv", "unit": "NPU", "cycles": 700}],
+    }  # fmt: skip
+    content = _timed(HELLO_2, LOADED, *callers, MEMORY, PLACEMENT, layers, OUTPUTS, DONE)
+    hello, _, _, second, _, placement, profiled, *_ = parse_events(content)
+    assert (hello.t_ns, hello.clock.wall_ns) == (1000, 3)
+    assert (second.caller, second.starts_ns) == (1, [1, 2])
+    assert (placement.parts[0].unit, placement.parts[0].operators) == ("NPU", 27)
+    assert (profiled.layers[0].us, profiled.layers[0].cycles) == (None, 700)
+
+
+@pytest.mark.parametrize(
+    ("events", "said"),
+    [
+        ([{**HELLO, "protocol": 2}], "'hello' has no 'clock'"),
+        ([HELLO_2, {**LOADED, "t_ns": None}], "'loaded' has no 't_ns'"),
+        ([HELLO_2, {**LOADED, "t_ns": 999}], "before the event that it follows"),
+        ([HELLO_2, {"event": "environment", "phase": "before"}], "is not for runners of version 2"),
+        ([HELLO_2, LOADED, SAMPLES, SAMPLES], "twice of one caller"),
+        ([HELLO_2, LOADED, {**SAMPLES, "caller": 1}, {**SAMPLES, "caller": 1}], "twice of one"),
+        ([HELLO_2, LOADED, {**SAMPLES, "caller": 1}, SAMPLES], "twice of one caller"),
+        ([HELLO_2, LOADED, {**SAMPLES, "starts_ns": [1]}], "1 starts of 2 samples"),
+        ([HELLO_2, LOADED, SAMPLES, LAYERS, PLACEMENT], "out of order"),
+    ],
+)
+def test_what_breaks_version_2_is_named(events, said):
+    with pytest.raises(EventsError) as caught:
+        parse_events(_timed(*events))
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(RECORDED.glob("*.events.jsonl")), ids=lambda path: path.name.split(".")[0]
+)
+def test_recorded_events_of_both_versions_are_understood(path):
+    content = path.read_bytes()
+    events = parse_events(content)
+    assert len(events) == content.count(b"\n")
+    assert path.name.startswith(f"v{events[0].protocol}-")
+    assert isinstance(events[-1], Done)
+    record = path.with_name(path.name.replace(".events.", ".supervisor."))
+    assert parse_supervision(record.read_bytes()).exit.status == 0
+
+
+def test_events_are_recorded_of_a_runner_in_either_language():
+    names = {path.name.split(".")[0] for path in RECORDED.glob("*.events.jsonl")}
+    assert {"v1-python-onnxruntime", "v1-native-calibration"} <= names
+
+
 def test_a_cut_last_line_is_left_out():
     assert len(parse_events(_lines(HELLO, LOADED)[:-5])) == 1
 
@@ -63,7 +137,7 @@ def test_a_cut_last_line_is_left_out():
         (_lines(HELLO, HELLO), "out of order"),
         (_lines(HELLO, DONE, SAMPLES), "after the end"),
         (_lines(HELLO, {"event": "error", "kind": "E", "message": "m"}, DONE), "after the end"),
-        (_lines({**HELLO, "protocol": 2}), "hello.protocol"),
+        (_lines({**HELLO, "protocol": 3}), "hello.protocol"),
         (_lines({**HELLO, "more": 1}), "hello.more"),
         (_lines({"event": "bye"}), "bye"),
         (_lines({**LAYERS, "layers": LAYERS["layers"] * 5001}), "at most 5000 items"),
