@@ -134,7 +134,7 @@ def test_it_runs_on_the_processors_it_is_given(job, launch):
         ({"check_files": ["../a.bin"]}, "'../a.bin' is not in the launch's folder"),
         ({"engine": "tensorflow"}, "has the engine 'onnxruntime', not 'tensorflow'"),
         ({"protocol": 2}, "protocol 1 with inputs 1 only"),
-        ({"backend": "npu:rockchip"}, "backend 'cpu'"),
+        ({"backend": "npu:rockchip"}, "backends cpu, npu:qnn, not 'npu:rockchip'"),
         ({"model_cache": "cache"}, "no model cache"),
         ({"options": {"power_mode": "high"}}, "no option 'power_mode'"),
         ({"files": {"model": "../model.onnx"}}, "not in the launch's folder"),
@@ -540,6 +540,6 @@ def test_it_is_python_3_8_and_stands_alone(path):
             imported.add(node.module.partition(".")[0])
     others = {
         "edge_runner", "MNN", "ncnn", "numpy", "onnxruntime", "openvino", "paddle", "paddlelite",
-        "rknnlite",
+        "onnxruntime_qnn", "rknnlite",
     }  # fmt: skip
     assert imported - others <= sys.stdlib_module_names

@@ -54,7 +54,7 @@ class OnnxRuntime(Engine):
             "threads": str(self.settings.intra_op_num_threads),
         }
         if self.npu:
-            build |= self.use_npu(job)
+            build.update(self.use_npu(job))
         elif job.get("options"):
             raise LaunchError("BadJob", f"the backend 'cpu' has no option {min(job['options'])!r}")
         return str(self.ort.__version__), build
