@@ -15,7 +15,6 @@ from datetime import timedelta
 
 import pytest
 
-from harness.results.store import Store
 from harness.workspace import Workspace
 from tests.report.conftest import large_run
 
@@ -31,7 +30,7 @@ class Lab:
             (root / name).mkdir()
         self.root, self.site, self.runs = root, root / "public", 0
         self.path = Workspace(root).database
-        Store(self.path).close()
+        Workspace(root).store().close()
         self.run = large_run(CASES)
 
     def measure(self, runs):

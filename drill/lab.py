@@ -8,7 +8,6 @@ import random
 import shutil
 import time
 from collections import Counter
-from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -34,7 +33,8 @@ from harness.campaign import launch, patience, prepare, reach, session
 from harness.campaign.execute import Execution
 from harness.core.records import Status
 from harness.native.supervisor import supervisor
-from harness.results.store import Store
+from harness.results.database import Database
+from harness.workspace import Workspace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from harness.core.records import Launch, Run
     from harness.lab.inventory import Device
     from harness.transports.base import Transport
-    from harness.workspace import Workspace
 
 __all__ = ["CellResult", "drill_cell"]
 
@@ -278,7 +277,7 @@ class _Lab:
     def _load(self) -> Run | None:
         if not self._database.exists():
             return None
-        with closing(Store(self._database)) as store:
+        with Workspace(self.home).store() as store:
             latest = store.latest()
             return store.load(latest) if latest else None
 
@@ -352,10 +351,10 @@ class _Lab:
 
     def _strike_store(self, faults: list[tuple[tuple[str, int], Any]]) -> None:
         due = {number: fault for (_, number), fault in faults}
-        add = Store.add
+        add = Database.add
         count = 0
 
-        def struck_add(store: Store, run_id: str, ended: Launch) -> None:
+        def struck_add(store: Database, run_id: str, ended: Launch) -> None:
             nonlocal count
             count += 1
             if count not in due:
@@ -371,7 +370,7 @@ class _Lab:
             if moment == "after":
                 act(self._database)
 
-        _double(Store, "add", struck_add)
+        _double(Database, "add", struck_add)
 
 
 def _double(of: object, name: str, double: object) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import closing
 from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
@@ -197,9 +196,8 @@ def _campaign(description: str, said: dict[str, Any]) -> str:
 def _measured(workspace: Workspace, campaign: Path, wait_s: float) -> Run:
     from harness.campaign.session import begin
     from harness.cli.run import measure
-    from harness.results.store import Store
 
-    with closing(Store(workspace.database)) as store:
+    with workspace.store() as store:
 
         def opened(progress: Callable[[str], None]) -> Any:  # noqa: ANN401 - a session's context
             return begin(workspace, campaign, store, wait_s=wait_s, progress=progress)

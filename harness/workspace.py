@@ -6,12 +6,15 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import platformdirs
 from pydantic import StringConstraints
 
-from harness.core.errors import SpecificationError
+from harness.core.errors import LabError, SpecificationError
+
+if TYPE_CHECKING:
+    from harness.results.store import Store
 
 __all__ = ["Name", "Workspace", "cache_dir", "check_name"]
 
@@ -108,13 +111,38 @@ class Workspace:
     def state(self) -> Path:
         """What the harness itself keeps: results, host keys, running boards."""
         folder = self.root / ".harness"
-        folder.mkdir(mode=0o700, exist_ok=True)
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise LabError(
+                f"{folder}: {error.strerror}",
+                hint="make the workspace writable, or use another one",
+            ) from None
         return folder
 
     @property
     def database(self) -> Path:
         """The results database."""
         return self.state / "results.sqlite"
+
+    def has_results(self) -> bool:
+        """Whether there is a results database; a new one is made where it is opened."""
+        return self.database.exists()
+
+    def store(self) -> Store:
+        """Open the results database.
+
+        Raises
+        ------
+        ResultsError
+            The database is damaged, none of ours, or of a newer version.
+        LabError
+            It cannot be read.
+        """
+        # SQLAlchemy loads slowly, and few commands need results.
+        from harness.results.sqlite import SqliteStore  # noqa: PLC0415
+
+        return SqliteStore(self.database)
 
     @property
     def known_hosts(self) -> Path:

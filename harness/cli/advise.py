@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -61,7 +60,7 @@ def advise(
     from harness.analysis.advice import Needs
     from harness.analysis.advice import advise as advise_on
 
-    with closing(open_store(ctx)) as store:
+    with open_store(ctx) as store:
         found = load_run(store, store.latest(campaign=run) or run if run else None)
     needs = Needs(
         first_load_ms=None if first_load_within is None else 1e3 * first_load_within,

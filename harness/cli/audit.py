@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -103,7 +102,7 @@ def audit(
         raise SpecificationError("both a run and an imported table", hint="audit one at a time")
     macs = {name: int(value) for name, value in _numbers("--macs", macs_texts).items()}
     given = _Given(macs, _peaks(peak_texts))
-    with closing(open_store(ctx)) as store:
+    with open_store(ctx) as store:
         found = _audited(ctx, store, run_id, imported, given)
     if as_json:
         click.echo(json.dumps(_as_json(found), indent=2))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -53,10 +52,9 @@ def set_baseline(ctx: click.Context, name: str, run_id: str | None, *, files: bo
     from harness.cli.results import load_run
     from harness.cli.terminal import stderr
     from harness.core.text import count, visible
-    from harness.results.store import Store
 
     workspace = workspace_of(ctx)
-    with closing(Store(workspace.database)) as store:
+    with workspace.store() as store:
         run = load_run(store, run_id)
     saved = save_baseline(workspace, name, run, datetime.now(UTC), files=files)
     for label, missing in saved.unkept.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,7 +102,6 @@ def check(
     from harness.cli.run import exit_codes
     from harness.cli.verdict_tables import print_gate
     from harness.report import verdicts
-    from harness.results.store import Store
 
     if run_id is not None and (campaign is not None or only):
         raise SpecificationError("--run judges a stored run as it is; leave the campaign out")
@@ -112,7 +110,7 @@ def check(
             raise SpecificationError(f"{path}: there is no such folder")
     workspace = workspace_of(ctx)
     baseline = load_baseline(workspace, name)
-    with closing(Store(workspace.database)) as store:
+    with workspace.store() as store:
         if run_id is None:
             path = campaign or _own(workspace, baseline.run)
             run = _measured(workspace, store, path, only, wait_s)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -139,7 +138,7 @@ def compare(
             hint="docs/chips.md says how a card is written",
         )
     found: list[Run] = []
-    with closing(open_store(ctx)) as store, steps() as progress:
+    with open_store(ctx) as store, steps() as progress:
         chosen = [store.latest(campaign=run) or run for run in runs]
         for run_id in chosen or [summary.id for summary in store.summaries()]:
             progress.update(f"reading {run_id}")

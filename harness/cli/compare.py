@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -84,10 +83,8 @@ def compare(
     Cases that must not be compared are refused, with the reason. Of two runs, a suspicion is
     inconclusive until fresh launches of both sides decide it: --confirm, or harness check.
     """
-    from harness.results.store import Store
-
     workspace = workspace_of(ctx)
-    with closing(Store(workspace.database)) as store:
+    with workspace.store() as store:
         sides = [_find(workspace, store, name, run_id) for name in (baseline, candidate)]
         kinds = {side.axis for side in sides}
         if len(kinds) > 1:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from contextlib import closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -36,11 +35,10 @@ _MARKS = {
 def stored_health(workspace: Workspace) -> dict[str, Health]:
     """Return how each device fared, by the workspace's results."""
     from harness.lab.health import health
-    from harness.results.store import Store
 
-    if not workspace.database.exists():
+    if not workspace.has_results():
         return {}
-    with closing(Store(workspace.database)) as store:
+    with workspace.store() as store:
         return health(store)
 
 
@@ -203,9 +201,8 @@ def _host_key(workspace: Workspace, device: Device) -> Check:
 
 def _run_state(workspace: Workspace) -> Callable[[str], RunState]:
     from harness.campaign.locks import is_running
-    from harness.results.store import Store
 
-    with closing(Store(workspace.database)) as store:
+    with workspace.store() as store:
         finished = {each.id: each.finished is not None for each in store.summaries()}
 
     def state(run: str) -> RunState:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -82,7 +81,7 @@ def export(
             f"{output}: its name does not say the format",
             hint=f"one of {', '.join(FORMATS)}, or --format",
         )
-    with closing(open_store(ctx)) as store:
+    with open_store(ctx) as store:
         rows = _rows(store, runs, cast("Level", level), all_runs=all_runs)
         target = output or sys.stdout
         written = write(rows, cast("Level", level), target, cast("Format", chosen))

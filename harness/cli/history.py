@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import json
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
@@ -82,7 +81,7 @@ def history(
     from harness.core.text import count
 
     root = workspace_of(ctx).root
-    with closing(open_store(ctx)) as store, steps() as progress:
+    with open_store(ctx) as store, steps() as progress:
         runs: Iterable[Run] = _runs(
             store, since.replace(tzinfo=UTC) if since else None, progress.update
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,7 +89,7 @@ def import_(
         delimiter=delimiter,
     )
     table = reading.table
-    with closing(open_store(ctx)) as store:
+    with open_store(ctx) as store:
         store.add_imported(table, replace=replace)
     models = len({figure.model for figure in table.figures})
     devices = len({figure.device for figure in table.figures})

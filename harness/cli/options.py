@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -104,11 +103,10 @@ def complete_run(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Offer the ids of the stored runs."""
-    from harness.results.store import Store
     from harness.workspace import Workspace
 
     del ctx, param
-    with closing(Store(Workspace.find().database)) as store:
+    with Workspace.find().store() as store:
         return _items([summary.id for summary in store.summaries()], incomplete)
 
 
@@ -118,11 +116,10 @@ def complete_case(
     """Offer the ids of cases that were measured, with what they are; and their names."""
     from click.shell_completion import CompletionItem
 
-    from harness.results.store import Store
     from harness.workspace import Workspace
 
     del ctx, param
-    with closing(Store(Workspace.find().database)) as store:
+    with Workspace.find().store() as store:
         cases = {case.id: case for _, _, case in store.measured()}
     names = sorted({name for case in cases.values() for name in (case.model, case.device)})
     return [
@@ -139,11 +136,10 @@ def complete_imported(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Offer the names of the imported tables."""
-    from harness.results.store import Store
     from harness.workspace import Workspace
 
     del ctx, param
-    with closing(Store(Workspace.find().database)) as store:
+    with Workspace.find().store() as store:
         return _items([table.id for table in store.imported()], incomplete)
 
 

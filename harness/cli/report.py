@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,7 +74,7 @@ def report(
     from harness.report.chips import measured
     from harness.report.render import Beside, render
 
-    with closing(open_store(ctx)) as store:
+    with open_store(ctx) as store:
         found = load_run(store, store.latest(campaign=run) or run if run else None)
         imported = [store.load_imported(name) for name in tables]
     workspace = workspace_of(ctx)

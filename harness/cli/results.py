@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +25,7 @@ __all__ = ["load_run", "results", "run_as_json"]
 
 def open_store(ctx: click.Context) -> Store:
     """Return the workspace's results database."""
-    from harness.results.store import Store
-
-    return Store(workspace_of(ctx).database)
+    return workspace_of(ctx).store()
 
 
 def load_run(store: Store, run_id: str | None) -> Run:
@@ -74,7 +71,7 @@ def list_runs(ctx: click.Context, *, as_json: bool) -> None:
     from harness.cli.terminal import console
 
     workspace = workspace_of(ctx)
-    with closing(open_store(ctx)) as store:
+    with open_store(ctx) as store:
         summaries = list(store.summaries())
     states = {
         each.id: "finished"
@@ -102,11 +99,12 @@ def list_runs(ctx: click.Context, *, as_json: bool) -> None:
     table = Table("Run", "Started", "State", "Launches", box=None, pad_edge=False)
     for summary in summaries:
         made = ", ".join(f"{n} {status}" for status, n in sorted(summary.launches.items()))
+        planned = "unknown" if summary.planned is None else summary.planned
         table.add_row(
             summary.id,
             f"{summary.started.astimezone():%Y-%m-%d %H:%M}",
             states[summary.id] if summary.finished else f"[yellow]{states[summary.id]}[/]",
-            f"{made or 'none'} of {summary.planned} planned",
+            f"{made or 'none'} of {planned} planned",
         )
     console().print(table)
 
@@ -117,7 +115,7 @@ def list_runs(ctx: click.Context, *, as_json: bool) -> None:
 @click.pass_context
 def show(ctx: click.Context, run_id: str | None, *, as_json: bool) -> None:
     """Show what a run found, by default the newest; --json holds every sample."""
-    with closing(open_store(ctx)) as store:
+    with open_store(ctx) as store:
         run = load_run(store, run_id)
     if as_json:
         click.echo(json.dumps(run_as_json(run), indent=2))
@@ -136,7 +134,7 @@ def logs(ctx: click.Context, run_id: str | None, *, failed: bool) -> None:
     from harness.core.records import Status
     from harness.core.text import visible
 
-    with closing(open_store(ctx)) as store:
+    with open_store(ctx) as store:
         run = load_run(store, run_id)
     labels = {record.case.id: record.case.label for record in run.cases}
     shown = [launch for launch in run.launches if not failed or launch.status is not Status.OK]
@@ -164,7 +162,7 @@ def imported(ctx: click.Context, table: str | None, *, remove: bool, as_json: bo
     """List imported tables, or show one: others' figures, which nothing here has measured."""
     if remove and table is None:
         raise SpecificationError("no table named", hint="harness results imported TABLE --remove")
-    with closing(open_store(ctx)) as store:
+    with open_store(ctx) as store:
         tables = [store.load_imported(table)] if table else store.imported()
         if remove and table:
             store.remove_imported(table)
@@ -206,7 +204,7 @@ def prune(ctx: click.Context, age_s: float, *, dry_run: bool) -> None:
     from harness.core.text import count, megabytes
 
     before = datetime.now(UTC) - timedelta(seconds=age_s)
-    with closing(open_store(ctx)) as store, steps() as shown:
+    with open_store(ctx) as store, steps() as shown:
         launches, size = store.logs_bytes(before)
         if launches and not dry_run:
             shown.update("forgetting logs, and giving their room back")

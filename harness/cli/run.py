@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,7 +61,6 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
     from harness.campaign.spec import load_campaign
     from harness.core.records import CaseRecord
     from harness.models import build
-    from harness.results.store import Store
 
     workspace = workspace_of(ctx)
     path = _required(campaign)
@@ -89,7 +87,7 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
                 refused=refused,
             )
         )
-    with closing(Store(workspace.database)) as store:
+    with workspace.store() as store:
         expected = expect(rows, lab.devices, store, sustained_s=loaded.protocol.sustained_s)
     if as_json:
         content = {
@@ -211,7 +209,6 @@ def run(
 
     from harness.campaign.session import begin, resume
     from harness.export.follow import Follower
-    from harness.results.store import Store
 
     if export_to and export_to.suffix != ".jsonl":
         raise SpecificationError(
@@ -220,7 +217,7 @@ def run(
         )
     export = Follower(export_to) if export_to else None
     workspace = workspace_of(ctx)
-    with closing(Store(workspace.database)) as store:
+    with workspace.store() as store:
         opened: Callable[[Callable[[str], None]], AbstractContextManager[Session]]
         if resumed is None:
             path = _required(campaign)

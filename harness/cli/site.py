@@ -74,7 +74,7 @@ def build(ctx: click.Context, folder: Path, since: datetime | None, lang: str) -
 
     workspace = workspace_of(ctx)
     start = since.replace(tzinfo=UTC) if since else None
-    with closing(open_store(ctx)) as store, steps() as shown:
+    with open_store(ctx) as store, steps() as shown:
         versions = store.versions(start)
         if not versions:
             raise SpecificationError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,7 +9,7 @@ from harness.core.errors import SpecificationError
 from harness.core.yamlfile import nearest
 from harness.export.files import FORMATS, kind_of, read, require
 from harness.export.rows import LEVELS, imported_rows, run_rows
-from harness.results.store import Store
+from harness.results.sqlite import SqliteStore
 from harness.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from harness.export.rows import Level, Row
+    from harness.results.store import Store
 
 __all__ = ["load_results", "stored_rows"]
 
@@ -73,7 +73,7 @@ def load_results(
             raise SpecificationError("runs are chosen of a database, not of an exported file")
         return _frame(pandas, row, rows)
     wanted = level or "launch"
-    with closing(Store(_database(path))) as store:
+    with _opened(path) as store:
         found = stored_rows(store, wanted, runs=runs)
         return _frame(pandas, LEVELS[wanted], (dict(each) for each in found))
 
@@ -95,15 +95,18 @@ def stored_rows(store: Store, level: Level, *, runs: Sequence[str] | None) -> It
         yield from run_rows(store.load(run), level)
 
 
-def _database(path: Path | None) -> Path:
+def _opened(path: Path | None) -> Store:
     if path is None or path.is_dir():
-        path = Workspace.find(path).database
+        workspace = Workspace.find(path)
+        if workspace.has_results():
+            return workspace.store()
+        path = workspace.database
     if not path.is_file():
         raise SpecificationError(
             f"{path}: no results database",
             hint="name a workspace, a .sqlite file, or a file that harness export wrote",
         )
-    return path
+    return SqliteStore(path)  # one that was handed on, of no workspace here
 
 
 def _frame(pandas: Any, row: type[Row], rows: Any) -> pd.DataFrame:  # noqa: ANN401

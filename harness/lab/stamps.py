@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.lab.classes import detect, load_class
-from harness.results.store import Store
 
 if TYPE_CHECKING:
     from harness.core.records import DeviceRecord
@@ -59,17 +58,14 @@ def stamps(workspace: Workspace, name: str) -> list[Stamp]:
 
 
 def _runs(workspace: Workspace, name: str) -> dict[tuple[str, str], str]:
-    if not workspace.database.exists():
+    if not workspace.has_results():
         return {}
-    store = Store(workspace.database)
-    try:
+    with workspace.store() as store:
         found: dict[tuple[str, str], str] = {}
         for run, device, case in store.measured():
             if not device.emulated and _class_of(device) == name:
                 found.setdefault((case.engine, case.backend), run)
         return found
-    finally:
-        store.close()
 
 
 def _class_of(device: DeviceRecord) -> str | None:

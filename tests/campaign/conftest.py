@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -29,7 +28,7 @@ from harness.core.records import (
 from harness.lab.inventory import BackendSpec, Device, DeviceSpec
 from harness.models.artifacts import Artifact
 from harness.models.manifest import Manifest, Model
-from harness.results.store import Store
+from harness.results.sqlite import SqliteStore
 from harness.transports.base import ConnectError
 from harness.transports.local.transport import LocalTransport
 
@@ -130,7 +129,7 @@ class Bench:
     """Runs of runner doubles on this machine, stored in a database."""
 
     folder: object
-    store: Store
+    store: SqliteStore
     supervisor: object
     doubles: dict[str, str] = field(default_factory=dict)
     transport: object = field(default_factory=LocalTransport)
@@ -284,5 +283,5 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path, supervisor):
-    with closing(Store(tmp_path / "results.sqlite")) as store:
+    with SqliteStore(tmp_path / "results.sqlite") as store:
         yield Bench(tmp_path, store, supervisor)

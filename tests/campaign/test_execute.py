@@ -366,7 +366,7 @@ def test_outputs_that_arrive_changed_are_pulled_again(bench):
 KILLED_CONTROLLER = """
 import importlib.util, os, pathlib, signal, sys
 from contextlib import closing
-from harness.results.store import Store
+from harness.results.sqlite import SqliteStore
 path, folder, body, supervisor, at = sys.argv[1], pathlib.Path(sys.argv[2]), *sys.argv[3:]
 spec = importlib.util.spec_from_file_location("bench", path)
 module = importlib.util.module_from_spec(spec)
@@ -374,7 +374,7 @@ sys.modules["bench"] = module
 spec.loader.exec_module(module)
 (folder / "work").mkdir()
 (folder / "work" / "controller").write_text(str(os.getpid()))
-with closing(Store(folder / "results.sqlite")) as store:
+with SqliteStore(folder / "results.sqlite") as store:
     bench = module.Bench(folder, store, pathlib.Path(supervisor))
     bench.double(body)
     run = bench.run(launches=4)

@@ -24,7 +24,7 @@ import importlib.util, os, pathlib, sys
 from contextlib import closing
 from harness.export.follow import Follower
 from harness.core.records import DeviceRecord
-from harness.results.store import Store
+from harness.results.sqlite import SqliteStore
 path, folder, body, supervisor = sys.argv[1], pathlib.Path(sys.argv[2]), *sys.argv[3:]
 spec = importlib.util.spec_from_file_location("bench", path)
 module = importlib.util.module_from_spec(spec)
@@ -36,7 +36,7 @@ class Observer(module.Recorder):
         self.export(launch)
 
 def measure():
-    with closing(Store(folder / "results.sqlite")) as store:
+    with SqliteStore(folder / "results.sqlite") as store:
         bench = module.Bench(folder, store, pathlib.Path(supervisor))
         bench.double(body)
         run = store.load("test-run")

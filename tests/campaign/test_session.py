@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
@@ -19,7 +18,6 @@ from harness.core.contract import Job
 from harness.core.errors import LabError, SpecificationError
 from harness.core.records import ArtifactRecord, CaseRecord, Protocol, Run
 from harness.lab.leases import LeasedError
-from harness.results.store import Store
 from harness.transports.local.transport import LocalTransport
 from harness.workspace import cache_dir
 
@@ -44,7 +42,7 @@ def start(workspace, monkeypatch, tmp_path, supervisor):
         python = f"engines: {{onnxruntime: {{python: {sys.executable}}}}}"
         (workspace.devices / "here.yaml").write_text(f"transport: local\nabi: {abi}\n{python}\n")
         with (
-            closing(Store(workspace.database)) as store,
+            workspace.store() as store,
             begin(workspace, campaign, store, progress=print),
         ):
             pytest.fail("it began")
@@ -61,7 +59,7 @@ def test_one_run_at_a_time_on_a_host(start):
 
 
 def test_a_run_is_measured_by_one_controller(workspace):
-    with closing(Store(workspace.database)) as store:
+    with workspace.store() as store:
         store.create(
             Run(
                 id="r1", campaign="c", description="", specification="", seed=1,
@@ -82,7 +80,7 @@ def test_a_run_is_measured_by_one_controller(workspace):
 
 def test_what_is_measured_at_the_moment_is_not_the_newest_interrupted_run(workspace, cli):
     (workspace.campaigns / "c.yaml").write_text("matrix: []\n")
-    with closing(Store(workspace.database)) as store:
+    with workspace.store() as store:
         store.create(
             Run(
                 id="r1", campaign="c", description="", specification="", seed=1,
@@ -153,7 +151,7 @@ def test_a_model_that_does_not_fit_into_the_device_is_refused(start, workspace, 
     monkeypatch.setattr("harness.campaign.reach.prepare", prepare)
     with pytest.raises(pytest.fail.Exception, match="it began"):
         start()
-    with closing(Store(workspace.database)) as store:
+    with workspace.store() as store:
         (summary,) = store.summaries()
         (case,) = store.load(summary.id).cases
     assert case.refused.startswith("it needs 1000000000 MB at least for its weights")

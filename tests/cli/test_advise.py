@@ -1,9 +1,7 @@
 import json
-from contextlib import closing
 
 import pytest
 
-from harness.results.store import Store
 from tests.report.conftest import demo_run, lab_run
 
 
@@ -12,7 +10,7 @@ def stored(workspace):
     """Store a run in the workspace."""
 
     def store(run):
-        with closing(Store(workspace.database)) as database:
+        with workspace.store() as database:
             database.create(run)
             for launch in run.launches:
                 database.add(run.id, launch)

@@ -1,11 +1,9 @@
 import json
 import shutil
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from harness.results.store import Store
 from tests.report.conftest import lab_run
 from tests.report.test_render import HOSTILE, Page
 
@@ -19,7 +17,7 @@ def carded(workspace):
     run = lab_run()
     models = [model.model_copy(update={"macs": 568_000_000}) for model in run.models]
     run = run.model_copy(update={"models": models})
-    with closing(Store(workspace.database)) as database:
+    with workspace.store() as database:
         database.create(run)
         for launch in run.launches:
             database.add(run.id, launch)

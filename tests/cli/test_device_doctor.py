@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
 
 from harness.core.records import DeviceEvent, DeviceEventKind
-from harness.results.store import Store
 
 ABI = f"{platform.machine()}-linux".replace("aarch64", "arm64")
 
@@ -55,7 +53,7 @@ def test_leftovers_are_removed_where_that_is_asked_for(device, cli, workspace, s
 
 def test_a_device_that_does_not_answer_still_has_its_history(device, cli, workspace):
     device(way="transport: ssh\naddress: root@127.0.0.1:1")
-    with closing(Store(workspace.database)) as store:
+    with workspace.store() as store:
         store.note(
             DeviceEvent(
                 device="board", at=datetime.now(UTC), kind=DeviceEventKind.UNREACHABLE, detail="x"

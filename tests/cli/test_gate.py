@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
 from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 
@@ -11,7 +10,6 @@ import pytest
 
 from harness.core.contract import InputSpec
 from harness.core.records import SCHEMA_VERSION, Expectation
-from harness.results.store import Store
 from tests.analysis.conftest import FACTS, make_case, make_run
 
 CPU = make_case()
@@ -34,7 +32,7 @@ def keep_run(workspace):
                 "finished": datetime(2026, 1, len(stored) + 1, 1, tzinfo=UTC),
             }
         )
-        with closing(Store(workspace.database)) as store:
+        with workspace.store() as store:
             store.create(run)
             for launch in run.launches:
                 store.add(run.id, launch)

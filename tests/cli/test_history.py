@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -21,7 +20,6 @@ from harness.core.records import (
     Status,
 )
 from harness.core.revisions import revision
-from harness.results.store import Store
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="no git here")
 
@@ -72,7 +70,7 @@ def lab(workspace, monkeypatch):
         git("commit", "--quiet", "-m", f"driver {day}")
         if day != 4:  # nobody measured on that day
             made.append(run_of(day, 10.0 if day < 5 else 11.5, revision(workspace.root)))
-    with closing(Store(workspace.database)) as store:
+    with workspace.store() as store:
         for run in made:
             store.create(run.model_copy(update={"launches": []}))
             for launch in run.launches:
@@ -123,7 +121,7 @@ def test_patterns_margin_and_since(lab, cli):
 
 def test_in_the_order_of_commits(lab, cli):
     """An old commit that was measured last, as in a bisection, takes its place."""
-    with closing(Store(lab.database)) as store:
+    with lab.store() as store:
         old = store.load("r1").revision
         for day, commit in ((20, old), (21, "0123456789ab")):
             run = run_of(day, 10.0, commit)

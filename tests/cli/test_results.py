@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -25,7 +24,6 @@ from harness.core.records import (
     Run,
     Status,
 )
-from harness.results.store import Store
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 GOOD = Case(model="good", device="here", engine="onnxruntime")
@@ -45,7 +43,7 @@ def stored(workspace):
         ],
     )  # fmt: skip
     load = FirstLoad(process_ms=1, import_ms=2, read_ms=3, init_ms=4, first_ms=5, page_cache="cold")
-    with closing(Store(workspace.database)) as store:
+    with workspace.store() as store:
         store.create(run)
         for slot, figure in enumerate([1.0e6, 1.1e6]):
             store.add(
@@ -122,7 +120,7 @@ def test_expectations_are_shown(stored, cli, workspace):
             ]
         }
     )
-    with closing(Store(workspace.database)) as store:
+    with workspace.store() as store:
         store.update(run)
     said = cli("results", "show").out
     assert "good · here · onnxruntime: latency met: 1.049 ms [" in said
@@ -132,7 +130,7 @@ def test_expectations_are_shown(stored, cli, workspace):
     assert [each["met"] for each in found] == ["met", "missed", "inconclusive"]
     assert list(exit_codes(run.model_copy(update={"cases": [], "launches": []}), strict=True)) == []
     run = run.model_copy(update={"cases": run.cases[:1]})
-    with closing(Store(workspace.database)) as store:
+    with workspace.store() as store:
         run = run.model_copy(update={"launches": store.load(run.id).of_case(GOOD.id)})
     assert list(exit_codes(run, strict=False)) == [ExitCode.REGRESSION]
     assert list(exit_codes(run, strict=True)) == [ExitCode.REGRESSION, ExitCode.INVALID]
@@ -141,7 +139,7 @@ def test_expectations_are_shown(stored, cli, workspace):
 @pytest.mark.parametrize("last", [Status.OK, Status.FAILED, None])
 def test_a_launch_that_is_lacking_in_the_end_is_the_labs_failure(stored, workspace, cli, last):
     """A case with a latency, of which one launch failed or was never made."""
-    with closing(Store(workspace.database)) as store:
+    with workspace.store() as store:
         run = store.load("demo-1")
     good = run.of_case(GOOD.id)[1:]
     failed = good[0].model_copy(

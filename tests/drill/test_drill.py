@@ -25,9 +25,9 @@ from pathlib import Path
 from drill.device import own_mounts
 from drill.kinds import KINDS
 from drill.lab import drill_cell
-from harness.results.store import Store
+from harness.results.database import Database
 
-add, seen = Store.add, []
+add, seen = Database.add, []
 
 def mutant(store, run_id, launch):
     seen.extend([launch] * (launch.status == "ok"))
@@ -36,7 +36,7 @@ def mutant(store, run_id, launch):
     else:
         add(store, run_id, launch)
 
-Store.add = mutant
+Database.add = mutant
 folder = Path(sys.argv[1])
 own_mounts(folder)
 (kind,) = [kind for kind in KINDS if kind.name == "runner killed"]

@@ -42,7 +42,6 @@ from harness.core.records import (
 from harness.export.files import FORMATS, kind_of, read, write
 from harness.export.rows import LEVELS, ImportedRow, SampleRow, imported_rows, run_rows
 from harness.results.imported import Cell, ImportedFigure, ImportedTable
-from harness.results.store import Store
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
 GOOD = Case(model="good", device="here", engine="e", cpus=(0, 1), shapes={"x": (1, 3, 8, 8)})
@@ -111,7 +110,7 @@ def make_table():
 
 @pytest.fixture
 def stored(workspace):
-    with closing(Store(workspace.database)) as store:
+    with workspace.store() as store:
         for run_id in ("demo-1", "demo-2"):
             run = make_run(run_id)
             store.create(run.model_copy(update={"launches": []}))

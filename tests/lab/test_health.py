@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -19,7 +18,7 @@ from harness.core.records import (
     Status,
 )
 from harness.lab.health import health
-from harness.results.store import Store
+from harness.results.sqlite import SqliteStore
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 CASE = Case(model="m", device="d", engine="e")
@@ -27,7 +26,7 @@ CASE = Case(model="m", device="d", engine="e")
 
 @pytest.fixture
 def store(tmp_path):
-    with closing(Store(tmp_path / "results.sqlite")) as opened:
+    with SqliteStore(tmp_path / "results.sqlite") as opened:
         yield opened
 
 

@@ -18,7 +18,6 @@ from harness.core.records import (
     Status,
 )
 from harness.lab.stamps import STAMP, stamps
-from harness.results.store import Store
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 RKNN = ("rknn", "npu:rknpu")
@@ -33,7 +32,7 @@ class: rockchip-rknn
 
 @pytest.fixture
 def store(workspace):
-    found = Store(workspace.database)
+    found = workspace.store()
     yield found
     found.close()
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from datetime import timedelta
 
 from harness.campaign.baselines import save_baseline
 from harness.core.records import Category, DeviceEvent, DeviceEventKind, Status
-from harness.results.store import Store
 from tests.report.conftest import BEGUN, FACTS, MadeUpRun
 
 CASES = (
@@ -58,7 +56,7 @@ def night(number, cases=CASES, campaign="nightly"):
 
 def add(workspace, *runs):
     """Store runs."""
-    with closing(Store(workspace.database)) as store:
+    with workspace.store() as store:
         for run in runs:
             store.create(run.model_copy(update={"launches": []}))
             for launch in run.launches:
@@ -70,7 +68,7 @@ def fill(workspace, nights=10):
     runs = [night(number) for number in range(nights)]
     add(workspace, *runs)
     save_baseline(workspace, "good", runs[2], BEGUN, files=False)
-    with closing(Store(workspace.database)) as store:
+    with workspace.store() as store:
         for kind in (DeviceEventKind.PUT_ASIDE, DeviceEventKind.POWER_CYCLED):
             store.note(
                 DeviceEvent(device="rk3588", at=runs[3].started, kind=kind, run=runs[3].id,

@@ -1,8 +1,4 @@
-from contextlib import closing
-
 import pytest
-
-from harness.results.store import Store
 
 
 @pytest.fixture
@@ -11,7 +7,7 @@ def stored(workspace, made_up):
 
     def store(run_id="demo-20261122-140300", **fields):
         run = made_up.run(id=run_id, **fields)
-        with closing(Store(workspace.database)) as database:
+        with workspace.store() as database:
             database.create(run)
             for launch in run.launches:
                 database.add(run.id, launch)

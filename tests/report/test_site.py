@@ -20,7 +20,6 @@ from harness.report import render as rendering
 from harness.report.language import LANGUAGES
 from harness.report.site.content import file_name
 from harness.report.site.folder import MARKER, PART, SiteFolder
-from harness.results.store import Store
 from harness.workspace import Workspace
 from tests.report.conftest import BEGUN
 from tests.report.nightly import CASES, add, fill, night
@@ -215,7 +214,7 @@ def test_a_run_that_goes_on_is_rendered_again(cli, lab, folder):
     run = night(11)
     add(lab, run.model_copy(update={"launches": run.launches[:7]}))
     cli("site", "build", folder)
-    with closing(Store(lab.database)) as store:
+    with lab.store() as store:
         for launch in run.launches[7:]:
             store.add(run.id, launch)
     assert "11 reports, 1 rendered anew" in cli("site", "build", folder).err

@@ -25,7 +25,7 @@ from harness.core.records import (
     Status,
 )
 from harness.results.imported import Cell, ImportedFigure, ImportedTable
-from harness.results.store import Store
+from harness.results.sqlite import SqliteStore
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 CASE = Case(model="m", device="d", engine="e")
@@ -49,7 +49,7 @@ def _launch(slot=0, attempt=0, status=Status.OK, **more):
 
 @pytest.fixture
 def store(tmp_path):
-    with closing(Store(tmp_path / "results.sqlite")) as opened:
+    with SqliteStore(tmp_path / "results.sqlite") as opened:
         yield opened
 
 
@@ -84,11 +84,12 @@ def test_a_database_of_version_2_gets_the_columns_that_health_is_read_from(store
     path = tmp_path / "results.sqlite"
     with closing(sqlite3.connect(path)) as database:
         database.execute("DROP INDEX ix_launches_health")
-        database.execute("DROP TABLE device_events")
+        for table in ("alembic_version", "device_events"):
+            database.execute(f"DROP TABLE {table}")
         for column in ("device", "category", "started"):
             database.execute(f"ALTER TABLE launches DROP COLUMN {column}")
         database.execute("PRAGMA user_version = 2")
-    with closing(Store(path)) as again:
+    with SqliteStore(path) as again:
         assert again.device_launches() == before
         assert again.device_events("d") == []
     assert [(each.device, each.status, each.category, each.count) for each in before] == [
@@ -112,7 +113,7 @@ def test_controllers_that_open_a_new_database_at_once(tmp_path):
     with ThreadPoolExecutor(6) as pool:
         for number in range(5):
             path = tmp_path / f"{number}.sqlite"
-            for opened in pool.map(Store, [path] * 6):
+            for opened in pool.map(SqliteStore, [path] * 6):
                 opened.close()
 
 
@@ -120,7 +121,7 @@ def test_what_is_stored_comes_back(store, tmp_path):
     launch = _launch(samples_ns=[1, 2, 3], figure_ns=2.0, wall_s=4.0)
     store.create(_run())
     store.add("r1", launch)
-    with closing(Store(tmp_path / "results.sqlite")) as another:
+    with SqliteStore(tmp_path / "results.sqlite") as another:
         assert another.load("r1") == _run(launches=[launch])
         assert another.expected_wall_s(CASE.id) == 4.0
 
@@ -236,14 +237,14 @@ def test_a_database_from_a_newer_version(tmp_path):
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 99")
     with pytest.raises(ResultsError, match="version 99, newer"):
-        Store(path)
+        SqliteStore(path)
 
 
 def test_a_file_that_is_no_database(tmp_path):
     path = tmp_path / "results.sqlite"
     path.write_bytes(b"not a database, and long enough to be read as one" * 100)
     with pytest.raises(ResultsError, match="not a database"):
-        Store(path)
+        SqliteStore(path)
     assert path.read_bytes().startswith(b"not a database")
 
 
