@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from drill.lab import CellResult
 
 HITS = 20
+HITS_OFTEN = 200
 FEW_HITS = 3
 SHORT = {
     ("answer lost", "reading"),
@@ -53,7 +55,11 @@ RECORDS = Path(".harness", "drill")
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--seed", help="Of an earlier drill, whose faults come again.")
-@click.option("--hits", type=click.IntRange(1), help=f"Of each kind at each stage; {HITS}.")
+@click.option(
+    "--hits",
+    type=click.IntRange(1),
+    help=f"Of each kind at each stage; {HITS}, and {HITS_OFTEN} where a launch is stored.",
+)
 @click.option("--kinds", default="*", metavar="PATTERN", help="Only these, such as 'link*'.")
 @click.option("--stages", default="*", metavar="PATTERN", help="Only these, such as samples.")
 @click.option("--short", is_flag=True, help="A few kinds, each a few times.")
@@ -92,7 +98,7 @@ def main(  # noqa: PLR0913 - options are arguments
         if fnmatch.fnmatch(kind.name, kinds) and fnmatch.fnmatch(stage, stages)
         if (boards or not kind.board) and (not short or (kind.name, stage) in SHORT)
     ]
-    hits = hits or (FEW_HITS if short else HITS)
+    hits = hits or (FEW_HITS if short else None)
     folder = Path(tempfile.mkdtemp(prefix="edge-harness-drill-"))
     names = [kind.name for kind in ALL_KINDS]
     with ExitStack() as stack:
@@ -112,8 +118,7 @@ def main(  # noqa: PLR0913 - options are arguments
     wrong = [result for result in results if not result.right]
     if wrong:
         for result in wrong:
-            _complain(result)
-        click.echo(f"what these campaigns left is kept in {folder}")
+            _complain(result, seed)
     else:
         shutil.rmtree(folder, ignore_errors=True)
     total = sum((result.audit for result in results), Audit())
@@ -156,7 +161,7 @@ def _boot(
 
 def _results(  # noqa: PLR0913, PLR0917 - main's, and what it booted
     cells: Sequence[tuple[Kind, str]],
-    hits: int,
+    hits: int | None,
     seed: str,
     folder: Path,
     jobs: int,
@@ -181,16 +186,31 @@ def _results(  # noqa: PLR0913, PLR0917 - main's, and what it booted
         for pool in pools.values():
             stack.callback(pool.shutdown)
         stack.push(_end_workers)
-        waiting: list[Future[CellResult]] = [
-            pools[kind.board].submit(worker.cell, kind.name, stage, hits, seed)
-            for kind, stage in cells
-        ]
-        for done in as_completed(waiting):
-            result = done.result()
+        parts: dict[Future[CellResult], tuple[str, str]] = {}
+        for kind, stage in cells:
+            wanted = hits or (HITS_OFTEN if stage in kind.often else HITS)
+            for part, share in enumerate(_shares(wanted)):
+                own_seed = f"{seed}.{part}" if part else seed
+                future = pools[kind.board].submit(worker.cell, kind.name, stage, share, own_seed)
+                parts[future] = (kind.name, stage)
+        found: dict[tuple[str, str], CellResult] = {}
+        waiting = Counter(parts.values())
+        for done in as_completed(parts):
+            cell = parts[done]
+            found[cell] = found[cell] + done.result() if cell in found else done.result()
+            waiting[cell] -= 1
+            if waiting[cell]:
+                continue
+            result = found[cell]
             progress.advance(task)
             word = "[green]right[/]" if result.right else "[red]WRONG[/]"
             console.print(f"{word} {result.kind} · {result.stage} · {result.hits}×")
             yield result
+
+
+def _shares(hits: int) -> list[int]:
+    """Return the parts of a cell, which several workers drill."""
+    return [min(HITS, hits - begun) for begun in range(0, hits, HITS)]
 
 
 def _pool(jobs: int, folder: Path, boards: str = "", adb_port: int = 0) -> ProcessPoolExecutor:
@@ -227,20 +247,23 @@ def _show(results: Sequence[CellResult]) -> None:
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
-def _complain(result: CellResult) -> None:
-    click.echo(f"{result.kind}, {result.stage}:")
+def _complain(result: CellResult, seed: str) -> None:
+    click.echo(f"{result.kind}, {result.stage}, seed {seed}:")
     for what, sentences in {**asdict(result.audit), "broken": result.broken}.items():
         for sentence in sentences[:5]:
             click.echo(f"  {what}: {sentence}")
+    for folder in result.kept:
+        click.echo(f"  what its campaign left is kept in {folder}")
+    click.echo(f"  again: python -m drill --seed {seed} --kinds '{result.kind}'")
 
 
-def _record(results: Sequence[CellResult], seed: str, hits: int) -> Path:
+def _record(results: Sequence[CellResult], seed: str, hits: int | None) -> Path:
     RECORDS.mkdir(parents=True, exist_ok=True)
     now = datetime.now(UTC)
     content = {
         "seed": seed,
         "ended": now.isoformat(),
-        "hits": hits,
+        "hits": hits or HITS,
         "cells": [asdict(result) for result in results],
     }
     path = RECORDS / f"{now:%Y%m%d-%H%M%S}-{seed}.json"

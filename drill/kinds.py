@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from drill.oracle import Failing
+from harness.core.errors import LabError
 from harness.core.records import Status
 from harness.transports.base import CommandTimeoutError, ConnectionLostError
 from harness.transports.fake import CORRUPT, AnswerCut, AnswerLost, Delay
@@ -123,6 +124,8 @@ class Kind:
         Whether the harness's folder there is on a small disk of its own.
     most
         How often it strikes at a stage at most, where fake devices show it, too.
+    often
+        Stages at which it strikes so often that a fault of one in a hundred shows.
     """
 
     name: str
@@ -138,6 +141,7 @@ class Kind:
     board: str = ""
     small_disk: bool = False
     most: int | None = None
+    often: frozenset[str] = frozenset()
 
 
 def on_link(draw: Callable[[Random], Strike], stages: str) -> dict[str, Way]:
@@ -231,6 +235,7 @@ def _controller(name: str, number: int, devices: int, then: str) -> Kind:
         | {"storing": OnStore(lambda _: os.kill(os.getpid(), number))},
         devices=devices,
         once=True,
+        often=frozenset({"storing"}),
     )
 
 
@@ -246,6 +251,11 @@ def _another_writes(database: Path) -> None:
     other = sqlite3.connect(database, check_same_thread=False, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     threading.Timer(0.2, other.close).start()
+
+
+def _refuses(_: Path) -> None:
+    """Let the database be gone; after the commit, when the launch is in it all the same."""
+    raise LabError("the connection to the database is gone")
 
 
 # --- devices ---
@@ -356,12 +366,21 @@ KINDS = (
         "database: another writes",
         {"storing": OnStore(_another_writes, ("before",))},
         devices=2,
+        often=frozenset({"storing"}),
     ),
     Kind(
         "database: no room",
         {"storing": OnStore(_no_room, ("before", "after"))},
         devices=2,
         once=True,
+        often=frozenset({"storing"}),
+    ),
+    Kind(
+        "database: connection gone",
+        {"storing": OnStore(_refuses)},
+        devices=2,
+        once=True,
+        often=frozenset({"storing"}),
     ),
     Kind(
         "supervisor killed",

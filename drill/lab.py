@@ -75,6 +75,8 @@ class CellResult:
         How the launches ended that faults met, and how many.
     broken
         What else is wrong: a controller that crashed, what was left behind on a device.
+    kept
+        Folders of the campaigns that went wrong.
     """
 
     kind: str
@@ -85,11 +87,25 @@ class CellResult:
     outcomes: dict[str, int] = field(default_factory=dict)
     audit: Audit = field(default_factory=Audit)
     broken: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
 
     @property
     def right(self) -> bool:
         """Whether nothing is wrong."""
         return self.audit.clean and not self.broken
+
+    def __add__(self, other: CellResult) -> CellResult:
+        return CellResult(
+            self.kind,
+            self.stage,
+            self.hits + other.hits,
+            self.runs + other.runs,
+            self.launches + other.launches,
+            dict(Counter(self.outcomes) + Counter(other.outcomes)),
+            self.audit + other.audit,
+            self.broken + other.broken,
+            self.kept + other.kept,
+        )
 
 
 def drill_cell(
@@ -125,6 +141,7 @@ def drill_cell(
             lab.close(keep=not result.right)
         idle = 0 if result.hits > before else idle + 1
         if not result.right:
+            result.kept.append(str(lab.home))
             break
     if result.hits < hits and result.right:
         result.broken.append(f"it struck {result.hits} times only")

@@ -43,8 +43,8 @@ def enter(folder: str, boards: str = "", adb_port: int = 0) -> None:
 
 
 def cell(name: str, stage: str, hits: int, seed: str) -> CellResult:
-    """Let a kind of fault strike at a stage so many times."""
+    """Let a kind of fault strike at a stage so many times; each part of a cell has its own seed."""
     kind = next(each for each in ALL_KINDS if each.name == name)
-    home = _home[0] / "".join(c if c.isalnum() else "-" for c in f"{name}-{stage}")
+    home = _home[0] / "".join(c if c.isalnum() else "-" for c in f"{name}-{stage}-{seed}")
     home.mkdir()
     return drill_cell(kind, stage, hits, seed, home, _boards[0] if _boards else None)

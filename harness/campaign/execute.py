@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.campaign.judge import judge
 from harness.campaign.launch import DeviceBusyError, LaunchLostError
-from harness.campaign.queue import Queue
+from harness.campaign.queue import Queue, is_unread
 from harness.campaign.recovery import DeviceObserver, Recovery
 from harness.campaign.retry import (
     Again,
@@ -144,9 +144,9 @@ class Execution:
             The user's; runners on devices are ended first, and what is stored stays.
         """
         pending = self.pending()
-        if self.run.launches:
-            self._clear(pending)
-            self._join_first()
+        for device in self._devices.values():
+            with suppress(TransportError):
+                self._take_stock(device)
         workers: list[Future[None]] = []
         with ThreadPoolExecutor(max(1, len(pending)), thread_name_prefix="host") as pool:
             try:
@@ -175,26 +175,27 @@ class Execution:
             }
         )
 
-    def _join_first(self) -> None:
-        """Put what an earlier controller left running first: all else would find a busy device."""
-        alive: set[str] = set()
-        for device in self._devices.values():
-            with suppress(TransportError):
-                alive.update(device.launcher.living())
-        self._queue.put_first(alive)
+    def _take_stock(self, device: OnDevice) -> None:
+        """Look for what earlier controllers left on a device, which it will be asked for first.
 
-    def _clear(self, pending: Mapping[str, Sequence[Slot]]) -> None:
-        """Remove from the devices what earlier controllers stored and did not live to remove."""
-        wanted = {self._queue.name(slot) for slots in pending.values() for slot in slots}
-        for device in self._devices.values():
-            with suppress(TransportError):
-                ours = [
-                    launch
-                    for launch in device.launcher.kept()
-                    if launch.startswith(f"{self.run.id}-") and launch not in wanted
-                ]
-                if ours:
-                    device.launcher.forget(ours)
+        What of this run is stored is removed, and so is what nobody will come for: the launches of
+        runs that have ended.
+
+        Raises
+        ------
+        TransportError
+            It does not answer.
+        """
+        launcher = device.launcher
+        kept = launcher.kept()
+        ours = {name for name in kept if name.startswith(f"{self.run.id}-")}
+        settled = {name for name in ours if self._queue.is_settled(name)}
+        launcher.uncollected |= ours - settled
+        if settled:
+            launcher.forget(sorted(settled))
+        if ours - settled:
+            # Else all others would find a busy device.
+            self._queue.put_first(set(launcher.living()))
 
     def _end_active(self, workers: Sequence[Future[None]]) -> None:
         active = list(self._active.values())
@@ -271,6 +272,7 @@ class Execution:
                 raise LabError(failed) from None
             joined = absent.join()
         name = absent.device.name
+        self._take_stock(joined.device)
         self._devices[name] = joined.device
         self._prepared.update(joined.prepared)
         del self._absent[name]
@@ -321,6 +323,8 @@ class Execution:
         name = queue.name(slot)
         self._active[host] = (device.launcher, name)
         try:
+            if self._stop.is_set():  # since the host was asked: nobody would end this launch
+                return
             launch, cause = self._launch(name, slot, queue.attempts(slot))
         finally:
             del self._active[host]
@@ -330,9 +334,8 @@ class Execution:
             self._store.add(self.run.id, launch)
             self._observer.ended(host, launch)
             queue.ended(slot, launch)
-        # One that had ended, but whose outputs were not checked any more, is collected later.
-        unread = stopped and launch.exit is not None and launch.exit.reason != "stopped"
-        if not unread and (stopped or launch.category is not Category.CONNECTION):
+        # What is neither stored nor known to be nothing stays on the device, to be collected.
+        if name not in device.launcher.uncollected or not (stopped or is_unread(launch)):
             with suppress(TransportError):
                 device.launcher.forget([name])
         if stopped:
@@ -394,17 +397,21 @@ class Execution:
         failure: TransportError | None = None
         said = False
         try:
-            links = patience(partial(device.deploy, prepared, job))
+            links = device.links(prepared, job)
             if prepared.case.model_cache == "kept":
                 cache = device.model_cache(prepared, links)
                 job = job.model_copy(update={"model_cache": cache})
-            ended = device.launcher.run(
-                job,
-                links,
-                prepared.runner.command(job),
-                handling,
-                on_state=stands,
-            )
+            if name in device.launcher.uncollected:
+                ended = device.launcher.collect(job, handling, on_state=stands)
+            if ended is None or ended.cut_short:
+                patience(partial(device.deploy, prepared, job))
+                ended = device.launcher.run(
+                    job,
+                    links,
+                    prepared.runner.command(job),
+                    handling,
+                    on_state=stands,
+                )
             ended = prepared.runner.translate(ended, job)
             required = prepared.runner.returns_outputs
             verdict = judge(ended, job, slot.role, outputs_required=required)

@@ -143,7 +143,9 @@ def _fault(ended: Ended, events: Sequence[Event], time_limit: float) -> tuple[Ca
     stage = next(
         (event.event for event in reversed(events) if event.event != "environment"), "start"
     )
-    if ended.status == 0 and stage == "done":
+    stopped = ended.outside.exit is not None and ended.outside.exit.reason == "stopped"
+    # One that was stopped as it exited had done all it was to, and told it.
+    if stage == "done" and (ended.status == 0 or stopped):
         return None, ""
     match ended.outside.exit:
         case Exit(signal=signal.SIGKILL, reason="exited", oom_kills=int(kills)) if kills:

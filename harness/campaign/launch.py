@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from harness.campaign.patience import Patience
-from harness.core.contract import MAX_EVENTS_BYTES
+from harness.core.contract import MAX_EVENTS_BYTES, is_done
 from harness.core.supervision import (
     MAX_RECORD_BYTES,
     Exit,
@@ -145,6 +145,12 @@ class Ended:
     collected: bool
     outside: Supervision
 
+    @property
+    def cut_short(self) -> bool:
+        """Whether a controller stopped it before its runner was done: it holds no result."""
+        stopped = self.outside.exit is not None and self.outside.exit.reason == "stopped"
+        return stopped and not is_done(self.events)
+
 
 @dataclass
 class _Stream:
@@ -201,6 +207,8 @@ class Launcher:
         Under which launches are made; without one nobody may have one there.
     unforgotten
         Launches whose folders an earlier call was to remove and did not reach.
+    uncollected
+        Launches that may have left something on the device that is not stored yet.
     """
 
     def __init__(
@@ -220,6 +228,7 @@ class Launcher:
         self.lease: Lease | None = None
         self._unended: str | None = None  # as far as is known
         self.unforgotten: set[str] = set()
+        self.uncollected: set[str] = set()
 
     def run(
         self,
@@ -262,46 +271,98 @@ class Launcher:
         """
         if self._unended not in (None, job.launch):
             self.patience(partial(self.stop, [self._unended]))
-        self._unended = job.launch
         options = [*self._options(job, links), *handling.options(job.model_cache)]
-        limit_s = handling.conditions.wait_s + job.time_limit
-        ended = self._run(job, [*options, "--", *command], limit_s, on_state)
-        self._unended = None
-        return ended
-
-    def _run(
-        self,
-        job: Job,
-        start: Sequence[str],
-        limit_s: float,
-        on_state: Callable[[str], object],
-    ) -> Ended:
-        folder = self.folder(job.launch)
         content = job.model_dump_json().encode()
-        stream = _Stream()
-        collected: bool | None = None
-        first_seen: float | None = None
-        wait = min(WAIT_S, math.ceil(job.time_limit) + 1)
+        wait = _wait_s(job)
         sent = False
 
-        def read() -> Completed:
-            reading = [folder, "--from", stream.position, "--wait", f"{wait:g}"]
-            return self._call("read", reading, wait=wait)
-
-        def begin() -> Completed:
+        def begin(read: Callable[[], Completed]) -> Completed:
             nonlocal sent
             if sent:  # It may have been begun all the same; were it lost since, it is to be told.
                 answer = read()
                 if not answer.stdout.startswith(_ABSENT):
                     return answer
             sent = True
-            beginning = [folder, "--wait", f"{wait:g}", *start]
-            return self._call("run", beginning, stdin=content, wait=wait)
+            start = [self.folder(job.launch), "--wait", f"{wait:g}", *options, "--", *command]
+            return self._call("run", start, stdin=content, wait=wait)
+
+        ended = self._follow(job, handling, on_state, begin)
+        if ended is None:
+            raise LaunchLostError(f"launch {job.launch}: {_LOST['absent']}")
+        return ended
+
+    def collect(
+        self, job: Job, handling: Handling, *, on_state: Callable[[str], object] = lambda _: None
+    ) -> Ended | None:
+        """Read a launch to its end that was begun before; none is begun.
+
+        Returns
+        -------
+        Ended or None
+            None where there is no such launch on the device.
+
+        Raises
+        ------
+        LaunchLostError, TransferError, TransportError
+            As for :meth:`run`.
+        """
+        return self._follow(job, handling, on_state, lambda read: read())
+
+    def _follow(
+        self,
+        job: Job,
+        handling: Handling,
+        on_state: Callable[[str], object],
+        first: Callable[[Callable[[], Completed]], Completed],
+    ) -> Ended | None:
+        """Follow a launch to its end, and keep account of whether anything lies there unread.
+
+        Parameters
+        ----------
+        first
+            The first call, which may begin the launch; it is given how it is read.
+        """
+        self._unended = job.launch
+        self.uncollected.add(job.launch)
+        self.unforgotten.discard(job.launch)
+        limit_s = handling.conditions.wait_s + job.time_limit
+        try:
+            ended = self._read_on(job, limit_s, on_state, first)
+        except TransportError as error:
+            # Refused, or lost. After all else it may be there, and go on.
+            told = (DeviceBusyError, LaunchLostError, LeasedError, TransferError)
+            if isinstance(error, told) and not isinstance(error, _MalformedError):
+                self.uncollected.discard(job.launch)
+            raise
+        self._unended = None
+        if ended is None or ended.cut_short:
+            self.uncollected.discard(job.launch)
+        return ended
+
+    def _read_on(
+        self,
+        job: Job,
+        limit_s: float,
+        on_state: Callable[[str], object],
+        first: Callable[[Callable[[], Completed]], Completed],
+    ) -> Ended | None:
+        stream = _Stream()
+        collected: bool | None = None
+        first_seen: float | None = None
+        wait = _wait_s(job)
+
+        def read() -> Completed:
+            reading = [self.folder(job.launch), "--from", stream.position, "--wait", f"{wait:g}"]
+            return self._call("read", reading, wait=wait)
 
         while True:
             with _overdue(wait + OVERDUE_S, partial(on_state, "silent")):
-                state, begun = self._ask(begin if collected is None else read, stream)
+                state, begun = self._ask(
+                    partial(first, read) if collected is None else read, stream
+                )
             if collected is None:
+                if state == "absent":
+                    return None
                 collected = not begun
             if state == "ended":
                 return _ended(stream, collected=collected)
@@ -338,6 +399,7 @@ class Launcher:
 
     def forget(self, launches: Sequence[str]) -> None:
         """End launches and remove their folders, and those that an earlier call did not reach."""
+        self.uncollected.difference_update(launches)
         self.unforgotten.update(launches)
         self._call("forget", [self.folder(launch) for launch in sorted(self.unforgotten)])
         self.unforgotten.clear()
@@ -412,6 +474,10 @@ def _overdue(seconds: float, tell: Callable[[], object]) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+
+
+def _wait_s(job: Job) -> float:
+    return min(WAIT_S, math.ceil(job.time_limit) + 1)
 
 
 def _ended(stream: _Stream, *, collected: bool) -> Ended:

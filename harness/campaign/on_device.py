@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from harness.lab.store import DeviceStore
 from harness.transports.base import TransferError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -106,8 +107,7 @@ class OnDevice:
         self._drivers = drivers
         self._boot_id = boot_id
         self._caches: set[str] = set()
-        self._sizes: dict[str, int] = {}
-        self._hashes: dict[str, dict[str, str]] = {}
+        self._files: dict[str, dict[str, tuple[str, int]]] = {}  # case: name: hash and size
         self._checked: dict[tuple[str, ...], OutputCheck] = {}
 
     def answers(self) -> str:
@@ -132,27 +132,34 @@ class OnDevice:
         before, self._boot_id = self._boot_id, boot_id(self._transport)
         return bool(before and self._boot_id) and before != self._boot_id
 
-    def deploy(self, prepared: Prepared, job: Job) -> dict[str, str]:
-        """Push what is missing; return the links of a launch's folder: name to path there."""
-        hashes = self._hashes.get(prepared.case.id)
-        if hashes is None or self._store.missing(
-            {each: self._sizes[each] for each in hashes.values()}
-        ):
-            hashes = self._hashes[prepared.case.id] = self._ensure(prepared, job)
-        return {name: self._store.path(digest) for name, digest in hashes.items()}
+    def links(self, prepared: Prepared, job: Job) -> dict[str, str]:
+        """Return the links of a launch's folder, name to path there; the device is not asked."""
+        case = prepared.case.id
+        if case not in self._files:
+            known = prepared.artifact.record.files
+            with self._sources(prepared, job) as sources:
+                self._files[case] = {
+                    name: (known.get(name) or sha256_of(path), path.stat().st_size)
+                    for name, path in sources.items()
+                }
+        return {name: self._store.path(digest) for name, (digest, _) in self._files[case].items()}
 
-    def _ensure(self, prepared: Prepared, job: Job) -> dict[str, str]:
-        artifact = prepared.artifact
-        hashes = {name: artifact.record.files[name] for name in artifact.roles.values()}
-        sources = {digest: artifact.folder / name for name, digest in hashes.items()}
+    def deploy(self, prepared: Prepared, job: Job) -> None:
+        """Push what is missing of what a launch's folder links to."""
+        self.links(prepared, job)
+        files = self._files[prepared.case.id]
+        if self._store.missing(dict(files.values())):
+            with self._sources(prepared, job) as sources:
+                self._store.ensure({files[name][0]: path for name, path in sources.items()})
+
+    @contextmanager
+    def _sources(self, prepared: Prepared, job: Job) -> Iterator[dict[str, Path]]:
+        """Give what a launch's folder links to: name there to file here."""
+        folder = prepared.artifact.folder
+        artifact = {name: folder / name for name in prepared.artifact.roles.values()}
+        checks = prepared.check_files if job.check_files else {}
         with prepared.runner.files(job) as runner_files:
-            checks = prepared.check_files if job.check_files else {}
-            for name, path in (runner_files | checks).items():
-                hashes[name] = sha256_of(path)
-                sources[hashes[name]] = path
-            self._store.ensure(sources)
-            self._sizes.update({digest: path.stat().st_size for digest, path in sources.items()})
-        return hashes
+            yield {**runner_files, **checks, **artifact}
 
     def model_cache(self, prepared: Prepared, links: Mapping[str, str]) -> str:
         """Return the folder there for what an engine compiles of a case's model.

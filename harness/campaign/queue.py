@@ -19,19 +19,26 @@ if TYPE_CHECKING:
     from harness.core.records import Case, CaseRecord, Launch, Run
     from harness.lab.inventory import Device
 
-__all__ = ["Queue"]
+__all__ = ["Queue", "is_unread"]
 
 
 class _Attempt(NamedTuple):
     """What of a launch decides on others; the whole of it is stored, and may be large."""
 
     status: Status
-    category: Category | None
     figure_ns: float | None
+    unread: bool
 
     @classmethod
     def of(cls, launch: Launch) -> _Attempt:
-        return cls(launch.status, launch.category, launch.figure_ns)
+        return cls(launch.status, launch.figure_ns, is_unread(launch))
+
+
+def is_unread(launch: Launch) -> bool:
+    """Whether a launch's end, or its outputs, were not read: they may still be on its device."""
+    if launch.status is not Status.FAILED:
+        return False
+    return launch.exit is None or launch.category is Category.CONNECTION
 
 
 class Queue:
@@ -91,14 +98,26 @@ class Queue:
     def name(self, slot: Slot) -> str:
         """Return the id on its device of a slot's next launch.
 
-        A launch whose link was given up may have gone on there: the next attempt goes by its
+        A launch that was not read to its end may have gone on there: the next attempt goes by its
         name, and so collects it.
         """
-        attempts = self._history[slot.case_id, slot.slot]
+        return f"{self._run_id}-{slot.case_id}-{slot.slot}-{self._read(slot.case_id, slot.slot)}"
+
+    def is_settled(self, name: str) -> bool:
+        """Whether all that a launch of this run left on its device is stored, or not wanted."""
+        try:
+            _, case_id, slot, number = name.rsplit("-", 3)
+            return int(number) < self._read(case_id, int(slot))
+        except ValueError:
+            return False
+
+    def _read(self, case_id: str, slot: int) -> int:
+        """Return how many of a slot's launches were read, up to the last of them."""
+        attempts = self._history.get((case_id, slot), [])
         number = len(attempts)
-        while number and attempts[number - 1].category is Category.CONNECTION:
+        while number and attempts[number - 1].unread:
             number -= 1
-        return f"{self._run_id}-{slot.case_id}-{slot.slot}-{number}"
+        return number
 
     def put_first(self, names: Container[str]) -> None:
         """Have launches made first that go by some names on their devices."""

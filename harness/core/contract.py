@@ -48,6 +48,7 @@ __all__ = [
     "Warmup",
     "WarmupPolicy",
     "fault_of",
+    "is_done",
     "parse_events",
 ]
 
@@ -604,6 +605,15 @@ def fault_of(error: ValidationError) -> str:
 
 def _printable(text: str) -> str:
     return re.sub(r"[^\x20-\x7e]", "?", text)
+
+
+def is_done(content: bytes) -> bool:
+    """Whether the last event of an ``events.jsonl`` says that its runner has done all it was to."""
+    *_, last, _ = [b"", *content[-200:].split(b"\n")]  # such an event is short
+    try:
+        return isinstance(_EVENT.validate_json(last), Done)
+    except ValidationError:
+        return False
 
 
 def parse_events(content: bytes) -> list[Event]:

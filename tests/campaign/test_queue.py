@@ -8,6 +8,7 @@ import pytest
 
 from harness.campaign.queue import Queue
 from harness.core.records import Case, CaseRecord, Category, Launch, Protocol, Role, Run, Status
+from harness.core.supervision import Exit
 from harness.lab.inventory import Device, DeviceSpec
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -33,11 +34,14 @@ def run_of(*cases, launches=(), redo_budget=1):
     )  # fmt: skip
 
 
-def launch(slot, attempt=0, status=Status.OK, category=None, figure_ns=1000.0):
+END = Exit(reason="exited", wall_s=1.0, status=1, left_behind=0, log_bytes=0)
+
+
+def launch(slot, attempt=0, status=Status.OK, category=None, figure_ns=1000.0, end=None):
     return Launch(
         id=f"r-{slot.case_id}-{slot.slot}-{attempt}", case_id=slot.case_id, slot=slot.slot,
         attempt=attempt, position=slot.position, role=slot.role, started=NOW, status=status,
-        category=category, figure_ns=figure_ns,
+        category=category, figure_ns=figure_ns, exit=end,
     )  # fmt: skip
 
 
@@ -108,8 +112,18 @@ def test_a_launch_that_may_have_gone_on_keeps_its_name():
     name = queue.name(slot)
     queue.ended(slot, launch(slot, status=Status.FAILED, category=Category.CONNECTION))
     assert queue.name(slot) == name
-    queue.ended(slot, launch(slot, attempt=1, status=Status.FAILED, category=Category.ENGINE))
+    assert not queue.is_settled(name)
+    # Its end was read, and its outputs were not; or what was answered made no sense.
+    broken_off = {"status": Status.FAILED, "category": Category.CONNECTION, "end": END}
+    queue.ended(slot, launch(slot, attempt=1, **broken_off))
+    queue.ended(slot, launch(slot, attempt=2, status=Status.FAILED, category=Category.DEPLOY))
+    assert queue.name(slot) == name
+    read = {"status": Status.FAILED, "category": Category.ENGINE, "end": END}
+    queue.ended(slot, launch(slot, attempt=3, **read))
     assert queue.name(slot) != name
+    assert queue.is_settled(name)
+    assert not queue.is_settled(queue.name(slot))
+    assert not queue.is_settled("r-of-somebody-else")
 
 
 def test_what_a_run_has_is_not_queued_again():

@@ -16,6 +16,7 @@ from harness.core.contract import (
     EventsError,
     Job,
     Samples,
+    is_done,
     parse_events,
 )
 from harness.core.supervision import parse_supervision
@@ -44,6 +45,16 @@ def test_events_in_order():
     events = parse_events(_lines(HELLO, LOADED, SAMPLES, SAMPLES, DONE))
     assert [event.event for event in events] == ["hello", "loaded", "samples", "samples", "done"]
     assert isinstance(events[2], Samples)
+
+
+@given(st.lists(st.sampled_from([HELLO, LOADED, SAMPLES, DONE])), st.integers(0, 60))
+def test_a_runner_is_done_when_its_last_whole_line_says_so(events, cut):
+    content = _lines(*events)[: -cut or None]
+    with suppress(EventsError):
+        parsed = parse_events(content)
+        whole = content.endswith(b"\n")
+        assert is_done(content) or not (whole and parsed and isinstance(parsed[-1], Done))
+        assert not is_done(content) or isinstance(parsed[-1], Done)
 
 
 def test_layers_come_after_memory():
