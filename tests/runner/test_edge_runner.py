@@ -29,12 +29,10 @@ def test_a_launch_from_beginning_to_end(job, launch, runner):
     assert ended.returncode == 0
     assert ended.names == [
         "hello",
-        "environment",
         "loaded",
         "first",
         "warmup",
         "samples",
-        "environment",
         "memory",
         "outputs",
         "outputs",
@@ -48,6 +46,7 @@ def test_a_launch_from_beginning_to_end(job, launch, runner):
         "0.0.double",
     )
     assert hello.process_ms is not None
+    assert hello.t_ns - 10**9 < hello.clock.monotonic_ns <= hello.t_ns
     assert hello.build["numpy"] == np.__version__
     assert hello.build["threads"] == "1"
     assert ended["loaded"].read_bytes == len("{}")
@@ -65,7 +64,7 @@ def test_a_launch_from_beginning_to_end(job, launch, runner):
 def test_changes_of_shape_follow_the_samples(job, launch, runner):
     shapes = [{"x": [4, 3]}, {"x": [2, 3]}]
     ended = launch(job, shape_changes=shapes, shape_samples=2)
-    assert ended.names[7:] == ["memory", *["shape", *["outputs"] * 3] * 2, *["outputs"] * 3, "done"]
+    assert ended.names[5:] == ["memory", *["shape", *["outputs"] * 3] * 2, *["outputs"] * 3, "done"]
     changes = [event for event in ended.sequence if event.event == "shape"]
     assert [event.shapes for event in changes] == [{"x": (4, 3)}, {"x": (2, 3)}]
     assert all(len(event.ns) == 2 and event.first_ms > 0 for event in changes)
@@ -133,7 +132,7 @@ def test_it_runs_on_the_processors_it_is_given(job, launch):
         ({"check_files": ["a.bin", "b.bin"]}, "2 files with inputs to check, for 1 sets of shapes"),
         ({"check_files": ["../a.bin"]}, "'../a.bin' is not in the launch's folder"),
         ({"engine": "tensorflow"}, "has the engine 'onnxruntime', not 'tensorflow'"),
-        ({"protocol": 2}, "protocol 1 with inputs 1 only"),
+        ({"protocol": 3}, "protocol 2 with inputs 1 only"),
         ({"backend": "npu:rockchip"}, "backends cpu, npu:qnn, not 'npu:rockchip'"),
         ({"model_cache": "cache"}, "no model cache"),
         ({"options": {"power_mode": "high"}}, "no option 'power_mode'"),
@@ -212,6 +211,39 @@ def test_an_engine_of_somebody_else(job, launch, runner):
     np.testing.assert_array_equal(values(ended, ended["outputs"]), fed)
 
 
+PROFILED = """
+    def profile(self, samples):
+        layer = {"name": "n" * 300, "op": "Conv", "unit": "NPU", "us": 2.0}
+        return edge_runner.Profile([layer] * 6000, len(samples), 10_007.0)
+"""
+
+
+def test_a_profile(job, launch):
+    module = THEIRS.replace("\nENGINE", f"{PROFILED}\nENGINE")
+    (launch.folder / "edge_engine.py").write_text(module)
+    ended = launch(job, engine="theirs", protocol=2, profile=True)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.names[5:8] == ["memory", "placement", "layers"]
+    assert {part.unit for part in ended["placement"].parts} == {"NPU"}
+    layers = ended["layers"]
+    assert len(layers.layers) == 5000
+    assert layers.inferences == len(ended["samples"].ns)
+    assert layers.unattributed_us == 7  # what is left out of 10 007, too
+
+
+def test_what_is_not_asked_for_or_not_there_is_not_reported(job, launch):
+    (launch.folder / "edge_engine.py").write_text(THEIRS.replace("\nENGINE", f"{PROFILED}\nENGINE"))
+    names = launch(job, engine="theirs").names
+    assert not {"placement", "layers"} & {*names}
+
+
+def test_an_engine_that_measures_no_operators(job, launch):
+    (launch.folder / "edge_engine.py").write_text(THEIRS)
+    ended = launch(job, engine="theirs", protocol=2, profile=True)
+    assert ended.returncode == 0, ended.stderr
+    assert not {"placement", "layers"} & {*ended.names}
+
+
 @pytest.mark.parametrize(
     ("module", "kind", "message"),
     [
@@ -239,10 +271,10 @@ def test_an_engine_that_cannot_be_imported(job, launch, tmp_path):
 @pytest.mark.parametrize(
     ("model", "doing", "before"),
     [
-        ('{"load": "raise"}', "loading the model: RuntimeError", "environment"),
+        ('{"load": "raise"}', "loading the model: RuntimeError", "hello"),
         ('{"run": "raise"}', "running the first time: RuntimeError", "loaded"),
         ('{"dtype": "float16"}', "output 'y' is of float16", "memory"),
-        ("not json", "loading the model: JSONDecodeError", "environment"),
+        ("not json", "loading the model: JSONDecodeError", "hello"),
     ],
 )
 def test_an_engine_that_fails(job, launch, model, doing, before):
@@ -266,7 +298,7 @@ def test_threads_reach_the_engine_and_the_maths_libraries(job, launch):
 def test_a_process_that_ends_leaves_its_events_so_far(job, launch, what, status):
     ended = launch(job, {"model.onnx": f'{{"run": "{what}"}}'})
     assert ended.returncode == status
-    assert ended.names == ["hello", "environment", "loaded"]
+    assert ended.names == ["hello", "loaded"]
 
 
 # --- Paddle ---
@@ -494,34 +526,6 @@ def test_a_file_that_mincore_does_not_tell_of_is_unknown(runner, tmp_path, monke
 def test_an_empty_file_is_neither(runner, tmp_path):
     (tmp_path / "model").touch()
     assert runner.page_cache([str(tmp_path / "model")]) == "unknown"
-
-
-def test_sensors(runner, tmp_path):
-    tree = {
-        "proc/loadavg": "0.42 0.3 0.2 1/100 4242\n",
-        "proc/meminfo": "MemTotal:  2000 kB\nMemAvailable:     1500 kB\n",
-        "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq": "1416000\n",
-        "sys/devices/system/cpu/cpu4/cpufreq/scaling_cur_freq": "<unknown>\n",
-        "sys/class/thermal/thermal_zone0/temp": "48250\n",
-        "sys/class/thermal/thermal_zone0/type": "soc-thermal\n",
-        "sys/class/thermal/thermal_zone1/temp": "-2147483648\n",
-        "sys/class/thermal/thermal_zone1/type": "broken\n",
-        "sys/class/thermal/thermal_zone2/type": "absent\n",
-    }
-    for name, content in tree.items():
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
-    assert runner.environment(str(tmp_path)) == {
-        "load1": 0.42,
-        "memory_available_bytes": 1500 * 1024,
-        "frequencies_khz": {"cpu0": 1416000},
-        "temperatures_c": {"thermal_zone0 soc-thermal": 48.25},
-    }
-
-
-def test_a_device_without_sensors_says_nothing(runner, tmp_path):
-    assert runner.environment(str(tmp_path)) == {"frequencies_khz": {}, "temperatures_c": {}}
 
 
 # --- the file itself ---

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import statistics
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +127,36 @@ def test_outputs_are_the_models_after_changes_of_shape(launch, engine):
         expected = reference(RECOGNITION, shapes={"x": wanted}, progress=quiet)
         result = check(outputs_of(ended, change), expected, manifest.tolerance["fp32"])
         assert result.passed, (change, result.reason)
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino", "mnn"])
+def test_a_profile_accounts_for_an_inference(launch, engine):
+    environment, target = ENGINES[engine]
+    model = load_model(REPOSITORY, "mobilenet_v1_025_96")
+    built = build(model, get(engine).format, target, progress=quiet)
+    job = Job(
+        protocol=2,
+        launch="test",
+        engine=engine,
+        files=dict(built.roles),
+        inputs=model.manifest.fed(),
+        check_seeds=[1],
+        warmup=WarmupPolicy(min_samples=1, min_seconds=0, max_samples=2),
+        sampling=Sampling(min_samples=5, min_seconds=0, max_samples=5),
+        profile=True,
+    )
+    artifact = {name: built.folder / name for name in built.roles.values()}
+    ended = launch(job, artifact, python=(environments.python(environment, quiet),), path="")
+    assert ended.returncode == 0, ended.stderr
+    layers = ended["layers"]
+    assert len(layers.layers) == len(ended["placement"].parts)
+    # MobileNetV1 has 27 convolutions, and MNN makes one of the last product, too.
+    assert sum("conv" in layer.op.lower() for layer in layers.layers) in (27, 28)
+    assert len({layer.unit for layer in layers.layers}) == 1
+    assert layers.inferences in (1, 5)
+    attributed = sum(layer.us for layer in layers.layers)
+    assert attributed > 0
+    assert attributed + layers.unattributed_us < 10 * statistics.median(ended["samples"].ns) / 1e3
 
 
 @pytest.mark.parametrize("engine", sorted(ENGINES.keys() - {"paddle-lite"}))

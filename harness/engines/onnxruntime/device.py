@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 
-from edge_runner import Engine, LaunchError
+from edge_runner import Engine, LaunchError, Profile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from numpy.typing import NDArray
@@ -48,6 +48,9 @@ class OnnxRuntime(Engine):
         self.settings = self.ort.SessionOptions()
         self.settings.intra_op_num_threads = job["threads"]
         self.settings.inter_op_num_threads = 1
+        if job.get("profile"):
+            self.settings.enable_profiling = True
+            self.settings.profile_file_prefix = "onnxruntime"
         build = {
             "provider": CPU_PROVIDER,
             "graph_optimization": str(self.settings.graph_optimization_level).rsplit(".", 1)[-1],
@@ -143,6 +146,28 @@ class OnnxRuntime(Engine):
     def fetch(self) -> list[tuple[str, NDArray[Any]]]:
         names = [value.name for value in self.session.get_outputs()]
         return list(zip(names, self.binding.copy_outputs_to_cpu()))
+
+    def profile(self, samples: Sequence[int]) -> Profile:
+        import json
+
+        with open(self.session.end_profiling(), encoding="utf-8") as file:
+            events = json.load(file)
+        runs = [event for event in events if event["name"] == "model_run"][-len(samples) :]
+        begun = runs[0]["ts"]
+        nodes: dict[tuple[str, str], list[Any]] = {}  # in the order in which they ran
+        for event in sorted(events, key=lambda event: event["ts"]):
+            name, _, kind = event["name"].rpartition("_kernel_")
+            if event["ts"] >= begun and kind == "time":
+                about = event["args"]
+                found = nodes.setdefault(
+                    (about.get("node_index", ""), name), [about["op_name"], about["provider"], 0.0]
+                )
+                found[2] += event["dur"] / len(runs)
+        layers = [
+            {"name": name, "op": op, "unit": provider, "us": us}
+            for (_, name), (op, provider, us) in nodes.items()
+        ]
+        return Profile(layers, len(runs), sum(run["dur"] for run in runs) / len(runs))
 
 
 ENGINE = OnnxRuntime

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from edge_runner import Engine, LaunchError
+from edge_runner import Engine, LaunchError, Profile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from numpy.typing import NDArray
@@ -34,6 +34,8 @@ class OpenVino(Engine):
             "INFERENCE_NUM_THREADS": job["threads"],
             "INFERENCE_PRECISION_HINT": "f32",
         }
+        if job.get("profile"):
+            self.properties["PERF_COUNT"] = True
         build = {name.lower(): str(value) for name, value in self.properties.items()}
         return str(self.ov.get_version()), build
 
@@ -65,6 +67,19 @@ class OpenVino(Engine):
             )
             for output in self.compiled.outputs
         ]
+
+    def profile(self, samples: Sequence[int]) -> Profile:
+        layers = [
+            {
+                "name": node.node_name,
+                "op": node.node_type,
+                "unit": "CPU",
+                "us": node.real_time.total_seconds() * 1e6,
+            }
+            for node in self.request.profiling_info
+            if node.status == node.Status.EXECUTED
+        ]
+        return Profile(layers, 1, samples[-1] / 1e3)  # they are of the last inference
 
 
 ENGINE = OpenVino

@@ -31,11 +31,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-PROTOCOL = 1
+PROTOCOL = 2
+JOB_PROTOCOLS = (1, PROTOCOL)  # of version 1 are jobs that need nothing newer
 INPUT_SPEC_VERSION = 1
-RUNNER_VERSION = "3"
+RUNNER_VERSION = "4"
 SHORT_TEXT = 200
 LONG_TEXT = 8000
+MOST_OPERATORS = 5000
 RESTARTED = "EDGE_RUNNER_RESTARTED"  # the variable that has the reason
 DTYPES = ("float32", "int64", "int32")
 JOB_KEYS = (
@@ -138,6 +140,46 @@ class Engine:
     def fetch(self) -> list[tuple[str, NDArray[Any]]]:
         """Return the outputs of the last inference; arrays may be the engine's own memory."""
         raise NotImplementedError
+
+    def profile(self, samples: Sequence[int]) -> Profile | None:
+        """Return what the engine measured of its operators, where the job has ``profile``.
+
+        Parameters
+        ----------
+        samples
+            How long the last inferences took, in ns.
+        """
+        del samples
+        return None
+
+
+class Profile:
+    """What an engine reports of its operators; what it does not report is None.
+
+    Parameters
+    ----------
+    layers
+        As the event ``layers`` has them.
+    inferences
+        How many their times are the mean of.
+    whole_us
+        How long one inference took in all, by the same measure.
+    parts
+        As ``placement`` has them, where they are not the layers.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[dict[str, Any]] = (),
+        inferences: int | None = None,
+        whole_us: float | None = None,
+        parts: Sequence[dict[str, Any]] = (),
+    ) -> None:
+        keys = ("name", "op", "unit")
+        self.parts = parts or [{key: layer[key] for key in keys} for layer in layers]
+        self.layers = layers
+        self.inferences = inferences
+        self.whole_us = whole_us
 
 
 def engine_class() -> type[Engine]:
@@ -359,6 +401,15 @@ def sample(
 # --- what the kernel says ---
 
 
+def read_clocks() -> dict[str, int]:
+    """Return the device's clocks, read together."""
+    return {
+        "monotonic_ns": time.monotonic_ns(),
+        "boottime_ns": time.clock_gettime_ns(time.CLOCK_BOOTTIME),
+        "wall_ns": time.time_ns(),
+    }
+
+
 def process_ms() -> float | None:
     """From the process's start to this file's first line; in steps of the kernel's 10 ms."""
     if restarted() is not None:
@@ -374,37 +425,6 @@ def vmhwm_bytes() -> int:
     """Return the process's peak resident set; ``ru_maxrss`` would inherit the parent's."""
     with open("/proc/self/status", encoding="ascii", errors="replace") as file:
         return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM:"))
-
-
-def environment(root: str = "/") -> dict[str, Any]:
-    """Return what sensors say; what does not exist or cannot be read is left out."""
-    from glob import glob
-
-    def read(path: str) -> str:
-        try:
-            with open(path, encoding="utf-8", errors="replace") as file:
-                return file.read().strip()
-        except OSError:
-            return ""
-
-    seen: dict[str, Any] = {"frequencies_khz": {}, "temperatures_c": {}}
-    load = read(os.path.join(root, "proc/loadavg")).split()
-    if load:
-        seen["load1"] = float(load[0])
-    for line in read(os.path.join(root, "proc/meminfo")).splitlines():
-        if line.startswith("MemAvailable:"):
-            seen["memory_available_bytes"] = int(line.split()[1]) * 1024
-    for path in sorted(glob(os.path.join(root, "sys/devices/system/cpu/cpu[0-9]*/cpufreq")))[:256]:
-        value = read(os.path.join(path, "scaling_cur_freq"))
-        if value.isdigit():
-            seen["frequencies_khz"][path.split("/")[-2]] = int(value)
-    for path in sorted(glob(os.path.join(root, "sys/class/thermal/thermal_zone*")))[:64]:
-        value = read(os.path.join(path, "temp"))
-        # A zone without a sensor behind it may say anything; the contract has these bounds.
-        if value.lstrip("-").isdigit() and -274 <= int(value) / 1e3 <= 1000:  # noqa: PLR2004
-            name = f"{os.path.basename(path)} {read(os.path.join(path, 'type'))}"
-            seen["temperatures_c"][text(name, SHORT_TEXT)] = int(value) / 1e3
-    return seen
 
 
 def evict(paths: Sequence[str]) -> None:
@@ -484,8 +504,8 @@ class Events:
         self.file = open(path, "ab")  # noqa: SIM115 - until the process ends
 
     def write(self, event: str, **fields: Any) -> None:
-        """Append one event and flush it."""
-        line = json.dumps({"event": event, **fields}, allow_nan=False)
+        """Append one event with its time and flush it."""
+        line = json.dumps({"event": event, "t_ns": time.monotonic_ns(), **fields}, allow_nan=False)
         self.file.write(line.encode() + b"\n")
         self.file.flush()
 
@@ -505,7 +525,7 @@ def read_job(path: str) -> dict[str, Any]:
 def job_faults(job: dict[str, Any]) -> Iterator[str]:
     """Say why a job cannot be done; the controller checked it against the contract."""
     yield from (f"no '{key}'" for key in JOB_KEYS if key not in job)
-    if job["protocol"] != PROTOCOL or job["input_spec_version"] != INPUT_SPEC_VERSION:
+    if job["protocol"] not in JOB_PROTOCOLS or job["input_spec_version"] != INPUT_SPEC_VERSION:
         yield f"this runner keeps protocol {PROTOCOL} with inputs {INPUT_SPEC_VERSION} only"
     for name in [*job["files"].values(), *job.get("check_files", [])]:
         if os.path.basename(name) != name:
@@ -612,7 +632,7 @@ def load(engine: Engine, job: dict[str, Any], events: Events) -> None:
     )
 
 
-def measure(engine: Engine, job: dict[str, Any], events: Events) -> None:
+def measure(engine: Engine, job: dict[str, Any], events: Events) -> list[int]:
     """First inference, warm-up and samples; while one of them runs, nothing is written."""
     with engine_is("setting the inputs"):
         engine.bind(make_inputs(job, job["seed"]))
@@ -633,6 +653,33 @@ def measure(engine: Engine, job: dict[str, Any], events: Events) -> None:
         )
         cpu_ms = (time.process_time() - cpu_before) * 1e3
     events.write("samples", ns=samples, inferences=inferences, cpu_ms=cpu_ms)
+    return samples
+
+
+def report_profile(engine: Engine, samples: Sequence[int], events: Events) -> None:
+    """Write what the engine measured of its operators, if it did."""
+    with engine_is("asking for the profile"):
+        found = engine.profile(samples)
+    if found is None:
+        return
+
+    def fit(all_of: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Keep to the contract's bounds."""
+        return [
+            {**each, "name": text(each["name"], SHORT_TEXT)} for each in all_of[:MOST_OPERATORS]
+        ]
+
+    if found.parts:
+        events.write("placement", parts=fit(found.parts))
+    if found.layers:
+        layers = fit(found.layers)
+        more: dict[str, Any] = {}
+        if found.inferences is not None:
+            more["inferences"] = found.inferences
+        if found.whole_us is not None:
+            attributed = sum(layer["us"] for layer in layers)
+            more["unattributed_us"] = max(0.0, found.whole_us - attributed)
+        events.write("layers", layers=layers, **more)
 
 
 def change_shapes(engine: Engine, job: dict[str, Any], events: Events) -> None:
@@ -722,6 +769,7 @@ def launch(path: str, events: Events) -> None:
     events.write(
         "hello",
         protocol=PROTOCOL,
+        clock=read_clocks(),
         runner="python",
         runner_version=RUNNER_VERSION,
         engine=job["engine"],
@@ -731,12 +779,11 @@ def launch(path: str, events: Events) -> None:
         import_ms=import_ms,
         build=build,
     )
-    events.write("environment", phase="before", **environment())
     load(engine, job, events)
-    measure(engine, job, events)
-    peak = vmhwm_bytes()
-    events.write("environment", phase="after", **environment())
-    events.write("memory", vmhwm_bytes=peak)
+    samples = measure(engine, job, events)
+    events.write("memory", vmhwm_bytes=vmhwm_bytes())
+    if job.get("profile"):
+        report_profile(engine, samples, events)
     change_shapes(engine, job, events)
     return_outputs(engine, job, events)
     events.write("done")

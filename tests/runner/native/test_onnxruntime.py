@@ -61,7 +61,7 @@ def test_it_writes_what_the_python_runner_writes(name, onnxruntime, python, libr
     ours = launch((python, "edge_runner.py"), job, files | PYTHON_RUNNER)
     assert (native.returncode, ours.returncode) == (0, 0), native.stderr
 
-    assert native.names == ours.names
+    assert [name for name in native.names if name != "environment"] == ours.names
     for field in ("engine", "engine_version"):
         assert getattr(native["hello"], field) == getattr(ours["hello"], field)
     for fact in ("provider", "graph_optimization", "threads"):
@@ -95,7 +95,7 @@ def test_changes_of_shape_give_the_bits_that_the_python_runner_gives(
     native = launch(onnxruntime, job, files)
     ours = launch((python, "edge_runner.py"), job, files | PYTHON_RUNNER)
     assert (native.returncode, ours.returncode) == (0, 0), native.stderr
-    assert native.names == ours.names
+    assert [name for name in native.names if name != "environment"] == ours.names
     assert native.outputs == ours.outputs
     found = {(event.change, event.shape[:2]) for event in native.outputs}
     assert found == {(0, (1, 8)), (1, (2, 12)), (2, (1, 20)), (None, (1, 20))}
