@@ -179,8 +179,10 @@ class CaseResult:
 
     @property
     def checked(self) -> bool:
-        """Whether every launch that counts passed the output check."""
-        return bool(self.counted) and all(launch.outputs for launch in self.counted)
+        """Whether every launch that counts passed an output check that could have failed it."""
+        return bool(self.counted) and all(
+            launch.outputs and launch.outputs.decides for launch in self.counted
+        )
 
     @cached_property
     def first_loads_ms(self) -> dict[str, dict[str, Range]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
@@ -15,9 +16,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["check", "drift"]
+__all__ = ["check", "drift", "undecided"]
 
 MIN_INPUTS: Final = 3
+INTEGERS: Final = "iub"  # numpy's kinds of indices, labels and masks
 SCORES_AXES = (3, 4)  # [input, batch, class] or [input, batch, step, class]
 
 
@@ -42,6 +44,13 @@ def check(
     :math:`y` must also be nearer to its own :math:`r` than to that of any other input: nothing
     passes that gives one answer for two inputs, or swaps two.
 
+    Not every output is a tensor of numbers that vary. Of indices, labels and masks (integers) the
+    share of elements that differ must be within the tolerance. An output whose shape depends on the
+    input is compared input by input, relative to :math:`\|r\|`. One that is the same for all inputs
+    (prior boxes, a label that happens to be) must equal its reference, but cannot tell a right
+    answer from a wrong one: it is named in ``undecided``, and where no output varies,
+    ``decides`` is false.
+
     Parameters
     ----------
     outputs, reference
@@ -49,52 +58,142 @@ def check(
     tolerance
         The largest relative error that passes, above 0 and below 1.
     """
-
-    def failed(reason: str) -> OutputCheck:
-        return OutputCheck(passed=False, reason=reason, tolerance=tolerance)
-
     fault = _mismatch(outputs, reference)
     if fault:
-        return failed(fault)
-    errors: dict[tuple[int, int], float] = {}
-    cosines: list[float] = []
-    mistaken: list[str] = []
+        return OutputCheck(passed=False, reason=fault, tolerance=tolerance)
     seeds = sorted(reference)
-    for index in range(len(reference[seeds[0]])):
-        r = np.stack([reference[seed][index].ravel().astype(np.float64) for seed in seeds])
-        y = np.stack([outputs[seed][index].ravel().astype(np.float64) for seed in seeds])
-        mean = r.mean(axis=0)
-        spread = np.linalg.norm(r - mean, axis=1)
-        rounding = np.finfo(np.float32).eps * np.linalg.norm(r, axis=1).max()
-        apart = min(float(np.linalg.norm(a - b)) for a, b in combinations(r, 2))
-        if min(spread.min(), apart) <= rounding:
-            return failed(
-                f"output {index} of the reference hardly varies between the inputs: "
-                "it cannot tell a right answer from a wrong one"
-            )
-        relative, cosine = _distances(y, r)
-        errors |= {(index, seed): error for seed, error in zip(seeds, relative, strict=True)}
-        cosines += cosine
-        nearest = [int(np.linalg.norm(r - each, axis=1).argmin()) for each in y]
-        mistaken += [
-            f"output {index} for seed {seed} is nearer to the reference for seed {seeds[other]}"
-            for n, (seed, other) in enumerate(zip(seeds, nearest, strict=True))
-            if n != other
-        ]
+    compared = [
+        _compare(
+            [outputs[seed][index] for seed in seeds], [reference[seed][index] for seed in seeds]
+        )
+        for index in range(len(reference[seeds[0]]))
+    ]
+    errors = {
+        (index, seed): error
+        for index, each in enumerate(compared)
+        for seed, error in zip(seeds, each.errors, strict=True)
+    }
     worst = max(errors, key=errors.__getitem__)
-    reason = mistaken[0] if mistaken else ""
-    if errors[worst] > tolerance:
-        reason = (
-            f"relative error {errors[worst]:.3g} of output {worst[0]} for seed {worst[1]} "
+    cosines = [cosine for each in compared for cosine in each.cosines]
+    varying = [each for each in compared if each.varies]
+    return OutputCheck(
+        passed=not (reason := _reason(compared, worst, errors[worst], seeds, tolerance)),
+        reason=reason + (_swapped(outputs, reference, worst, tolerance) if reason else ""),
+        relative_error=errors[worst],
+        cosine=min(cosines, default=None),
+        tolerance=tolerance,
+        decides=bool(varying),
+        undecided=[index for index, each in enumerate(compared) if not each.varies],
+    )
+
+
+def undecided(reference: Mapping[int, Sequence[NDArray[Any]]]) -> str:
+    """Say which outputs of a model tell nothing about a runner, by its reference; or nothing."""
+    itself = check(reference, reference, 0.5)
+    if itself.passed and not itself.undecided:
+        return ""
+    if not itself.passed:
+        return itself.reason
+    which = ", ".join(map(str, itself.undecided))
+    said = f"output{'s' if len(itself.undecided) > 1 else ''} {which} of the reference hardly "
+    said += f"{'vary' if len(itself.undecided) > 1 else 'varies'} between the inputs"
+    return said if itself.decides else f"{said}: nothing tells a right answer from a wrong one"
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """One output, over the inputs.
+
+    Attributes
+    ----------
+    errors
+        By input.
+    cosines
+        By input, where the output is of numbers that vary.
+    varies
+        Whether its reference tells inputs apart.
+    mistaken
+        Input to the other one whose reference its output is nearer to.
+    """
+
+    errors: list[float]
+    varies: bool
+    cosines: list[float] = field(default_factory=list)
+    mistaken: dict[int, int] = field(default_factory=dict)
+
+
+def _compare(outputs: Sequence[NDArray[Any]], reference: Sequence[NDArray[Any]]) -> _Compared:
+    sizes = {value.shape for value in reference}
+    if reference[0].dtype.kind in INTEGERS:
+        errors = [
+            float(np.mean(y.ravel() != r.ravel())) if r.size else 0.0
+            for y, r in zip(outputs, reference, strict=True)
+        ]
+        alike = len(sizes) == 1 and all(np.array_equal(reference[0], r) for r in reference)
+        return _Compared(errors, varies=not alike)
+    if len(sizes) > 1:
+        flat = [
+            (y.ravel().astype(np.float64), r.ravel().astype(np.float64))
+            for y, r in zip(outputs, reference, strict=True)
+        ]
+        return _Compared([_relative(y, r) for y, r in flat], varies=True)
+    r = np.stack([value.ravel().astype(np.float64) for value in reference])
+    y = np.stack([value.ravel().astype(np.float64) for value in outputs])
+    spread = np.linalg.norm(r - r.mean(axis=0), axis=1)
+    rounding = np.finfo(np.float32).eps * np.linalg.norm(r, axis=1).max()
+    apart = min(float(np.linalg.norm(a - b)) for a, b in combinations(r, 2))
+    if min(spread.min(), apart) <= rounding:
+        return _Compared([_relative(*pair) for pair in zip(y, r, strict=True)], varies=False)
+    relative, cosines = _distances(y, r)
+    nearest = [int(np.linalg.norm(r - each, axis=1).argmin()) for each in y]
+    mistaken = {n: other for n, other in enumerate(nearest) if n != other}
+    return _Compared(relative, varies=True, cosines=cosines, mistaken=mistaken)
+
+
+def _relative(y: NDArray[Any], r: NDArray[Any]) -> float:
+    length = float(np.linalg.norm(r))
+    return float(np.linalg.norm(y - r)) / (length or 1.0)
+
+
+def _reason(
+    compared: Sequence[_Compared],
+    worst: tuple[int, int],
+    error: float,
+    seeds: Sequence[int],
+    tolerance: float,
+) -> str:
+    if error > tolerance:
+        return (
+            f"relative error {error:.3g} of output {worst[0]} for seed {worst[1]} "
             f"is above the tolerance of {tolerance:g}"
         )
-    return OutputCheck(
-        passed=not reason,
-        reason=reason,
-        relative_error=errors[worst],
-        cosine=min(cosines),
-        tolerance=tolerance,
-    )
+    for index, each in enumerate(compared):
+        for own, other in each.mistaken.items():
+            return (
+                f"output {index} for seed {seeds[own]} is nearer to the reference for seed "
+                f"{seeds[other]}"
+            )
+    return ""
+
+
+def _swapped(
+    outputs: Mapping[int, Sequence[NDArray[Any]]],
+    reference: Mapping[int, Sequence[NDArray[Any]]],
+    worst: tuple[int, int],
+    tolerance: float,
+) -> str:
+    """Say which other output a wrong one is, or nothing."""
+    index, seed = worst
+    y = outputs[seed][index]
+    for other, r in enumerate(reference[seed]):
+        if (
+            other != index
+            and r.shape == y.shape
+            and r.size
+            and _relative(y.ravel().astype(np.float64), r.ravel().astype(np.float64)) <= tolerance
+        ):
+            return f": it is output {other} of the reference"
+    return ""
 
 
 def drift(
@@ -171,7 +270,10 @@ def _mismatch(
 
 
 def _tensor_mismatch(y: NDArray[Any], r: NDArray[Any]) -> str:
-    if y.shape != r.shape or y.dtype != r.dtype:
+    # Some engines have no tensor without axes, nor integers of other widths or any at all.
+    shapes_differ = y.shape != r.shape and not (y.size == r.size == 1)
+    kinds_differ = r.dtype.kind not in INTEGERS and y.dtype.kind in INTEGERS
+    if shapes_differ or kinds_differ:
         return f"is {y.dtype}{list(y.shape)} instead of {r.dtype}{list(r.shape)}"
     if not np.isfinite(r).all():
         return "has NaN or infinite values in the reference"

@@ -17,7 +17,7 @@ from harness.workspace import cache_dir
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from harness.core.records import Precision
+    from harness.core.records import OutputCheck, Precision
     from harness.models.batch import Outcome
     from harness.models.manifest import ModelInput
 
@@ -69,6 +69,7 @@ Examples:
     type=click.IntRange(1, 64),
     help="How many are built side by side; by default as processors and memory allow.",
 )
+@click.option("--retry-failed", is_flag=True, help="Run stages again that failed before.")
 @as_json
 @click.pass_context
 def build(
@@ -79,17 +80,18 @@ def build(
     jobs: int | None,
     *,
     every: bool,
+    retry_failed: bool,
     as_json: bool,
 ) -> None:
     """Build artifacts: without options everything but NPUs', .rknn, .mnn and .ncnn files.
 
     Those need toolkits that are downloads of their own: ask for them with --targets. What is built
-    already, of the same inputs with the same tools, is left as it is. The first build makes the
-    toolchain environments.
+    already, of the same inputs with the same tools, is left as it is, and what failed so is not
+    tried again without --retry-failed. The first build makes the toolchain environments.
 
     What an engine on this machine can run is run, and its outputs are compared with the model's
     reference outputs. One that fails does not stop the others: the table at the end says what was
-    built, checked and refused, with the reasons. The exit code is 3 if something was not
+    built, checked and refused, and what failed, by cause. The exit code is 3 if something was not
     built or could not be checked, and 4 if outputs are wrong.
     """
     from harness.cli.terminal import steps
@@ -111,6 +113,7 @@ def build(
             wanted,
             check=lambda model, artifact, told: check_here(model, artifact, progress=told),
             jobs=jobs or batch.workers(),
+            retry_failed=retry_failed,
             progress=shown.update,
         )
     if as_json:
@@ -147,18 +150,32 @@ def _print(outcomes: list[Outcome]) -> None:
     built = [outcome for outcome in outcomes if outcome.artifact]
     checked = [outcome for outcome in built if outcome.check]
     wrong = [outcome for outcome in checked if outcome.check and not outcome.check.passed]
-    refused = [outcome for outcome in outcomes if not outcome.artifact]
-    unchecked = [outcome for outcome in built if outcome.reason]
     cached = sum(outcome.cached for outcome in built)
+    counts = {
+        state: sum(_state(outcome) == state for outcome in outcomes)
+        for state in ("failed", "refused")
+    }
     out.print(
         f"\n{len(built) - cached} built, {cached} there already; outputs of {len(checked)} "
-        f"checked, {len(wrong)} wrong; {len(refused)} refused"
+        f"checked, {len(wrong)} wrong; {counts['failed']} failed, {counts['refused']} refused"
     )
+    for outcome in checked:
+        if outcome.check and outcome.check.passed and outcome.check.undecided:
+            which = ", ".join(map(str, outcome.check.undecided))
+            _reason(outcome, f"the reference does not vary, and cannot tell: output {which}")
     for outcome in wrong:
         assert outcome.check is not None  # noqa: S101 - that is what 'wrong' holds
         _reason(outcome, outcome.check.reason)
-    for outcome in [*unchecked, *refused]:
-        _reason(outcome, outcome.reason + (f"; {outcome.hint}" if outcome.hint else ""))
+    by_cause: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        if outcome.reason:
+            cause = outcome.reason + (f"; {outcome.hint}" if outcome.hint else "")
+            by_cause.setdefault(cause, []).append(outcome)
+    for cause, alike in by_cause.items():
+        labels = ", ".join(f"{each.wanted.model.name} {each.wanted.label}" for each in alike)
+        out.print(f"{labels}: {cause}", markup=False, soft_wrap=True)
+    if counts["failed"]:
+        out.print("what failed is not tried again as it is: --retry-failed does")
 
 
 def _reason(outcome: Outcome, text: str) -> None:
@@ -169,13 +186,15 @@ def _reason(outcome: Outcome, text: str) -> None:
 
 
 def _state(outcome: Outcome) -> str:
+    if outcome.failed:
+        return "failed"
     if outcome.artifact is None:
         return "refused"
     return "was there" if outcome.cached else "built"
 
 
 def _outputs(outcome: Outcome) -> str:
-    if outcome.artifact is None:
+    if outcome.artifact is None or outcome.failed:
         return ""
     if outcome.reason:
         return "NOT CHECKED"
@@ -184,9 +203,13 @@ def _outputs(outcome: Outcome) -> str:
         if drift and drift.cosine is not None:
             return f"cosine {drift.cosine:.4f}, simulated"
         return "not run here"
-    if not outcome.check.passed:
+    return _checked(outcome.check)
+
+
+def _checked(check: OutputCheck) -> str:
+    if not check.passed:
         return "WRONG"
-    return f"right to {outcome.check.relative_error:.1g}"
+    return f"right to {check.relative_error:.1g}" if check.decides else "cannot tell"
 
 
 def _as_json(outcome: Outcome) -> dict[str, Any]:

@@ -6,6 +6,7 @@ is wrong and where, its hint what to do. The command line prints both and no tra
 
 from __future__ import annotations
 
+import traceback
 from enum import IntEnum
 from typing import TYPE_CHECKING, ClassVar
 
@@ -18,6 +19,7 @@ __all__ = [
     "LabError",
     "ResultsError",
     "SpecificationError",
+    "unexpected",
     "worst",
 ]
 
@@ -65,6 +67,14 @@ class HarnessError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+
+def unexpected(error: Exception) -> str:
+    """Say in one line what went wrong that nobody foresaw, and where, for a bug report."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else ""
+    said = " ".join(str(error).split())[:200]
+    return f"internal error: {type(error).__name__}{f': {said}' if said else ''}{place}"
 
 
 class SpecificationError(HarnessError):

@@ -586,6 +586,11 @@ class OutputCheck(Record):
         The smallest cosine between ``y - mean(r)`` and ``r - mean(r)``.
     full
         Whether the tensors themselves were compared, or a digest equal to one checked before.
+    decides
+        Whether the reference tells a right answer from a wrong one at all: whether any output
+        varies between the inputs. It is a property of the model, and no fault of the engine.
+    undecided
+        The outputs, by their places, that tell nothing: they are the same for all inputs.
     """
 
     passed: bool
@@ -594,6 +599,8 @@ class OutputCheck(Record):
     cosine: float | None = None
     tolerance: float
     full: bool = True
+    decides: bool = True
+    undecided: list[int] = Field(default_factory=list)
 
 
 class DeviceMemory(Record):

@@ -6,14 +6,14 @@ import platform
 from typing import TYPE_CHECKING
 
 from harness.analysis.outputs import check
-from harness.core.records import OutputCheck
 from harness.models import build, environments
 from harness.models.recipes import ENGINE_ENVIRONMENTS, recipe
-from harness.models.toolchain import ToolchainError
+from harness.models.toolchain import ToolchainError, UnusableArtifactError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from harness.core.records import OutputCheck
     from harness.models.artifacts import Artifact
     from harness.models.manifest import Model
 
@@ -43,15 +43,16 @@ def check_here(
     Returns
     -------
     OutputCheck
-        None where no engine on this machine runs it. What keeps it from being run, or from being
-        compared, is its reason.
+        None where no engine on this machine runs it.
 
     Raises
     ------
     SpecificationError
         The manifest names an unknown environment.
+    UnusableArtifactError
+        The engine does not load or run the artifact.
     ToolchainError
-        An environment could not be made.
+        An environment could not be made, or there are no reference outputs.
     """
     record = artifact.record
     engine = engine_for(record.format, record.target)
@@ -59,18 +60,15 @@ def check_here(
         return None
     tolerance = model.manifest.tolerance[record.precision or "fp32"]
 
-    def failed(reason: str) -> OutputCheck:
-        return OutputCheck(passed=False, reason=reason, tolerance=tolerance)
-
     # An environment that cannot be made is nothing that the outputs are wrong by.
     environments.python(ENGINE_ENVIRONMENTS[engine], progress)
     if needed := recipe(model, "reference").environment:
         environments.python(needed.name, progress)
+    expected = build.reference(model, progress=progress)
     try:
-        expected = build.reference(model, progress=progress)
-        if not (itself := check(expected, expected, tolerance)).passed:
-            return failed(itself.reason)
         given = build.outputs(model, engine, artifact, progress=progress)
     except ToolchainError as error:
-        return failed(error.message)
+        raise UnusableArtifactError(
+            f"{engine} cannot run it: {error.message}", hint=error.hint
+        ) from error
     return check(given, expected, tolerance)

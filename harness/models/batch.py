@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from harness.core.errors import HarnessError, SpecificationError
+from harness.core.errors import HarnessError, SpecificationError, unexpected
 from harness.core.futures import finish
 from harness.core.yamlfile import nearest
-from harness.models import toolchain
+from harness.models import failures, toolchain
 from harness.models.build import build, find
 from harness.models.recipes import ACCELERATORS, PRECISIONS, TARGETS, targets
+from harness.models.toolchain import UnusableArtifactError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -69,7 +70,11 @@ class Outcome:
     check
         Of its outputs; none where it cannot be run here.
     reason, hint
-        Why it was refused, or why what can be run here could not be checked.
+        Why it was refused, why building it failed, or why what can be run here could not be
+        checked.
+    failed
+        Whether a tool failed at building it, or its engine cannot run it; what is refused was
+        not tried.
     """
 
     wanted: Wanted
@@ -79,6 +84,7 @@ class Outcome:
     check: OutputCheck | None = None
     reason: str = ""
     hint: str | None = None
+    failed: bool = False
 
 
 def target_names() -> dict[str, list[tuple[str, str]]]:
@@ -143,6 +149,7 @@ def build_many(
     check: Callable[[Model, Artifact, Callable[[str], None]], OutputCheck | None],
     jobs: int,
     progress: Callable[[str], None],
+    retry_failed: bool = False,
 ) -> list[Outcome]:
     """Build artifacts, models side by side, and check what can be; none stops the others.
 
@@ -152,6 +159,8 @@ def build_many(
     ----------
     check
         Compares an artifact's outputs with the reference; none where it cannot be run here.
+    retry_failed
+        Whether to run stages again that failed before.
     jobs
         How many stages run at once.
 
@@ -160,10 +169,9 @@ def build_many(
     list of Outcome
         In the order of ``wanted``.
     """
-    there = [
-        find(each.model, each.format, each.target, precision=each.precision) is not None
-        for each in wanted
-    ]
+    if retry_failed:
+        failures.forget()
+    there = [_is_there(each) for each in wanted]
     stopped = Event()
     done: dict[int, Outcome] = {}
     building: set[int] = set()
@@ -204,6 +212,14 @@ def build_many(
     return [done[index] for index in range(len(wanted))]
 
 
+def _is_there(wanted: Wanted) -> bool:
+    try:
+        found = find(wanted.model, wanted.format, wanted.target, precision=wanted.precision)
+    except HarnessError:
+        return False  # building it says why
+    return found is not None
+
+
 def _build_one(
     wanted: Wanted,
     check: Callable[[Model, Artifact, Callable[[str], None]], OutputCheck | None],
@@ -224,8 +240,16 @@ def _build_one(
         )
         seconds = time.monotonic() - began
         checked = check(wanted.model, artifact, progress)
-    except HarnessError as error:
-        seconds = seconds or time.monotonic() - began
-        cached = cached and artifact is not None
-        return Outcome(wanted, artifact, cached, seconds, reason=error.message, hint=error.hint)
+    except Exception as error:  # noqa: BLE001 - one artifact never stops the others
+        known = error if isinstance(error, HarnessError) else None
+        return Outcome(
+            wanted,
+            artifact,
+            cached and artifact is not None,
+            seconds or time.monotonic() - began,
+            reason=known.message if known else unexpected(error),
+            hint=known.hint if known else None,
+            failed=not isinstance(error, SpecificationError)
+            and (artifact is None or isinstance(error, UnusableArtifactError)),
+        )
     return Outcome(wanted, artifact, cached, seconds, checked)

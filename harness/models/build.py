@@ -20,13 +20,13 @@ import numpy as np
 from harness.core.errors import SpecificationError
 from harness.core.hashing import sha256_of
 from harness.core.records import ArtifactRecord, Partition
-from harness.models import cache, environments, recipes, rknn
+from harness.models import cache, environments, failures, recipes, rknn
 from harness.models.artifacts import RECORD, ROLES, read, unchanged
 from harness.models.calibration import CalibrationSource
 from harness.models.drift import measure
 from harness.models.once import make_once
 from harness.models.recipes import PRECISIONS, inputs, recipe, resource
-from harness.models.toolchain import ToolchainError, run
+from harness.models.toolchain import StageFailedError, ToolchainError, run
 from harness.runner.python import edge_runner
 
 if TYPE_CHECKING:
@@ -177,15 +177,20 @@ def _outputs(artifact: Artifact) -> Mapping[int, list[NDArray[Any]]]:
 
 def _build(wanted: Recipe, model: str, progress: Callable[[str], None]) -> Artifact:
     def fill(folder: Path) -> None:
-        _make(wanted, model, folder, progress)
+        try:
+            _make(wanted, model, folder, progress)
+        except StageFailedError as error:
+            failures.remember(folder, wanted.folder, error)
         cache.make_room(progress)
 
     make_once(
         wanted.folder,
         fill,
-        sound=_sound,
+        sound=lambda folder: _sound(folder) or failures.read(folder) is not None,
         progress=progress,
     )
+    if failure := failures.read(wanted.folder):
+        raise failure
     artifact = read(wanted.folder)
     if artifact is None:
         raise ToolchainError(f"{wanted.folder}: gone since it was built")
@@ -221,12 +226,13 @@ def _make(wanted: Recipe, model: str, folder: Path, progress: Callable[[str], No
     progress(f"building {step} ({wanted.stage})")
     request = json.dumps(wanted.options)
     started, clock = datetime.now(UTC), time.monotonic()
-    said = run([python, "-I", str(wanted.script), request], name=step, folder=work)
+    with failures.of_a_stage():
+        said = run([python, "-I", str(wanted.script), request], name=step, folder=work)
     seconds = time.monotonic() - clock
     files = {}
     for name in ROLES[wanted.format].values():
         if not (work / name).is_file():  # opt may end with 0 and without a word
-            raise ToolchainError(f"{step}: {wanted.stage} ended well, but wrote no {name}")
+            raise StageFailedError(f"{step}: {wanted.stage} ended well, but wrote no {name}")
         (work / name).rename(folder / name)
         files[name] = sha256_of(folder / name)
     drift, kernels = measure(wanted, folder, work, step, progress)

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["ToolchainError", "end_running", "run"]
+__all__ = [
+    "StageFailedError",
+    "ToolchainError",
+    "UnusableArtifactError",
+    "end_running",
+    "run",
+]
 
 CAUSE_LIMIT = 300
 # The first of these that is found is what a person would look for in the log: an engine's failed
@@ -39,7 +45,23 @@ _UNWANTED = {"PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__"}
 
 
 class ToolchainError(LabError):
-    """A foreign tool failed: uv, opt, a converter."""
+    """A foreign tool failed: uv, opt, a converter.
+
+    Attributes
+    ----------
+    log
+        Where all that it said is, if it said anything.
+    """
+
+    log: Path | None = None
+
+
+class StageFailedError(ToolchainError):
+    """A stage failed for a reason of its own: it would fail again."""
+
+
+class UnusableArtifactError(ToolchainError):
+    """A tool made an artifact that its engine does not load or run."""
 
 
 def run(command: Sequence[str], *, name: str, folder: Path) -> str:
@@ -83,10 +105,12 @@ def run(command: Sequence[str], *, name: str, folder: Path) -> str:
     if code:
         ended = f"ended by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         said = cause(log.read_text(encoding="utf-8", errors="replace").partition("\n\n")[2])
-        raise ToolchainError(
+        failed = ToolchainError(
             f"{name} failed: {said or 'it said nothing'} ({ended})",
             hint=f"the whole log is in {log}",
         )
+        failed.log = log
+        raise failed
     said = log.read_text(encoding="utf-8", errors="replace").partition("\n\n")[2]
     log.unlink()
     return said

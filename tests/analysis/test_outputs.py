@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from harness.analysis.outputs import check, drift
+from harness.analysis.outputs import check, drift, undecided
 
 TOLERANCE = 1e-3
 
@@ -153,8 +153,8 @@ def turn(outputs):
     outputs[1][0] = outputs[1][0].T
 
 
-def widen(outputs):
-    outputs[1][0] = outputs[1][0].astype(np.float64)
+def truncate(outputs):
+    outputs[1][0] = outputs[1][0].astype(np.int32)
 
 
 def spoil(outputs):
@@ -172,7 +172,7 @@ def overflow(outputs):
         (add_seed, "seeds [1, 2, 3, 9]"),
         (drop_tensor, "1 outputs for seed 1 instead of 2"),
         (turn, "output 0 for seed 1 is float32[10, 1] instead of float32[1, 10]"),
-        (widen, "is float64[1, 10]"),
+        (truncate, "is int32[1, 10]"),
         (spoil, "output 1 for seed 3 has NaN"),
         (overflow, "output 1 for seed 3 has NaN or infinite"),
     ],
@@ -194,16 +194,6 @@ def no_tensors():
     return {1: [], 2: [], 3: []}
 
 
-def constant():
-    return dict.fromkeys((1, 2, 3), make_reference()[1])
-
-
-def two_alike():
-    reference = make_reference()
-    reference[2] = [value * np.float32(1 + 1e-7) for value in reference[1]]
-    return reference
-
-
 def not_finite():
     reference = make_reference()
     reference[1][0].flat[0] = np.nan
@@ -215,8 +205,6 @@ def not_finite():
     [
         (two_inputs, "2 inputs; at least 3"),
         (no_tensors, "0 outputs"),
-        (constant, "hardly varies"),
-        (two_alike, "hardly varies"),
         (not_finite, "in the reference"),
     ],
 )
@@ -232,3 +220,96 @@ def test_the_first_choice_tells_something_only_where_it_varies():
     assert drift([other], [scores], "made up").top1 == 0.5
     same = scores + 9 * np.eye(4, dtype=np.float32)[0]
     assert drift([same], [same], "made up").top1 is None
+
+
+# --- outputs that are not tensors of numbers that vary ---
+
+
+def constant_beside(varying, constant):
+    return {seed: [*values, constant] for seed, values in varying.items()}
+
+
+def test_a_constant_output_is_named_and_the_others_decide():
+    priors = np.linspace(0, 1, 8, dtype=np.float32)
+    reference = constant_beside(make_reference(shapes=((1, 10),)), priors)
+    right = check(reference, reference, TOLERANCE)
+    assert (right.passed, right.decides, right.undecided) == (True, True, [1])
+    moved = constant_beside(make_reference(shapes=((1, 10),)), priors + np.float32(0.1))
+    wrong = check(moved, reference, TOLERANCE)
+    assert not wrong.passed
+    assert "output 1" in wrong.reason
+    ignorant = dict.fromkeys(reference, reference[1])
+    assert not check(ignorant, reference, TOLERANCE).passed
+
+
+def alike(value):
+    return {1: [value], 2: [value * np.float32(1 + 1e-7)], 3: [value]}
+
+
+@pytest.mark.parametrize(
+    "value", [np.ones((1, 4), np.float32), np.zeros(3, np.float32), np.zeros((0, 4), np.float32)]
+)
+def test_where_no_output_varies_the_check_decides_nothing_but_is_not_failed(value):
+    result = check(alike(value), alike(value), TOLERANCE)
+    assert (result.passed, result.decides, result.undecided) == (True, False, [0])
+    assert "nothing tells a right answer from a wrong one" in undecided(alike(value))
+    if value.size:
+        assert not check(alike(value + np.float32(1)), alike(value), TOLERANCE).passed
+
+
+def test_a_reference_that_decides_has_nothing_undecided():
+    assert undecided(make_reference()) == ""
+
+
+def labels(*values, dtype=np.int64):
+    return {seed: [np.array(value, dtype)] for seed, value in enumerate(values, 1)}
+
+
+def test_labels_are_compared_one_by_one():
+    reference = labels([3], [3], [8])
+    assert check(reference, reference, TOLERANCE).decides
+    assert not check(labels([3], [3], [3]), reference, TOLERANCE).passed
+    # A neighbouring class is as wrong as a distant one, whatever the tolerance of numbers.
+    assert not check(labels([300], [500], [701]), labels([300], [500], [700]), 0.1).passed
+    assert not check(labels([3], [3], [3]), labels([3], [3], [3]), TOLERANCE).decides
+
+
+def test_a_mask_may_differ_by_as_much_as_the_tolerance():
+    random = np.random.default_rng(1)
+    masks = {seed: [random.integers(0, 2, (1, 64, 64))] for seed in (1, 2, 3)}
+    flipped = {seed: [value.copy() for value in values] for seed, values in masks.items()}
+    flipped[2][0].flat[:100] ^= 1
+    assert check(flipped, masks, 0.1).passed
+    assert not check(flipped, masks, TOLERANCE).passed
+
+
+def test_integers_may_come_in_another_type_of_the_engine():
+    reference = labels([3], [4], [8])
+    for dtype in (np.int32, np.float32):  # MNN's integers have 32 bits, ncnn has none
+        assert check(labels([3], [4], [8], dtype=dtype), reference, TOLERANCE).passed
+
+
+def test_a_shape_that_depends_on_the_input_is_compared_input_by_input():
+    reference = {
+        seed: [np.arange(seed * 2, dtype=np.float32).reshape(seed, 2) + 1] for seed in (1, 2, 3)
+    }
+    assert check(reference, reference, TOLERANCE).passed
+    off = changed(reference, lambda value: value * np.float32(1.01))
+    assert not check(off, reference, TOLERANCE).passed
+    fewer = {**reference, 3: [reference[3][0][:2]]}
+    assert "is float32[2, 2] instead of float32[3, 2]" in check(fewer, reference, 0.4).reason
+
+
+@pytest.mark.parametrize("shape", [(1,), (1, 1)])
+def test_a_scalar_may_have_axes_of_one_element(shape):
+    reference = labels(0.5, 0.7, 0.9, dtype=np.float32)
+    given = changed(reference, lambda value: value.reshape(shape))
+    assert check(given, reference, TOLERANCE).passed
+
+
+def test_swapped_outputs_of_one_shape_are_noticed_and_named():
+    reference = make_reference(shapes=((1, 10), (1, 10)))
+    swapped = {seed: values[::-1] for seed, values in reference.items()}
+    result = check(swapped, reference, TOLERANCE)
+    assert not result.passed
+    assert "it is output" in result.reason

@@ -21,7 +21,7 @@ from harness.models.batch import (
     workers,
 )
 from harness.models.manifest import Manifest, Model, load_models
-from harness.models.toolchain import ToolchainError
+from harness.models.toolchain import ToolchainError, UnusableArtifactError
 from harness.workspace import Workspace
 
 
@@ -104,9 +104,10 @@ def test_one_that_fails_stops_no_other_and_says_why(this_environment):
         Wanted(packaged("bad", "click/nothing.py"), "pdmodel", "any"),
         Wanted(packaged("unknown"), "nb", "armm"),
     ]
-    with pytest.raises(SpecificationError, match="'armm'"):
-        build_two(wanted, check=unchecked)
-    good, bad = build_two(wanted[:2], check=unchecked)
+    good, bad, unknown = build_two(wanted, check=unchecked)
+    assert "'armm'" in unknown.reason
+    assert not unknown.failed
+    assert bad.failed
     assert (good.wanted.model.name, good.cached, good.reason) == ("good", False, "")
     assert good.artifact.path("model").is_file()
     assert (bad.artifact, bad.cached) == (None, False)
@@ -123,6 +124,26 @@ def test_what_cannot_be_checked_is_built_and_says_why(this_environment):
     assert outcome.artifact.path("model").is_file()
     assert outcome.check is None
     assert outcome.reason == "the engine's environment cannot be made"
+
+
+def test_what_an_engine_cannot_run_has_failed(this_environment):
+    def broken(model, artifact, progress):
+        raise UnusableArtifactError("mnn cannot run it")
+
+    (outcome,) = build_two([Wanted(packaged("net"), "pdmodel", "any")], check=broken)
+    assert (outcome.failed, outcome.reason) == (True, "mnn cannot run it")
+
+
+def test_an_error_that_nobody_foresaw_stops_no_other(this_environment):
+    def broken(model, artifact, progress):
+        if model.name == "bad":
+            raise ValueError("all input arrays must have the same shape")
+
+    wanted = [Wanted(packaged(name), "pdmodel", "any") for name in ("bad", "good")]
+    bad, good = build_two(wanted, check=broken)
+    assert bad.reason.startswith("internal error: ValueError: all input arrays must have the same")
+    assert "test_batch.py:" in bad.reason
+    assert (good.reason, good.failed) == ("", False)
 
 
 def test_models_are_built_side_by_side(this_environment):

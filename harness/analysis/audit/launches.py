@@ -101,7 +101,11 @@ def _state(result: CaseResult) -> Iterator[Finding]:
 
 
 def _unchecked(result: CaseResult) -> Iterator[Finding]:
-    unchecked = [(one, "no output check") for one in result.counted if one.outputs is None]
+    unchecked = [
+        (one, "the reference does not vary" if one.outputs else "no output check")
+        for one in result.counted
+        if one.outputs is None or not one.outputs.decides
+    ]
     if unchecked:
         said = f"outputs of {len(unchecked)} of {count(len(result.counted), 'launch')} unchecked"
         yield _finding("unchecked-outputs", Severity.WARNING, result, said, unchecked)

@@ -1,0 +1,74 @@
+"""Stages that failed: remembered under the identity of what they were to make.
+
+The same script on the same inputs with the same tools fails in the same way: it is not run again,
+for other targets or when a campaign is resumed, until its identity changes or somebody asks for
+it. What depends on the machine at the moment (no room, no memory, no interpreter) is not kept.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from harness.models.toolchain import StageFailedError, ToolchainError
+from harness.workspace import cache_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["forget", "of_a_stage", "read", "remember"]
+
+_FAILURE = "failure.json"
+_LOG = "log.txt"
+# Of the machine, and not of the stage: ended from outside, no memory, no room.
+_PASSING = re.compile(
+    r"ended by SIG(?:KILL|TERM|INT|HUP)|No space left|MemoryError|[Oo]ut of memory|bad_alloc"
+    r"|cannot start|Disk quota|Read-only file system|Resource temporarily unavailable"
+)
+
+
+@contextmanager
+def of_a_stage() -> Iterator[None]:
+    """Make of a stage's error one that is remembered, unless the machine is to blame."""
+    try:
+        yield
+    except ToolchainError as error:
+        if _PASSING.search(error.message):
+            raise
+        failed = StageFailedError(error.message, hint=error.hint)
+        failed.log = error.log
+        raise failed from error
+
+
+def remember(folder: Path, final: Path, error: StageFailedError) -> None:
+    """Leave nothing but the reason and the log in an artifact's folder, which is renamed after."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    hint = error.hint
+    if error.log and error.log.exists():
+        shutil.move(error.log, folder / _LOG)
+        hint = f"the whole log is in {final / _LOG}"
+    content = {"message": error.message, "hint": hint}
+    (folder / _FAILURE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def read(folder: Path) -> StageFailedError | None:
+    """Return why the stage that was to fill a folder failed, if it did."""
+    try:
+        content = json.loads((folder / _FAILURE).read_text(encoding="utf-8"))
+        return StageFailedError(str(content["message"]), hint=content["hint"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def forget() -> None:
+    """Forget all failures, so that the stages are run again."""
+    for found in (cache_dir() / "artifacts").glob(f"*/{_FAILURE}"):
+        shutil.rmtree(found.parent, ignore_errors=True)
