@@ -201,6 +201,8 @@ class Subject:
         The backend's name.
     workload
         Batch and input shapes, where they are not the model's own.
+    simulated
+        What stood in for the NPU, where there was none.
     busy
         The same on both sides, with processors kept busy by something else.
     """
@@ -210,6 +212,7 @@ class Subject:
     npu: str
     workload: str = ""
     emulated: bool = False
+    simulated: str | None = None
     on_cpu: Side = field(default_factory=Side)
     on_npu: Side = field(default_factory=Side)
     busy: tuple[Side, Side] | None = None
@@ -217,10 +220,15 @@ class Subject:
     drift: Drift | None = None
 
     @property
+    def stand_in(self) -> bool:
+        """Whether the device or its NPU is none of hardware: its times say nothing."""
+        return self.emulated or self.simulated is not None
+
+    @property
     def measured(self) -> bool:
         """Whether both sides have latencies that may be compared."""
         return (
-            not self.emulated
+            not self.stand_in
             and _comparable(self.on_cpu, self.on_npu)
             and self.on_cpu.checked
             and self.on_npu.checked
@@ -354,7 +362,7 @@ def _together(subject: Subject, findings: Sequence[Finding]) -> tuple[Verdict, B
     latency = next(f for f in findings if f.rule is Rule.LATENCY)
     if latency.basis is Basis.MEASURED:
         return _by_measurement(latency, findings), Basis.MEASURED
-    if subject.on_npu.state is State.WRONG and not subject.emulated:
+    if subject.on_npu.state is State.WRONG and not subject.stand_in:
         return Verdict.PAYS_NOT, Basis.MEASURED
     return _by_weight(findings), Basis.ESTIMATED
 
@@ -395,6 +403,8 @@ def _latency(subject: Subject) -> Finding:
         why = (
             "emulated"
             if subject.emulated
+            else "simulated"
+            if subject.simulated
             else "no-cpu"
             if not subject.on_cpu.figures_ms
             else "no-npu"
@@ -425,7 +435,7 @@ def _outputs(subject: Subject) -> Finding | None:
 
 
 def _short(subject: Subject) -> Finding | None:
-    if not subject.on_cpu.figures_ms or subject.emulated:
+    if not subject.on_cpu.figures_ms or subject.stand_in:
         return None
     cpu_ms = _center(subject.on_cpu.figures_ms)
     short = cpu_ms < SHORT_CPU_MS
@@ -514,7 +524,7 @@ def _precision(subject: Subject) -> Finding:
 
 def _first_load(subject: Subject, needs: Needs) -> Finding | None:
     load = subject.on_npu.load
-    if load.best_ms is None or subject.emulated:
+    if load.best_ms is None or subject.stand_in:
         return None
     facts: dict[str, float | str] = {}
     facts |= {"plain_ms": load.plain_ms} if load.plain_ms is not None else {}
@@ -540,7 +550,7 @@ def _first_load(subject: Subject, needs: Needs) -> Finding | None:
 
 
 def _busy_cpu(subject: Subject, needs: Needs) -> Finding | None:
-    if subject.emulated:
+    if subject.stand_in:
         return None
     weight = Weight.STRONG if needs.busy_cpu else Weight.SOME
     if subject.busy and _comparable(*subject.busy):
@@ -569,7 +579,7 @@ def _power(subject: Subject, needs: Needs) -> Finding | None:
     if not needs.low_power:
         return None
     cpu_ms, npu_ms = subject.on_cpu.cpu_ms, subject.on_npu.cpu_ms
-    if subject.emulated or cpu_ms is None or npu_ms is None or not cpu_ms:
+    if subject.stand_in or cpu_ms is None or npu_ms is None or not cpu_ms:
         return Finding(Rule.POWER, Leaning.UNKNOWN, Weight.SOME, Basis.ASKED)
     freed = 1 - npu_ms / cpu_ms
     leaning = Leaning.NPU if freed >= FREED else Leaning.CPU if freed < 0 else Leaning.NEITHER
@@ -612,6 +622,7 @@ def _subject(group: Sequence[CaseResult], npu: str, precision: str, *, emulated:
         npu=npu,
         workload=_workload(first),
         emulated=emulated,
+        simulated=chosen.simulated if chosen else None,
         on_cpu=_side(_fastest(calm_cpu), calm_cpu),
         on_npu=_side(_fastest(calm_npu), calm_npu),
         busy=_busy(busy_cpu, busy_npu),

@@ -108,6 +108,11 @@ class CaseResult:
         return bool(fills) and fills[-1].status is not Status.OK
 
     @property
+    def simulated(self) -> str | None:
+        """What stood in for its accelerator, a simulator or software driver: no times of any."""
+        return next((launch.simulated for launch in self.launches if launch.simulated), None)
+
+    @property
     def wrong(self) -> list[Launch]:
         """The launches that did not pass the output check."""
         return [launch for launch in self.launches if launch.outputs and not launch.outputs.passed]

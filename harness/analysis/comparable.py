@@ -75,6 +75,9 @@ def not_a_contrast(candidate: Side, baseline: Side) -> Iterator[tuple[str, str]]
     a, b = candidate.result.record.case, baseline.result.record.case
     if a.model != b.model:
         yield "model", f"{a.model} and {b.model} are two models"
+    simulated = [side.result.simulated for side in (candidate, baseline)]
+    if bool(simulated[0]) != bool(simulated[1]):
+        yield "simulated", "one accelerator is simulated, and a simulator's times are no hardware's"
     emulated = [bool(side.device and side.device.emulated) for side in (candidate, baseline)]
     if emulated[0] != emulated[1]:
         yield "emulated", "one device is emulated, and an emulator's times are no device's"

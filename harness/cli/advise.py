@@ -90,6 +90,7 @@ def _as_json(advice: Advice) -> dict[str, Any]:
         "precision": subject.on_npu.precision,
         "workload": subject.workload,
         "emulated": subject.emulated,
+        "simulated": subject.simulated,
         "verdict": advice.verdict.value,
         "basis": advice.basis.value,
         "tuning": [rule.value for rule in advice.tuning],
@@ -130,7 +131,8 @@ def _print(advices: list[Advice], lang: str) -> None:
 
     for advice in advices:
         subject = advice.subject
-        stamp = f" [yellow]{gettext('Emulated')}[/]" if subject.emulated else ""
+        kind = "Emulated" if subject.emulated else "Simulated" if subject.simulated else ""
+        stamp = f" [yellow]{gettext(kind)}[/]" if kind else ""
         name = f"{subject.model} · {subject.device} · {words.unit(subject)}"
         out.print(f"[bold]{shown(name)}[/]{stamp}")
         said = f"{words.verdict(advice)} ({words.basis(advice.basis)})"

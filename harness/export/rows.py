@@ -82,6 +82,9 @@ class MeasuredRow(Row):
         The case's id: the same for the same cell in every run.
     emulated
         Whether the device is emulated: its times are no hardware's.
+    simulated
+        The simulator or software driver that stood in for the accelerator; its times are no
+        hardware's.
     soc, kernel
         The device's chip and kernel, as it says.
     backend
@@ -111,6 +114,7 @@ class MeasuredRow(Row):
     model: str
     device: str
     emulated: bool
+    simulated: str | None
     soc: str | None
     kernel: str | None
     engine: str
@@ -419,6 +423,7 @@ def _identity(run: Run, result: CaseResult) -> dict[str, Any]:
         "model": case.model,
         "device": case.device,
         "emulated": device.emulated,
+        "simulated": result.simulated,
         "soc": _text(device.facts.get("soc")),
         "kernel": _text(device.facts.get("kernel")),
         "engine": case.engine,

@@ -168,6 +168,7 @@ class AdviceWords:
         if "why" in facts:
             said = {
                 "emulated": _("Not measured: the device is emulated, its times say nothing."),
+                "simulated": _("Not measured: the NPU is simulated, its times say nothing."),
                 "no-cpu": _("Not measured: there is no valid latency on the CPU beside it."),
                 "no-npu": _("Not measured: there is no valid latency on the NPU."),
                 "not-comparable": _(

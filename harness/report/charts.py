@@ -374,7 +374,8 @@ class Charts:
         return [("n", name) for _, name in self.parts()]
 
     def _label(self, case: CaseView) -> str:
-        return self._language.setting(case.label)
+        said = self._language.setting(case.label)
+        return said + self._(" (simulated)") if case.simulated else said
 
     def _value(self, case: CaseView) -> str:
         if case.latency_ms is None:

@@ -48,7 +48,7 @@ class Measured:
 
 
 def measured(run: Run, cards: Mapping[str, Card]) -> list[Measured]:
-    """Return what NPUs achieved in a run, of chips that have a card; nothing of emulated ones."""
+    """Return what NPUs achieved in a run, of chips that have a card; nothing of stand-ins."""
     chips = {
         device.name: found
         for device in run.devices
@@ -74,6 +74,7 @@ def measured(run: Run, cards: Mapping[str, Card]) -> list[Measured]:
         for case in [result.record.case]
         if case.backend.startswith("npu:") and case.device in chips and not case.busy_cpus
         if result.state is State.MEASURED and result.checked and result.latency_ms
+        if not result.simulated
         if (
             count := result.record.macs
             or (macs.get(case.model) if case == case.at_any_shape else None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,8 @@ class Finding:
         The fastest, with all that cannot be told apart from it.
     others
         The rest of those measured, by latency.
+    simulated
+        Those measured on an accelerator that a simulator or a software driver stands in for.
     without
         Those that have no latency.
     """
@@ -41,29 +43,33 @@ class Finding:
     first: list[CaseView]
     others: list[CaseView]
     without: list[CaseView]
+    simulated: list[CaseView] = field(default_factory=list)
 
 
 def find(model: ModelView) -> Finding:
     """Rank a model's cases by their intervals over launches.
 
     Cases are ranked only where their outputs were checked and their figures are of one kind,
-    and never on an emulated device: an emulator's times rank no hardware.
+    and never on an emulated device or a simulated accelerator: their times rank no hardware.
     """
-    measured = sorted((case for case in model.cases if case.latency_ms), key=_center)
+    timed = sorted((case for case in model.cases if case.latency_ms), key=_center)
+    measured = [case for case in timed if not case.simulated]
+    simulated = [case for case in timed if case.simulated]
     without = [case for case in model.cases if not case.latency_ms]
     if not measured:
-        return Finding(Ranking.NONE, [], [], without)
+        return Finding(Ranking.NONE, [], [], without, simulated)
     if model.device.emulated:
-        return Finding(Ranking.EMULATED, [], measured, without)
+        return Finding(Ranking.EMULATED, [], measured, without, simulated)
     if len(measured) == 1:
-        return Finding(Ranking.ALONE, measured, [], without)
+        return Finding(Ranking.ALONE, measured, [], without, simulated)
     one_kind = len({case.estimators for case in measured}) == 1
     if not one_kind or not all(case.checked for case in measured):
-        return Finding(Ranking.INCOMPARABLE, [], measured, without)
+        return Finding(Ranking.INCOMPARABLE, [], measured, without, simulated)
     best = measured[0]
     first = [case for case in measured if case is best or _overlap(best, case)]
     others = [case for case in measured if case not in first]
-    return Finding(Ranking.TIED if len(first) > 1 else Ranking.FASTEST, first, others, without)
+    ranking = Ranking.TIED if len(first) > 1 else Ranking.FASTEST
+    return Finding(ranking, first, others, without, simulated)
 
 
 def _center(case: CaseView) -> float:

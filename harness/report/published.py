@@ -94,7 +94,9 @@ def neighbours(table: ImportedTable, view: ReportView) -> list[Neighbours]:
             [
                 case
                 for case in view.cases
-                if case.model == model and case.latency_ms and not case.device.emulated
+                if case.model == model
+                and case.latency_ms
+                and not (case.device.emulated or case.simulated)
             ],
         )
         for model, figures in by_model.items()

@@ -215,6 +215,9 @@ def _page(frame: Frame, content: Content, *, first: bool = True) -> str:
             name = text.visible(frame.language.setting(case.label))
             link = Markup('<a class="e{}" href="#case-{}">{}</a>')
             links[case.id] = link.format(case.colour, case.id, name)
+            if case.simulated:
+                stamp = Markup(' <strong class="stamp">{}</strong>')
+                links[case.id] += stamp.format(frame.language.gettext("Simulated"))
         return links[case.id]
 
     html = frame.render(
@@ -301,6 +304,7 @@ def _data(view: ReportView) -> str:
                 "id": case.id,
                 **case.record.case.model_dump(mode="json", exclude_defaults=True),
                 "emulated": case.device.emulated,
+                "simulated": case.simulated,
                 "state": case.state.value,
                 "reason": case.reason,
                 "latency_ms": case.latency_ms.center if case.latency_ms else None,

@@ -304,7 +304,9 @@ class ModelView(_Cases):
     @cached_property
     def comparable(self) -> list[CaseView]:
         """Those that may be set against each other, the fastest first; none of an emulator's."""
-        measured = [case for case in self.cases if case.latency_ms and case.checked]
+        measured = [
+            case for case in self.cases if case.latency_ms and case.checked and not case.simulated
+        ]
         kinds = {case.estimators for case in measured}
         if self.device.emulated or len(kinds) != 1:
             return []
@@ -498,6 +500,11 @@ class ReportView(_Cases):
     def statuses(self) -> Counter[Status]:
         """How many launches ended how."""
         return Counter(launch.status for launch in self.run.launches)
+
+    @property
+    def simulated(self) -> list[str]:
+        """What stood in for accelerators that were not there."""
+        return sorted({case.simulated for case in self.cases if case.simulated})
 
     @property
     def emulated(self) -> list[DeviceView]:

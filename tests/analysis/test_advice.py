@@ -102,6 +102,7 @@ def test_a_measurement_overrules_every_estimate():
     ("made", "why"),
     [
         (subject(side(*around(40.0)), side(*around(4.0)), emulated=True), "emulated"),
+        (subject(side(*around(40.0)), side(*around(4.0)), simulated="a simulator"), "simulated"),
         (subject(side(), side(*around(4.0))), "no-cpu"),
         (subject(side(*around(40.0)), side()), "no-npu"),
         (subject(side(*around(40.0)), side(*around(4.0), checked=False)), "not-comparable"),

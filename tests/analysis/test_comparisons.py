@@ -232,6 +232,11 @@ def test_what_is_no_contrast():
     emulated = make_run({make_case(device="e"): STEADY}, emulated=True)
     (side,) = (Side(emulated, result) for result in case_results(emulated))
     assert compare(side, one, contrast=True).refusals[0][0] == "emulated"
+    simulated = make_run(
+        {make_case(backend="npu:x"): {"figure_ms": STEADY, "simulated": ["it"] * 5}}
+    )
+    (side,) = (Side(simulated, result) for result in case_results(simulated))
+    assert compare(side, one, contrast=True).refusals[0][0] == "simulated"
     unchecked = make_run({make_case("paddle-lite"): {"figure_ms": STEADY, "outputs": [None] * 5}})
     (side,) = (Side(unchecked, result) for result in case_results(unchecked))
     ((kind, reason),) = compare(side, one, contrast=True).refusals

@@ -51,6 +51,19 @@ def test_emulated_times_rank_nothing(finding):
     assert names(found.others) == ["fast", "slow"]
 
 
+def test_a_simulated_accelerator_is_shown_and_never_ranked(finding):
+    found = finding(
+        fields={"npu": {"simulated": "a simulator"}},
+        npu=[0.1, 0.11, 0.12],
+        one=[1.0, 1.01, 1.02],
+        slow=[2.0, 2.1, 2.05],
+    )
+    assert found.ranking is Ranking.FASTEST
+    assert names(found.first) == ["one"]
+    assert names(found.others) == ["slow"]
+    assert names(found.simulated) == ["npu"]
+
+
 @pytest.mark.parametrize("differs", [{"outputs": None}, {"estimator": Estimator.MEAN}])
 def test_what_is_unchecked_or_of_another_estimator_is_not_compared(finding, differs):
     found = finding(fields={"one": differs}, one=[1.0, 1.01, 1.02], other=[2.0, 2.01, 2.02])

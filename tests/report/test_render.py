@@ -189,6 +189,20 @@ def test_an_emulated_device_is_stamped_in_every_section(demo):
         assert 'class="stamp"' in content or name in {"engines", "method", "audit"}
 
 
+def test_a_simulated_case_is_stamped_wherever_it_is_named(made_up):
+    on_cpu = made_up.case("net", "local", "onnxruntime")
+    on_npu = made_up.case("net", "local", "onnxruntime", backend="npu:qnn")
+    for latency in (1.0, 1.01, 1.02):
+        made_up.launch(on_cpu, latency)
+        made_up.launch(on_npu, 40 * latency, simulated="Qualcomm HTP simulator")
+    html = render(made_up.run())
+    links = re.findall(f'href="?#case-{on_npu}"?>[^<]*</a>(.{{28}})', html)
+    assert links
+    assert all("stamp" in after for after in links)
+    assert "Qualcomm HTP simulator stood in" in html
+    assert "Not ranked, for a simulator's times are no hardware's" in Page(html).text
+
+
 def test_wrong_outputs_leave_a_reason_and_no_figure(made_up):
     case_id = made_up.case("net", "local", "onnxruntime")
     wrong = OutputCheck(passed=False, reason="output 0 is off by 0.9", tolerance=1e-3)

@@ -59,6 +59,8 @@ class Figure:
         Its interval, in milliseconds; where one is known.
     macs
         Multiply-accumulates of one inference; where known.
+    emulated
+        Whether no hardware took that time: neither orders nor peaks hold for it.
     cases
         The case's id, for one of ours.
     """
@@ -132,7 +134,7 @@ def of_case(result: CaseResult, device: DeviceRecord, macs: Mapping[str, int]) -
         text=f"{known.center:.{OWN_DECIMALS}f} ms",
         ends=known.ends,
         macs=result.record.macs or counted or (partition.macs if partition else None),
-        emulated=device.emulated,
+        emulated=device.emulated or result.simulated is not None,
         cases=(case.id,),
     )
 
