@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import platformdirs
 from pydantic import StringConstraints
 
+from harness.core import yamlfile
 from harness.core.errors import LabError, SpecificationError
 
 if TYPE_CHECKING:
     from harness.results.store import Store
 
-__all__ = ["Name", "Workspace", "cache_dir", "check_name"]
+__all__ = ["Name", "Settings", "Workspace", "cache_dir", "check_name"]
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
@@ -33,6 +34,19 @@ def cache_dir() -> Path:
     checkout shares them. ``XDG_CACHE_HOME`` moves it.
     """
     return Path(platformdirs.user_cache_dir("edge-harness"))
+
+
+class Settings(yamlfile.Spec):
+    """A workspace's settings: ``harness.yaml``, which need not be there.
+
+    Attributes
+    ----------
+    results
+        Where results are stored: ``postgresql://USER@HOST:PORT/DATABASE``, without a password
+        (that comes from ``PGPASSWORD`` or ``~/.pgpass``); by default ``.harness/results.sqlite``.
+    """
+
+    results: str | None = None
 
 
 @dataclass(frozen=True)
@@ -122,24 +136,42 @@ class Workspace:
 
     @property
     def database(self) -> Path:
-        """The results database."""
+        """The results database, unless the settings name another one."""
         return self.state / "results.sqlite"
+
+    @property
+    def settings(self) -> Settings:
+        """What ``harness.yaml`` says.
+
+        Raises
+        ------
+        SpecificationError
+            It is wrong.
+        """
+        path = self.root / "harness.yaml"
+        return yamlfile.load(path, Settings) if path.exists() else Settings()
 
     def has_results(self) -> bool:
         """Whether there is a results database; a new one is made where it is opened."""
-        return self.database.exists()
+        return self.settings.results is not None or self.database.exists()
 
     def store(self) -> Store:
         """Open the results database.
 
         Raises
         ------
+        SpecificationError
+            The settings are wrong.
         ResultsError
             The database is damaged, none of ours, or of a newer version.
         LabError
-            It cannot be read.
+            It cannot be reached.
         """
         # SQLAlchemy loads slowly, and few commands need results.
+        if url := self.settings.results:
+            from harness.results.postgresql import PostgresqlStore  # noqa: PLC0415
+
+            return PostgresqlStore(url)
         from harness.results.sqlite import SqliteStore  # noqa: PLC0415
 
         return SqliteStore(self.database)

@@ -19,7 +19,8 @@ An editor with YAML support checks a file that begins with
 """
 )
 @click.argument(
-    "kind", type=click.Choice(["board", "campaign", "chip", "device", "model", "runner"])
+    "kind",
+    type=click.Choice(["board", "campaign", "chip", "device", "model", "runner", "settings"]),
 )
 def schema(kind: str) -> None:
     """Print the JSON Schema of a kind of file."""

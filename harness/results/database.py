@@ -316,12 +316,12 @@ class Database(Store, abc.ABC):
                     f"no run '{run_id}' in {self._where}",
                     hint=nearest(run_id, known) or "measure first: harness run CAMPAIGN",
                 )
+            run = self._run(row)
             record = LaunchRow.record if samples else self._without(BULK)
             found = session.execute(
                 select(LaunchRow.id, record).where(LaunchRow.run_id == run_id)
             ).all()
             launches = [self._parsed(Launch, text, f"launch {name}") for name, text in found]
-            run = self._run(row)
         return run.model_copy(
             update={"launches": sorted(launches, key=lambda launch: launch.started)}
         )

@@ -12,6 +12,7 @@ from harness.lab.emulated.recipe import BoardSpec
 from harness.lab.inventory import DeviceSpec
 from harness.lab.runners import RunnerSpec
 from harness.models.manifest import Manifest
+from harness.workspace import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +28,7 @@ KINDS: dict[str, type[Spec]] = {
     "device": DeviceSpec,
     "model": Manifest,
     "runner": RunnerSpec,
+    "settings": Settings,
 }
 """What there is a schema of, and the class that checks it here."""
 
