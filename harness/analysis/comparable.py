@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from harness.analysis.instance import Instance
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -109,18 +111,18 @@ def differences(candidate: Side, baseline: Side) -> list[str]:
 
 
 def _unlike_instance(candidate: Side, baseline: Side) -> Iterator[tuple[str, str]]:
-    """Tell whether both ran on one device, which its serial number or machine id tells."""
-    known = [
-        (key, candidate.facts[key], baseline.facts[key])
-        for key in ("serial", "machine_id")
-        if key in candidate.facts and key in baseline.facts
-    ]
+    """Tell whether both ran on one device, which its serial number tells, or its machine id."""
+    now, then = Instance.of(candidate.facts), Instance.of(baseline.facts)
     name = candidate.result.record.case.device
-    if not known:
+    key = now.key(then)
+    if key is None:
         yield "device", f"{name} tells no serial number or machine id: it may be another device"
-    elif all(now != then for _, now, then in known):
-        key, now, then = known[0]
-        yield "device", f"{name} is another device: {key.replace('_', ' ')} {then} → {now}"
+    elif getattr(now, key) != getattr(then, key):
+        what = key.replace("_", " ")
+        yield (
+            "device",
+            f"{name} is another device: {what} {getattr(then, key)} → {getattr(now, key)}",
+        )
 
 
 def _unlike_figures(candidate: Side, baseline: Side) -> Iterator[tuple[str, str]]:

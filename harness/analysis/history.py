@@ -14,6 +14,7 @@ from scipy.special import stdtr, stdtrit
 
 from harness.analysis.cases import case_results
 from harness.analysis.comparable import Side, differences, not_a_regression
+from harness.analysis.instance import Instance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -219,7 +220,7 @@ def _alike(side: Side, last: Side) -> bool:
 
 
 def _instance(side: Side) -> str:
-    return str(side.facts.get("serial") or side.facts.get("machine_id") or "")
+    return Instance.of(side.facts).name
 
 
 def change_points(

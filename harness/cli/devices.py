@@ -391,12 +391,10 @@ def _facts_in_words(device: Device, facts: Facts) -> Iterator[tuple[str, str]]:
     if facts.abi and facts.abi != device.spec.abi:
         yield "", f"! its file says {device.spec.abi}"
     yield "libc", " ".join(filter(None, (facts.libc, facts.libc_version))) or UNKNOWN
-    for cpus in facts.cpus or (None,):
-        yield "cores", _cpus_in_words(cpus) if cpus else UNKNOWN
+    yield from _cores_in_words(facts)
     available = megabytes(facts.memory_available_bytes)
     yield "memory", f"{megabytes(facts.memory_total_bytes)}, available {available}"
-    sensors = [f"{name} {celsius:.0f} °C" for name, celsius in facts.temperatures_c.items()]
-    yield "temperatures", ", ".join(sensors) or UNKNOWN
+    yield from _temperatures_in_words(facts)
     if facts.android_api or facts.battery:
         yield "battery", _battery_in_words(facts.battery)
         status = UNKNOWN if facts.thermal_status is None else str(facts.thermal_status)
@@ -464,6 +462,25 @@ def _clock_in_words(name: str, clock: Clock) -> str:
     current = UNKNOWN if clock.current_hz is None else f"{clock.current_hz / 1e6:g} MHz"
     most = f" of {clock.max_hz / 1e6:g}" if clock.max_hz else ""
     return f"{name} {current}{most}"
+
+
+def _cores_in_words(facts: Facts) -> Iterator[tuple[str, str]]:
+    from harness.core.text import UNKNOWN
+
+    for cpus in facts.cpus or (None,):
+        yield "cores", _cpus_in_words(cpus) if cpus else UNKNOWN
+    if facts.cpus_offline:
+        yield "", f"! offline: CPU {','.join(map(str, facts.cpus_offline))}"
+
+
+def _temperatures_in_words(facts: Facts) -> Iterator[tuple[str, str]]:
+    from harness.core.text import UNKNOWN
+
+    sensors = [f"{name} {celsius:.0f} °C" for name, celsius in facts.temperatures_c.items()]
+    yield "temperatures", ", ".join(sensors) or UNKNOWN
+    unknown = [f"{name} reads {value}" for name, value in facts.temperatures_unknown.items()]
+    if unknown:
+        yield "", f"! not thousandths of a degree: {', '.join(unknown)}"
 
 
 def _cpus_in_words(cpus: Cpus) -> str:

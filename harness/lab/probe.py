@@ -209,8 +209,13 @@ class Facts(_Fact):
         What programs must be built for, by the header of the device's own shell.
     libc
         ``none`` where the shell is static and no loader is there.
+    cpus_offline
+        The numbers of the processors that are there and switched off.
     temperatures_c
         Sensor to degrees Celsius.
+    temperatures_unknown
+        Sensor to what it reads instead of thousandths of a degree: it is parked, not there, or
+        counts in another unit.
     android_api
         Android's API level.
     thermal_status
@@ -240,10 +245,12 @@ class Facts(_Fact):
     libc: Literal["glibc", "musl", "bionic", "none"] | None = None
     libc_version: str | None = None
     cpus: tuple[Cpus, ...] = ()
+    cpus_offline: tuple[int, ...] = ()
     memory_total_bytes: int | None = None
     memory_available_bytes: int | None = None
     load1: float | None = None
     temperatures_c: dict[str, float] = {}
+    temperatures_unknown: dict[str, int] = {}
     android_api: int | None = None
     battery: Battery | None = None
     thermal_status: int | None = None
@@ -306,6 +313,7 @@ def parse(output: bytes) -> Facts:
         return told[key][0][1] if key in told else None
 
     cpuinfo = [value for _, value in told["cpuinfo"]]
+    sensors = _sensors([*told["temperature"], *_thermal(told["thermal"])])
     compatible = tuple((first("compatible") or "").split())
     uid = _number(first("uid"))
     libc, _, libc_version = (first("libc") or "").partition(" ")
@@ -326,10 +334,12 @@ def parse(output: bytes) -> Facts:
         libc=libc if libc in ("glibc", "musl", "bionic", "none") else None,
         libc_version=libc_version or None,
         cpus=_cpus(cpuinfo, told),
+        cpus_offline=tuple(sorted(_listed(first("cpus_offline")) & _listed(first("cpus_present")))),
         memory_total_bytes=_kibibytes(first("MemTotal")),
         memory_available_bytes=_kibibytes(first("MemAvailable")),
         load1=_load(first("load")),
-        temperatures_c=_temperatures([*told["temperature"], *_thermal(told["thermal"])]),
+        temperatures_c={k: v / 1000 for k, v in sensors.items() if _is_temperature(v)},
+        temperatures_unknown={k: v for k, v in sensors.items() if not _is_temperature(v)},
         android_api=_number(first("android_api")),
         battery=_battery(dict(told["battery"])),
         thermal_status=_number(first("thermal_status")),
@@ -348,6 +358,15 @@ def _clean(text: str) -> str:
 
 def _number(text: str | None) -> int | None:
     return int(text) if text and re.fullmatch("[0-9]{1,12}", text, re.ASCII) else None
+
+
+def _listed(text: str | None) -> set[int]:
+    """Return the numbers of a list in the kernel's words, such as 0-3,5."""
+    found: set[int] = set()
+    for part in (text or "").split(","):
+        if match := re.fullmatch("([0-9]{1,4})(?:-([0-9]{1,4}))?", part.strip(), re.ASCII):
+            found.update(range(int(match[1]), int(match[2] or match[1]) + 1))
+    return found
 
 
 def _kibibytes(text: str | None) -> int | None:
@@ -396,6 +415,9 @@ def _cpus(cpuinfo: Iterable[str], told: dict[str, list[tuple[str, str]]]) -> tup
             described.setdefault(number, {})[key] = value
         if number is not None:
             described.setdefault(number, {})
+    # Before Linux 3.8, ARM's kernel tells the kind of core once, after all processors.
+    if number is not None and not any(described[each] for each in described if each != number):
+        described = dict.fromkeys(described, described[number])
     of = {
         key: {_number(cpu): value for cpu, value in told[key]}
         for key in ("min_khz", "max_khz", "current_khz", "governor")
@@ -434,15 +456,25 @@ def _core(described: dict[str, str]) -> str | None:
     return described.get("model name")
 
 
-def _temperatures(told: Iterable[tuple[str, str]]) -> dict[str, float]:
-    found: dict[str, float] = {}
+def _is_temperature(millidegrees: int) -> bool:
+    """Whether thousandths of a degree are a running device's; as the supervisor has it.
+
+    A zone without a sensor may read anything (-274000, 0, 125000), and some drivers count in whole
+    degrees or tenths.
+    """
+    return -40_000 <= millidegrees < 125_000 and abs(millidegrees) >= 1000  # noqa: PLR2004
+
+
+def _sensors(told: Iterable[tuple[str, str]]) -> dict[str, int]:
+    """Return sensor to what it reads, which is meant to be thousandths of a degree."""
+    found: dict[str, int] = {}
     for sensor, value in list(told)[:_MAX_ENTRIES]:
         if re.fullmatch("-?[0-9]{1,6}", value, re.ASCII) and sensor:
             name, others = sensor, 1
             while name in found:
                 others += 1
                 name = f"{sensor} {others}"
-            found[name] = int(value) / 1000
+            found[name] = int(value)
     return found
 
 

@@ -87,6 +87,8 @@ esac
 
 grep -E '^(processor|model name|CPU implementer|CPU part|Serial)[[:space:]]*:' /proc/cpuinfo |
   head -n 2000 | tr '\t' ' ' | while IFS= read -r entry; do tell cpuinfo "$entry"; done
+line cpus_offline /sys/devices/system/cpu/offline
+line cpus_present /sys/devices/system/cpu/present
 for folder in /sys/devices/system/cpu/cpu[0-9]*/cpufreq; do
   cpu=${folder%/cpufreq}
   cpu=${cpu##*/cpu}

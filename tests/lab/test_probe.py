@@ -60,6 +60,13 @@ temperature soc-thermal\t45307
 temperature gpu-thermal\t-1500
 temperature soc-thermal\t46000
 temperature broken\tnone
+temperature whole-degrees\t71
+temperature tenths\t385
+temperature modem\t-273000
+temperature parked\t125000
+temperature parked\t0
+cpus_offline\t4-5,7-127
+cpus_present\t0-7
 uid\t1000
 npu rknpu\tRKNPU driver: v0.9.8
 npu_node rknpu\tno /dev/dri/renderD128
@@ -78,6 +85,16 @@ python /usr/bin/python3\tsomething-else 1.0
 tool\ttimeout
 end\tyes
 """
+
+
+def test_an_old_arm_kernel_tells_the_kind_of_core_once_for_all_processors():
+    once = [
+        *(f"cpuinfo\tprocessor : {number}" for number in range(4)),
+        "cpuinfo\tCPU implementer : 0x41",
+        "cpuinfo\tCPU part : 0xc0d",
+        "cpuinfo\tSerial : 0000000000000000",
+    ]
+    assert parse("\n".join(once).encode()).cpus == (Cpus(numbers=(0, 1, 2, 3), core="Cortex-A17"),)
 
 
 def test_what_a_board_tells_is_read():
@@ -107,7 +124,15 @@ def test_what_a_board_tells_is_read():
         memory_total_bytes=8_192_000_000,
         memory_available_bytes=7_168_000_000,
         load1=0.1,
+        cpus_offline=(4, 5, 7),
         temperatures_c={"soc-thermal": 45.307, "gpu-thermal": -1.5, "soc-thermal 2": 46.0},
+        temperatures_unknown={
+            "whole-degrees": 71,
+            "tenths": 385,
+            "modem": -273_000,
+            "parked": 125_000,
+            "parked 2": 0,
+        },
         npus=(
             Npu(driver="rknpu", version="0.9.8", node="/dev/dri/renderD129", accessible=True),
             Npu(driver="galcore"),

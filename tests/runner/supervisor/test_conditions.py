@@ -47,8 +47,11 @@ class Board:
         return (self.sys / path).read_text().strip()
 
     def zone(self, number, kind, celsius):
+        self.sensor(number, kind, celsius * 1000)
+
+    def sensor(self, number, kind, reading):
         self.write(f"class/thermal/thermal_zone{number}/type", kind)
-        self.write(f"class/thermal/thermal_zone{number}/temp", celsius * 1000)
+        self.write(f"class/thermal/thermal_zone{number}/temp", reading)
 
     @property
     def saved(self):
@@ -215,6 +218,19 @@ def test_only_named_zones_count_and_missing_ones_are_on_record(lab, board):
     answer = lab.begin("true", *options, name="some")
     assert answer.exit["status"] == 0
     assert conditions(answer)["unmet"] == ["temperature: no zone 'thermal_zone9' to read"]
+
+
+@pytest.mark.parametrize("reading", [71, 385, 0, -273_000, 125_000])
+def test_what_is_no_temperature_meets_no_gate(lab, board, reading):
+    """In whole degrees, in tenths, or of a sensor that is parked or not there."""
+    board.sensor(0, "cpu_thermal", reading)
+    answer = lab.begin("true", "--cool", 50, 300, name="alone")
+    unknown = "temperature: unknown in 1 of the zones: thermal_zone0 cpu_thermal reads "
+    assert conditions(answer)["unmet"] == [f"{unknown}{reading} thousandths of a degree"]
+    assert {len(each["temperatures_c"]) for each in answer.of("environment")} == {0}
+    board.zone(1, "gpu_thermal", 71)
+    answer = lab.begin("true", "--cool", 50, 0, name="beside")
+    assert conditions(answer)["missed"] == "thermal_zone1 gpu_thermal is at 71.0 C, above 50.0 C"
 
 
 def test_other_work_is_waited_for_and_then_the_launch_is_not_begun(lab):

@@ -94,8 +94,8 @@ Environment environment() {
   }
   for (const auto& path : matching("/sys/class/thermal/thermal_zone*", kMaxZones)) {
     const auto value = integer(line_of(path + "/temp"));
-    // A zone without a sensor behind it may say anything; the contract has these bounds.
-    if (value && *value >= -274000 && *value <= 1000000)
+    // As the supervisor's is_temperature(): a zone without a sensor may say anything.
+    if (value && *value >= -40000 && *value < 125000 && (*value <= -1000 || *value >= 1000))
       seen.temperatures_c[path.substr(path.rfind('/') + 1) + " " + line_of(path + "/type")] =
           static_cast<double>(*value) / 1e3;
   }

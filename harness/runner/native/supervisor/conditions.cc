@@ -139,8 +139,10 @@ bool Gate::cool() {
   if (asked_.max_celsius < 0 || quiet_since_ >= 0) return true;
   bool found[kMaxZones] = {};
   bool any = false;
+  int unknown = 0;
+  char first_unknown[120] = {};
   double hottest = -1000;
-  for_each_zone([&](const char* name, const char* type, double celsius) {
+  for_each_zone([&](const char* name, const char* type, long long millidegrees) {
     bool meant = asked_.zone_count == 0;
     for (int index = 0; index < asked_.zone_count; ++index) {
       if (!named(asked_, index, name, type)) continue;
@@ -148,6 +150,13 @@ bool Gate::cool() {
     }
     if (!meant) return;
     any = true;
+    const double celsius = static_cast<double>(millidegrees) / 1e3;
+    if (!is_temperature(millidegrees)) {
+      if (++unknown > 1) return;
+      snprintf(first_unknown, sizeof first_unknown, "%.40s %.40s reads %lld", name, type,
+               millidegrees);
+      return;
+    }
     if (celsius <= hottest) return;
     hottest = celsius;
     snprintf(reason_, sizeof reason_, "%.40s %.60s is at %.1f C, above %.1f C", name, type,
@@ -158,6 +167,10 @@ bool Gate::cool() {
       if (!found[index]) unmet_.add("temperature: no zone '%s' to read", asked_.zones[index]);
     }
     if (!any && asked_.zone_count == 0) unmet_.add("temperature: no zone to read");
+    if (unknown) {
+      unmet_.add("temperature: unknown in %d of the zones: %s thousandths of a degree", unknown,
+                 first_unknown);
+    }
   }
   if (!any || hottest <= asked_.max_celsius) return true;
   missed_ = waited_s() >= asked_.cool_within_s;

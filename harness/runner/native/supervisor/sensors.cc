@@ -145,12 +145,12 @@ void add_environment(Text* line, const char* phase, double ms, bool all_memory) 
   separator = "";
   int count = 0;
   line->add("},\"temperatures_c\":{");
-  for_each_zone([&](const char* name, const char* type, double celsius) {
-    if (++count > kMaxNamed) return;
+  for_each_zone([&](const char* name, const char* type, long long millidegrees) {
+    if (!is_temperature(millidegrees) || ++count > kMaxNamed) return;
     snprintf(label, sizeof label, "%s %s", name, type);
     line->add("%s", separator);
     line->add_quoted(label);
-    line->add(":%.3f", celsius);
+    line->add(":%.3f", static_cast<double>(millidegrees) / 1e3);
     separator = ",";
   });
   separator = "";

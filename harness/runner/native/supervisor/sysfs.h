@@ -47,7 +47,13 @@ void for_each_numbered(const char* folder, const char* prefix, Visit visit) {
   });
 }
 
-// Calls visit(name, type, degrees Celsius) for the thermal zones that have a sensor.
+// Whether thousandths of a degree Celsius are a running device's. A zone without a sensor behind it
+// may say anything (-274000, 0, 125000), and some drivers count in whole degrees or tenths.
+inline bool is_temperature(long long value) {
+  return value >= -40000 && value < 125000 && (value <= -1000 || value >= 1000);
+}
+
+// Calls visit(name, type, thousandths of a degree Celsius) for the thermal zones, whatever they say.
 template <typename Visit>
 void for_each_zone(Visit visit) {
   for_each_numbered("/sys/class/thermal", "thermal_zone", [&](const char* name) {
@@ -55,11 +61,10 @@ void for_each_zone(Visit visit) {
     char type[64];
     long long value;
     snprintf(path, sizeof path, "/sys/class/thermal/%s/temp", name);
-    // A zone without a sensor behind it may say anything; the contract has these bounds.
-    if (!read_number(path, &value) || value < -274000 || value > 1000000) return;
+    if (!read_number(path, &value)) return;
     snprintf(path, sizeof path, "/sys/class/thermal/%s/type", name);
     read_word(path, type, sizeof type);
-    visit(name, type, static_cast<double>(value) / 1e3);
+    visit(name, type, value);
   });
 }
 
