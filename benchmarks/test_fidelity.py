@@ -85,7 +85,7 @@ def figure_of_launch(launcher, job, links, command) -> float:
     verdict = judge(ended, job)
     assert verdict.status == "ok", verdict.reason
     launcher.forget([job.launch])
-    return verdict.fields["figure_ns"]
+    return verdict.measured.figure_ns
 
 
 def ratio(one, other):

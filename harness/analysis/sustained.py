@@ -53,7 +53,7 @@ def course(launch: Launch) -> Course | None:
     window_s = min(WINDOW_S, WINDOW_SHARE * float(ended_s[-1]))
     hottest = [
         max(reading.temperatures_c.values())
-        for reading in launch.watch
+        for reading in launch.environment
         if reading.phase != "after" and reading.temperatures_c
     ]
     first = ms[: max(1, int(np.searchsorted(ended_s, window_s, side="right")))]

@@ -189,7 +189,7 @@ def _thinned(launch: Launch) -> Launch:
     """Return a launch without what no comparison needs: its samples are most of a run's bytes."""
     return launch.model_copy(
         update={
-            "samples_ns": [], "warmup_ns": [], "environment": [], "watch": [], "layers": [],
+            "samples_ns": [], "warmup_ns": [], "environment": [], "profile": None,
             "pss_series": [], "log": "",
         }
     )  # fmt: skip

@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from harness.campaign.judge import judge
 from harness.campaign.launch import DeviceBusyError, LaunchLostError
@@ -27,7 +27,7 @@ from harness.campaign.retry import (
 )
 from harness.core.errors import HarnessError, LabError
 from harness.core.futures import finish
-from harness.core.records import Category, Launch, OutputCheck, Role, Status
+from harness.core.records import Category, Launch, Measured, OutputCheck, Role, Status
 from harness.lab.leases import LeasedError
 from harness.transports.base import TransferError, TransportError
 
@@ -391,7 +391,7 @@ class Execution:
         begun = datetime.now(UTC)
         clock = time.monotonic()
         category: Category | None = None
-        fields: dict[str, Any] = {}
+        found = Measured()
         ended: Ended | None = None
         check: OutputCheck | None = None
         failure: TransportError | None = None
@@ -416,7 +416,7 @@ class Execution:
             required = prepared.runner.returns_outputs
             verdict = judge(ended, job, slot.role, outputs_required=required)
             status, category, reason = verdict.status, verdict.category, verdict.reason
-            fields, said = verdict.fields, verdict.said
+            found, said = verdict.measured, verdict.said
             if status is Status.OK and verdict.outputs:
                 fills = slot.role is Role.FILL
                 check = patience(
@@ -442,10 +442,7 @@ class Execution:
             outputs=check,
             wall_s=None if ended and ended.collected else time.monotonic() - clock,
             log=ended.log if ended else "",
-            exit=ended.outside.exit if ended else None,
-            watch=ended.outside.environment if ended else [],
-            conditions=ended.outside.conditions if ended else None,
-            **fields,
+            **dict(found),
         )
         failed = status is Status.FAILED
         return launch, cause_of(launch, failure, said=said) if failed else None

@@ -6,21 +6,20 @@ import errno
 import os
 import signal
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from harness.analysis.memory import device_memory, thin
-from harness.analysis.summary import launch_figure
+from harness.campaign.measured import measured, sampled_s
 from harness.core import contract
 from harness.core.contract import EventsError, parse_events
-from harness.core.records import Category, Estimator, FirstLoad, Role, ShapeChange, Status
+from harness.core.records import Category, Measured, Role, Status
 from harness.core.supervision import Exit
-from harness.lab.conditions.throttling import throttling
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from harness.campaign.launch import Ended
     from harness.core.contract import Event, Job, Outputs
+    from harness.core.records import ShapeChange
     from harness.core.supervision import Supervision
 
 __all__ = ["Verdict", "judge"]
@@ -36,8 +35,8 @@ class Verdict:
 
     Attributes
     ----------
-    fields
-        What its events fill of a :class:`harness.core.records.Launch`.
+    measured
+        What its runner and its supervisor say of it.
     outputs
         The outputs that it claims to have written.
     said
@@ -47,7 +46,7 @@ class Verdict:
     status: Status
     category: Category | None = None
     reason: str = ""
-    fields: dict[str, Any] = field(default_factory=dict)
+    measured: Measured = field(default_factory=Measured)
     outputs: list[Outputs] = field(default_factory=list)
     said: bool = False
 
@@ -68,14 +67,21 @@ def judge(
         Whether a launch that returned no outputs at all has failed.
     """
     if ended.outside.conditions and ended.outside.conditions.missed:
-        return Verdict(Status.INVALID, reason=f"not begun: {ended.outside.conditions.missed}")
+        return Verdict(
+            Status.INVALID,
+            reason=f"not begun: {ended.outside.conditions.missed}",
+            measured=measured([], ended.outside, job, role),
+        )
     try:
         events = parse_events(ended.events)
     except EventsError as error:
-        return Verdict(Status.FAILED, Category.RUNNER, f"the runner broke the contract: {error}")
-    fields = _fields(events, ended.outside) | _memory(events, ended.outside, role)
-    npu = job.backend.startswith("npu")
-    fields["throttling"] = throttling(ended.outside.environment, job.affinity, npu=npu)
+        return Verdict(
+            Status.FAILED,
+            Category.RUNNER,
+            f"the runner broke the contract: {error}",
+            measured([], ended.outside, job, role),
+        )
+    found = measured(events, ended.outside, job, role)
     outputs = [event for event in events if isinstance(event, contract.Outputs)]
     category, reason = _fault(ended, events, job.time_limit)
     if category and os.strerror(errno.ENOSPC) in f"{reason} {ended.log}":
@@ -84,25 +90,25 @@ def judge(
     seeds = {event.seed for event in outputs if event.change is None}
     if category is None and seeds != set(job.check_seeds) and (seeds or outputs_required):
         category, reason = Category.RUNNER, "the runner did not return the outputs it was asked for"
-    if category is None and (impossible := _no_times(fields, ended)):
+    if category is None and (impossible := _no_times(found, ended)):
         category, reason = Category.RUNNER, impossible
-    if category is None and job.sustained and _sampled_s(fields) < job.sampling.min_seconds / 2:
+    if category is None and job.sustained and sampled_s(found) < job.sampling.min_seconds / 2:
         category = Category.RUNNER
         reason = (
-            f"the runner sampled for {_sampled_s(fields):.0f} s of {job.sampling.min_seconds:g} s: "
+            f"the runner sampled for {sampled_s(found):.0f} s of {job.sampling.min_seconds:g} s: "
             "it does not know of sustained launches"
         )
-    if category is None and (unchanged := _unlike_asked(fields["shape_changes"], outputs, job)):
+    if category is None and (unchanged := _unlike_asked(found.shape_changes, outputs, job)):
         category, reason = Category.RUNNER, unchanged
     if category is not None:
         said = bool(events) and isinstance(events[-1], contract.Failure)
-        return Verdict(Status.FAILED, category, reason, fields, outputs, said)
-    slowed = fields["throttling"]
-    if slowed.seen and role is Role.MEASURE and not job.sustained:
-        reason = f"throttled: {'; '.join(slowed.seen)}"
+        return Verdict(Status.FAILED, category, reason, found, outputs, said)
+    slowed = found.throttling.seen if found.throttling else []
+    if slowed and role is Role.MEASURE and not job.sustained:
+        reason = f"throttled: {'; '.join(slowed)}"
     else:
-        reason = _fell_back(fields["units"], job) or _unlike_planned(ended.outside, job, role)
-    return Verdict(Status.INVALID if reason else Status.OK, None, reason, fields, outputs)
+        reason = _fell_back(found.units, job) or _unlike_planned(ended.outside, job, role)
+    return Verdict(Status.INVALID if reason else Status.OK, None, reason, found, outputs)
 
 
 def _fell_back(units: Mapping[str, int], job: Job) -> str:
@@ -181,99 +187,15 @@ def _last_line(log: str) -> str:
     return f": {lines[-1][:200]}" if lines else ""
 
 
-def _memory(events: Sequence[Event], outside: Supervision, role: Role) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    told = next((event for event in events if isinstance(event, contract.Memory)), None)
-    if told:
-        found = {"vmhwm_bytes": told.vmhwm_bytes, "vmhwm_source": "runner"}
-        found["runtime_bytes"] = told.runtime_bytes
-    elif outside.exit and outside.exit.vmhwm_bytes is not None:
-        found = {"vmhwm_bytes": outside.exit.vmhwm_bytes, "vmhwm_source": "supervisor"}
-    if role is Role.MEMORY:
-        series = [(reading.ms, reading.bytes) for reading in outside.pss]
-        found |= {
-            "pss_bytes": max((size for _, size in series), default=None),
-            "pss_series": thin(series),
-            "device_memory": device_memory(outside.environment),
-        }
-    return found
-
-
-def _fields(events: Sequence[Event], outside: Supervision) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    dropped = outside.started is not None and outside.started.caches_dropped
-    parts: dict[str, Any] = {"libraries": "cold" if dropped else "unknown"}
-    environment: list[contract.Environment] = []
-    changes: list[ShapeChange] = []
-    found["units"] = {}
-    for event in events:
-        match event:
-            case contract.Hello():
-                found["engine_version"] = event.engine_version
-                found["runner"] = f"{event.runner} {event.runner_version}"
-                found["build"] = event.build
-                parts |= {"process_ms": event.process_ms, "import_ms": event.import_ms}
-            case contract.Loaded():
-                parts |= event.model_dump(include={"read_ms", "init_ms", "page_cache"})
-                found["engine_version"] = event.engine_version or found.get("engine_version")
-                found["build"] = found.get("build", {}) | event.build
-                found |= {"units": event.units, "simulated": event.simulated}
-            # A runner that skips a part breaks no rule of the parser, but has no first load.
-            case contract.First() if {"import_ms", "read_ms"} <= parts.keys():
-                found["first_load"] = FirstLoad(**parts, first_ms=event.ms)
-            case contract.Warmup():
-                found |= {"warmup_ns": event.ns, "warmup_reason": event.reason}
-            case contract.Layers():
-                found["layers"] = event.layers
-            case contract.ShapeChanged():
-                timed = event.model_dump(include={"shapes", "set_ms", "first_ms"})
-                changes.append(ShapeChange(**timed, samples_ns=event.ns))
-            case contract.Environment():
-                environment.append(event)
-            case _:
-                pass
-    found["environment"] = environment
-    found["shape_changes"] = changes
-    return found | _figure(events)
-
-
-def _figure(events: Sequence[Event]) -> dict[str, Any]:
-    """Return what says how long an inference took: samples, or the mean of a foreign tool."""
-    batches = [event for event in events if isinstance(event, contract.Samples)]
-    if samples := [ns for batch in batches for ns in batch.ns]:
-        made = sum(
-            len(batch.ns) if batch.inferences is None else batch.inferences for batch in batches
-        )
-        spent = [batch.cpu_ms for batch in batches if batch.cpu_ms is not None]
-        return {
-            "samples_ns": samples,
-            "inferences": made,
-            "figure_ns": launch_figure(samples),
-            "cpu_ms_per_inference": sum(spent) / made
-            if len(spent) == len(batches) and made
-            else None,
-        }
-    for event in events:
-        if isinstance(event, contract.Mean):
-            return {"figure_ns": event.ns, "estimator": Estimator.MEAN}
-    return {}
-
-
-def _no_times(fields: Mapping[str, Any], ended: Ended) -> str:
+def _no_times(found: Measured, ended: Ended) -> str:
     """Say why what a runner tells of its inferences cannot be how long they took, or nothing."""
-    if not fields.get("figure_ns"):
+    if not found.figure_ns:
         return "the runner finished without samples of any length"
     known = ended.outside.exit
-    claimed = _sampled_s(fields)
+    claimed = sampled_s(found)
     if known is None or claimed <= CLOCKS_AGREE * known.wall_s + CLOCK_SLACK_S:
         return ""
     return (
         f"the runner claims {claimed:.3g} s of inferences, and its launch took "
         f"{known.wall_s:.3g} s: its clock or its unit is wrong"
     )
-
-
-def _sampled_s(fields: Mapping[str, Any]) -> float:
-    """Return how long a launch sampled, in s, by samples that may be some of many."""
-    samples = fields.get("samples_ns", [])
-    return sum(samples) / 1e9 * fields["inferences"] / len(samples) if samples else 0.0

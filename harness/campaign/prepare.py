@@ -10,7 +10,7 @@ from harness.campaign.kept import keep
 from harness.campaign.launch import Handling
 from harness.campaign.plan import Slot
 from harness.campaign.runners import BenchmarkBin, NativeRunner, PythonRunner
-from harness.core.contract import MAX_SAMPLES, Job, Sampling
+from harness.core.contract import MAX_SAMPLES, PROTOCOL, Job, Sampling, WarmupPolicy
 from harness.core.records import CaseRecord, Role
 from harness.lab.conditions.spec import Conditions
 from harness.lab.inventory import BackendSpec
@@ -34,6 +34,12 @@ if TYPE_CHECKING:
     from harness.models.operations import Operations
 
 __all__ = ["Change", "EngineOn", "Prepared", "prepare", "refusal", "shapes_of", "too_large"]
+
+PROFILED = (
+    WarmupPolicy(min_samples=2, min_seconds=0.0, max_samples=2),
+    Sampling(min_samples=10, min_seconds=0.0, max_samples=10),
+)
+"""Warm-up and sampling of a profile: few, for engines keep a record of each operator."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +107,8 @@ class Prepared:
     def job(self, launch: str, slot: Slot, protocol: Protocol) -> Job:
         """Return the job of one launch, but for the model cache's folder."""
         manifest = self.model.manifest
-        sampling = protocol.sampling
+        profile = slot.role is Role.PROFILE
+        warmup, sampling = PROFILED if profile else (protocol.warmup, protocol.sampling)
         sustained_s = protocol.sustained_s if slot.role is Role.MEASURE else None
         if sustained_s is not None:
             sampling = Sampling(
@@ -112,6 +119,7 @@ class Prepared:
             )
         changes = self.changes if slot.role is Role.MEASURE else ()
         job = Job(
+            protocol=PROTOCOL if profile else 1,
             launch=launch,
             engine=self.case.engine,
             backend=self.case.backend,
@@ -122,10 +130,11 @@ class Prepared:
             check_files=[*self.check_files][: 1 + len(changes)],
             threads=self.case.threads,
             affinity=list(self.case.cpus) if self.case.cpus is not None else None,
-            warmup=protocol.warmup,
+            warmup=warmup,
             sampling=sampling,
             sustained=sustained_s is not None,
             shape_changes=[dict(each.shapes) for each in changes],
+            profile=profile,
             time_limit=protocol.time_limit + (sustained_s or 0.0),
             page_cache=protocol.page_cache_of(slot.slot),
             options=self.settings.options,
@@ -196,7 +205,10 @@ def prepare(
     errors: list[ToolchainError] = []
     for case, repeats in cases:
         record = CaseRecord(
-            case=case, memory_launches=protocol.memory_launches, **repeats.model_dump()
+            case=case,
+            memory_launches=protocol.memory_launches,
+            profile_launches=protocol.profile_launches,
+            **repeats.model_dump(),
         )
         device, model = devices[case.device], models[case.model]
         others = _turns(case, [each for each, _ in cases]) if protocol.shape_changes else []
@@ -218,6 +230,7 @@ def prepare(
                     "variables": ready.settings.variables,
                     "shape_changes": [dict(each.shapes) for each in ready.changes],
                     **ready.deployed(protocol),
+                    **({} if ready.runner.profiles else {"profile_launches": 0}),
                     "macs": counted.macs if counted else None,
                 }
             )

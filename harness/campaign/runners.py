@@ -46,6 +46,9 @@ class Runner(abc.ABC):
     changes_shapes = True
     """Whether it can go on with other shapes in one launch."""
 
+    profiles = True
+    """Whether it can be asked for what its engine measures of its operators."""
+
     def lacks(self, case: Case, settings: BackendSpec) -> str | None:
         """Say what a case asks for that it would leave aside without a word, or return none."""
         del case, settings
@@ -161,6 +164,7 @@ class BenchmarkBin(Runner):
     check_file: Path | None = None
     returns_outputs = False
     changes_shapes = False
+    profiles = False
 
     def lacks(self, case: Case, settings: BackendSpec) -> str | None:
         """See :meth:`Runner.lacks`."""

@@ -253,7 +253,8 @@ def confirm(  # noqa: PLR0913 - both sides, and what a user may ask
     then = {record.case.id: record for record in baseline.cases}
     cases = [(record.case, Repeats(launches=blocks)) for record in wanted]
     lab = Lab.of(workspace, cases)
-    protocol = candidate.protocol.model_copy(update={"memory_launches": 0, "shape_changes": False})
+    only_measured = {"memory_launches": 0, "profile_launches": 0}
+    protocol = candidate.protocol.model_copy(update={**only_measured, "shape_changes": False})
     started = datetime.now(UTC)
     with ExitStack() as stack:
         run_id = f"check-{candidate.campaign[:40]}-{started:%Y%m%d-%H%M%S}"
@@ -281,7 +282,7 @@ def confirm(  # noqa: PLR0913 - both sides, and what a user may ask
             except UnconfirmableError as error:
                 unconfirmable[record.case.id] = str(error)
                 continue
-            update = {"case": ready_then.case, "launches": blocks, "memory_launches": 0}
+            update = {"case": ready_then.case, "launches": blocks, **only_measured}
             update |= {"precision": None, "more": None, "refused": None, "left_out": ""}
             both += [record, old.model_copy(update=update)]
             prepared |= {record.case.id: ready, ready_then.case.id: ready_then}

@@ -83,6 +83,7 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
                 case=case,
                 **repeats.model_dump(),
                 memory_launches=loaded.protocol.memory_launches,
+                profile_launches=loaded.protocol.profile_launches,
                 artifact=artifact.record if artifact else None,
                 refused=refused,
             )
@@ -99,6 +100,7 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
                     "relative_precision": row.precision,  # of the estimate; the case has its own
                     "max_launches": row.max_launches,
                     "memory_launches": row.memory_launches,
+                    "profile_launches": row.profile_launches,
                     "artifact": row.artifact.id if row.artifact else None,
                     "refused": row.refused,
                 }

@@ -22,7 +22,15 @@ from pydantic import (
     model_validator,
 )
 
-from harness.core.contract import Environment, InputSpec, Layer, Sampling, WarmupPolicy
+from harness.core.contract import (
+    Clock,
+    Environment,
+    InputSpec,
+    Layer,
+    Part,
+    Sampling,
+    WarmupPolicy,
+)
 from harness.core.supervision import Conditions, Exit
 
 __all__ = [
@@ -41,10 +49,12 @@ __all__ = [
     "FirstLoad",
     "Launch",
     "LayerEstimate",
+    "Measured",
     "ModelRecord",
     "OutputCheck",
     "Partition",
     "Precision",
+    "Profile",
     "Protocol",
     "Repeats",
     "Role",
@@ -104,6 +114,7 @@ class Role(StrEnum):
     MEASURE = "measure"
     FILL = "fill"
     MEMORY = "memory"
+    PROFILE = "profile"
 
 
 class Protocol(Record):
@@ -119,8 +130,10 @@ class Protocol(Record):
     memory_launches
         Beside those that measure: of each case so many in which memory is read all the time,
         which would disturb the others.
+    profile_launches
+        Likewise so many in which the engine measures its operators, which slows it.
     pss_every_ms
-        How often the proportional set size is read in those.
+        How often the proportional set size is read in a memory pass.
     sustained_s
         Every launch that measures samples for so many seconds, whatever ``sampling`` says of
         times and maxima, to show what becomes of latency and temperature.
@@ -134,6 +147,7 @@ class Protocol(Record):
     page_cache: Literal["evict", "warm", "both"] = "evict"
     drop_caches: bool = False
     memory_launches: Annotated[int, Field(ge=0, le=100)] = 1
+    profile_launches: Annotated[int, Field(ge=0, le=100)] = 0
     pss_every_ms: Annotated[int, Field(ge=1, le=10_000)] = 20
     time_limit: float = 120.0
     redo_budget: int = 1
@@ -481,8 +495,8 @@ class CaseRecord(Repeats):
 
     Attributes
     ----------
-    memory_launches
-        How many memory passes there are beside.
+    memory_launches, profile_launches
+        How many memory passes and profiles there are as well.
     more
         How many launches that measure the first stage asked for beside; none until that is known.
     runner_files
@@ -506,6 +520,7 @@ class CaseRecord(Repeats):
 
     case: Case
     memory_launches: int = 0
+    profile_launches: int = 0
     more: int | None = None
     shape_changes: list[dict[str, tuple[int, ...]]] = Field(default_factory=list)
     artifact: ArtifactRecord | None = None
@@ -533,6 +548,7 @@ class CaseRecord(Repeats):
             *[Role.MEASURE] * self.launches,
             *[Role.MEMORY] * self.memory_launches,
             *[Role.FILL] * fills,
+            *[Role.PROFILE] * self.profile_launches,
             *[Role.MEASURE] * (self.more or 0),
         ]
 
@@ -662,21 +678,46 @@ class ShapeChange(Record):
     samples_ns: list[int]
 
 
-class Launch(Record):
-    """One fresh process of a runner for a case: the statistical unit.
+class Profile(Record):
+    """What an engine measured of its operators in a launch, which that slowed.
 
     Attributes
     ----------
-    role
-        What it is for.
-    slot, attempt
-        Which of the case's planned launches, and which try at it (both from 0).
-    position
-        Its place in the recorded random order of its host's launches.
+    parts
+        The model's parts with the compute unit that ran each, as reported at run time.
+    layers
+        Where one inference's time went.
+    inferences
+        How many those times are the mean of; unknown in version 1 of the contract.
+    unattributed_us
+        What of an inference's time is in no layer; none where the engine does not report the
+        whole.
+    """
+
+    parts: list[Part] = Field(default_factory=list)
+    layers: list[Layer] = Field(default_factory=list)
+    inferences: int | None = None
+    unattributed_us: float | None = None
+
+
+class Measured(Record):
+    """What a launch's runner wrote of it, and what its supervisor saw from outside.
+
+    Attributes
+    ----------
     figure_ns
         Its figure, by ``estimator``; only where samples were taken.
     samples_ns, warmup_ns
         Single inferences in order.
+    inferences
+        How many were made while sampling, where only some were kept as samples.
+    clock
+        The device's clocks when the runner was up; none in version 1 of the contract.
+    window_ns
+        When sampling began and ended, on the device's monotonic clock; likewise.
+    cpu_ms_per_inference
+        CPU time of the runner's process while sampling, per inference; not of the driver's or
+        of other processes.
     vmhwm_bytes, vmhwm_source
         The peak resident set, by the runner itself after sampling, or by the supervisor over
         the whole launch.
@@ -690,27 +731,66 @@ class Launch(Record):
     simulated
         What stood in for the accelerator: a simulator, or a software driver. Its times are no
         hardware's.
-    layers
-        Where one inference's time went; only where a job asks for it, and such a launch is slower.
+    profile
+        Of a launch of that role, where its engine measures its operators.
     pss_bytes, pss_series
         Of a memory pass: the highest proportional set size, and milliseconds after the start
         with bytes: at most 200 readings, the highest among them.
     device_memory
         Of a memory pass.
-    inferences
-        How many were made while sampling, where only some were kept as samples.
-    cpu_ms_per_inference
-        CPU time of the runner's process while sampling, per inference; not of the driver's or
-        of other processes.
-    environment, watch
-        What sensors said, by the runner itself, and by the supervisor each second.
+    environment
+        What sensors said before, during and after the launch.
     conditions
         What came of the conditions that were asked for; none where none were.
+    exit
+        Its end as the device's supervisor saw it.
+    """
+
+    estimator: Estimator = Estimator.MEDIAN
+    figure_ns: float | None = None
+    samples_ns: list[int] = Field(default_factory=list)
+    inferences: int | None = None
+    clock: Clock | None = None
+    window_ns: tuple[int, int] | None = None
+    cpu_ms_per_inference: float | None = None
+    warmup_ns: list[int] = Field(default_factory=list)
+    warmup_reason: str | None = None
+    first_load: FirstLoad | None = None
+    vmhwm_bytes: int | None = None
+    vmhwm_source: Literal["runner", "supervisor"] | None = None
+    runtime_bytes: int | None = None
+    shape_changes: list[ShapeChange] = Field(default_factory=list)
+    units: dict[str, int] = Field(default_factory=dict)
+    simulated: str | None = None
+    profile: Profile | None = None
+    pss_bytes: int | None = None
+    pss_series: list[tuple[float, int]] = Field(default_factory=list)
+    device_memory: DeviceMemory | None = None
+    environment: list[Environment] = Field(default_factory=list)
+    conditions: Conditions | None = None
+    throttling: Throttling | None = None
+    engine_version: str | None = None
+    runner: str | None = None
+    build: dict[str, str] = Field(default_factory=dict)
+    exit: Exit | None = None
+
+
+class Launch(Measured):
+    """One fresh process of a runner for a case: the statistical unit.
+
+    Attributes
+    ----------
+    role
+        What it is for.
+    slot, attempt
+        Which of the case's planned launches, and which try at it (both from 0).
+    position
+        Its place in the recorded random order of its host's launches.
     wall_s
         The whole launch as the controller saw it, link included; none where it was begun by an
         earlier controller.
-    exit
-        Its end as the device's supervisor saw it.
+    earlier_watch, earlier_layers
+        Where earlier versions recorded what is in ``environment`` and ``profile``; empty.
     """
 
     id: str
@@ -723,35 +803,25 @@ class Launch(Record):
     status: Status
     category: Category | None = None
     reason: str = ""
-    estimator: Estimator = Estimator.MEDIAN
-    figure_ns: float | None = None
-    samples_ns: list[int] = Field(default_factory=list)
-    inferences: int | None = None
-    cpu_ms_per_inference: float | None = None
-    warmup_ns: list[int] = Field(default_factory=list)
-    warmup_reason: str | None = None
-    first_load: FirstLoad | None = None
-    vmhwm_bytes: int | None = None
-    vmhwm_source: Literal["runner", "supervisor"] | None = None
-    runtime_bytes: int | None = None
-    shape_changes: list[ShapeChange] = Field(default_factory=list)
-    units: dict[str, int] = Field(default_factory=dict)
-    simulated: str | None = None
-    layers: list[Layer] = Field(default_factory=list)
-    pss_bytes: int | None = None
-    pss_series: list[tuple[float, int]] = Field(default_factory=list)
-    device_memory: DeviceMemory | None = None
     outputs: OutputCheck | None = None
-    environment: list[Environment] = Field(default_factory=list)
-    watch: list[Environment] = Field(default_factory=list)
-    conditions: Conditions | None = None
-    throttling: Throttling | None = None
-    engine_version: str | None = None
-    runner: str | None = None
-    build: dict[str, str] = Field(default_factory=dict)
     wall_s: float | None = None
     log: str = ""
-    exit: Exit | None = None
+    earlier_watch: list[Environment] = Field(
+        default_factory=list, validation_alias="watch", exclude=True, repr=False
+    )
+    earlier_layers: list[Layer] = Field(
+        default_factory=list, validation_alias="layers", exclude=True, repr=False
+    )
+
+    @model_validator(mode="after")
+    def _take_what_is_elsewhere(self) -> Self:
+        # Not beforehand: that would make Python objects of every sample before it is checked.
+        own = self.__dict__
+        if self.earlier_watch:
+            own["environment"], own["earlier_watch"] = self.earlier_watch, []
+        if self.earlier_layers:
+            own["profile"], own["earlier_layers"] = Profile(layers=self.earlier_layers), []
+        return self
 
     @property
     def name(self) -> str:
@@ -763,6 +833,8 @@ class Launch(Record):
                 return "memory pass"
             case Role.FILL:
                 return "filling of the model cache"
+            case Role.PROFILE:
+                return "profile"
 
 
 class Run(Record):

@@ -546,8 +546,7 @@ def _first_load(load: FirstLoad | None) -> dict[str, Any]:
 
 
 def _hottest(launch: Launch) -> float | None:
-    readings = (*launch.environment, *launch.watch)
-    known = (celsius for each in readings for celsius in each.temperatures_c.values())
+    known = (celsius for each in launch.environment for celsius in each.temperatures_c.values())
     return max(known, default=None)
 
 

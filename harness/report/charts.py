@@ -297,7 +297,7 @@ class Charts:
         ) / NS_PER_MS
         readings = [
             (max(0.0, (reading.ms - before_ms) / 1e3), reading)
-            for reading in launch.watch
+            for reading in launch.environment
             if reading.ms is not None and reading.phase == "during"
         ]
         hottest = [

@@ -120,7 +120,7 @@ class Words(AdviceWords):
         temperatures = [
             celsius
             for launch in known
-            for reading in (*launch.environment, *launch.watch)
+            for reading in launch.environment
             for celsius in reading.temperatures_c.values()
         ]
         watched = dict.fromkeys(

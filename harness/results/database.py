@@ -50,7 +50,7 @@ HEAD: Final = 3
 """The schema's version: that of the newest file in ``migrations/versions``."""
 DETAIL_LIMIT = 500
 BULK: Final = (
-    "environment", "layers", "log", "pss_series",
+    "environment", "layers", "log", "profile", "pss_series",
     "samples_ns", "shape_changes", "warmup_ns", "watch",
 )  # fmt: skip
 """Fields of a launch's record that most of its bytes are in."""

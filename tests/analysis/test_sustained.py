@@ -18,7 +18,7 @@ MS = 1_000_000
 def launch(samples_ns, inferences=None, watch=()):
     return Launch(
         id="l", case_id="c", slot=0, attempt=0, position=0, started=datetime.now(UTC),
-        status=Status.OK, samples_ns=samples_ns, inferences=inferences, watch=list(watch),
+        status=Status.OK, samples_ns=samples_ns, inferences=inferences, environment=list(watch),
     )  # fmt: skip
 
 

@@ -167,6 +167,7 @@ class Bench:
                 launches=launches,
                 **(sampling or {}),
                 memory_launches=protocol["memory_launches"],
+                profile_launches=protocol.get("profile_launches", 0),
                 artifact=self._artifact().record,
             )
             for name in self.doubles

@@ -53,7 +53,7 @@ outputs(); emit("done")
     assert launch.status is Status.OK, launch.reason
     assert (launch.engine_version, launch.build) == ("2.3", {"driver": "0.9"})
     assert launch.runtime_bytes == 2000
-    assert [layer.us for layer in launch.layers] == [7]
+    assert [(layer.unit, layer.us) for layer in launch.profile.layers] == [("NPU", 7)]
 
 
 @pytest.mark.parametrize(

@@ -68,13 +68,13 @@ def test_a_launch_that_was_slowed_down_is_invalid():
     verdict = judged(HOT)
     assert verdict.status is Status.INVALID
     assert verdict.reason == f"throttled: cooling state: {COOLING} from 0 to 2, 1 s in"
-    assert verdict.fields["figure_ns"] == 1_500_000  # kept
+    assert verdict.measured.figure_ns == 1_500_000  # kept
 
 
 def test_a_sustained_launch_may_be_slowed_down():
     verdict = judged(HOT, samples=[{"ns": [10**9] * 2, "inferences": 600}], **SUSTAINED)
     assert verdict.status is Status.OK
-    assert verdict.fields["throttling"].seen
+    assert verdict.measured.throttling.seen
 
 
 def test_a_runner_that_does_not_know_of_sustained_launches():
@@ -101,7 +101,7 @@ def test_times_that_cannot_be(ns, said):
 def test_a_device_without_sensors_is_not_said_to_be_cool():
     verdict = judged([{}, {}])
     assert verdict.status is Status.OK
-    assert verdict.fields["throttling"].watched == []
+    assert verdict.measured.throttling.watched == []
 
 
 def test_a_launch_that_was_not_begun_is_invalid():
@@ -121,7 +121,7 @@ def test_a_launch_that_was_not_begun_is_invalid():
     ],
 )
 def test_cpu_time_per_inference(samples, expected):
-    assert judged(samples=samples).fields["cpu_ms_per_inference"] == expected
+    assert judged(samples=samples).measured.cpu_ms_per_inference == expected
 
 
 def test_changes_of_shape_are_kept_in_order():
@@ -129,8 +129,8 @@ def test_changes_of_shape_are_kept_in_order():
            "shape": [1], "sha256": "0" * 64, "file": "y.bin"}  # fmt: skip
     verdict = judged(later=[*changed(0), *changed(1), own], shape_changes=SHAPES, check_seeds=[1])
     assert verdict.status is Status.OK
-    assert [change.shapes for change in verdict.fields["shape_changes"]] == SHAPES
-    assert verdict.fields["shape_changes"][0].samples_ns == [10, 30, 20]
+    assert [change.shapes for change in verdict.measured.shape_changes] == SHAPES
+    assert verdict.measured.shape_changes[0].samples_ns == [10, 30, 20]
     assert [event.change for event in verdict.outputs] == [0, 1, None]
 
 
@@ -162,5 +162,5 @@ def test_a_launch_that_fell_back_is_invalid(units):
 def test_a_launch_that_used_its_unit_or_does_not_say_is_fine(units):
     verdict = judged(loaded={"units": units, "simulated": "a simulator"}, backend="npu:qnn")
     assert verdict.status is Status.OK
-    assert verdict.fields["units"] == units
-    assert verdict.fields["simulated"] == "a simulator"
+    assert verdict.measured.units == units
+    assert verdict.measured.simulated == "a simulator"

@@ -43,16 +43,16 @@ def test_every_launch_once_in_blocks_of_one_each(launches, seed):
     assert found == wanted
 
 
-def test_caches_are_filled_before_and_memory_passes_come_after():
+def test_caches_are_filled_before_and_what_disturbs_comes_after():
     kept = Case(model="k", device="real", engine="e", model_cache="kept")
     cases = [
-        CaseRecord(case=kept, launches=2, memory_launches=1),
+        CaseRecord(case=kept, launches=2, memory_launches=1, profile_launches=2),
         CaseRecord(case=Case(model="m", device="real", engine="e"), launches=3, memory_launches=2),
     ]
     slots = order(cases, DEVICES, 1)["real"]
     roles = [slot.role.value for slot in slots]
-    assert roles == ["fill"] + ["measure"] * 5 + ["memory"] * 3
-    assert len({(slot.case_id, slot.slot) for slot in slots}) == 9
+    assert roles == ["fill"] + ["measure"] * 5 + ["memory"] * 3 + ["profile"] * 2
+    assert len({(slot.case_id, slot.slot) for slot in slots}) == 11
 
 
 def test_the_seed_decides_the_order():

@@ -42,6 +42,29 @@ def test_a_memory_pass_comes_last_and_measures_nothing(bench):
     assert result.pss_bytes == memory.pss_bytes
 
 
+PROFILES = """
+if job["profile"]:
+    assert job["protocol"] == 2
+    emit("placement", parts=[{"name": "0", "unit": "NPU", "operators": 27}])
+    emit("layers", layers=[{"name": "c", "op": "Conv", "unit": "NPU", "us": 7}], inferences=10,
+         unattributed_us=0.5)
+"""
+
+
+def test_a_profile_comes_last_and_measures_nothing(bench):
+    bench.double(f'hello(); load(); sample()\n{PROFILES}\noutputs(); emit("done")')
+    run = bench.run(launches=1, memory_launches=1, profile_launches=1)
+    _, launches = bench.measure(run)
+    assert [launch.role for launch in launches] == [Role.MEASURE, Role.MEMORY, Role.PROFILE]
+    assert {launch.status for launch in launches} == {Status.OK}, launches
+    measured, memory, profiled = (launch.profile for launch in launches)
+    assert measured is memory is None
+    assert (profiled.parts[0].unit, profiled.parts[0].operators) == ("NPU", 27)
+    assert (profiled.layers[0].us, profiled.inferences, profiled.unattributed_us) == (7, 10, 0.5)
+    (result,) = results(bench, run)
+    assert [launch.role for launch in result.counted] == [Role.MEASURE]
+
+
 def test_a_failed_memory_pass_leaves_the_latency(bench):
     bench.double('sys.exit(1) if job["launch"].split("-")[-2] == "2" else all_of_it()')
     run = bench.run(launches=2, memory_launches=1)
@@ -205,10 +228,10 @@ def test_what_the_supervisor_adds_to_a_launch():
     outside = parse_supervision(RECORD)
     job = Job(launch="l", engine="e", files={}, inputs=[])
     ended = Ended(0, 1.0, log="", events=EVENTS, collected=False, outside=outside)
-    fields = judge(ended, job).fields
-    assert fields["first_load"].state == "cold, libraries cold"
-    assert (fields["vmhwm_bytes"], fields["vmhwm_source"]) == (1, "runner")
-    assert fields["runtime_bytes"] == 7
+    found = judge(ended, job).measured
+    assert found.first_load.state == "cold, libraries cold"
+    assert (found.vmhwm_bytes, found.vmhwm_source) == (1, "runner")
+    assert found.runtime_bytes == 7
     silent = EVENTS.replace(b'{"event":"memory","vmhwm_bytes":1,"runtime_bytes":7}\n', b"")
-    fields = judge(replace(ended, events=silent), job).fields
-    assert (fields["vmhwm_bytes"], fields["vmhwm_source"]) == (2, "supervisor")
+    found = judge(replace(ended, events=silent), job).measured
+    assert (found.vmhwm_bytes, found.vmhwm_source) == (2, "supervisor")

@@ -88,7 +88,7 @@ def test_a_campaign_sets_the_governor_and_restores_it(lab, conditioned, link, to
         assert launch["throttling"]["watched"] == [
             "processor clock in kHz", "clock limit in kHz", "cooling state",
         ]  # fmt: skip
-        assert launch["watch"][0]["governors"] == {"cpu0": "performance"}
+        assert launch["environment"][0]["governors"] == {"cpu0": "performance"}
         assert launch["cpu_ms_per_inference"] > 0
         assert launch["exit"]["other_cpu_s"] >= 0
     assert alone["exit"]["load_cpu_s"] is None

@@ -65,7 +65,7 @@ def make_run(run_id="demo-1", reason="crashed"):
             ),
             outputs=OutputCheck(passed=True, relative_error=1e-7, tolerance=1e-3),
             throttling=Throttling(watched=["clocks"] if slot else []),
-            watch=[Environment(phase="during", temperatures_c={"cpu": 41.5 + slot})],
+            environment=[Environment(phase="during", temperatures_c={"cpu": 41.5 + slot})],
         )
         for slot in range(3)
     ]  # fmt: skip

@@ -347,7 +347,7 @@ def _lab_npu(made, model, npu_ms):
                     samples=400,
                     cpu_ms_per_inference=0.4,
                     first_load=_npu_load(160.0 if cache == "kept" else 1400.0),
-                    watch=_watch(made.random),
+                    environment=_watch(made.random),
                     throttling=Throttling(watched=["clock limits"]),
                 )
 
