@@ -17,6 +17,7 @@ from harness.cli.app import main
 
 # Commands are imported when they run: a fork has them already.
 _COMMANDS = (
+    "harness.api",
     "harness.cli.run",
     "harness.cli.progress",
     "harness.cli.tables",

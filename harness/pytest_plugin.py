@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from harness.analysis.cases import CaseResult
     from harness.analysis.summary import Estimate
-    from harness.core.records import Case, Run
+    from harness.core.records import Case, Launch, Run
     from harness.workspace import Workspace
 
 __all__ = ["Measurement"]
@@ -194,15 +194,19 @@ def _campaign(description: str, said: dict[str, Any]) -> str:
 
 
 def _measured(workspace: Workspace, campaign: Path, wait_s: float) -> Run:
-    from harness.campaign.session import begin
-    from harness.cli.run import measure
+    from harness import api
 
-    with workspace.store() as store:
+    class Told(api.Observer):
+        """Prints what pytest shows of a test that is an error."""
 
-        def opened(progress: Callable[[str], None]) -> Any:  # noqa: ANN401 - a session's context
-            return begin(workspace, campaign, store, wait_s=wait_s, progress=progress)
+        def begun(self, run: Run, launches: Mapping[str, int], warnings: Sequence[str]) -> None:
+            del launches
+            print(f"run {run.id}", *warnings, sep="\n")  # noqa: T201
 
-        return measure(opened, store)
+        def ended(self, host: str, launch: Launch) -> None:
+            print(f"{host}: {launch.name}: {launch.status} {launch.reason}")  # noqa: T201
+
+    return api.measure(campaign, workspace=workspace, wait_s=wait_s, observer=Told())
 
 
 def _measurement(run: Run) -> Measurement:

@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 from uv import find_uv_bin
 
+import harness.api
+
 # What a session in this process imports it forgets again, and NumPy can be imported only once.
 import harness.campaign.session
-import harness.cli.run
 from harness import pytest_plugin
 from harness.core.records import (
     Case,

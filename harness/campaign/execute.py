@@ -9,12 +9,12 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from harness.campaign.judge import judge
 from harness.campaign.launch import DeviceBusyError, LaunchLostError
 from harness.campaign.queue import Queue, is_unread
-from harness.campaign.recovery import DeviceObserver, Recovery
+from harness.campaign.recovery import Recovery
 from harness.campaign.retry import (
     Again,
     Aside,
@@ -37,40 +37,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.campaign.launch import Ended, Launcher
+    from harness.campaign.observer import Observer
     from harness.campaign.on_device import Absent, OnDevice
     from harness.campaign.plan import Slot
     from harness.campaign.prepare import Prepared
     from harness.core.records import Run
     from harness.results.store import Store
 
-__all__ = ["Execution", "Observer"]
+__all__ = ["Execution"]
 
 GRACE_S = 5.0  # from a launch's end to its thread's, when a run is interrupted
-
-
-class Observer(DeviceObserver, Protocol):
-    """What is told of an execution's progress, from the hosts' threads."""
-
-    def begins(self, host: str, case: str, launches_left: int) -> None:
-        """Tell that a launch begins."""
-
-    def stands(self, host: str, case: str, state: str) -> None:
-        """Tell that a launch is ``waiting`` for its device or ``running``, or how its link is.
-
-        That is ``away``, or ``silent``: an answer is overdue.
-        """
-
-    def ended(self, host: str, launch: Launch) -> None:
-        """Tell that a launch has ended and is stored."""
-
-    def again(self, host: str, case: str, after_s: float) -> None:
-        """Tell that a failed launch is made again, after so many seconds."""
-
-    def gave_up(self, host: str, case: str, why: str) -> None:
-        """Tell that the rest of a case's launches is left out."""
-
-    def asks_for_more(self, host: str, launches: int) -> None:
-        """Tell that the first stage asked for so many launches in a second one."""
 
 
 class Execution:

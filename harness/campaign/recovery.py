@@ -9,7 +9,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from harness.campaign.retry import FRUITLESS, RETURN_S, Failure, look_after_s
 from harness.core.records import DeviceEvent, DeviceEventKind
@@ -19,27 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from harness.campaign.observer import Observer
     from harness.campaign.retry import Cause
     from harness.lab.inventory import Device
     from harness.results.store import Store
 
-__all__ = ["DeviceObserver", "Recovery", "note"]
+__all__ = ["Recovery", "note"]
 
 STEP_S: Final = 2.0
 """The longest pause of a host, so that it hears of the other hosts' end."""
-
-
-class DeviceObserver(Protocol):
-    """What is told of devices that fail, from the hosts' threads."""
-
-    def put_aside(self, host: str, device: str, why: str, *, may_return: bool) -> None:
-        """Tell that a device's launches are left out, for now or for good."""
-
-    def came_back(self, host: str, device: str) -> None:
-        """Tell that a device that was put aside answers again."""
-
-    def power_cycles(self, host: str, device: str, outcome: str | None) -> None:
-        """Tell that a device is switched off and on, and then what came of it."""
 
 
 @dataclass
@@ -88,7 +76,7 @@ class Recovery:
         run_id: str,
         folder: Path,
         store: Store,
-        observer: DeviceObserver,
+        observer: Observer,
         is_over: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

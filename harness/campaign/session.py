@@ -27,8 +27,8 @@ from harness.results.store import CONFIRMING
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from harness.campaign.execute import Observer
     from harness.campaign.kept import KeptFiles
+    from harness.campaign.observer import Observer
     from harness.campaign.on_device import Absent
     from harness.campaign.prepare import Prepared
     from harness.campaign.spec import Campaign

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.api import stored
+from harness.cli.app import workspace_of
 from harness.cli.options import Duration, as_json, complete_run, in_language
-from harness.cli.results import load_run, open_store
 
 if TYPE_CHECKING:
     from harness.analysis.advice import Advice
@@ -60,8 +61,8 @@ def advise(
     from harness.analysis.advice import Needs
     from harness.analysis.advice import advise as advise_on
 
-    with open_store(ctx) as store:
-        found = load_run(store, store.latest(campaign=run) or run if run else None)
+    with workspace_of(ctx).store() as store:
+        found = stored(store, store.latest(campaign=run) or run if run else None)
     needs = Needs(
         first_load_ms=None if first_load_within is None else 1e3 * first_load_within,
         inferences=inferences,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
+from harness.api import stored
 from harness.cli.app import workspace_of
 from harness.cli.options import as_json, complete_imported, complete_run
-from harness.cli.results import load_run, open_store
 from harness.core.errors import ExitCode, SpecificationError
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def audit(
         raise SpecificationError("both a run and an imported table", hint="audit one at a time")
     macs = {name: int(value) for name, value in _numbers("--macs", macs_texts).items()}
     given = _Given(macs, _peaks(peak_texts))
-    with open_store(ctx) as store:
+    with workspace_of(ctx).store() as store:
         found = _audited(ctx, store, run_id, imported, given)
     if as_json:
         click.echo(json.dumps(_as_json(found), indent=2))
@@ -128,7 +128,7 @@ def _audited(
     workspace = workspace_of(ctx)
     cards = load_cards(workspace)
     if imported is None:
-        run = load_run(store, run_id)
+        run = stored(store, run_id)
         told = {each.name: each.facts.get("soc") for each in run.devices if not each.emulated}
         peaks = _stated(cards, {record.case for record in run.cases}, told) | given.peaks
         return {f"run {run.id}": audit_run(run, case_results(run), macs=given.macs, peaks=peaks)}

@@ -44,19 +44,14 @@ def set_baseline(ctx: click.Context, name: str, run_id: str | None, *, files: bo
     It is baselines/NAME.json: commit it, or keep it as an artifact of a CI job, and with it
     baselines/files, in which artifacts and runners lie under their hash.
     """
-    from datetime import UTC, datetime
-
     from rich.markup import escape
 
-    from harness.campaign.baselines import save_baseline
-    from harness.cli.results import load_run
+    from harness import api
     from harness.cli.terminal import stderr
     from harness.core.text import count, visible
 
-    workspace = workspace_of(ctx)
-    with workspace.store() as store:
-        run = load_run(store, run_id)
-    saved = save_baseline(workspace, name, run, datetime.now(UTC), files=files)
+    saved = api.set_baseline(name, run_id, workspace=workspace_of(ctx), files=files)
+    run = saved.run
     for label, missing in saved.unkept.items():
         stderr().print(
             f"[yellow]warning:[/] {escape(visible(label))}: not kept: {escape(visible(missing))}; "

@@ -19,17 +19,12 @@ from harness.cli.options import (
     complete_run,
     strict_option,
 )
-from harness.core.errors import LabError, SpecificationError, worst
+from harness.core.errors import SpecificationError, worst
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness.analysis.gate import Gate
-    from harness.core.records import Run
-    from harness.results.store import Store
-    from harness.workspace import Workspace
-
-__all__ = ["blocks_option", "check", "decide"]
+__all__ = ["blocks_option", "check"]
 
 blocks_option = click.option(
     "--blocks",
@@ -97,9 +92,8 @@ def check(
     turns, and those launches alone decide. Exit status: 0 fine, 1 regression or missed expectation,
     3 the lab failed, 4 invalid or not comparable; inconclusive warns, and is 4 with --strict.
     """
-    from harness.analysis.gate import gate
-    from harness.campaign.baselines import load_baseline
-    from harness.cli.run import exit_codes
+    from harness import api
+    from harness.cli.progress import LiveProgress
     from harness.cli.verdict_tables import print_gate
     from harness.report import verdicts
 
@@ -108,18 +102,11 @@ def check(
     for path in filter(None, (junit, markdown)):
         if not path.parent.is_dir():
             raise SpecificationError(f"{path}: there is no such folder")
-    workspace = workspace_of(ctx)
-    baseline = load_baseline(workspace, name)
-    with workspace.store() as store:
-        if run_id is None:
-            path = campaign or _own(workspace, baseline.run)
-            run = _measured(workspace, store, path, only, wait_s)
-        else:
-            run = store.load(run_id)
-        found = gate(run, baseline.run, name, changes)
-        if only:
-            found.gone.clear()
-        found = decide(workspace, store, found, baseline.run, blocks=blocks, wait_s=wait_s)
+    with LiveProgress() as progress:
+        found = api.check(
+            name, campaign, run=run_id, workspace=workspace_of(ctx), only=only, blocks=blocks,
+            changes=changes, wait_s=wait_s, observer=progress,
+        )  # fmt: skip
     if junit:
         junit.write_text(verdicts.junit(found), encoding="utf-8")
     if markdown:
@@ -128,79 +115,5 @@ def check(
         click.echo(json.dumps(verdicts.gate_as_json(found), indent=2))
     else:
         print_gate(found)
-    codes = [*exit_codes(run, strict=strict), *found.exit_codes(strict=strict)]
+    codes = [*api.exit_codes(found.run, strict=strict), *found.exit_codes(strict=strict)]
     ctx.exit(int(worst(codes)))
-
-
-def decide(
-    workspace: Workspace,
-    store: Store,
-    found: Gate,
-    baseline: Run,
-    *,
-    blocks: int,
-    wait_s: float,
-) -> Gate:
-    """Return a gate whose suspicions are decided, as far as they can be."""
-    from dataclasses import replace
-
-    from rich.markup import escape
-
-    from harness.campaign.baselines import kept_files
-    from harness.campaign.session import confirm
-    from harness.cli.run import execute
-    from harness.cli.terminal import stderr, steps
-    from harness.core.text import visible
-
-    suspicions = found.undecided
-    if not suspicions:
-        return found
-    say = stderr()
-    say.print(
-        f"{len(suspicions)} of {len(found.comparisons)} cases are decided on fresh launches, "
-        f"{blocks} of either side"
-    )
-    fresh = None
-    try:
-        with (
-            steps() as status,
-            confirm(
-                workspace, found.run, baseline, suspicions, store,
-                blocks=blocks, kept=kept_files(workspace), wait_s=wait_s, progress=status.update,
-            ) as confirmation,
-        ):  # fmt: skip
-            status.stop()
-            if confirmation.session:
-                fresh = execute(confirmation.session, store)
-    except LabError as error:
-        # What was measured is judged all the same, as far as it goes.
-        hint = f" (try: {error.hint})" if error.hint else ""
-        say.print(f"[red]error:[/] {escape(visible(error.message + hint))}")
-        return replace(
-            found.settled(None, dict.fromkeys(suspicions, error.message)), lab_failed=True
-        )
-    except KeyboardInterrupt:
-        say.print(
-            f"decide again with: harness check --baseline {found.baseline} --run {found.run.id}"
-        )
-        raise
-    return found.settled(fresh, confirmation.unconfirmable)
-
-
-def _measured(
-    workspace: Workspace, store: Store, path: Path, only: Sequence[str], wait_s: float
-) -> Run:
-    from harness.campaign.session import begin
-    from harness.cli.run import measure
-
-    return measure(
-        lambda progress: begin(workspace, path, store, only=only, wait_s=wait_s, progress=progress),
-        store,
-    )
-
-
-def _own(workspace: Workspace, run: Run) -> Path:
-    """Return the campaign that a baseline was measured by."""
-    from harness.workspace import check_name
-
-    return workspace.campaigns / f"{check_name(run.campaign, 'campaign')}.yaml"

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.api import stored
 from harness.cli.app import workspace_of
 from harness.cli.options import as_json, complete_names, in_language
-from harness.cli.results import load_run, open_store
 from harness.core.errors import SpecificationError
 
 if TYPE_CHECKING:
@@ -138,11 +138,11 @@ def compare(
             hint="docs/chips.md says how a card is written",
         )
     found: list[Run] = []
-    with open_store(ctx) as store, steps() as progress:
+    with workspace_of(ctx).store() as store, steps() as progress:
         chosen = [store.latest(campaign=run) or run for run in runs]
         for run_id in chosen or [summary.id for summary in store.summaries()]:
             progress.update(f"reading {run_id}")
-            found.append(load_run(store, run_id))
+            found.append(stored(store, run_id))
     html = render_chips(cards, found, lang=lang)
     path = output or workspace.reports / "chips.html"
     try:

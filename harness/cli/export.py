@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
+from harness.api import stored
+from harness.cli.app import workspace_of
 from harness.cli.options import complete_run
-from harness.cli.results import load_run, open_store
 from harness.core.errors import SpecificationError
 from harness.core.text import count
 
@@ -81,7 +82,7 @@ def export(
             f"{output}: its name does not say the format",
             hint=f"one of {', '.join(FORMATS)}, or --format",
         )
-    with open_store(ctx) as store:
+    with workspace_of(ctx).store() as store:
         rows = _rows(store, runs, cast("Level", level), all_runs=all_runs)
         target = output or sys.stdout
         written = write(rows, cast("Level", level), target, cast("Format", chosen))
@@ -103,7 +104,7 @@ def _rows(store: Store, runs: Sequence[str], level: Level, *, all_runs: bool) ->
         return
     wanted = [summary.id for summary in store.summaries()][::-1] if all_runs else list(runs)
     with steps() as progress:
-        for run_id in wanted or [load_run(store, None).id]:
+        for run_id in wanted or [stored(store, None).id]:
             if len(wanted) > 1:
                 progress.update(f"exporting {run_id}")
             yield from stored_rows(store, level, runs=[run_id])

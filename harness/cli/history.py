@@ -12,7 +12,6 @@ import click
 
 from harness.cli.app import workspace_of
 from harness.cli.options import as_json, complete_case
-from harness.cli.results import open_store
 from harness.core.errors import SpecificationError
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def history(
     from harness.core.text import count
 
     root = workspace_of(ctx).root
-    with open_store(ctx) as store, steps() as progress:
+    with workspace_of(ctx).store() as store, steps() as progress:
         runs: Iterable[Run] = _runs(
             store, since.replace(tzinfo=UTC) if since else None, progress.update
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.results import open_store
+from harness.cli.app import workspace_of
 from harness.core.errors import SpecificationError
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def import_(
         delimiter=delimiter,
     )
     table = reading.table
-    with open_store(ctx) as store:
+    with workspace_of(ctx).store() as store:
         store.add_imported(table, replace=replace)
     models = len({figure.model for figure in table.figures})
     devices = len({figure.device for figure in table.figures})

@@ -10,18 +10,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column
 
 from harness.analysis.cases import NS_PER_MS
-from harness.cli.terminal import stderr
+from harness.api import Observer
+from harness.cli.terminal import Steps, stderr
 from harness.core.records import Status
 from harness.core.text import count, milliseconds, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
     from rich.progress import TaskID
 
-    from harness.core.records import Launch, Run
+    from harness.analysis.gate import Gate
+    from harness.core.errors import LabError
+    from harness.core.records import Case, Launch, Run
     from harness.export.follow import Follower
 
 __all__ = ["LiveProgress"]
@@ -43,8 +46,8 @@ _TOLD = {
 }
 
 
-class LiveProgress:
-    """A bar for each host, and a line for each launch that ends; told from several threads.
+class LiveProgress(Observer):
+    """What is prepared in one line, a bar for each host, and a line for each launch that ends.
 
     Parameters
     ----------
@@ -52,15 +55,21 @@ class LiveProgress:
         Given each launch that ends; where it fails, that is told once.
     """
 
-    def __init__(self, run: Run, export: Follower | None = None) -> None:
+    def __init__(self, export: Follower | None = None) -> None:
         self._export = export
-        self._cases = {record.case.id: record.case for record in run.cases}
+        self._steps = Steps()
         self._told: set[tuple[str, str]] = set()
         self._console = stderr()
         self._lock = threading.Lock()
+        self._run: Run | None = None
+        self._decides: Gate | None = None
+        self._cases: dict[str, Case] = {}
         self._tasks: dict[str, TaskID] = {}
         self._totals: dict[str, int] = {}
-        self._progress = Progress(
+        self._progress = self._bars()
+
+    def _bars(self) -> Progress:
+        return Progress(
             TextColumn("{task.fields[host]}"),
             BarColumn(bar_width=20),
             MofNCompleteColumn(table_column=Column(min_width=5, no_wrap=True)),
@@ -71,11 +80,45 @@ class LiveProgress:
             disable=not self._console.is_terminal,
         )
 
-    def plan(self, launches: Mapping[str, int]) -> None:
+    def preparing(self, step: str) -> None:
+        """Show what is done before launches are made."""
+        self._steps.update(step)
+
+    def begun(self, run: Run, launches: Mapping[str, int], warnings: Sequence[str]) -> None:
         """Show how many launches each host has before it."""
+        self._steps.stop()
+        for warning in warnings:
+            self._console.print(f"[yellow]warning:[/] {escape(visible(warning))}")
+        if self._export:
+            self._export.begin(run)
+        self._run = run
+        self._cases = {record.case.id: record.case for record in run.cases}
         self._totals = dict(launches)
+        self._progress = self._bars()
         for host, total in launches.items():
             self._tasks[host] = self._progress.add_task("", total=total, host=host)
+        self._progress.start()
+
+    def finished(self, run: Run) -> None:
+        """Take the bars away."""
+        del run
+        self._run = None
+        self._progress.stop()
+
+    def deciding(self, found: Gate, blocks: int) -> None:
+        """Say how many cases are launched again."""
+        self._decides = found
+        self._console.print(
+            f"{len(found.undecided)} of {len(found.comparisons)} cases are decided on fresh "
+            f"launches, {blocks} of either side"
+        )
+
+    def undecided(self, error: LabError) -> None:
+        """Say why suspicions were not decided."""
+        self._steps.stop()
+        self._progress.stop()
+        hint = f" (try: {error.hint})" if error.hint else ""
+        self._console.print(f"[red]error:[/] {escape(visible(error.message + hint))}")
 
     def begins(self, host: str, case: str, launches_left: int) -> None:
         """Show which case a host is busy with, and how many launches it has behind it."""
@@ -157,7 +200,6 @@ class LiveProgress:
             self._console.print(f"   {visible(line)}", markup=False, highlight=False)
 
     def __enter__(self) -> Self:
-        self._progress.start()
         return self
 
     def __exit__(
@@ -166,4 +208,16 @@ class LiveProgress:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._steps.stop()
         self._progress.stop()
+        if not isinstance(error, KeyboardInterrupt):
+            return
+        if self._decides:
+            baseline, run = self._decides.baseline, self._decides.run.id
+            self._console.print(
+                f"decide again with: harness check --baseline {baseline} --run {run}"
+            )
+        elif self._run:
+            self._console.print(
+                f"what is stored stays; go on with: harness run --resume {self._run.id}"
+            )

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli.app import workspace_of
 from harness.cli.options import complete_baseline, complete_imported, complete_run, in_language
-from harness.cli.results import load_run, open_store
-from harness.core.errors import SpecificationError
-from harness.core.text import count
-
-if TYPE_CHECKING:
-    from harness.core.records import Run
-    from harness.workspace import Workspace
 
 __all__ = ["report"]
 
@@ -67,33 +58,12 @@ def report(
     RUN is a run's id, or a campaign's name for its newest run. The file holds all it needs, in all
     languages, and loads nothing from a network.
     """
-    from harness.analysis.gate import gate
-    from harness.campaign.baselines import load_baseline
-    from harness.cli.terminal import steps
-    from harness.lab.chips import load_cards
-    from harness.report.chips import measured
-    from harness.report.render import Beside, render
+    from harness import api
+    from harness.cli.progress import LiveProgress
 
-    with open_store(ctx) as store:
-        found = load_run(store, store.latest(campaign=run) or run if run else None)
-        imported = [store.load_imported(name) for name in tables]
-    workspace = workspace_of(ctx)
-    held = gate(found, load_baseline(workspace, baseline).run, baseline) if baseline else None
-    with steps() as progress:
-        progress.update(f"rendering {found.id}, {count(len(found.launches), 'launch')}")
-        on_chips = measured(found, load_cards(workspace))
-        html = render(found, lang=lang, beside=Beside(held, imported, on_chips))
-    path = output or _default(workspace, found)
-    try:
-        path.write_text(html, encoding="utf-8")
-    except OSError as error:
-        raise SpecificationError(
-            f"{path}: {error.strerror}", hint="name a file in a folder that exists: -o FILE"
-        ) from None
+    with LiveProgress() as progress:
+        path = api.report(
+            run, workspace=workspace_of(ctx), baseline=baseline, imported=tables, lang=lang,
+            output=output, observer=progress,
+        )  # fmt: skip
     click.echo(path)
-
-
-def _default(workspace: Workspace, run: Run) -> Path:
-    workspace.reports.mkdir(exist_ok=True)
-    # It may come from a database that was handed on: it must not leave the folder.
-    return workspace.reports / f"{re.sub(r'[^A-Za-z0-9._-]', '_', run.id)}.html"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.api import stored
 from harness.cli.app import workspace_of
 from harness.cli.options import Duration, as_json, complete_imported, complete_run
 from harness.core.errors import SpecificationError
@@ -18,30 +19,8 @@ if TYPE_CHECKING:
     from harness.analysis.expectations import Outcome
     from harness.analysis.summary import Range
     from harness.core.records import Launch, Run
-    from harness.results.store import Store
 
-__all__ = ["load_run", "results", "run_as_json"]
-
-
-def open_store(ctx: click.Context) -> Store:
-    """Return the workspace's results database."""
-    return workspace_of(ctx).store()
-
-
-def load_run(store: Store, run_id: str | None) -> Run:
-    """Return a run, by default the newest.
-
-    Raises
-    ------
-    SpecificationError
-        There is none.
-    """
-    found = run_id or store.latest()
-    if found is None:
-        raise SpecificationError(
-            "nothing was measured in this workspace yet", hint="harness run campaigns/demo.yaml"
-        )
-    return store.load(found)
+__all__ = ["results", "run_as_json"]
 
 
 _run = click.argument("run_id", metavar="[RUN]", required=False, shell_complete=complete_run)
@@ -71,7 +50,7 @@ def list_runs(ctx: click.Context, *, as_json: bool) -> None:
     from harness.cli.terminal import console
 
     workspace = workspace_of(ctx)
-    with open_store(ctx) as store:
+    with workspace_of(ctx).store() as store:
         summaries = list(store.summaries())
     states = {
         each.id: "finished"
@@ -115,8 +94,8 @@ def list_runs(ctx: click.Context, *, as_json: bool) -> None:
 @click.pass_context
 def show(ctx: click.Context, run_id: str | None, *, as_json: bool) -> None:
     """Show what a run found, by default the newest; --json holds every sample."""
-    with open_store(ctx) as store:
-        run = load_run(store, run_id)
+    with workspace_of(ctx).store() as store:
+        run = stored(store, run_id)
     if as_json:
         click.echo(json.dumps(run_as_json(run), indent=2))
         return
@@ -134,8 +113,8 @@ def logs(ctx: click.Context, run_id: str | None, *, failed: bool) -> None:
     from harness.core.records import Status
     from harness.core.text import visible
 
-    with open_store(ctx) as store:
-        run = load_run(store, run_id)
+    with workspace_of(ctx).store() as store:
+        run = stored(store, run_id)
     labels = {record.case.id: record.case.label for record in run.cases}
     shown = [launch for launch in run.launches if not failed or launch.status is not Status.OK]
     if not shown:
@@ -162,7 +141,7 @@ def imported(ctx: click.Context, table: str | None, *, remove: bool, as_json: bo
     """List imported tables, or show one: others' figures, which nothing here has measured."""
     if remove and table is None:
         raise SpecificationError("no table named", hint="harness results imported TABLE --remove")
-    with open_store(ctx) as store:
+    with workspace_of(ctx).store() as store:
         tables = [store.load_imported(table)] if table else store.imported()
         if remove and table:
             store.remove_imported(table)
@@ -204,7 +183,7 @@ def prune(ctx: click.Context, age_s: float, *, dry_run: bool) -> None:
     from harness.core.text import count, megabytes
 
     before = datetime.now(UTC) - timedelta(seconds=age_s)
-    with open_store(ctx) as store, steps() as shown:
+    with workspace_of(ctx).store() as store, steps() as shown:
         launches, size = store.logs_bytes(before)
         if launches and not dry_run:
             shown.update("forgetting logs, and giving their room back")

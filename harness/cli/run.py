@@ -14,14 +14,8 @@ from harness.cli.terminal import console, humane_seconds, stderr
 from harness.core.errors import ExitCode, SpecificationError, worst
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Sequence
 
-    from harness.campaign.session import Session
-    from harness.core.records import Run
-    from harness.export.follow import Follower
-    from harness.results.store import Store
-    from harness.workspace import Workspace
 
 NEWEST = "newest"
 
@@ -53,43 +47,10 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
 
     Times come from the launches of earlier runs; without any they are guessed.
     """
-    from harness import engines
-    from harness.campaign.plan import expect
-    from harness.campaign.prepare import refusal, shapes_of
-    from harness.campaign.reach import Lab
-    from harness.campaign.session import select
-    from harness.campaign.spec import load_campaign
-    from harness.core.records import CaseRecord
-    from harness.models import build
+    from harness import api
 
-    workspace = workspace_of(ctx)
-    path = _required(campaign)
-    loaded = load_campaign(workspace, path)
-    cases = select(loaded, only)
-    lab = Lab.of(workspace, cases)
-    rows = []
-    for case, repeats in cases:
-        device, model = lab.devices[case.device], lab.models[case.model]
-        engine, refused = engines.get(case.engine), refusal(case, device, model)
-        target = engine.target(device.spec, case.backend)
-        shapes = shapes_of(case, model)
-        artifact = None
-        if not refused:
-            artifact = build.find(
-                model, engine.format, target, shapes=shapes, precision=case.precision
-            )
-        rows.append(
-            CaseRecord(
-                case=case,
-                **repeats.model_dump(),
-                memory_launches=loaded.protocol.memory_launches,
-                profile_launches=loaded.protocol.profile_launches,
-                artifact=artifact.record if artifact else None,
-                refused=refused,
-            )
-        )
-    with workspace.store() as store:
-        expected = expect(rows, lab.devices, store, sustained_s=loaded.protocol.sustained_s)
+    planned = api.plan(_required(campaign), workspace=workspace_of(ctx), only=only)
+    rows, expected = planned.cases, planned.expected
     if as_json:
         content = {
             "cases": [
@@ -108,9 +69,9 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
             ],
             "conditions": {
                 name: device.spec.conditions.model_dump(mode="json", exclude_defaults=True)
-                for name, device in lab.devices.items()
+                for name, device in planned.devices.items()
             },
-            "sustained_s": loaded.protocol.sustained_s,
+            "sustained_s": planned.protocol.sustained_s,
             "expected_seconds": expected.seconds,
             "guessed_cases": expected.guessed,
         }
@@ -124,7 +85,7 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
     table = Table("Model", "Device", "Engine", "Launches", "Artifact", box=None)
     for row in rows:
         case = row.case
-        name = case.device + (" (emulated)" if lab.devices[case.device].emulated else "")
+        name = case.device + (" (emulated)" if planned.devices[case.device].emulated else "")
         built = "built" if row.artifact else "will be built"
         extra = len(row.roles) - row.launches
         most = f" to {row.max_launches}" if row.precision else ""
@@ -136,11 +97,11 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
             escape(visible(f"refused: {row.refused}")) if row.refused else built,
         )
     console().print(table)
-    for name, device in lab.devices.items():
+    for name, device in planned.devices.items():
         if asked := str(device.spec.conditions):
             click.echo(f"\n{name}: {asked}")
-    if loaded.protocol.sustained_s is not None:
-        click.echo(f"\neach launch that measures samples for {loaded.protocol.sustained_s:g} s")
+    if planned.protocol.sustained_s is not None:
+        click.echo(f"\neach launch that measures samples for {planned.protocol.sustained_s:g} s")
     launches = sum(len(row.roles) for row in rows if row.refused is None)
     guessed = f", {expected.guessed} of {len(rows)} cases guessed" if expected.guessed else ""
     click.echo(
@@ -209,7 +170,8 @@ def run(
     """
     from rich.markup import escape
 
-    from harness.campaign.session import begin, resume
+    from harness import api
+    from harness.cli.progress import LiveProgress
     from harness.export.follow import Follower
 
     if export_to and export_to.suffix != ".jsonl":
@@ -218,38 +180,36 @@ def run(
             hint="name a file that ends in .jsonl; for other formats: harness export RUN",
         )
     export = Follower(export_to) if export_to else None
-    workspace = workspace_of(ctx)
-    with workspace.store() as store:
-        opened: Callable[[Callable[[str], None]], AbstractContextManager[Session]]
+    if resumed is not None and (only or seed is not None):
+        raise SpecificationError(
+            "--resume goes on with a run as it was planned", hint="leave --only and --seed out"
+        )
+    with LiveProgress(export) as progress:
         if resumed is None:
-            path = _required(campaign)
-
-            def opened(progress: Callable[[str], None]) -> AbstractContextManager[Session]:
-                return begin(
-                    workspace, path, store, only=only, seed=seed, wait_s=wait_s, progress=progress
-                )
+            finished = api.measure(
+                _required(campaign), workspace=workspace_of(ctx), only=only, seed=seed,
+                wait_s=wait_s, observer=progress,
+            )  # fmt: skip
         else:
-            if only or seed is not None:
-                raise SpecificationError(
-                    "--resume goes on with a run as it was planned",
-                    hint="leave --only and --seed out",
-                )
-            run_id = _resumable(workspace, store, resumed, campaign)
+            of_campaign = campaign if resumed == NEWEST else Path(resumed)
+            by_id = resumed != NEWEST and of_campaign and of_campaign.suffix != ".yaml"
+            finished = api.resume(
+                resumed if by_id else None,
+                campaign=of_campaign.stem if of_campaign else None,
+                workspace=workspace_of(ctx),
+                wait_s=wait_s,
+                observer=progress,
+            )
+    if as_json:
+        from harness.cli.results import run_as_json
 
-            def opened(progress: Callable[[str], None]) -> AbstractContextManager[Session]:
-                return resume(workspace, run_id, store, wait_s=wait_s, progress=progress)
+        click.echo(json.dumps(run_as_json(finished), indent=2))
+    else:
+        from harness.cli.tables import print_cases
 
-        finished = measure(opened, store, export)
-        if as_json:
-            from harness.cli.results import run_as_json
-
-            click.echo(json.dumps(run_as_json(finished), indent=2))
-        else:
-            from harness.cli.tables import print_cases
-
-            print_cases(finished)
+        print_cases(finished)
     stderr().print(f"run [bold]{finished.id}[/]; a report of it: harness report {finished.id}")
-    codes = list(exit_codes(finished, strict=strict))
+    codes = list(api.exit_codes(finished, strict=strict))
     if export and export.fault:
         stderr().print(
             f"[yellow]warning:[/] {export_to} lacks launches: {escape(export.fault)}; this appends "
@@ -263,87 +223,3 @@ def _required(campaign: Path | None) -> Path:
     if campaign is None:
         raise SpecificationError("no campaign file given", hint="harness run campaigns/demo.yaml")
     return campaign
-
-
-def _resumable(workspace: Workspace, store: Store, resumed: str, campaign: Path | None) -> str:
-    from harness.campaign.locks import is_running
-
-    if resumed != NEWEST and Path(resumed).suffix != ".yaml":
-        return resumed
-    path = campaign if resumed == NEWEST else Path(resumed)
-    name = path.stem if path else None
-    running: set[str] = set()
-    while found := store.latest(campaign=name, unfinished=True, but=running):
-        if not is_running(workspace, found):
-            break
-        running.add(found)
-    if found is None:
-        raise SpecificationError(
-            "no run was interrupted" + (f" of campaign '{name}'" if name else ""),
-            hint=f"{min(running)} is being measured"
-            if running
-            else "harness results list shows all; --resume RUN makes a run's failed launches again",
-        )
-    return found
-
-
-def measure(
-    opened: Callable[[Callable[[str], None]], AbstractContextManager[Session]],
-    store: Store,
-    export: Follower | None = None,
-) -> Run:
-    """Show progress while a run is prepared and measured; return it as it was stored."""
-    from rich.markup import escape
-
-    from harness.cli.terminal import steps
-    from harness.core.text import visible
-
-    with steps() as status, opened(status.update) as session:
-        status.stop()
-        for warning in session.warnings:
-            stderr().print(f"[yellow]warning:[/] {escape(visible(warning))}")
-        if export:
-            export.begin(session.run)
-        try:
-            return execute(session, store, export)
-        except KeyboardInterrupt:
-            stderr().print(
-                f"what is stored stays; go on with: harness run --resume {session.run.id}"
-            )
-            raise
-
-
-def execute(session: Session, store: Store, export: Follower | None = None) -> Run:
-    """Measure a run that is ready, with progress; return it as it was stored."""
-    from datetime import UTC, datetime
-
-    from harness.cli.progress import LiveProgress
-
-    with LiveProgress(session.run, export) as progress:
-        execution = session.execution_of(progress)
-        progress.plan({host: len(slots) for host, slots in execution.pending().items()})
-        execution.measure()
-    store.update(execution.outcome().model_copy(update={"finished": datetime.now(UTC)}))
-    return store.load(session.run.id)
-
-
-def exit_codes(run: Run, *, strict: bool) -> Iterator[ExitCode]:
-    """Yield what came of a run: of its cases, and of what its campaign expects."""
-    from harness.analysis.cases import State, case_results
-    from harness.analysis.expectations import Met, check_expectations
-
-    results = case_results(run)
-    for result in results:
-        match result.state:
-            case State.REFUSED | State.FAILED | State.MISSING:
-                yield ExitCode.LAB
-            case State.INVALID | State.WRONG:
-                yield ExitCode.INVALID
-            case State.MEASURED:
-                if result.lacking:
-                    yield ExitCode.LAB
-    for outcome in check_expectations(run, results):
-        if outcome.met is Met.NO:
-            yield ExitCode.REGRESSION
-        if outcome.met is Met.UNTOLD and strict:
-            yield ExitCode.INVALID

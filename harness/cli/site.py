@@ -16,7 +16,6 @@ import click
 
 from harness.cli.app import workspace_of
 from harness.cli.options import in_language
-from harness.cli.results import open_store
 from harness.core.errors import ResultsError, SpecificationError
 from harness.core.hashing import sha256_of
 from harness.core.text import count
@@ -74,7 +73,7 @@ def build(ctx: click.Context, folder: Path, since: datetime | None, lang: str) -
 
     workspace = workspace_of(ctx)
     start = since.replace(tzinfo=UTC) if since else None
-    with open_store(ctx) as store, steps() as shown:
+    with workspace_of(ctx).store() as store, steps() as shown:
         versions = store.versions(start)
         if not versions:
             raise SpecificationError(

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from harness.cli.run import exit_codes
+from harness.api import exit_codes
 from harness.core.errors import ExitCode
 from harness.core.records import (
     Case,

@@ -143,8 +143,9 @@ def test_a_full_disk_is_told_and_the_run_goes_on(tmp_path, capsys, monkeypatch):
         raise OSError(28, os.strerror(28))
 
     follower = following(tmp_path / "night.jsonl", a_run())
+    progress = LiveProgress(follower)
+    progress.begun(a_run(), {}, [])
     monkeypatch.setattr("harness.export.follow.os.fsync", full)
-    progress = LiveProgress(a_run(), follower)
     for slot in range(3):
         progress.ended("h", a_launch(slot))
     assert "No space left" in follower.fault
