@@ -287,10 +287,12 @@ def probe(transport: Transport, pythons: Sequence[str] = (), folders: Sequence[s
     script = files("harness.lab").joinpath("probe.sh").read_text(encoding="utf-8")
     answer = transport.run(
         [
-            *("sh", "-c", script, "probe.sh", _PYTHON_PROGRAM),
+            # Not in the command itself: dropbear takes none of more than 9000 bytes.
+            *("sh", "-c", 'eval "$(cat)"', "probe.sh", _PYTHON_PROGRAM),
             *(":".join(folders), " ".join(library_names())),
             *dict.fromkeys(pythons),
         ],
+        stdin=script.encode(),
         timeout=PROBE_TIMEOUT,
         output_limit=OUTPUT_LIMIT,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import abc
 import io
+import re
 import secrets
 import shlex
 from typing import TYPE_CHECKING
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from harness.transports.base import ByteSource
 
-__all__ = ["CallLine", "ShellTransport"]
+__all__ = ["AfterMark", "CallLine", "ShellTransport"]
 
 _STDERR_LIMIT = 4096
 
@@ -69,7 +70,8 @@ class CallLine:
         if any("\0" in argument for argument in argv):
             raise ValueError("an argument holds a NUL character")
         self.program = argv[0]
-        self.mark = f"{_MARK}={secrets.token_hex(8)}"
+        self.token = secrets.token_hex(8)
+        self.mark = f"{_MARK}={self.token}"
         self.command = shlex.join(argv).encode(errors="surrogateescape")
 
     @property
@@ -82,9 +84,86 @@ class CallLine:
         return b"export %s; %s; exit $?" % (self.mark.encode(), self.command)
 
     @property
+    def marked(self) -> bytes:
+        """The same whatever the login shell is, after a line on either stream: see AfterMark."""
+        told = self.token.encode()
+        return _by_posix_shell(b"echo %s; echo %s >&2; %s" % (told, told, self.text))
+
+    @property
     def kill(self) -> str:
         """What ends it, and all that it started."""
         return shlex.join(["sh", "-c", _KILL, "sh", self.mark])
+
+    @property
+    def kill_by_any(self) -> bytes:
+        """The same, whatever the login shell is."""
+        return _by_posix_shell(self.kill.encode())
+
+
+# What single quotes hold alike in every login shell. csh looks for '!' even there, and for line
+# feeds; fish takes a backslash for one of its own.
+_PLAIN = re.compile(rb"[^\x00-\x1f'!\\\x7f-\xff]*")
+_WORD = 480  # bytes: csh takes no longer words
+
+
+def _by_posix_shell(line: bytes) -> bytes:
+    """Return a line that has ``sh`` run another line: in sh, bash, csh, tcsh and fish alike."""
+    if len(line) <= _WORD and _PLAIN.fullmatch(line):
+        return b"exec sh -c '%s'" % line
+    words, word = [], b""
+    for byte in line:
+        character = bytes((byte,))
+        if byte == ord("\n"):
+            word += b"\\n"
+        else:
+            word += character if _PLAIN.fullmatch(character) else b"\\0%03o" % byte
+        if len(word) > _WORD:
+            words.append(word)
+            word = b""
+    quoted = b" ".join(b"'%s'" % each for each in (*words, word))
+    return b'exec sh -c \'eval "$(printf %b "$@")"\' sh ' + quoted
+
+
+class AfterMark:
+    """Passes on what comes after a line that only the command's own shell prints.
+
+    What a login script prints before is no part of an answer.
+
+    Parameters
+    ----------
+    token
+        The line, which cannot be foreseen.
+
+    Attributes
+    ----------
+    seen
+        Whether the line came.
+    """
+
+    def __init__(self, token: str, sink: Callable[[bytes], None]) -> None:
+        self._line = token.encode() + b"\n"
+        self._sink = sink
+        self._held = b""
+        self._told = b""
+        self.seen = False
+
+    def __call__(self, chunk: bytes) -> None:
+        """Take what came."""
+        if self.seen:
+            self._sink(chunk)
+            return
+        before, line, after = (self._held + chunk).partition(self._line)
+        self.seen = bool(line)
+        certain = len(before) if line else max(0, len(before) - len(self._line))
+        self._told = (self._told + before[:certain])[:_STDERR_LIMIT]
+        self._held = before[certain:]
+        if after:
+            self._sink(after)
+
+    @property
+    def before(self) -> bytes:
+        """What came before the line, as far as it is worth showing."""
+        return self._told + self._held
 
 
 class ShellTransport(Transport):

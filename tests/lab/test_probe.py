@@ -290,12 +290,12 @@ class Relocated(LocalTransport):
     def __init__(self, root):
         self.root = root
 
-    def run(self, argv, **options):
-        script = argv[2]
+    def run(self, argv, *, stdin, **options):
+        script = stdin.decode()
         for folder in ("/sys/", "/dev/galcore", "/dev/rknpu", "/dev/dri/"):
             script = script.replace(f" {folder}", f" {self.root}{folder}")
             script = script.replace(f'"{folder}', f'"{self.root}{folder}')
-        return super().run([*argv[:2], script, *argv[3:]], **options)
+        return super().run(argv, stdin=script.encode(), **options)
 
 
 def put(path, content=""):

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import paramiko
 
+from harness.core.text import visible
 from harness.transports.base import CommandTimeoutError, ConnectionLostError, TransportError
 from harness.transports.connection import CONNECT_TIMEOUT, Connection
-from harness.transports.shell import CallLine, ShellTransport
+from harness.transports.shell import AfterMark, CallLine, ShellTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from harness.transports.base import ByteSource
     from harness.transports.ssh.host_keys import HostKeys
@@ -36,8 +37,9 @@ _BROKEN = (paramiko.SSHException, EOFError, OSError)
 class SshTransport(ShellTransport):
     """A device reached over SSH.
 
-    One connection is kept, and made anew on the next call after it was lost. Several threads
-    may use it at once.
+    One connection is kept, and made again on the next call after it was lost. Several threads
+    may use it at once; where the server takes no more commands on it, a call gets a connection of
+    its own.
 
     Parameters
     ----------
@@ -76,8 +78,24 @@ class SshTransport(ShellTransport):
     ) -> int:
         line = CallLine(argv)
         deadline = time.monotonic() + timeout
-        channel = self._open_channel(timeout)
-        starter = threading.Thread(target=_start, args=(channel, line.text, stdin), daemon=True)
+        out, err = AfterMark(line.token, out), AfterMark(line.token, err)
+        with self._session(timeout) as channel:
+            status = self._run(channel, line, stdin, out, err, deadline, timeout)
+        if status >= 0 and not out.seen:
+            raise self._not_a_shell(status, out.before or err.before)
+        return status
+
+    def _run(  # noqa: PLR0913, PLR0917 - a command, its streams and its time
+        self,
+        channel: paramiko.Channel,
+        line: CallLine,
+        stdin: ByteSource,
+        out: Callable[[bytes], None],
+        err: Callable[[bytes], None],
+        deadline: float,
+        timeout: float,
+    ) -> int:
+        starter = threading.Thread(target=_start, args=(channel, line.marked, stdin), daemon=True)
         starter.start()
         try:
             status = _drain(channel, out, err, deadline)
@@ -98,16 +116,33 @@ class SshTransport(ShellTransport):
             )
         return status
 
-    def _open_channel(self, timeout: float) -> paramiko.Channel:
-        """Open a channel, over a new connection where there is none that works."""
+    @contextlib.contextmanager
+    def _session(self, timeout: float) -> Iterator[paramiko.Channel]:
+        """Open a channel for a command, on a connection of its own where the server wants that."""
+        channel = self._open_channel(timeout)
+        if channel is not None:
+            yield channel
+            return
+        own = Connection(self._target, self._host_keys, timeout=self._connect_timeout)
+        try:
+            yield self._first_channel(own, timeout)
+        finally:
+            own.close()
+
+    def _open_channel(self, timeout: float) -> paramiko.Channel | None:
+        """Open a channel, over a new connection where there is none that works.
+
+        Returns
+        -------
+        Channel or None
+            None where the connection is fine, and the server takes no more commands on it.
+        """
         with self._lock:
             if self._connection and self._connection.alive:
                 try:
                     return self._connection.open_session(timeout)
-                except paramiko.ChannelException as error:  # the connection itself is fine
-                    raise TransportError(
-                        f"{self._name}: no more commands at once: {error.text}"
-                    ) from error
+                except paramiko.ChannelException:
+                    return None
                 except _BROKEN:
                     pass
             if self._connection:
@@ -116,12 +151,26 @@ class SshTransport(ShellTransport):
             self._connection = Connection(
                 self._target, self._host_keys, timeout=self._connect_timeout
             )
-            try:
-                return self._connection.open_session(timeout)
-            except _BROKEN as error:
-                raise ConnectionLostError(
-                    f"{self._name}: no channel for a command: {error}"
-                ) from error
+            return self._first_channel(self._connection, timeout)
+
+    def _first_channel(self, connection: Connection, timeout: float) -> paramiko.Channel:
+        try:
+            return connection.open_session(timeout)
+        except paramiko.ChannelException as error:
+            raise TransportError(
+                f"{self._name}: its SSH server takes no commands: {error.text}",
+                hint="look at MaxSessions, ForceCommand and the user's shell on the device",
+            ) from error
+        except _BROKEN as error:
+            raise ConnectionLostError(f"{self._name}: no channel for a command: {error}") from error
+
+    def _not_a_shell(self, status: int, said: bytes) -> TransportError:
+        lines = visible(said.decode(errors="replace")).strip().splitlines()
+        what = f"it says '{lines[-1][:200]}'" if lines else f"it ended with exit status {status}"
+        return TransportError(
+            f"{self._name}: {self._target.user}'s login there runs no commands: {what}",
+            hint="give the user a login shell that runs sh (chsh -s /bin/sh), or name another user",
+        )
 
     def _abort(self, channel: paramiko.Channel, line: CallLine) -> None:
         """Kill a command; where the connection is stuck, give that up instead."""
@@ -132,10 +181,11 @@ class SshTransport(ShellTransport):
             _close(channel)
             if connection:
                 with (
-                    contextlib.suppress(*_BROKEN),
-                    connection.open_session(_ABORT_TIMEOUT) as other,
+                    contextlib.suppress(*_BROKEN, TransportError),
+                    self._session(_ABORT_TIMEOUT) as other,
+                    other,
                 ):
-                    other.exec_command(line.kill)
+                    other.exec_command(line.kill_by_any)
                     if other.status_event.wait(_ABORT_TIMEOUT):
                         killed.set()
 
