@@ -20,6 +20,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from drill.doubles import FakeTransport
 from harness.campaign import prepare, reach
 from harness.campaign.execute import Execution
 from harness.cli.app import main
@@ -27,7 +28,6 @@ from harness.core.contract import InputSpec
 from harness.lab.probe import Facts
 from harness.runner.python import edge_runner
 from harness.transports.base import Completed
-from harness.transports.fake import FakeTransport
 
 SLEEP_S = 0.05
 SAMPLES = 100

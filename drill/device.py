@@ -16,6 +16,7 @@ import subprocess
 import time
 import uuid
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -204,7 +205,7 @@ class FakeDevice(Target):
 
     def link(self) -> Transport:
         """See :meth:`Target.link`."""
-        return DeviceLink(self)
+        return DeviceLink(self.lock, self.out, partial(self.restart, keeps_disk=True), self.cool)
 
     def leftovers(self) -> list[str]:
         """See :meth:`Target.leftovers`."""

@@ -14,19 +14,19 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from drill.doubles import CORRUPT, AnswerCut, AnswerLost, Delay
 from drill.oracle import Failing
 from harness.core.errors import LabError
 from harness.core.records import Status
 from harness.transports.base import CommandTimeoutError, ConnectionLostError
-from harness.transports.fake import CORRUPT, AnswerCut, AnswerLost, Delay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
     from random import Random
 
+    from drill.doubles import Fault
     from drill.link import Strikes
-    from harness.transports.fake import Fault
 
 __all__ = [
     "KINDS",

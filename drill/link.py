@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from drill.doubles import FaultyTransport
 from harness.transports.base import (
     DEFAULT_OUTPUT_LIMIT,
     DEFAULT_PULL_LIMIT,
@@ -18,15 +19,13 @@ from harness.transports.base import (
     ConnectionLostError,
     Transport,
 )
-from harness.transports.fake import FaultyTransport
 from harness.transports.local.transport import LocalTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from drill.device import FakeDevice
+    from drill.doubles import Fault
     from harness.transports.base import ByteSource
-    from harness.transports.fake import Fault
 
 __all__ = ["DeviceLink", "Strikes", "struck", "verb_of"]
 
@@ -89,12 +88,26 @@ class Hooked(Transport):
 class DeviceLink(LocalTransport):
     """The way to a fake device: commands run here, with that device's lock.
 
+    Parameters
+    ----------
+    lock
+        The device's lock file.
+    out
+        Where its runners ask for what follows.
+    restart, cool
+        Restarts the device; is called after each call.
+
     What waits for a launch is let go of where the launch's runner asks for it by a file: at
     ``drop`` the link drops in the middle, or stalls; at ``restart`` the device restarts.
     """
 
-    def __init__(self, device: FakeDevice) -> None:
-        self._device = device
+    def __init__(
+        self, lock: Path, out: Path, restart: Callable[[], object], cool: Callable[[], object]
+    ) -> None:
+        self._lock = lock
+        self._out = out
+        self._restart = restart
+        self._cool = cool
 
     def run(
         self,
@@ -106,8 +119,8 @@ class DeviceLink(LocalTransport):
     ) -> Completed:
         """See :meth:`Transport.run`."""
         way = self._watched if verb_of(argv) in {"run", "read"} else self._plain
-        answer = way(_locked(argv, self._device), stdin, timeout, output_limit)
-        self._device.cool()
+        answer = way(_locked(argv, self._lock), stdin, timeout, output_limit)
+        self._cool()
         return answer
 
     def _plain(
@@ -127,7 +140,7 @@ class DeviceLink(LocalTransport):
                 answer.set_exception(error)
 
         threading.Thread(target=wait, daemon=True).start()
-        drop, restart = self._device.out / "drop", self._device.out / "restart"
+        drop, restart = self._out / "drop", self._out / "restart"
         while True:
             try:
                 return answer.result(_LOOK_S)
@@ -140,7 +153,7 @@ class DeviceLink(LocalTransport):
                 raise (CommandTimeoutError if word else ConnectionLostError)("the link dropped")
             if restart.exists():
                 restart.unlink()
-                self._device.restart(keeps_disk=True)
+                self._restart()
                 raise ConnectionLostError("the link dropped")
 
 
@@ -218,9 +231,9 @@ def verb_of(argv: Sequence[str]) -> str:
     return argv[1] if argv[0].startswith("/") and len(argv) > 1 else ""
 
 
-def _locked(argv: Sequence[str], device: FakeDevice) -> Sequence[str]:
+def _locked(argv: Sequence[str], own: Path) -> Sequence[str]:
     """Name the device's own lock: all fake devices share this machine, whose lock is one."""
-    lock = ["--lock", str(device.lock)]
+    lock = ["--lock", str(own)]
     match verb_of(argv):
         case "run":
             return [*argv[:3], *lock, *argv[3:]]

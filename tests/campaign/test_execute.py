@@ -12,11 +12,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from drill.doubles import CORRUPT, AnswerCut, FaultyTransport
 from harness.campaign.launch import Launcher
 from harness.core.records import Category, Status
 from harness.lab.leases import Lease, break_lease
 from harness.transports.base import ConnectionLostError
-from harness.transports.fake import CORRUPT, AnswerCut, FaultyTransport
 from harness.transports.local.transport import LocalTransport
 
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drill.doubles import CORRUPT, AnswerLost, Delay, FakeTransport, FaultyTransport
 from harness.campaign.launch import DeviceBusyError, Handling, Launcher, LaunchLostError
 from harness.campaign.patience import Patience
 from harness.core.contract import Job
@@ -24,7 +25,6 @@ from harness.transports.base import (
     TransferError,
     TransportError,
 )
-from harness.transports.fake import CORRUPT, AnswerLost, Delay, FakeTransport, FaultyTransport
 from harness.transports.local.transport import LocalTransport
 
 LOST = ConnectionLostError("the link dropped")

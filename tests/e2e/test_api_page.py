@@ -33,4 +33,4 @@ def test_what_the_page_says_can_be_done(tmp_path, monkeypatch, capsys):
     assert len(names["compared"].comparisons) == len(names["gate"].comparisons) == 1
     assert list(names["launches"]["run"].unique()) == [names["run"].id, names["again"].id]
     assert names["page"] == tmp_path / "reports" / f"{names['again'].id}.html"
-    assert names["page"].read_text().startswith("<!doctype html>")
+    assert names["page"].read_text().startswith("<!DOCTYPE html>")

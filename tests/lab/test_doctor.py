@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from drill.doubles import FakeTransport
 from harness.lab.doctor import connection, device_state, leftovers
 from harness.lab.inventory import Device, DeviceSpec
 from harness.transports.base import Completed, TransportError
-from harness.transports.fake import FakeTransport
 from harness.transports.local.transport import LocalTransport
 
 DEVICE = Device(

@@ -6,10 +6,10 @@ import itertools
 
 import pytest
 
+from drill.doubles import FakeTransport
 from harness.lab.leases import TERM_S, Lease, LeasedError, break_lease, holdings
 from harness.lab.supervisor import DeviceSupervisor
 from harness.transports.base import Completed
-from harness.transports.fake import FakeTransport
 from harness.transports.local.transport import LocalTransport
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drill.doubles import FakeTransport
 from harness.lab.probe import (
     Battery,
     Clock,
@@ -21,7 +22,6 @@ from harness.lab.probe import (
     probe,
 )
 from harness.transports.base import Completed, TransferError
-from harness.transports.fake import FakeTransport
 from harness.transports.local.transport import LocalTransport
 
 # As an RK3588 board with vendor's kernel 5.10 answers, by the kernel's documented formats:

@@ -7,11 +7,11 @@ import os
 
 import pytest
 
+from drill.doubles import CORRUPT, FaultyTransport
 from harness.core.hashing import sha256_of
 from harness.lab.store import DeviceStore
 from harness.lab.supervisor import DeviceSupervisor
 from harness.transports.base import TransferError
-from harness.transports.fake import CORRUPT, FaultyTransport
 from harness.transports.local.transport import LocalTransport
 
 FIRST_USE = ["store look", "mkdir", "push", "store adopt", "store look"]

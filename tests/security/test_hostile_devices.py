@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drill.doubles import FakeTransport
 from harness.campaign.launch import LOG_LIMIT, Launcher
 from harness.campaign.on_device import OnDevice
 from harness.campaign.prepare import Prepared
@@ -30,7 +31,6 @@ from harness.lab.store import DeviceStore
 from harness.models.manifest import Manifest, Model
 from harness.transports.base import Completed, ConnectError, TransferError, TransportError
 from harness.transports.connection import fetch_host_key
-from harness.transports.fake import FakeTransport
 from harness.transports.sink import receive
 from harness.transports.ssh.host_keys import HostKeys
 from harness.transports.target import SshTarget
