@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import engines
 from harness.analysis.summary import estimate
 from harness.campaign.judge import judge
 from harness.campaign.launch import Launcher
@@ -25,7 +26,6 @@ from harness.core.contract import InputSpec, Job, Sampling, WarmupPolicy, parse_
 from harness.models import environments
 from harness.models.build import build as build_model
 from harness.models.manifest import load_model
-from harness.models.recipes import device_module
 from harness.native.build import build as build_runner
 from harness.native.supervisor import supervisor
 from harness.runner.python import edge_runner
@@ -142,7 +142,7 @@ def test_onnx_runtime(launcher, within):
     python = environments.python("onnxruntime", print)
     links = {name: str(artifact.folder / name) for name in artifact.roles.values()}
     links["edge_runner.py"] = edge_runner.__file__
-    links["edge_engine.py"] = str(device_module("onnxruntime"))
+    links["edge_engine.py"] = str(engines.get("onnxruntime").device_module)
 
     def launched(name):
         job = calibration_job(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from harness.campaign.runners import NativeRunner, PythonRunner
 from harness.lab.inventory import BackendSpec
 from harness.models import artifacts
+from harness.models.formats import roles
 from harness.workspace import cache_dir
 
 if TYPE_CHECKING:
@@ -80,20 +81,20 @@ def again(
 
 def _artifact(record: CaseRecord, kept: KeptFiles, folder: Path) -> Artifact:
     stored = record.artifact
-    if stored is None or not stored.id.isalnum() or stored.format not in artifacts.ROLES:
+    files = roles(stored.format) if stored else None
+    if stored is None or files is None or not stored.id.isalnum():
         raise UnconfirmableError("it has no artifact on record")
     built = artifacts.read(cache_dir() / "artifacts" / stored.id)
     if built and built.record.files == stored.files and artifacts.unchanged(built):
         return built
-    roles = artifacts.ROLES[stored.format]
-    for name in roles.values():
+    for name in files.values():
         path = kept.get(stored.files.get(name, ""))
         if path is None:
             raise UnconfirmableError(
                 f"its artifact {stored.id[:_DIGEST_SHOWN]} ({name}) is not kept here"
             )
         (folder / name).symlink_to(path.resolve())
-    return artifacts.Artifact(stored, folder, roles)
+    return artifacts.Artifact(stored, folder, files)
 
 
 def _runner(record: CaseRecord, today: CaseRecord, now: Prepared, kept: KeptFiles) -> Runner:

@@ -164,7 +164,7 @@ class OnDevice:
     def model_cache(self, prepared: Prepared, links: Mapping[str, str]) -> str:
         """Return the folder there for what an engine compiles of a case's model.
 
-        Paddle Lite takes from such a folder whatever fits the inputs' names and shapes, be it of
+        An engine may take from such a folder whatever fits the inputs' names and shapes, be it of
         another model: so each case has its own, by all that the compiled model depends on.
 
         Parameters

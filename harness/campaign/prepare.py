@@ -9,11 +9,12 @@ from harness import engines
 from harness.campaign.kept import keep
 from harness.campaign.launch import Handling
 from harness.campaign.plan import Slot
-from harness.campaign.runners import BenchmarkBin, NativeRunner, PythonRunner
+from harness.campaign.runners import ForeignRunner, NativeRunner, PythonRunner
 from harness.core.contract import MAX_SAMPLES, PROTOCOL, Job, Sampling, WarmupPolicy
 from harness.core.records import CaseRecord, Role
 from harness.lab.conditions.spec import Conditions
 from harness.lab.inventory import BackendSpec
+from harness.lab.runners import EDGE_RUNNER
 from harness.models import build, environments, operations, recipes
 from harness.models.inspection import inspected
 from harness.models.toolchain import ToolchainError
@@ -347,8 +348,7 @@ def _prepare(
         precision=case.precision,
         progress=progress,
     )
-    paths = {role: artifact.path(role) for role in artifact.roles}
-    if refused := engine.refuse(device.spec, paths, case.backend, there.version):
+    if refused := engine.refuse(device.spec, artifact.paths, case.backend, there.version):
         raise _RefusedError(refused, inspected(model, artifact, shapes))
     reference = build.reference(model, shapes=shapes, progress=progress)
     check_file = build.check_inputs(model, shapes=shapes, progress=progress)
@@ -395,8 +395,9 @@ def _runner(
         return NativeRunner(build_runner(case.engine, device.spec.abi, progress=progress))
     if registered is None:
         return _python_runner(spec, progress)
-    if registered.spec.tool == "benchmark_bin":
-        return BenchmarkBin(registered, next(iter(reference.values())), check_file)
+    if registered.spec.tool != EDGE_RUNNER:
+        tool, _ = engines.tools()[registered.spec.tool]
+        return ForeignRunner(tool, registered, next(iter(reference.values())), check_file)
     return NativeRunner(registered.program, registered.libraries)
 
 

@@ -7,14 +7,15 @@ import math
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.engines.paddle_lite import benchmark_bin
-from harness.models.recipes import ENGINE_MODULE, device_module, resource
+from harness import engines
+from harness.engines.base import ENGINE_MODULE
+from harness.lab.runners import library_among
+from harness.models.recipes import resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,10 +26,11 @@ if TYPE_CHECKING:
     from harness.campaign.launch import Ended
     from harness.core.contract import Job, Outputs
     from harness.core.records import Case
+    from harness.engines.base import Tool
     from harness.lab.inventory import BackendSpec
     from harness.lab.runners import RegisteredRunner
 
-__all__ = ["BenchmarkBin", "NativeRunner", "PythonRunner", "Runner"]
+__all__ = ["ForeignRunner", "NativeRunner", "PythonRunner", "Runner"]
 
 _PROGRAM = "edge-runner"
 _SCRIPT = "edge_runner.py"
@@ -105,7 +107,7 @@ class PythonRunner(Runner):
         """See :meth:`Runner.files`."""
         yield dict(self.kept) or {
             _SCRIPT: resource("runner", "python", _SCRIPT),
-            ENGINE_MODULE: device_module(job.engine),
+            ENGINE_MODULE: engines.get(job.engine).device_module,
         }
 
     def command(self, job: Job) -> list[str]:
@@ -128,9 +130,9 @@ class NativeRunner(Runner):
     libraries: Mapping[str, Path] = field(default_factory=dict)
 
     def adapt(self, job: Job) -> Job:
-        """See :meth:`Runner.adapt`: these engines are loaded by the name of their file."""
-        loaded = ("libonnxruntime.so", "librknn")
-        library = next((name for name in self.libraries if name.startswith(loaded)), None)
+        """See :meth:`Runner.adapt`: an engine may be loaded by the name of its file."""
+        loaded = engines.get(job.engine).library
+        library = library_among(self.libraries, loaded) if loaded else None
         files = job.files | ({"library": library} if library else {})
         return job.model_copy(update={"files": files})
 
@@ -147,8 +149,8 @@ class NativeRunner(Runner):
 
 
 @dataclass(frozen=True)
-class BenchmarkBin(Runner):
-    """Paddle Lite's own ``benchmark_bin``, as the user brought it.
+class ForeignRunner(Runner):
+    """An engine's own program, as the user brought it, whose output is translated.
 
     Attributes
     ----------
@@ -159,6 +161,7 @@ class BenchmarkBin(Runner):
         With the inputs of the check seeds, where they are not made of these.
     """
 
+    tool: Tool
     registered: RegisteredRunner
     reference: Sequence[NDArray[Any]]
     check_file: Path | None = None
@@ -168,50 +171,39 @@ class BenchmarkBin(Runner):
 
     def lacks(self, case: Case, settings: BackendSpec) -> str | None:
         """See :meth:`Runner.lacks`."""
-        if case.model_cache == "kept":
-            return "benchmark_bin has no flag for a model cache"
-        unknown = settings.options.keys() - benchmark_bin.OPTIONS
-        return f"benchmark_bin has no option '{min(unknown)}'" if unknown else None
+        return self.tool.lacks(case, settings.options)
 
     def adapt(self, job: Job) -> Job:
-        """See :meth:`Runner.adapt`: it reads all its inputs as text, see :meth:`files`."""
+        """See :meth:`Runner.adapt`: what it reads is among its :meth:`files`."""
         return job.model_copy(update={"check_files": []})
 
     @contextmanager
     def files(self, job: Job) -> Iterator[dict[str, Path]]:
         """See :meth:`Runner.files`."""
-        script = files("harness.engines.paddle_lite").joinpath(benchmark_bin.SCRIPT)
-        with (
-            tempfile.TemporaryDirectory(prefix="edge-harness-") as scratch,
-            as_file(script) as path,
-        ):
-            found = {
-                benchmark_bin.SCRIPT: path,
-                benchmark_bin.PROGRAM: self.registered.program,
+        with tempfile.TemporaryDirectory(prefix="edge-harness-") as scratch:
+            yield {
+                self.tool.name: self.registered.program,
                 **self.registered.libraries,
+                **self.tool.files(job, self.check_file, Path(scratch)),
             }
-            for name, text in benchmark_bin.inputs(job, self.check_file).items():
-                found[name] = Path(scratch, name)
-                found[name].write_text(text, encoding="ascii")
-            yield found
 
     def command(self, job: Job) -> list[str]:
         """See :meth:`Runner.command`."""
-        return benchmark_bin.command(job, self.registered.spec.abi, len(self.reference))
+        return self.tool.command(job, self.registered.spec.abi, len(self.reference))
 
     def translate(self, ended: Ended, job: Job) -> Ended:
         """See :meth:`Runner.translate`."""
         if ended.outside.exit and ended.outside.exit.reason != "exited":
             return replace(ended, events=b"")  # ended from outside: that is all there is to say
         abi = self.registered.spec.abi
-        events = benchmark_bin.translate(ended.log, ended.status, job, abi, self.reference)
+        events = self.tool.translate(ended.log, ended.status, job, abi, self.reference)
         lines = [event.model_dump_json(exclude_none=True) + "\n" for event in events]
         return replace(ended, events="".join(lines).encode())
 
     def size_limit(self, output: Outputs) -> int:
-        """See :meth:`Runner.size_limit`; outputs are text."""
-        return math.prod(output.shape) * benchmark_bin.MAX_BYTES_PER_VALUE
+        """See :meth:`Runner.size_limit`."""
+        return self.tool.size_limit(output)
 
     def read_output(self, output: Outputs, content: bytes) -> NDArray[Any] | None:
         """See :meth:`Runner.read_output`."""
-        return benchmark_bin.read_output(content, output.shape)
+        return self.tool.read_output(output, content)

@@ -109,7 +109,7 @@ class Block(Spec):
         ``none``, and ``kept`` for an engine that keeps what it compiles for an NPU: one more launch
         fills its cache, and the others find it filled.
     precisions
-        What the engines compute in; without it what each computes in by itself (fp32, RKNN fp16).
+        What the engines compute in; without it what each computes in by itself (fp32 for most).
     cpus
         Sets of processors that the runner is bound to; none means that it is not bound.
     busy_cpus
@@ -244,7 +244,7 @@ class Campaign(Spec):
             }
             for cell in product(*axes.values()):
                 settings = dict(zip(axes, cell, strict=True))
-                own = ENGINES[str(settings["engine"])].precisions[0]
+                own = ENGINES.get(str(settings["engine"])).precisions[0]
                 settings["precision"] = settings["precision"] or own
                 case = Case.model_validate(settings)
                 found[case] = self._repeats(block)
@@ -270,7 +270,7 @@ def load_campaign(workspace: Workspace, path: Path) -> Campaign:
     context = {
         "models": {found.stem for found in workspace.models.glob("*.yaml")},
         "devices": {found.stem for found in workspace.devices.glob("*.yaml")},
-        "engines": set(ENGINES),
+        "engines": set(ENGINES.plugins),
         "manifest": cache(lambda name: load_model(workspace, name).manifest),
     }
     return load(path, Campaign, context=context)

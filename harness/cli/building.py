@@ -34,7 +34,7 @@ def complete_targets(
     """Offer names for the last of the targets with commas between them."""
     from click.shell_completion import CompletionItem
 
-    from harness.models.batch import target_names
+    from harness.models.formats import target_names
 
     before, comma, last = incomplete.rpartition(",")
     return [
@@ -57,12 +57,12 @@ Examples:
     "--targets",
     metavar="NAME,...",
     shell_complete=complete_targets,
-    help="What to build for: arm, x86 and NPUs (Paddle Lite), rknn:CHIP, onnx, pdmodel ...",
+    help="What to build for: processors, NPUs, chips, formats.",
 )
 @click.option(
     "--precision",
     type=click.Choice(["fp32", "fp16", "int8"]),
-    help="Of formats that have a choice: by default fp32, RKNN fp16.",
+    help="Precision, where the format allows a choice (default: the format's first).",
 )
 @click.option(
     "--jobs",
@@ -83,11 +83,12 @@ def build(
     retry_failed: bool,
     as_json: bool,
 ) -> None:
-    """Build artifacts: without options everything but NPUs', .rknn, .mnn and .ncnn files.
+    """Build artifacts: without options those of the shared toolchain.
 
-    Those need toolkits that are downloads of their own: ask for them with --targets. What is built
-    already, of the same inputs with the same tools, is left as it is, and what failed so is not
-    tried again without --retry-failed. The first build makes the toolchain environments.
+    NPUs' and some engines' need toolkits that are downloads of their own: ask for them with
+    --targets. What is built already, of the same inputs with the same tools, is left as it is, and
+    what failed so is not tried again without --retry-failed. The first build makes the toolchain
+    environments.
 
     What an engine on this machine can run is run, and its outputs are compared with the model's
     reference outputs. One that fails does not stop the others: the table at the end says what was
@@ -96,8 +97,8 @@ def build(
     """
     from harness.cli.terminal import steps
     from harness.core.errors import ExitCode, SpecificationError, worst
-    from harness.engines.here import check_here
     from harness.models import batch
+    from harness.models.here import check_here
     from harness.models.manifest import load_model, load_models
 
     if every and names:
@@ -275,7 +276,7 @@ def add(
     *,
     as_json: bool,
 ) -> None:
-    """Add a model of your own: ONNX, or Paddle's .pdmodel or .json with its .pdiparams.
+    """Add a model of your own: a file of an engine's, or Paddle's .pdmodel or .json.
 
     The file is loaded once, in a process of its own, to see what it takes; it is copied into
     models/files/ under its hash, and models/NAME.yaml is written.

@@ -62,9 +62,11 @@ def _checks(ctx: click.Context) -> Iterator[Check]:
     yield Check("libgomp", openmp, "Paddle's tools and engines here", "apt-get install libgomp1")
     yield _tool("apt-get", "apt", "building the emulated boards (a Debian system)")
     try:
-        yield Check("python3.10", str(interpreters.find("3.10")), "building models, Paddle Lite")
+        yield Check(
+            "python3.10", str(interpreters.find("3.10")), "building models, Paddle's engines"
+        )
     except HarnessError as error:
-        yield Check("python3.10", None, "building models, Paddle Lite", error.hint or "")
+        yield Check("python3.10", None, "building models, Paddle's engines", error.hint or "")
     cache = cache_dir()
     cache.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(cache).free / 1e9
@@ -74,7 +76,7 @@ def _checks(ctx: click.Context) -> Iterator[Check]:
         f"environments and board images ({FREE_SPACE_GB:.0f} GB)",
         f"free some: {free:.1f} GB at {cache}; XDG_CACHE_HOME moves it",
     )
-    for environment in environments.ENVIRONMENTS.values():
+    for environment in environments.environments().values():
         size = f"made on first use, a download of about {environment.download_mb} MB"
         yield Check(
             f"environment {environment.name}",

@@ -30,11 +30,11 @@ Examples:
 """
 )
 @click.argument("artifact", metavar="ARTIFACT", shell_complete=complete_names("models"))
-@click.option("--target", help="Of a model: arm, x86, onnx, an NPU's name, rknn:rk3588 ...")
+@click.option("--target", help="Of a model: a processor, an NPU, a chip, or a format.")
 @click.option(
     "--precision",
     type=click.Choice(["fp32", "fp16", "int8"]),
-    help="Of a model: by default fp32, RKNN fp16.",
+    help="Of a model (default: the format's first).",
 )
 @as_json
 @click.pass_context
@@ -48,11 +48,11 @@ def inspect(
 ) -> None:
     """Show what of an artifact runs where.
 
-    ARTIFACT is an .nb file, or a model of the workspace, of which --target says what for; it is
-    built if it is not there.
+    ARTIFACT is a file that tells (.nb), or a model of the workspace, of which --target says what
+    for; it is built if it is not there.
 
     Kernels by target and precision, what an NPU gets and what is left to the CPU, inputs whose
-    shapes are not fixed, sizes, and for RKNN the compiler's estimate for each layer.
+    shapes are not fixed, sizes, and where a compiler gives one its estimate for each layer.
     """
     from harness.cli.terminal import console
 
@@ -85,8 +85,9 @@ def _of_model(
     ctx: click.Context, name: str, target: str | None, precision: Precision | None
 ) -> ArtifactRecord:
     from harness.cli.terminal import steps
-    from harness.models.batch import parse_targets, target_names
+    from harness.models.batch import parse_targets
     from harness.models.build import build
+    from harness.models.formats import target_names
     from harness.models.inspection import inspected
     from harness.models.manifest import load_model
     from harness.models.operations import count as count_operations
@@ -95,7 +96,7 @@ def _of_model(
     if target is None:
         raise click.UsageError(
             f"'{name}' is a model: say with --target of which artifact "
-            f"({', '.join(name for name in target_names() if ':' not in name)}, rknn:rk3588 ...)"
+            f"({', '.join(target_names())})"
         )
     kinds = parse_targets(target)
     if len(kinds) > 1:

@@ -10,7 +10,7 @@ import click
 from harness.cli.app import workspace_of
 from harness.cli.building import ID_LENGTH, add, build, clean, input_label, size_label
 from harness.cli.inspecting import drift_in_words, inspect
-from harness.cli.options import as_json, complete_names
+from harness.cli.options import as_json, complete_engine, complete_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ __all__ = ["models"]
     epilog="""\b
 Examples:
   harness models list
-  harness models build                                  everything but RKNN, of all models
+  harness models build                                  the usual artifacts of all models
   harness models build ppocr_v4_cls --targets arm,rknn:rk3588
   harness models show ppocr_v4_cls
   harness models inspect ppocr_v4_cls --target rockchip_npu
@@ -78,7 +78,7 @@ Example:
 @as_json
 @click.pass_context
 def show(ctx: click.Context, name: str, *, as_json: bool) -> None:
-    """Show one model, its artifacts, how they were made, and what kernels its .nb files hold."""
+    """Show one model, its artifacts, how they were made, and the kernels that their files name."""
     from harness.cli.terminal import console
     from harness.models.manifest import load_model
 
@@ -112,7 +112,7 @@ def show(ctx: click.Context, name: str, *, as_json: bool) -> None:
         kernels = _kernels(artifact)
         if kernels:
             counts = ", ".join(f"{count} {kind}" for kind, count in kernels["kernels"].items())
-            lines.append(f"  kernels  {counts} (opt {kernels['opt_version']})")
+            lines.append(f"  kernels  {counts} ({kernels['tool']})")
     if not artifacts:
         lines += ["", f"nothing is built yet: harness models build {model.name}"]
     out = console()
@@ -129,7 +129,9 @@ Example:
 @click.argument(
     "names", metavar="MODEL...", nargs=-1, required=True, shell_complete=complete_names("models")
 )
-@click.option("--engine", required=True, help="Whose artifacts: paddle-lite, onnxruntime ...")
+@click.option(
+    "--engine", required=True, shell_complete=complete_engine, help="Engine to build for."
+)
 @click.option("--device", "device_name", required=True, help="Where to.")
 @as_json
 @click.pass_context
@@ -179,26 +181,31 @@ def _built(model: Model) -> Iterator[Artifact]:
 
     from harness.core.errors import SpecificationError
     from harness.models.build import find
-    from harness.models.recipes import PRECISIONS, targets
+    from harness.models.formats import formats
+    from harness.models.recipes import targets
 
     for artifact_format, places in targets(model).items():
-        for target, precision in product(places, PRECISIONS.get(artifact_format, (None,))):
+        precisions = formats()[artifact_format].precisions or (None,)
+        for target, precision in product(places, precisions):
             with suppress(SpecificationError):  # no such precision there, or no calibration images
                 if artifact := find(model, artifact_format, target, precision=precision):
                     yield artifact
 
 
 def _kernels(artifact: Artifact) -> dict[str, Any]:
-    """Return what a ``.nb`` file says of its kernels; nothing for other formats."""
-    from harness.models import nb
+    """Return what an artifact's file says of its kernels, and the version of what wrote it."""
+    from harness.models.formats import engine_of
 
-    if artifact.record.format != "nb":
+    engine = engine_of(artifact.record.format)
+    told = engine.partition(artifact.paths) if engine else None
+    if told is None:
         return {}
-    info = nb.inspect(artifact.path("model"))
+    tool, _, version = told.tool.rpartition(" ")
     return {
-        "opt_version": info.opt_version,
-        "kernels": info.by_kind,
-        "subgraphs": info.subgraphs,
+        f"{tool}_version": version,
+        "kernels": told.kernels,
+        "subgraphs": len(told.subgraphs),
+        "tool": told.tool,
     }
 
 

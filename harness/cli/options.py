@@ -23,9 +23,11 @@ __all__ = [
     "complete_campaign",
     "complete_case",
     "complete_compared",
+    "complete_engine",
     "complete_imported",
     "complete_names",
     "complete_run",
+    "complete_tool",
     "in_language",
     "strict_option",
 ]
@@ -89,6 +91,27 @@ def complete_names(folder: str) -> Completer:
         return _items(names(getattr(Workspace.find(), folder)), incomplete)
 
     return complete
+
+
+def complete_engine(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Offer the engines."""
+    from harness.engines import ENGINES
+
+    del ctx, param
+    return _items(list(ENGINES.plugins), incomplete)
+
+
+def complete_tool(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Offer the programs that can be registered as runners."""
+    from harness.engines import tools
+    from harness.lab.runners import EDGE_RUNNER
+
+    del ctx, param
+    return _items([EDGE_RUNNER, *tools()], incomplete)
 
 
 def complete_campaign(

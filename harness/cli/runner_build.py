@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from harness.cli.options import complete_engine
+
 __all__ = ["build"]
 
 _folder = click.Path(path_type=Path, file_okay=False)
@@ -23,15 +25,15 @@ Examples:
   harness runners build paddle-lite --abi android-arm64 --sdk SDK --ndk ~/Android/ndk/26.1
 """
 )
-@click.argument("engine")
+@click.argument("engine", shell_complete=complete_engine)
 @click.option("--abi", required=True, help="As device files write it, such as arm64-linux.")
-@click.option("--sdk", type=_folder, help="paddle-lite: the Paddle Lite SDK for the board.")
+@click.option("--sdk", type=_folder, help="SDK for the board, where the engine needs one.")
 @click.option(
     "--toolchain",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="paddle-lite: the board's C++ compiler, or a CMake toolchain file (.cmake).",
+    help="With --sdk: the board's C++ compiler, or a CMake toolchain file (.cmake).",
 )
-@click.option("--ndk", type=_folder, help="paddle-lite: an Android NDK, instead of --toolchain.")
+@click.option("--ndk", type=_folder, help="With --sdk: an Android NDK, instead of --toolchain.")
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Copy it here, too."
 )
@@ -46,7 +48,7 @@ def build(
     *,
     as_json: bool,
 ) -> None:
-    """Build the native runner of ENGINE: calibration, onnxruntime, paddle-lite or rknn.
+    """Build the native runner of ENGINE.
 
     Prints its path. What was built already, of the same sources with the same compiler, is left
     as it is.

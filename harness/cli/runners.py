@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.app import workspace_of
-from harness.cli.options import as_json, complete_names
+from harness.cli.options import as_json, complete_engine, complete_names, complete_tool
 from harness.cli.runner_build import build
 from harness.core.errors import ExitCode
 
@@ -36,7 +36,7 @@ Examples:
 """
 )
 def runners() -> None:
-    """Build and register runners: our native one, and Paddle Lite's own benchmark_bin."""
+    """Build and register runners: our native one, and programs of engines' own."""
 
 
 runners.add_command(build)
@@ -54,9 +54,11 @@ A device then names it in its file:
     paddle-lite: { runner: benchmark_bin-arm64-linux }
 """
 )
-@click.argument("tool", type=click.Choice(["edge-runner", "benchmark_bin"]))
+@click.argument("tool", shell_complete=complete_tool)
 @click.argument("program", metavar="FILE", type=click.Path(path_type=Path))
-@click.option("--engine", type=click.Choice(["paddle-lite", "onnxruntime", "rknn"]), required=True)
+@click.option(
+    "--engine", required=True, shell_complete=complete_engine, help="Engine that it measures."
+)
 @click.option("--abi", type=click.Choice(ABIS), required=True, help="What it is built for.")
 @click.option(
     "--lib",
@@ -80,7 +82,8 @@ def add(
 ) -> None:
     """Register a runner: its ELF file is read, and copied into the workspace.
 
-    edge-runner is what 'harness runners build' makes; benchmark_bin is Paddle Lite's own.
+    TOOL is edge-runner for what 'harness runners build' makes, else the name of an engine's own
+    program (benchmark_bin).
     """
     from harness.lab.runners import add as register
 

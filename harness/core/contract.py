@@ -170,7 +170,7 @@ class Job(Message):
         ``evict``: the artifact's pages are put out of the page cache before they are read, and
         that they are is verified; ``warm``: they are read beforehand.
     options
-        Settings of the engine's own, such as Paddle Lite's ``power_mode``.
+        Settings of the engine's own.
     """
 
     protocol: Literal[1, 2] = 1

@@ -503,7 +503,7 @@ class CaseRecord(Repeats):
         What lies in a launch's folder beside the artifact: name to SHA-256.
     engine_from
         Where a runner in Python has its engine from: an environment of ours with its digest
-        (``onnxruntime@<digest>``), or a path on the device.
+        (``NAME@<digest>``), or a path on the device.
     options, variables
         What the device's file gave its backend: the engine's own settings, and variables of the
         runner's environment.

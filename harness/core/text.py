@@ -19,6 +19,7 @@ __all__ = [
     "milliseconds",
     "percent",
     "processors",
+    "version_of",
     "visible",
 ]
 
@@ -124,3 +125,8 @@ def _fixed(value: float, digits: int) -> str:
 
 def _magnitude(value: float) -> int:
     return math.floor(math.log10(abs(value)))
+
+
+def version_of(text: str) -> tuple[int, ...]:
+    """Return a version as it is compared: its numbers."""
+    return tuple(int(part) for part in text.split(".") if part.isdecimal())

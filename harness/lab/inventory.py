@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from harness.core.yamlfile import Spec, load, named, names, nearest
+from harness.engines import ENGINES
 from harness.lab.classes import class_names, load_class
 from harness.lab.conditions.spec import Conditions
 from harness.transports.adb.server import SERIAL_PATTERN
@@ -33,8 +34,6 @@ __all__ = [
 
 ABI = Literal["arm64-linux", "armv7hf-linux", "x86_64-linux", "android-arm64", "android-armv7"]
 
-# The runner of these is the harness's own, on every device.
-_BUILT_IN = frozenset({"calibration"})
 _ONE_WAY = "give one of 'python', 'environment' and 'runner'"
 
 Backend = Annotated[str, StringConstraints(pattern=r"^(cpu|gpu|npu:[a-z0-9][a-z0-9_]{0,63})$")]
@@ -50,7 +49,7 @@ class BackendSpec(Spec):
     Attributes
     ----------
     options
-        Settings of the engine's own, such as Paddle Lite's ``context_properties``.
+        Settings of the engine's own.
     variables
         Of the runner's environment. They are stored with the results: never a secret.
     """
@@ -60,7 +59,7 @@ class BackendSpec(Spec):
 
 
 class EngineSpec(Spec):
-    """How an engine is started on a device; ``{}`` for ``calibration``, which the harness brings.
+    """How an engine is started on a device; ``{}`` for one that the harness brings.
 
     Attributes
     ----------
@@ -191,9 +190,10 @@ class DeviceSpec(Spec):
     @classmethod
     def _startable(cls, engines: dict[str, EngineSpec]) -> dict[str, EngineSpec]:
         for name, spec in engines.items():
-            if spec.built_in and name not in _BUILT_IN:
+            brought = name in ENGINES and ENGINES.get(name).brought
+            if spec.built_in and not brought:
                 raise ValueError(f"{name}: {_ONE_WAY}")
-            if name in _BUILT_IN and not spec.built_in:
+            if brought and not spec.built_in:
                 raise ValueError(f"the harness brings {name} itself: write '{name}: {{}}'")
         return engines
 

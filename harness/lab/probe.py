@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from harness.engines import ENGINES
 from harness.lab.classes import library_names
 from harness.lab.inventory import ABI
 from harness.transports.base import TransferError
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from harness.transports.base import Transport
 
 __all__ = [
-    "ENGINE_PACKAGES",
     "Battery",
     "Clock",
     "Cpus",
@@ -35,28 +35,17 @@ __all__ = [
     "probe",
 ]
 
-ENGINE_PACKAGES = {
-    "paddlepaddle": "paddle-inference",
-    "paddlelite": "paddle-lite",
-    "onnxruntime": "onnxruntime",
-    "openvino": "openvino",
-    "mnn": "mnn",
-    "ncnn": "ncnn",
-    "rknn-toolkit-lite2": "rknn",
-}
-"""Python packages, and the engine that each is."""
-
 PROBE_TIMEOUT = 60.0
 OUTPUT_LIMIT = 256 << 10
 _MAX_TEXT = 200
 _MAX_ENTRIES = 64
 
 # Importing an engine takes seconds on a small board; its metadata tells the version, too.
-_PYTHON_PROGRAM = f"""\
+_PYTHON_PROGRAM = """\
 import sys
 print("version " + sys.version.split()[0])
 from importlib import metadata
-for name in {tuple(ENGINE_PACKAGES)!r}:
+for name in {packages!r}:
     try:
         print(name + " " + metadata.version(name))
     except metadata.PackageNotFoundError:
@@ -288,7 +277,8 @@ def probe(transport: Transport, pythons: Sequence[str] = (), folders: Sequence[s
     answer = transport.run(
         [
             # Not in the command itself: dropbear takes none of more than 9000 bytes.
-            *("sh", "-c", 'eval "$(cat)"', "probe.sh", _PYTHON_PROGRAM),
+            *("sh", "-c", 'eval "$(cat)"', "probe.sh"),
+            _PYTHON_PROGRAM.format(packages=tuple(_engine_packages())),
             *(":".join(folders), " ".join(library_names())),
             *dict.fromkeys(pythons),
         ],
@@ -300,6 +290,11 @@ def probe(transport: Transport, pythons: Sequence[str] = (), folders: Sequence[s
         said = _clean((answer.stderr or answer.stdout[-_MAX_TEXT:]).decode(errors="replace"))
         raise TransferError(f"probing was cut short (exit status {answer.returncode}): {said}")
     return parse(answer.stdout)
+
+
+def _engine_packages() -> dict[str, str]:
+    """Return the Python packages that are engines, each with the engine's name."""
+    return {package: engine.name for engine in ENGINES for package in engine.packages}
 
 
 def parse(output: bytes) -> Facts:
@@ -557,11 +552,12 @@ def _clocks(told: dict[str, list[tuple[str, str]]]) -> dict[str, Clock]:
 
 
 def _pythons(told: Iterable[tuple[str, str]]) -> tuple[Python, ...]:
+    engines = _engine_packages()
     entries: dict[str, dict[str, str]] = defaultdict(dict)
     for path, value in list(told)[:_MAX_ENTRIES]:
         name, _, version = value.partition(" ")
-        if version and (name == "version" or name in ENGINE_PACKAGES):
-            entries[path][ENGINE_PACKAGES.get(name, name)] = version
+        if version and (name == "version" or name in engines):
+            entries[path][engines.get(name, name)] = version
     return tuple(
         Python(path=path, version=found.pop("version", None), engines=found)
         for path, found in entries.items()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from harness.core.errors import SpecificationError
 from harness.core.yamlfile import dump
+from harness.engines import ENGINES
 from harness.lab.classes import detect
 from harness.lab.inventory import DeviceSpec, EngineSpec
 
@@ -42,7 +43,7 @@ def register(
     *,
     identity_file: Path | None = None,
 ) -> DeviceSpec:
-    """Write the file of a device, with its class, the engines that were found and ``calibration``.
+    """Write the file of a device: its class, the engines that were found, and what we bring.
 
     Raises
     ------
@@ -60,8 +61,8 @@ def register(
         for python in facts.pythons
         for engine in python.engines
     }
-    # It needs nothing of the device: what is left of a lab that does not work is the lab.
-    engines["calibration"] = EngineSpec()
+    # These need nothing of the device: what is left of a lab that does not work is the lab.
+    engines |= {engine.name: EngineSpec() for engine in ENGINES if engine.brought}
     spec = DeviceSpec(
         description=facts.model or "",
         transport=transport,

@@ -11,21 +11,23 @@ import re
 import shutil
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
+from harness import engines
 from harness.core.contract import Digest
 from harness.core.errors import SpecificationError
 from harness.core.hashing import sha256_of
-from harness.core.yamlfile import Spec, dump, load, named, names
+from harness.core.yamlfile import Spec, dump, load, named, names, nearest
+from harness.engines import ENGINES, tools
 from harness.lab import elf
 from harness.lab.inventory import ABI
 from harness.transports.base import TransferError
 from harness.workspace import check_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from harness.lab.elf import Elf, Version
@@ -34,34 +36,27 @@ if TYPE_CHECKING:
     from harness.workspace import Workspace
 
 __all__ = [
+    "EDGE_RUNNER",
     "RegisteredRunner",
     "RunnerSpec",
     "add",
     "engine_version",
     "faults",
+    "library_among",
     "load_runner",
     "load_runners",
     "missing_libraries",
-    "version_of",
     "version_text",
 ]
 
-# Loaded by name while they run, so that their ELF files do not tell.
-_LOADED = {"onnxruntime": "libonnxruntime.so.1", "rknn": "librknnrt.so"}
+EDGE_RUNNER: Final = "edge-runner"
+"""The tool that is ours: what ``harness runners build`` makes."""
+
 _LIBRARY = r"^lib[A-Za-z0-9._+-]{1,96}$"
 _TRIPLETS = {
     "arm64-linux": "aarch64-linux-gnu",
     "armv7hf-linux": "arm-linux-gnueabihf",
     "x86_64-linux": "x86_64-linux-gnu",
-}
-
-# What an engine's files tell of its version. Paddle Lite: a tag, a text of its own in what is
-# compiled with lite/core/version.h; a compiler that optimizes for speed may leave no text of it.
-_VERSIONS = {
-    "paddle-lite": re.compile(
-        rb"(?<=\0)(v\d{1,2}\.\d{1,3}(?:\.\d{1,3})?(?:-[a-z0-9.]{1,8})?)(?=\0)"
-    ),
-    "rknn": re.compile(rb"librknnrt version:? (\d{1,2}(?:\.\d{1,3}){1,3})"),
 }
 
 # Prints the libraries that are nowhere; the loader's cache knows folders that are set up there.
@@ -79,6 +74,19 @@ done
 echo end"""
 
 
+def _known_tool(name: str) -> str:
+    known = (EDGE_RUNNER, *tools())
+    if name not in known:
+        raise ValueError(f"unknown tool '{name}'; {nearest(name, known)}")
+    return name
+
+
+def _known_engine(name: str) -> str:
+    if name not in ENGINES:
+        raise ValueError(f"unknown engine '{name}'; {nearest(name, ENGINES.plugins)}")
+    return name
+
+
 class RunnerSpec(Spec):
     """The content of a runner's file.
 
@@ -90,8 +98,8 @@ class RunnerSpec(Spec):
     engine
         What it measures.
     engine_version
-        Of Paddle Lite or RKNN's runtime, as the files tell it: what a model was made with must
-        fit. Without it, that is left to the runner.
+        As the files tell it: what a model was made with must fit. Without it, that is left to the
+        runner.
     program
         SHA-256 of the executable.
     libraries
@@ -99,8 +107,8 @@ class RunnerSpec(Spec):
     """
 
     description: str = ""
-    tool: Literal["edge-runner", "benchmark_bin"]
-    engine: Literal["paddle-lite", "onnxruntime", "rknn"]
+    tool: Annotated[str, AfterValidator(_known_tool)]
+    engine: Annotated[str, AfterValidator(_known_engine)]
     engine_version: Annotated[str, StringConstraints(max_length=100)] | None = None
     abi: ABI
     program: Digest
@@ -148,8 +156,8 @@ class RegisteredRunner:
     @property
     def loads(self) -> str | None:
         """The engine's library, where it is the device's own that is loaded."""
-        library = _LOADED.get(self.spec.engine)
-        shipped = library and any(name.startswith(library) for name in self.spec.libraries)
+        library = engines.get(self.spec.engine).library
+        shipped = library and library_among(self.spec.libraries, library)
         return None if shipped else library
 
     @property
@@ -157,6 +165,12 @@ class RegisteredRunner:
         """The version of glibc that the device must have at least; none where any will do."""
         # A glibc that is shipped beside it would need its own loader, too: it does not count.
         return max((file.glibc for file in self.files.values() if file.glibc), default=None)
+
+
+def library_among(names: Iterable[str], library: str) -> str | None:
+    """Return which of some files is a library, in whatever version; none if it is none of them."""
+    stem = library.partition(".so")[0]
+    return next((name for name in names if name.partition(".so")[0] == stem), None)
 
 
 def add(
@@ -177,10 +191,17 @@ def add(
         The name is taken or not valid; a file is no ELF file, or is for another ABI; the tool
         does not measure this engine.
     """
-    if spec["tool"] == "benchmark_bin" and spec["engine"] != "paddle-lite":
+    try:
+        _known_tool(spec["tool"])
+        _known_engine(spec["engine"])
+    except ValueError as error:
+        raise SpecificationError(str(error)) from error
+    foreign = tools().get(spec["tool"])
+    if foreign and foreign[1].name != spec["engine"]:
+        owner = foreign[1]
         raise SpecificationError(
-            f"benchmark_bin is Paddle Lite's own, and measures no {spec['engine']}",
-            hint="--engine paddle-lite; what harness runners build made is an edge-runner",
+            f"{spec['tool']} is {owner.title}'s own, and measures no {spec['engine']}",
+            hint=f"--engine {owner.name}; what harness runners build made is an {EDGE_RUNNER}",
         )
     path = workspace.runners / f"{check_name(name, 'runner')}.yaml"
     if path.exists():
@@ -225,7 +246,7 @@ def add(
 
 def _version(engine: str, files: Sequence[Path]) -> str | None:
     """Return the version of an engine that is in some files; none where they do not agree."""
-    pattern = _VERSIONS.get(engine)
+    pattern = engines.get(engine).version_text
     if pattern is None:
         return None
     found = {match for file in files for match in pattern.findall(file.read_bytes())}
@@ -344,16 +365,12 @@ def engine_version(
     """
     if runner and not runner.loads:
         return runner.spec.engine_version
-    if runner or engine == "rknn":  # of RKNN Python has but a wrapper
-        library = facts.libraries.get(_LOADED[engine])
+    known = engines.get(engine)
+    if known.library and (runner or known.wraps_library):
+        library = facts.libraries.get(known.library)
         return library.version if library else None
     versions = (each.engines.get(engine) for each in facts.pythons if each.path == python)
     return next(versions, None)
-
-
-def version_of(text: str) -> Version:
-    """Return a version as it is compared: its numbers."""
-    return tuple(int(part) for part in text.split(".") if part.isdecimal())
 
 
 def version_text(version: Version) -> str:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Literal
 
+from harness.core.text import version_of
 from harness.core.yamlfile import names
 from harness.lab.classes import mentions
-from harness.lab.runners import faults, load_runner, version_of
+from harness.lab.runners import faults, load_runner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
@@ -21,6 +21,7 @@ from harness.core.errors import SpecificationError
 from harness.core.hashing import sha256_of
 from harness.core.text import visible
 from harness.core.yamlfile import dump
+from harness.engines import formats, model_files
 from harness.models import environments, pdiparams
 from harness.models.manifest import FILES, FileSource, Manifest, Model, ModelInput
 from harness.models.recipes import resource
@@ -40,18 +41,12 @@ MOST_OF_A_BATCH = 8
 WIDEST = 4096
 _UNKNOWN_LICENCE = "unknown"
 _PARAMS = "model.pdiparams"
-_FORMATS: dict[str, Literal["onnx", "paddle", "pir"]] = {
-    ".onnx": "onnx",
-    ".pdmodel": "paddle",
-    ".json": "pir",
-}
-_INSPECTED_IN = {"onnx": "onnxruntime", "paddle": "paddle", "pir": "paddle3"}
+_PADDLE = {".pdmodel": "paddle", ".json": "pir"}
+_INSPECTED_IN = {"paddle": "paddle", "pir": "paddle3"}
 _DTYPES = {"float": "float32", "fp32": "float32"}
 
 _ELSEWHERE = {
     ".pdiparams": "these are the parameters: name the .pdmodel or .json beside them",
-    ".nb": "it is built for Paddle Lite already: add what it was made of",
-    ".rknn": "it is built for a Rockchip NPU already: add the ONNX file that it was made of",
     ".pt": "export it to ONNX first (torch.onnx.export) and add that",
     ".pth": "export it to ONNX first (torch.onnx.export) and add that",
     ".pb": "convert it to ONNX first (tf2onnx) and add that",
@@ -148,7 +143,7 @@ def add(
             f"there is a model '{name}' already: {target}", hint="give this one another --name"
         )
     model = next(iter(files))
-    kind = _FORMATS[Path(model).suffix]
+    kind = _kinds()[Path(model).suffix]
     found = _inspect(path, files, kind, progress)
     inputs, left = _inputs(found, known)
     if known.licence is None:
@@ -175,12 +170,14 @@ def add(
 
 def _files(path: Path) -> dict[str, Path]:
     """Return the model's files by the names that stages give them."""
-    if path.suffix in _ELSEWHERE:
-        raise _unusable(path, f"a {path.suffix} file cannot be added", _ELSEWHERE[path.suffix])
-    if path.suffix not in _FORMATS:
-        raise _unusable(path, "not an .onnx, .pdmodel or .json file", "see docs/models.md")
+    known = _kinds()
+    if path.suffix not in known:
+        if hint := _elsewhere(path.suffix):
+            raise _unusable(path, f"a {path.suffix} file cannot be added", hint)
+        *most, last = known
+        raise _unusable(path, f"not an {', '.join(most)} or {last} file", "see docs/models.md")
     files = {f"model{path.suffix}": path}
-    if path.suffix != ".onnx":
+    if path.suffix in _PADDLE:
         files[_PARAMS] = path.with_suffix(".pdiparams")
     for file in files.values():
         if not file.is_file():
@@ -196,6 +193,19 @@ def _files(path: Path) -> dict[str, Path]:
     return files
 
 
+def _kinds() -> dict[str, str]:
+    """Return the kinds of files that can be added: suffix to the manifest's format."""
+    return {each.suffix: name for name, (each, _) in model_files().items()} | _PADDLE
+
+
+def _elsewhere(suffix: str) -> str | None:
+    """Say what to do with a file of another kind, where that is known."""
+    for each, engine in formats():
+        if suffix == Path(each.roles["model"]).suffix:
+            return f"it is built for {engine.title} already: add what it was made of"
+    return _ELSEWHERE.get(suffix)
+
+
 def _refuse_damaged(path: Path, parameters: Path) -> None:
     """Refuse what Paddle would take, or not say what it is."""
     if fault := pdiparams.fault(parameters):
@@ -209,13 +219,17 @@ def _refuse_damaged(path: Path, parameters: Path) -> None:
 def _inspect(
     path: Path,
     files: Mapping[str, Path],
-    kind: Literal["onnx", "paddle", "pir"],
+    kind: str,
     progress: Callable[[str], None],
 ) -> _Found:
-    environment = environments.get(_INSPECTED_IN[kind])
-    python = environments.python(environment.name, progress)
+    if kind in _INSPECTED_IN:
+        environment = _INSPECTED_IN[kind]
+        script = resource("models", "stages", f"inspect_{kind}.py")
+    else:
+        read_by, _ = model_files()[kind]
+        environment, script = read_by.environment, read_by.inspect
+    python = environments.python(environment, progress)
     progress(f"inspecting {visible(path.name)}")
-    script = resource("models", "stages", f"inspect_{kind}.py")
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         for role, file in files.items():

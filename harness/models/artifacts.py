@@ -9,28 +9,14 @@ from pydantic import ValidationError
 
 from harness.core.hashing import sha256_of
 from harness.core.records import ArtifactRecord
+from harness.models.formats import roles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["RECORD", "ROLES", "Artifact", "read", "unchanged"]
+__all__ = ["RECORD", "Artifact", "read", "unchanged"]
 
-ROLES = {
-    "pdmodel": {"model": "model.pdmodel", "params": "model.pdiparams"},
-    "pir": {"model": "model.json", "params": "model.pdiparams"},
-    "onnx": {"model": "model.onnx"},
-    "nb": {"model": "model.nb"},
-    "rknn": {"model": "model.rknn"},
-    "mnn": {"model": "model.mnn"},
-    "ncnn": {"model": "model.ncnn.param", "params": "model.ncnn.bin"},
-    "reference": {"outputs": "outputs.npz"},
-    "outputs": {"outputs": "outputs.npz"},
-    "checks": {"inputs": "check_inputs.bin"},
-    "samples": {"calibration": "calibration.npz", "heldout": "heldout.npz"},
-    "operations": {"operations": "operations.json"},
-    "calibration": {"model": "model.json"},
-}
 RECORD = "provenance.json"
 
 
@@ -54,6 +40,11 @@ class Artifact:
         """Return the path of the file with a role."""
         return self.folder / self.roles[role]
 
+    @property
+    def paths(self) -> dict[str, Path]:
+        """The path of the file with each role."""
+        return {role: self.path(role) for role in self.roles}
+
 
 def read(folder: Path) -> Artifact | None:
     """Return the artifact in a folder; none where its record is missing or cannot be read."""
@@ -62,7 +53,8 @@ def read(folder: Path) -> Artifact | None:
         record = ArtifactRecord.model_validate_json(text)
     except (OSError, ValidationError):
         return None
-    return Artifact(record, folder, ROLES[record.format]) if record.format in ROLES else None
+    files = roles(record.format)
+    return Artifact(record, folder, files) if files else None
 
 
 def unchanged(artifact: Artifact) -> bool:

@@ -16,7 +16,8 @@ from harness.core.futures import finish
 from harness.core.yamlfile import nearest
 from harness.models import failures, toolchain
 from harness.models.build import build, find
-from harness.models.recipes import ACCELERATORS, PRECISIONS, TARGETS, targets
+from harness.models.formats import formats, target_names
+from harness.models.recipes import targets
 from harness.models.toolchain import UnusableArtifactError
 
 if TYPE_CHECKING:
@@ -31,13 +32,12 @@ __all__ = [
     "Wanted",
     "build_many",
     "parse_targets",
-    "target_names",
     "usual_targets",
     "wanted_of",
     "workers",
 ]
 
-# ResNet50 takes at most 0.9 GB in any stage (RKNN-Toolkit2, int8): room for what is larger.
+# ResNet50 takes at most 0.9 GB in any stage: room for what is larger.
 MEMORY_PER_WORKER = 2 << 30
 
 
@@ -87,15 +87,6 @@ class Outcome:
     failed: bool = False
 
 
-def target_names() -> dict[str, list[tuple[str, str]]]:
-    """Return what ``--targets`` takes: a name to formats with what they are built for."""
-    names = {name: [(name, "any")] for name, places in TARGETS.items() if places == ("any",)}
-    names |= {place: [("nb", place)] for place in TARGETS["nb"]}
-    names |= {unit: [("nb", target)] for unit, target in ACCELERATORS.items()}
-    names |= {f"rknn:{chip}": [("rknn", chip)] for chip in TARGETS["rknn"]}
-    return names
-
-
 def parse_targets(text: str) -> list[tuple[str, str]]:
     """Return formats and what they are built for from their names, with commas between them.
 
@@ -109,7 +100,7 @@ def parse_targets(text: str) -> list[tuple[str, str]]:
     for name in filter(None, (part.strip() for part in text.split(","))):
         if name not in known:
             raise SpecificationError(f"unknown target '{name}'", hint=nearest(name, known))
-        found += known[name]
+        found.append(known[name])
     if not found:
         raise SpecificationError("no target is named", hint=nearest("", known))
     return list(dict.fromkeys(found))
@@ -117,10 +108,8 @@ def parse_targets(text: str) -> list[tuple[str, str]]:
 
 def usual_targets() -> list[tuple[str, str]]:
     """Return what is built where nothing is asked for: all that needs no toolkit of its own."""
-    own = ("rknn", "mnn", "ncnn")
-    return [
-        (name, place) for name, places in TARGETS.items() if name not in own for place in places
-    ]
+    usual = (each for each in formats().values() if each.usual)
+    return [(each.name, place) for each in usual for place in each.by_name.values()]
 
 
 def wanted_of(
@@ -133,7 +122,7 @@ def wanted_of(
         Wanted(model, kind, place, precision)
         for model in models
         for kind, place in kinds
-        if kind in targets(model) and precision in (None, *PRECISIONS.get(kind, ()))
+        if kind in targets(model) and precision in (None, *formats()[kind].precisions)
     ]
 
 

@@ -20,12 +20,13 @@ import numpy as np
 from harness.core.errors import SpecificationError
 from harness.core.hashing import sha256_of
 from harness.core.records import ArtifactRecord, Partition
-from harness.models import cache, environments, failures, recipes, rknn
-from harness.models.artifacts import RECORD, ROLES, read, unchanged
+from harness.models import cache, environments, failures, recipes
+from harness.models.artifacts import RECORD, read, unchanged
 from harness.models.calibration import CalibrationSource
 from harness.models.drift import measure
+from harness.models.formats import engine_of, formats, roles
 from harness.models.once import make_once
-from harness.models.recipes import PRECISIONS, inputs, recipe, resource
+from harness.models.recipes import inputs, recipe, resource
 from harness.models.toolchain import StageFailedError, ToolchainError, run
 from harness.runner.python import edge_runner
 
@@ -59,17 +60,16 @@ def build(
     Parameters
     ----------
     artifact_format
-        ``pdmodel``, ``onnx``, ``nb``, ``rknn``, ``reference`` (outputs to check others against) or
-        ``operations`` (its parameters and multiply-accumulates); for a calibration model
-        ``calibration`` alone.
+        One of :func:`harness.models.formats.formats`: ``pdmodel``, ``onnx``, an engine's,
+        ``reference`` (outputs to check others against) or ``operations`` (its parameters and
+        multiply-accumulates); for a calibration model ``calibration`` alone.
     target
-        ``x86`` or ``arm`` for ``nb``, or a GPU's ``opencl`` or an NPU with its processor
-        (``rockchip_npu,arm``); the chip for ``rknn``; ``any`` for the others.
+        What the format can be built for: a processor, an NPU, a chip; ``any`` for most.
     shapes
         Of inputs, where they are not the manifest's: for what is computed at one shape
-        (``reference``, ``operations``) or compiled for one (``rknn``).
+        (``reference``, ``operations``) or compiled for one.
     precision
-        What it computes in: fp32 where nothing is said, RKNN fp16.
+        What it computes in: the format's first where nothing is said.
 
     Raises
     ------
@@ -150,7 +150,7 @@ def outputs(
     Parameters
     ----------
     engine
-        ``paddle-inference``, ``paddle-lite`` or ``onnxruntime``.
+        One that runs on this machine.
     artifact
         One of the model's.
     shapes
@@ -199,7 +199,8 @@ def _build(wanted: Recipe, model: str, progress: Callable[[str], None]) -> Artif
 
 
 def _make(wanted: Recipe, model: str, folder: Path, progress: Callable[[str], None]) -> None:
-    precision = wanted.precision or PRECISIONS.get(wanted.format, (None,))[0]
+    known = formats().get(wanted.format)
+    precision = wanted.precision or (known.precisions[0] if known and known.precisions else None)
     kind = [wanted.target] if wanted.target != "any" else []
     kind += [precision] if precision not in (None, "fp32") else []
     step = " ".join([model, wanted.format, *kind])
@@ -230,16 +231,15 @@ def _make(wanted: Recipe, model: str, folder: Path, progress: Callable[[str], No
         said = run([python, "-I", str(wanted.script), request], name=step, folder=work)
     seconds = time.monotonic() - clock
     files = {}
-    for name in ROLES[wanted.format].values():
+    for name in (roles(wanted.format) or {}).values():
         if not (work / name).is_file():  # opt may end with 0 and without a word
             raise StageFailedError(f"{step}: {wanted.stage} ended well, but wrote no {name}")
         (work / name).rename(folder / name)
         files[name] = sha256_of(folder / name)
     drift, kernels = measure(wanted, folder, work, step, progress)
-    partition = None
-    if wanted.format == "rknn":
-        partition = rknn.partition(said, f"RKNN-Toolkit2 {tools['rknn-toolkit2']}")
-    elif drift and kernels:
+    engine = engine_of(wanted.format)
+    partition = engine.planned(said, tools) if engine else None
+    if partition is None and drift and kernels:
         partition = Partition(tool=drift.computed_by, kernels=kernels)
     shutil.rmtree(work)
     record = ArtifactRecord(

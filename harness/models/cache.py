@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from harness.core.errors import SpecificationError
-from harness.models import environments
 from harness.models.artifacts import read
+from harness.models.environments import environments
 from harness.workspace import cache_dir
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def stale(days: float, *, everything: bool = False) -> list[Entry]:
     what killed processes left goes at any age.
     """
     latest = time.time() - days * 86_400
-    current = {environment.folder.name for environment in environments.ENVIRONMENTS.values()}
+    current = {environment.folder.name for environment in environments().values()}
     found = [
         entry
         for entry in [*_entries("artifact"), *_entries("environment")]

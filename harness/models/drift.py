@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness import engines
 from harness.analysis import outputs
 from harness.core.records import Drift
+from harness.engines.base import ENGINE_MODULE
 from harness.models import environments
-from harness.models.artifacts import ROLES
-from harness.models.recipes import ENGINE_ENVIRONMENTS, ENGINE_MODULE, device_module, resource
+from harness.models.formats import roles
+from harness.models.recipes import environment_of, resource
 from harness.models.toolchain import ToolchainError, run
 
 if TYPE_CHECKING:
@@ -29,8 +30,7 @@ __all__ = ["measure"]
 HELD_OUT = "heldout.npz"
 OUTPUTS = "outputs.npz"
 TOLD = "kernels.json"
-# How Paddle Inference's int8 passes report while it loads.
-_ONEDNN = re.compile(r"quantized (\d+) \w+ ops")
+_KERNELS = "edge_kernels.py"
 
 
 def measure(
@@ -43,7 +43,7 @@ def measure(
     folder
         Where its files lie.
     work
-        Where its stage ran; there may be the outputs that the stage made itself (RKNN's simulator
+        Where its stage ran; there may be the outputs that the stage made itself (a simulator
         runs only what it has just built).
 
     Returns
@@ -64,12 +64,15 @@ def measure(
     held_out = samples.folder / HELD_OUT
     said = ""
     if made.engine:
-        environment = ENGINE_ENVIRONMENTS[made.engine]
-        python = environments.python(environment, progress)
+        engine = engines.get(made.engine)
+        python = environments.python(environment_of(made.engine).name, progress)
         progress(f"comparing {step} with fp32 ({made.engine})")
         (work / HELD_OUT).unlink(missing_ok=True)
         (work / HELD_OUT).symlink_to(held_out)
-        (work / ENGINE_MODULE).symlink_to(device_module(made.engine))
+        (work / ENGINE_MODULE).symlink_to(engine.device_module)
+        telling = engine.folder / "stages" / "kernels.py"
+        if telling.is_file():
+            (work / _KERNELS).symlink_to(telling)
         request = json.dumps(_request(made, samples, folder))
         script = str(resource("models", "stages", "heldout.py"))
         try:
@@ -79,19 +82,22 @@ def measure(
     told = json.loads((work / TOLD).read_text(encoding="utf-8"))
     drift = outputs.drift(_outputs(work / OUTPUTS), _outputs(held_out), told["computed_by"])
     kernels = told["kernels"]
-    if made.engine == "paddle-inference" and (counts := _ONEDNN.findall(said)):
-        kernels = {"onednn/int8": sum(map(int, counts))}
+    if made.engine:
+        kernels = engines.get(made.engine).kernels(said) or kernels
     return drift, kernels
 
 
 def _request(made: Recipe, samples: Recipe, folder: Path) -> dict[str, Any]:
     # What runs on no processor here is computed of what it was made from, in fp32 arithmetic.
-    emulated = made.format == "nb" and made.engine == "paddle-inference"
-    source = (made.sources[0].folder, "pdmodel") if emulated else (folder, made.format)
+    runs = made.runs or made.format
+    emulated = runs != made.format
+    where = (
+        next(each.folder for each in made.sources if each.format == runs) if emulated else folder
+    )
     return {
         "engine": made.engine,
         "precision": "fp32" if emulated else made.precision,
-        "files": {role: str(source[0] / name) for role, name in ROLES[source[1]].items()},
+        "files": {role: str(where / name) for role, name in (roles(runs) or {}).items()},
         "inputs": [spec["name"] for spec in samples.options["inputs"]],
         "remark": ", quantization emulated in fp32" if emulated else "",
     }

@@ -1,110 +1,50 @@
 """Toolchain environments: locked, made with uv on first use, shared by all workspaces.
 
-Each has a file of what is asked for and its lock beside it, under ``locks/``. An engine that
-runs on this machine, too, runs in one of them.
+Each has a file of what is asked for and its lock beside it: under ``locks/``, or in the folder of
+the engine that it comes with. An engine that runs on this machine, too, runs in one of them.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
-import sys
-from dataclasses import dataclass
-from functools import cached_property
-from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uv
 
 from harness.core.errors import SpecificationError
 from harness.core.yamlfile import nearest
+from harness.engines import ENGINES
+from harness.engines.base import OWN_PYTHON, Environment
 from harness.models import interpreters
 from harness.models.once import make_once
 from harness.models.toolchain import run
-from harness.workspace import cache_dir
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-__all__ = ["ENVIRONMENTS", "Environment", "get", "python"]
+__all__ = ["Environment", "environments", "get", "python"]
 
-_REQUIREMENT = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)", re.MULTILINE)
-_PIN = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^ ;\\]+)", re.MULTILINE)
+_LOCKS = Path(__file__).parent / "locks"
 
-
-@dataclass(frozen=True)
-class Environment:
-    """One toolchain environment.
-
-    Attributes
-    ----------
-    name
-        Its files are ``locks/<name>.in`` and ``locks/<name>.txt``.
-    purpose
-        What it is for, in a few words.
-    version
-        Of its Python, major and minor.
-    download_mb
-        How much a first use downloads, about.
-    """
-
-    name: str
-    purpose: str
-    version: str
-    download_mb: int
-
-    @cached_property
-    def lock(self) -> str:
-        """The lock: every package with its version and hashes."""
-        return _resource(f"{self.name}.txt")
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the lock: what artifacts made in this environment are identified by."""
-        return hashlib.sha256(self.lock.encode()).hexdigest()
-
-    @property
-    def tools(self) -> dict[str, str]:
-        """The packages that were asked for, with the versions that the lock has of them."""
-        pins = dict(_PIN.findall(self.lock))
-        return {name: pins[name] for name in _REQUIREMENT.findall(_resource(f"{self.name}.in"))}
-
-    @property
-    def folder(self) -> Path:
-        """Where it lies once it is made."""
-        return cache_dir() / "environments" / f"{self.name}-py{self.version}-{self.digest[:12]}"
-
-    @property
-    def interpreter(self) -> Path:
-        """Its interpreter, once it is made."""
-        return self.folder / "bin" / "python"
-
-    @property
-    def ready(self) -> bool:
-        """Whether it is made, and the Python that it was made with is still there."""
-        return _works(self.folder)
-
-
-_OWN_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
-
-ENVIRONMENTS = {
+_SHARED = {
     environment.name: environment
     for environment in (
-        Environment("paddle", "export, opt, conversion; Paddle engines here", "3.10", 200),
-        Environment("paddle3", "what Paddle 3 writes (PIR), to ONNX", "3.10", 245),
-        Environment("onnxruntime", "the engine onnxruntime here", _OWN_VERSION, 40),
-        Environment("openvino", "the engine openvino here", _OWN_VERSION, 75),
-        Environment("mnn", "ONNX to MNN; the engine mnn here", _OWN_VERSION, 45),
-        Environment("ncnn", "ONNX to ncnn; the engine ncnn here", _OWN_VERSION, 60),
-        Environment("rapidocr", "trained PP-OCRv4 models", _OWN_VERSION, 15),
-        Environment("x2paddle", "ONNX to Paddle", "3.10", 180),
-        Environment("rknn", "ONNX to RKNN, for Rockchip's NPUs", "3.10", 190),
-        Environment("native", "building native runners", _OWN_VERSION, 35),
-        Environment("zig", "the compiler of what runs on devices", _OWN_VERSION, 95),
+        Environment(
+            "paddle", "export, opt, conversion; Paddle's engines here", "3.10", 200, _LOCKS
+        ),
+        Environment("paddle3", "what Paddle 3 writes (PIR), to ONNX", "3.10", 245, _LOCKS),
+        Environment("rapidocr", "trained PP-OCRv4 models", OWN_PYTHON, 15, _LOCKS),
+        Environment("x2paddle", "ONNX to Paddle", "3.10", 180, _LOCKS),
+        Environment("native", "building native runners", OWN_PYTHON, 35, _LOCKS),
+        Environment("zig", "the compiler of what runs on devices", OWN_PYTHON, 95, _LOCKS),
     )
 }
+
+
+def environments() -> dict[str, Environment]:
+    """Return all environments by name: those of the shared toolchain, then those of engines."""
+    return _SHARED | {each.name: each for engine in ENGINES for each in engine.environments}
 
 
 def get(name: str) -> Environment:
@@ -115,11 +55,14 @@ def get(name: str) -> Environment:
     SpecificationError
         There is none of that name.
     """
-    if name not in ENVIRONMENTS:
+    if name in _SHARED:  # without a look at the engines: a wheel is built where none can load
+        return _SHARED[name]
+    known = environments()
+    if name not in known:
         raise SpecificationError(
-            f"unknown toolchain environment '{name}'", hint=nearest(name, ENVIRONMENTS)
+            f"unknown toolchain environment '{name}'", hint=nearest(name, known)
         )
-    return ENVIRONMENTS[name]
+    return known[name]
 
 
 def python(name: str, progress: Callable[[str], None]) -> Path:
@@ -162,7 +105,3 @@ def _install(environment: Environment, folder: Path, progress: Callable[[str], N
 
 def _works(folder: Path) -> bool:
     return os.access(folder / "bin" / "python", os.X_OK)
-
-
-def _resource(name: str) -> str:
-    return (resources.files("harness.models") / "locks" / name).read_text(encoding="utf-8")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness import engines
 from harness.core.errors import SpecificationError
 from harness.core.records import Partition
-from harness.models import nb
+from harness.engines.base import Engine
+from harness.models.formats import engine_of, formats
 from harness.models.operations import known
 
 if TYPE_CHECKING:
-    from collections import Counter
-    from pathlib import Path
-
     from harness.core.records import ArtifactRecord
     from harness.models.artifacts import Artifact
     from harness.models.manifest import Model, Shapes
@@ -21,33 +22,32 @@ __all__ = ["inspect_file", "inspected"]
 
 
 def inspect_file(path: Path) -> Partition:
-    """Return what an artifact's file tells of itself: only Paddle Lite's ``.nb`` does.
+    """Return what an artifact's file tells of itself, where its engine can read that.
 
     Raises
     ------
     SpecificationError
         It is of another kind, or cannot be read.
     """
-    if path.suffix != ".nb":
-        raise SpecificationError(
-            f"{path}: only .nb files tell what of them runs where",
-            hint="of a model of the workspace the record tells it: "
-            "harness models inspect MODEL --target rknn:rk3588",
+    telling = {}
+    for each, engine in engines.formats():
+        if type(engine).partition is not Engine.partition:
+            telling[Path(each.roles["model"]).suffix] = engine
+    engine_of_it = telling.get(path.suffix)
+    found = engine_of_it.partition({"model": path}) if engine_of_it else None
+    if found is None:
+        planned = (
+            name
+            for each, engine in engines.formats()
+            if type(engine).planned is not Engine.planned
+            for name in each.by_name
         )
-    return _of_nb(path)[0]
-
-
-def _of_nb(path: Path) -> tuple[Partition, list[nb.Subgraph]]:
-    info = nb.inspect(path)
-    parts = nb.subgraphs(path) if info.subgraphs else []
-    partition = Partition(
-        tool=f"opt {info.opt_version}",
-        kernels=info.by_kind,
-        subgraphs=[_most_first(part.ops) for part in parts],
-        cpu_ops=_most_first(info.on_cpu) if parts else {},
-        weight_bytes=info.weight_bytes,
-    )
-    return partition, parts
+        raise SpecificationError(
+            f"{path}: only {' and '.join(telling)} files tell what of them runs where",
+            hint="of a model of the workspace the record tells it: "
+            f"harness models inspect MODEL --target {next(planned, 'TARGET')}",
+        )
+    return found
 
 
 def inspected(model: Model, artifact: Artifact, shapes: Shapes | None = None) -> ArtifactRecord:
@@ -69,13 +69,12 @@ def inspected(model: Model, artifact: Artifact, shapes: Shapes | None = None) ->
     record = artifact.record
     found = record.partition
     more: dict[str, object] = {}
-    if record.format == "nb":
-        found, parts = _of_nb(artifact.path("model"))
+    if engine := engine_of(record.format):
         counted = known(model, shapes=shapes)
-        if counted and parts:
-            on_npu = frozenset[str]().union(*(part.outputs for part in parts))
-            of_npu = sum(layer.macs for layer in counted.layers if layer.name in on_npu)
-            more = {"macs": counted.macs, "npu_macs": of_npu}
+        macs = Counter[str]()
+        for layer in counted.layers if counted else ():
+            macs[layer.name] += layer.macs
+        found = engine.partition(artifact.paths, macs if counted else None) or found
     if found is None:
         name = {"onnx": "paddle2onnx", "pdmodel": "paddlepaddle"}.get(record.format, record.format)
         version = record.provenance.get("tools", {}).get(name)
@@ -83,10 +82,7 @@ def inspected(model: Model, artifact: Artifact, shapes: Shapes | None = None) ->
     if found.weight_bytes is None and record.format in ("onnx", "pdmodel"):
         role = "params" if record.format == "pdmodel" else "model"
         more["weight_bytes"] = artifact.path(role).stat().st_size
-    if record.format != "rknn" and "shapes" not in record.provenance.get("options", {}):
+    fixed = formats()[record.format].fixed_shapes
+    if not fixed and "shapes" not in record.provenance.get("options", {}):
         more["dynamic_inputs"] = [spec.name for spec in model.manifest.inputs if spec.dynamic]
     return record.model_copy(update={"partition": found.model_copy(update=more)})
-
-
-def _most_first(ops: Counter[str]) -> dict[str, int]:
-    return dict(sorted(ops.items(), key=lambda item: (-item[1], item[0])))

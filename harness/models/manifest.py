@@ -11,6 +11,7 @@ from harness.core.contract import InputSpec
 from harness.core.errors import SpecificationError
 from harness.core.records import Precision
 from harness.core.yamlfile import Spec, load, named, names, nearest
+from harness.engines import model_files
 from harness.models.calibration import CalibrationSource
 from harness.workspace import Name
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FILES",
+    "PADDLE_FILES",
     "FileSource",
     "Manifest",
     "Model",
@@ -40,8 +42,11 @@ __all__ = [
 FILES: Final = "files"
 """The folder within ``models/`` where the user's own model files lie under their hashes."""
 
+PADDLE_FILES: Final = {"paddle": "Paddle", "pir": "Paddle 3"}
+"""The kinds of model files that are Paddle's, each a model with its parameters; in words."""
+
 # A cosine of 0.995 for fp16: half precision in every layer costs MobileNet with random weights
-# an error of 0.07 in RKNN-Toolkit2's simulator.
+# an error of 0.07 in an NPU's simulator.
 # A cosine of 0.917 for int8, which zoo models with random weights keep where the engine is right.
 TOLERANCE: Final[dict[Precision, float]] = {"fp32": 1e-3, "fp16": 0.1, "int8": 0.4}
 IMAGE_AXES = 4
@@ -99,23 +104,36 @@ class FileSource(Spec):
     Attributes
     ----------
     format
-        ``onnx``, ``paddle`` (``.pdmodel`` with ``.pdiparams``), or ``pir`` (Paddle 3's ``.json``
-        with ``.pdiparams``).
+        ``paddle`` (``.pdmodel`` with ``.pdiparams``), ``pir`` (Paddle 3's ``.json`` with
+        ``.pdiparams``), or one that an engine reads: ``onnx`` …
     model, params
-        SHA-256 of each file, which is also its name there; ONNX has no ``params``.
+        SHA-256 of each file, which is also its name there; only Paddle's have ``params``.
     origin
         What the model's file was called.
     """
 
     kind: Literal["file"]
-    format: Literal["onnx", "paddle", "pir"]
+    format: Name
     model: Digest
     params: Digest | None = None
     origin: str
 
+    @field_validator("format")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        known = [*PADDLE_FILES, *model_files()]
+        if name not in known:
+            raise ValueError(f"unknown format of model files '{name}'; {nearest(name, known)}")
+        return name
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other format is made of it."""
+        return self.format in model_files() and model_files()[self.format][0].alone
+
     @model_validator(mode="after")
     def _params_with_paddle(self) -> Self:
-        if (self.format == "onnx") != (self.params is None):
+        if (self.format in PADDLE_FILES) != (self.params is not None):
             raise ValueError(
                 "'params' belongs to the formats 'paddle' and 'pir', and to them alone"
             )
@@ -124,7 +142,7 @@ class FileSource(Spec):
     @property
     def label(self) -> str:
         """The source in words, for people."""
-        kind = {"onnx": "ONNX", "paddle": "Paddle", "pir": "Paddle 3"}[self.format]
+        kind = PADDLE_FILES.get(self.format) or model_files()[self.format][0].title
         return f"{self.origin} ({kind}, given)"
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from harness.models.build import build, find
-from harness.models.calibration import CalibrationSource
+from harness.models.recipes import targets
 from harness.models.toolchain import ToolchainError
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Operations(_Counted):
 def count(
     model: Model, *, shapes: Shapes | None = None, progress: Callable[[str], None]
 ) -> Operations | None:
-    """Return what one inference of a model computes; none for a calibration model.
+    """Return what one inference of a model computes; none where nothing can count it.
 
     It is counted on first use and kept as an artifact.
 
@@ -88,7 +88,7 @@ def count(
     ToolchainError
         The model could not be built or run.
     """
-    if isinstance(model.manifest.source, CalibrationSource):
+    if "operations" not in targets(model):
         return None
     artifact = build(model, "operations", shapes=shapes, progress=progress)
     if (counted := _read(artifact)) is None:
@@ -98,7 +98,7 @@ def count(
 
 def known(model: Model, *, shapes: Shapes | None = None) -> Operations | None:
     """Return what :func:`count` would if it has counted already; else nothing."""
-    if isinstance(model.manifest.source, CalibrationSource):
+    if "operations" not in targets(model):
         return None
     artifact = find(model, "operations", shapes=shapes)
     return _read(artifact) if artifact else None

@@ -1,7 +1,7 @@
 """Recipes: how each artifact of a model is made, and what its identity covers.
 
-One recipe is one stage script (``stages/``) run in one toolchain environment with some options,
-on the files of the artifact that it is made from.
+One recipe is one stage script (``stages/``, or an engine's) run in one toolchain environment with
+some options, on the files of the artifacts that it is made from.
 """
 
 from __future__ import annotations
@@ -13,13 +13,16 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness import engines
 from harness.core.contract import INPUT_SPEC_VERSION
 from harness.core.errors import SpecificationError
 from harness.core.hashing import sha256_of
 from harness.core.yamlfile import nearest
-from harness.models import environments, nb, samples
-from harness.models.artifacts import ROLES
+from harness.engines import model_files
+from harness.engines.base import ENGINE_MODULE, Request
+from harness.models import environments, samples
 from harness.models.calibration import CalibrationSource
+from harness.models.formats import ALONE, engine_of, formats, roles
 from harness.models.manifest import FILES, FileSource, PackageSource, TransformerSource
 from harness.workspace import cache_dir
 
@@ -27,63 +30,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from harness.core.records import ArtifactRecord, Precision
-    from harness.models.environments import Environment
+    from harness.engines.base import Environment, Source
     from harness.models.manifest import Model, Shapes
 
 __all__ = [
-    "ENGINE_MODULE",
-    "TARGETS",
     "Recipe",
     "check_inputs",
-    "device_module",
+    "environment_of",
     "inputs",
     "outputs",
     "recipe",
     "resource",
     "targets",
 ]
-
-TARGETS = {
-    "pdmodel": ("any",),
-    "onnx": ("any",),
-    "nb": ("x86", "arm"),
-    "mnn": ("any",),
-    "ncnn": ("any",),
-    "rknn": ("rk3562", "rk3566", "rk3568", "rk3576", "rk3588", "rv1103", "rv1106"),
-    "reference": ("any",),
-    "operations": ("any",),
-    "calibration": ("any",),
-}
-"""The formats of artifacts, and what each can be built for; GPUs and NPUs aside."""
-
-ACCELERATORS = {unit: f"{unit},arm" for unit in ("opencl", *nb.NNADAPTER_DEVICES)}
-"""GPUs and NPUs that ``.nb`` files are built for beside their processor, with opt's targets."""
-
-PRECISIONS: dict[str, tuple[Precision, ...]] = {
-    "pdmodel": ("fp32", "int8"),
-    "onnx": ("fp32", "int8"),
-    "nb": ("fp32", "int8"),
-    "mnn": ("fp32",),
-    "ncnn": ("fp32",),
-    "rknn": ("fp16", "int8"),
-    "calibration": ("fp32",),
-}
-"""What formats can be built to compute in, the first unless asked; the others have no choice."""
-
-ENGINE_ENVIRONMENTS = {
-    "onnxruntime": "onnxruntime",
-    "paddle-inference": "paddle",
-    "paddle-lite": "paddle",
-    "mnn": "mnn",
-    "ncnn": "ncnn",
-}
-"""In which environment an engine runs on this machine."""
-
-INTEGER_CHIPS = ("rv1103", "rv1106")
-"""Chips whose NPU computes in integers only."""
-
-ENGINE_MODULE = "edge_engine.py"
-"""The name by which the Python runner finds the module of its engine beside it."""
 
 ONNX_OPSET = 11
 ONNX_OPSET_INT8 = 13  # the first whose DequantizeLinear has scales by channel
@@ -97,8 +56,8 @@ class Recipe:
 
     Attributes
     ----------
-    stage
-        The script ``stages/<stage>.py``.
+    script
+        The stage's.
     environment
         What it runs in; none for a script that needs but Python.
     options
@@ -113,22 +72,26 @@ class Recipe:
     engine
         Which engine runs it on the held-out inputs, to tell how far it drifted from fp32; none
         where the stage does that itself, or there is none.
+    runs
+        What this engine runs: the artifact's format, or that of its source, in fp32 arithmetic,
+        where the artifact runs on no processor here.
     """
 
     format: str
     target: str
-    stage: str
+    script: Path
     environment: Environment | None
     options: dict[str, Any]
     sources: tuple[Recipe, ...] = ()
     files: Mapping[str, Path] = field(default_factory=dict)
     precision: Precision | None = None
     engine: str | None = None
+    runs: str | None = None
 
     @property
-    def script(self) -> Path:
-        """The path of the stage's script."""
-        return resource("models", "stages", f"{self.stage}.py")
+    def stage(self) -> str:
+        """The stage's name."""
+        return self.script.stem
 
     @property
     def id(self) -> str:
@@ -136,19 +99,17 @@ class Recipe:
         content = {
             "format": self.format,
             "target": self.target,
-            "script": hashlib.sha256(self.script.read_bytes()).hexdigest(),
+            "script": sha256_of(self.script),
             "lock": self.environment.digest if self.environment else None,
             "options": self.options,
             "sources": [source.id for source in self.sources],
         }
         if self.engine:  # what it is found to drift is a part of the artifact
-            engine = environments.get(ENGINE_ENVIRONMENTS[self.engine])
-            script = resource("models", "stages", "heldout.py").read_bytes()
             content["engine"] = [
                 self.engine,
-                engine.digest,
-                hashlib.sha256(script).hexdigest(),
-                sha256_of(device_module(self.engine)),
+                environment_of(self.engine).digest,
+                sha256_of(_stage("heldout")),
+                sha256_of(engines.get(self.engine).device_module),
             ]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -159,9 +120,19 @@ class Recipe:
 
 
 def targets(model: Model) -> Mapping[str, tuple[str, ...]]:
-    """Return the formats that a model can be built in, and what each can be built for."""
-    calibration = isinstance(model.manifest.source, CalibrationSource)
-    return {name: TARGETS[name] for name in TARGETS if (name == "calibration") == calibration}
+    """Return the formats that a model can be built in, and what each can be built for.
+
+    GPUs and NPUs aside, which are built for where they are asked for by name.
+    """
+    source = model.manifest.source
+    if isinstance(source, CalibrationSource):
+        chosen = [ALONE]
+    elif isinstance(source, FileSource) and source.alone:
+        chosen = [source.format, "reference"]
+    else:
+        alone = {ALONE, *(name for name, (file, _) in model_files().items() if file.alone)}
+        chosen = [name for name in formats() if name not in alone]
+    return {name: tuple(formats()[name].by_name.values()) for name in chosen}
 
 
 def recipe(
@@ -177,7 +148,7 @@ def recipe(
     ----------
     shapes
         Of inputs, where they are not the manifest's: for what is computed at one shape
-        (``reference``, ``operations``) or compiled for one (``rknn``).
+        (``reference``, ``operations``) or compiled for one.
     precision
         Which the artifact computes in; by default the format's first, and int8 for chips that
         have nothing else.
@@ -194,16 +165,16 @@ def recipe(
             f"'{artifact_format}' is no artifact format of model '{model.name}'",
             hint=nearest(artifact_format, possible),
         )
-    known = [*possible[artifact_format]]
-    if artifact_format == "nb":
-        known += ACCELERATORS.values()
+    known = [*possible[artifact_format], *formats()[artifact_format].accelerators.values()]
     if target not in known:
         raise SpecificationError(
             f"'{artifact_format}' artifacts are not built for '{target}'",
             hint=nearest(target, known),
         )
     precision = _precision(artifact_format, target, precision)
-    return _MAKERS[artifact_format](model, target, shapes, precision)
+    if make := _MAKERS.get(artifact_format):
+        return make(model, target, shapes, precision)
+    return _by_engine(model, artifact_format, target, shapes, precision)
 
 
 def outputs(
@@ -218,22 +189,35 @@ def outputs(
     """
     options = {
         "engine": engine,
-        "files": dict(ROLES[artifact.format]),
+        "files": dict(roles(artifact.format) or {}),
         "precision": artifact.precision,
-        "code": sha256_of(device_module(engine)),
+        "code": sha256_of(engines.get(engine).device_module),
     }
     checked, checks = _checked(model, shapes)
-    environment = environments.get(ENGINE_ENVIRONMENTS[engine])
     source = recipe(model, artifact.format, artifact.target, shapes, artifact.precision)
     return Recipe(
         "outputs",
         engine,
-        "outputs",
-        environment,
+        _stage("outputs"),
+        environment_of(engine),
         options | checked,
         (source, *checks),
-        files={ENGINE_MODULE: device_module(engine)},
+        files={ENGINE_MODULE: engines.get(engine).device_module},
     )
+
+
+def environment_of(engine: str) -> Environment:
+    """Return the environment in which an engine runs on this machine.
+
+    Raises
+    ------
+    SpecificationError
+        It does not run here.
+    """
+    name = engines.get(engine).environment
+    if name is None:
+        raise SpecificationError(f"{engine} does not run on this machine")
+    return environments.get(name)
 
 
 def check_inputs(model: Model, shapes: Shapes | None = None) -> Recipe | None:
@@ -253,7 +237,9 @@ def check_inputs(model: Model, shapes: Shapes | None = None) -> Recipe | None:
     options, files = _images(model)
     del options["images"]
     options |= {"inputs": inputs(model, shapes), "checks": len(model.manifest.check_seeds)}
-    return Recipe("checks", "any", "samples", environments.get("paddle"), options, files=files)
+    return Recipe(
+        "checks", "any", _stage("samples"), environments.get("paddle"), options, files=files
+    )
 
 
 def _checked(model: Model, shapes: Shapes | None) -> tuple[dict[str, Any], tuple[Recipe, ...]]:
@@ -267,11 +253,11 @@ def _checked(model: Model, shapes: Shapes | None) -> tuple[dict[str, Any], tuple
     checks = check_inputs(model, shapes)
     if checks is None:
         return options, ()
-    return options | {"check_files": [*ROLES["checks"].values()]}, (checks,)
+    return options | {"check_files": [*(roles("checks") or {}).values()]}, (checks,)
 
 
 def _precision(artifact_format: str, target: str, wanted: Precision | None) -> Precision | None:
-    possible = ("int8",) if target in INTEGER_CHIPS else PRECISIONS.get(artifact_format, ())
+    possible = formats()[artifact_format].precisions_for(target)
     if wanted not in (None, *possible):
         kind = artifact_format if target == "any" else f"{artifact_format} {target}"
         raise SpecificationError(
@@ -281,56 +267,57 @@ def _precision(artifact_format: str, target: str, wanted: Precision | None) -> P
     return wanted or (possible[0] if possible else None)
 
 
-def _nb(model: Model, target: str, shapes: Shapes | None, precision: Precision | None) -> Recipe:
-    options: dict[str, Any] = {"target": target}
-    if target.partition(",")[0] in nb.NNADAPTER_DEVICES:
-        # What compiles for an NPU does so for the shapes that the model declares, and a file may
-        # leave more of them open than its manifest says.
-        options["shapes"] = {spec.name: spec.shape for spec in model.manifest.fed(shapes)}
-    paddle = environments.get("paddle")
-    if precision == "fp32":
-        return Recipe("nb", target, "opt", paddle, options, (_exported(model),))
-    engine = "paddle-lite" if target == "x86" else "paddle-inference"
-    source = _quantized(model)
+def _by_engine(
+    model: Model,
+    artifact_format: str,
+    target: str,
+    shapes: Shapes | None,
+    precision: Precision | None,
+) -> Recipe:
+    """Return how an artifact is made in a format that comes with an engine."""
+    if given := _given(model, artifact_format):
+        return given
+    engine = engine_of(artifact_format)
+    if engine is None:
+        raise AssertionError(artifact_format)  # recipe() has it from an engine
+    manifest = model.manifest
+    request = Request(
+        format=artifact_format,
+        target=target,
+        precision=precision,
+        inputs=manifest.fed(shapes),
+        usual=manifest.fed(),
+        ranges={spec.name: spec.dynamic for spec in manifest.inputs},
+        algorithm=manifest.quantization.algorithm,
+        weights=manifest.quantization.weights,
+    )
+    made = engine.recipe(request)
     return Recipe(
-        "nb", target, "opt", paddle, options, (source,), precision=precision, engine=engine
+        artifact_format,
+        target,
+        made.stage,
+        environments.get(made.environment),
+        dict(made.options),
+        tuple(_source(each, model, shapes) for each in made.sources),
+        precision=precision,
+        engine=_checking(made.drift_of, target) if made.drift_of else None,
+        runs=made.drift_of,
     )
 
 
-def _mnn(model: Model, target: str, *_: object) -> Recipe:
-    return Recipe("mnn", target, "to_mnn", environments.get("mnn"), {}, (_onnx(model),))
+def _checking(artifact_format: str, target: str = "any") -> str | None:
+    """Return the name of the engine that runs a format on this machine, if there is one."""
+    places = formats()[artifact_format].by_name.values()
+    engine = engines.which_checks(artifact_format, target if target in places else "any")
+    return engine.name if engine else None
 
 
-def _ncnn(model: Model, target: str, *_: object) -> Recipe:
-    # Beside the usual shape, another one tells the converter which axes vary. Of batches it knows.
-    other = {
-        spec.name: [
-            (low if size == high else high) if axis else size
-            for axis, size in enumerate(spec.shape)
-            for low, high in [spec.dynamic.get(axis, (size, size))]
-        ]
-        for spec in model.manifest.inputs
-    }
-    options = {"inputs": inputs(model), "other_inputs": inputs(model, other)}
-    return Recipe("ncnn", target, "to_ncnn", environments.get("ncnn"), options, (_onnx(model),))
-
-
-def _rknn(model: Model, target: str, shapes: Shapes | None, precision: Precision | None) -> Recipe:
-    chosen = model.manifest.quantization
-    options: dict[str, Any] = {
-        "target": target,
-        "precision": precision,
-        "inputs": inputs(model, shapes),
-    }
-    if precision == "int8":
-        # What the toolkit has of the algorithms.
-        algorithm = {"mse": "mmse", "KL": "kl_divergence"}.get(chosen.algorithm, "normal")
-        method = {"per-channel": "channel", "per-tensor": "layer"}[chosen.weights]
-        options |= {"algorithm": algorithm, "method": method}
-    # X2Paddle does not convert every ONNX file that the toolkit takes.
-    sources = (_onnx(model), _samples(model, shapes, compared=not _by_onnx(model)))
-    toolkit = environments.get("rknn")
-    return Recipe("rknn", target, "to_rknn", toolkit, options, sources, precision=precision)
+def _source(wanted: Source, model: Model, shapes: Shapes | None) -> Recipe:
+    """Return how something is made that an engine makes its artifact from."""
+    if wanted.format == "samples":
+        # X2Paddle does not convert every ONNX file that an engine's toolkit takes.
+        return _samples(model, shapes, compared=not _by_onnx(model))
+    return recipe(model, wanted.format, precision=wanted.precision)
 
 
 def _quantized(model: Model) -> Recipe:
@@ -344,12 +331,13 @@ def _quantized(model: Model) -> Recipe:
     return Recipe(
         "pdmodel",
         "any",
-        "quantize",
+        _stage("quantize"),
         environments.get("paddle"),
         options,
         sources,
         precision="int8",
-        engine="paddle-inference",
+        engine=_checking("pdmodel"),
+        runs="pdmodel",
     )
 
 
@@ -368,7 +356,7 @@ def _samples(model: Model, shapes: Shapes | None = None, *, compared: bool = Tru
         options |= {"input_spec_version": INPUT_SPEC_VERSION}
     paddle = environments.get("paddle")
     sources = (_exported(model),) if compared else ()
-    return Recipe("samples", "any", "samples", paddle, options, sources, files=files)
+    return Recipe("samples", "any", _stage("samples"), paddle, options, sources, files=files)
 
 
 def _images(model: Model) -> tuple[dict[str, Any], dict[str, Path]]:
@@ -384,21 +372,23 @@ def _images(model: Model) -> tuple[dict[str, Any], dict[str, Path]]:
 
 def _reference(model: Model, target: str, shapes: Shapes | None, *_: object) -> Recipe:
     options, checks = _checked(model, shapes)
-    if _given(model, "onnx"):
+    source = model.manifest.source
+    if isinstance(source, FileSource) and source.format in model_files():
         # What the user gave tells what is right, not what a converter made of it.
-        onnxruntime = environments.get("onnxruntime")
-        sources = (_onnx(model), *checks)
-        return Recipe("reference", target, "onnx_reference", onnxruntime, options, sources)
+        file = model_files()[source.format][0]
+        sources = (_taken_over(source, source.format, model), *checks)
+        environment = environments.get(file.environment)
+        return Recipe("reference", target, file.reference, environment, options, sources)
     pir = _given(model, "pir")
     paddle = environments.get("paddle3" if pir else "paddle")
     sources = (pir or _exported(model), *checks)
-    return Recipe("reference", target, "reference", paddle, options, sources)
+    return Recipe("reference", target, _stage("reference"), paddle, options, sources)
 
 
 def _operations(model: Model, target: str, shapes: Shapes | None, *_: object) -> Recipe:
     options = {"inputs": inputs(model, shapes)}
     paddle = environments.get("paddle")
-    return Recipe("operations", target, "operations", paddle, options, (_exported(model),))
+    return Recipe("operations", target, _stage("operations"), paddle, options, (_exported(model),))
 
 
 def _exported(model: Model) -> Recipe:
@@ -407,20 +397,22 @@ def _exported(model: Model) -> Recipe:
     options: dict[str, Any]
     if isinstance(source, CalibrationSource):
         options = source.settings | {"inputs": [spec.name for spec in model.manifest.inputs]}
-        return Recipe("calibration", "any", "calibration", None, options)
+        return Recipe("calibration", "any", _stage("calibration"), None, options)
     if isinstance(source, PackageSource):
         options = {"model": source.model, "params": source.params}
-        return Recipe("pdmodel", "any", "take", environments.get(source.environment), options)
+        return Recipe(
+            "pdmodel", "any", _stage("take"), environments.get(source.environment), options
+        )
     if isinstance(source, TransformerSource):
         (spec,) = model.manifest.inputs
         options = source.model_dump(mode="json", exclude={"kind"})
         options |= {"input": spec.name, "exported_shape": spec.exported_shape}
-        return Recipe("pdmodel", "any", "transformer", environments.get("paddle"), options)
+        return Recipe("pdmodel", "any", _stage("transformer"), environments.get("paddle"), options)
     if isinstance(source, FileSource):
         if _by_onnx(model):
             options = {"inputs": inputs(model), "exported_shapes": _exported_shapes(model)}
             toolkit = environments.get("x2paddle")
-            return Recipe("pdmodel", "any", "from_onnx", toolkit, options, (_onnx(model),))
+            return Recipe("pdmodel", "any", _stage("from_onnx"), toolkit, options, (_onnx(model),))
         return _taken_over(source, "pdmodel", model)
     options = {
         "function": source.function,
@@ -429,7 +421,7 @@ def _exported(model: Model) -> Recipe:
         "inputs": inputs(model),
         "exported_shapes": _exported_shapes(model),
     }
-    return Recipe("pdmodel", "any", "export", environments.get("paddle"), options)
+    return Recipe("pdmodel", "any", _stage("export"), environments.get("paddle"), options)
 
 
 def _onnx(model: Model, precision: Precision | None = "fp32") -> Recipe:
@@ -439,19 +431,22 @@ def _onnx(model: Model, precision: Precision | None = "fp32") -> Recipe:
         return Recipe(
             "onnx",
             "any",
-            "to_onnx",
+            _stage("to_onnx"),
             paddle,
             {"opset": ONNX_OPSET_INT8},
             (_quantized(model),),
             precision=precision,
-            engine="onnxruntime",
+            engine=_checking("onnx"),
+            runs="onnx",
         )
     if given := _given(model, "onnx"):
         return given
     if pir := _given(model, "pir"):
         paddle = environments.get("paddle3")
-        return Recipe("onnx", "any", "pir_to_onnx", paddle, {"opset": ONNX_OPSET}, (pir,))
-    return Recipe("onnx", "any", "to_onnx", paddle, {"opset": ONNX_OPSET}, (_exported(model),))
+        return Recipe("onnx", "any", _stage("pir_to_onnx"), paddle, {"opset": ONNX_OPSET}, (pir,))
+    return Recipe(
+        "onnx", "any", _stage("to_onnx"), paddle, {"opset": ONNX_OPSET}, (_exported(model),)
+    )
 
 
 def _by_onnx(model: Model) -> bool:
@@ -470,11 +465,12 @@ def _given(model: Model, artifact_format: str) -> Recipe | None:
 
 def _taken_over(source: FileSource, artifact_format: str, model: Model) -> Recipe:
     digests = dict(
-        zip(ROLES[artifact_format].values(), (source.model, source.params), strict=False)
+        zip((roles(artifact_format) or {}).values(), (source.model, source.params), strict=False)
     )
     folder = (model.folder or Path()) / FILES
     files = {f"given-{name}": folder / str(digest) for name, digest in digests.items()}
-    return Recipe(artifact_format, "any", "given", None, {"files": digests}, files=files)
+    script = _stage("given")
+    return Recipe(artifact_format, "any", script, None, {"files": digests}, files=files)
 
 
 def _exported_shapes(model: Model) -> list[list[int]]:
@@ -486,9 +482,8 @@ def inputs(model: Model, shapes: Shapes | None = None) -> list[dict[str, Any]]:
     return [spec.model_dump(mode="json") for spec in model.manifest.fed(shapes)]
 
 
-def device_module(engine: str) -> Path:
-    """Return the path of the module that the Python runner uses an engine through."""
-    return resource("engines", engine.replace("-", "_"), "device.py")
+def _stage(name: str) -> Path:
+    return resource("models", "stages", f"{name}.py")
 
 
 def resource(*parts: str) -> Path:
@@ -501,11 +496,7 @@ _MAKERS: dict[str, Callable[[Model, str, Shapes | None, Precision | None], Recip
         _quantized(model) if precision == "int8" else _exported(model)
     ),
     "onnx": lambda model, _target, _shapes, precision: _onnx(model, precision),
-    "nb": _nb,
-    "mnn": _mnn,
-    "ncnn": _ncnn,
-    "rknn": _rknn,
     "reference": _reference,
     "operations": _operations,
-    "calibration": lambda model, *_: _exported(model),
+    ALONE: lambda model, *_: _exported(model),
 }

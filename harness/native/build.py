@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from harness.core.errors import SpecificationError
 from harness.core.hashing import sha256_of
 from harness.core.yamlfile import nearest
+from harness.engines import ENGINES
 from harness.lab.elf import read
 from harness.models import environments
 from harness.models.toolchain import ToolchainError, run
@@ -22,14 +23,13 @@ from harness.native.sdk import find as find_sdk
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from harness.engines.base import Native, Sdk
     from harness.native.abi import Abi
     from harness.native.compilers import Compiler
     from harness.native.program import Progress, Tools
-    from harness.native.sdk import Sdk
+    from harness.native.sdk import Found
 
-__all__ = ["ENGINES", "build", "recipe"]
-
-ENGINES = ("calibration", "onnxruntime", "paddle-lite", "rknn")
+__all__ = ["build", "recipe", "with_native_runner"]
 
 _DIGEST_LENGTH = 12
 
@@ -78,9 +78,9 @@ def recipe(
     Parameters
     ----------
     sdk
-        For ``paddle-lite``: the folder of the SDK that the user brings.
+        The folder of the SDK that the user brings, for an engine that is built against one.
     toolchain, ndk
-        For ``paddle-lite`` one of them: the board's C++ compiler (or a CMake toolchain file), or
+        For such an engine one of them: the board's C++ compiler (or a CMake toolchain file), or
         an Android NDK.
 
     Raises
@@ -89,19 +89,20 @@ def recipe(
         There is no such engine or ABI, an argument is missing or too much, or the SDK or
         compiler is not there or for another ABI.
     """
-    if engine not in ENGINES:
+    native = ENGINES.get(engine).native if engine in ENGINES else None
+    if native is None:
         raise SpecificationError(
-            f"there is no native runner of '{engine}'", hint=nearest(engine, ENGINES)
+            f"there is no native runner of '{engine}'", hint=nearest(engine, with_native_runner())
         )
     target = abis.get(abi)
     definitions = {"EDGE_ENGINE": engine, "EDGE_TARGET": abi}
-    if engine == "paddle-lite":
-        found, compiler = _of_paddle_lite(target, sdk, toolchain, ndk)
+    if native.sdk:
+        found, compiler = _against_sdk(engine, native.sdk, target, sdk, toolchain, ndk)
         definitions["EDGE_SDK_INCLUDE"] = str(found.include)
         definitions["EDGE_SDK_LIBRARY"] = str(found.library)
         inputs = {path.name: sha256_of(path) for path in found.files}
     else:
-        compiler = _of_zig(engine, target, (sdk, toolchain, ndk))
+        compiler = _of_zig(engine, native, target, (sdk, toolchain, ndk))
         inputs = {}
 
     def compile_into(folder: Path, tools: Tools, progress: Progress) -> None:
@@ -113,40 +114,53 @@ def recipe(
     )
 
 
-def _of_paddle_lite(
-    abi: Abi, folder: Path | None, toolchain: Path | None, ndk: Path | None
-) -> tuple[Sdk, Compiler]:
+def with_native_runner(*, sdk: bool = False) -> list[str]:
+    """Return the names of the engines that have a native runner.
+
+    Parameters
+    ----------
+    sdk
+        Only those that are built against an SDK of the user's.
+    """
+    having = ((engine.name, engine.native) for engine in ENGINES)
+    return [name for name, native in having if native and (native.sdk or not sdk)]
+
+
+def _against_sdk(
+    engine: str, sdk: Sdk, abi: Abi, folder: Path | None, toolchain: Path | None, ndk: Path | None
+) -> tuple[Found, Compiler]:
     if folder is None:
         raise SpecificationError(
-            "the runner of paddle-lite is built against a Paddle Lite SDK",
+            f"the runner of {engine} is built against a {sdk.title}",
             hint="unpack the release for your board and name its folder: --sdk DIR",
         )
-    found = find_sdk(folder, abi)
+    found = find_sdk(folder, sdk, abi)
     if ndk is not None and toolchain is None:
         return found, compilers.ndk(ndk, abi, shared_stl=found.shared_stl)
     if toolchain is not None and ndk is None:
         return found, compilers.toolchain(toolchain, abi)
     raise SpecificationError(
-        "give one compiler: Paddle Lite's API is C++, and a runner must be compiled like its "
+        f"give one compiler: the API of {engine} is C++, and a runner must be compiled like its "
         "library",
         hint="--ndk DIR for Android, otherwise --toolchain with the board's g++",
     )
 
 
-def _of_zig(engine: str, abi: Abi, unwanted: tuple[Path | None, ...]) -> Compiler:
+def _of_zig(engine: str, native: Native, abi: Abi, unwanted: tuple[Path | None, ...]) -> Compiler:
     if any(path is not None for path in unwanted):
         raise SpecificationError(
-            f"--sdk, --toolchain and --ndk are for paddle-lite: {engine} is built by zig",
+            f"--sdk, --toolchain and --ndk are for {', '.join(with_native_runner(sdk=True))}: "
+            f"{engine} is built by zig",
             hint="leave them out",
         )
-    # The calibration runner loads no library, so that it can run anywhere.
-    static = engine == "calibration"
-    if abi.android and not static:
+    if abi.android and not native.static:
+        static = [each.name for each in ENGINES if each.native and each.native.static]
         raise SpecificationError(
             f"there is no native runner of {engine} for {abi.name}",
-            hint="for Android there are those of calibration and, with an SDK, of paddle-lite",
+            hint=f"for Android there are those of {', '.join(static)} and, with an SDK, of "
+            f"{', '.join(with_native_runner(sdk=True))}",
         )
-    return compilers.zig(abi, static=static)
+    return compilers.zig(abi, static=native.static)
 
 
 def _digest(engine: str, abi: str, compiler: str, inputs: dict[str, str]) -> str:
@@ -155,8 +169,7 @@ def _digest(engine: str, abi: str, compiler: str, inputs: dict[str, str]) -> str
         for part in ("CMakeLists.txt", "core/*", f"engines/{engine.replace('-', '_')}*")
         for path in sorted(SOURCES.glob(part))
     }
-    if engine == "onnxruntime":
-        header = SOURCES / "third_party" / "onnxruntime" / "onnxruntime_c_api.h"
+    for header in sorted((SOURCES / "third_party" / engine).glob("*.h")):
         sources[header.name] = sha256_of(header)
     recipe = {
         "engine": engine,

@@ -1,7 +1,7 @@
 """Compilers, as arguments for CMake.
 
 zig needs nothing installed and builds for an old glibc, or statically for any Linux, Android
-included: it serves where a runner shares no C++ with a library. Paddle Lite's API is C++, so that
+included: it serves where a runner shares no C++ with a library. An engine's API may be C++, so that
 a runner for it has to be compiled like its library: by the board's gcc, or by the NDK's clang.
 """
 

@@ -1,4 +1,4 @@
-"""Paddle Lite SDKs that users bring: headers and the library of the C++ light API."""
+"""SDKs that users bring: headers and the library of an engine's C++ API."""
 
 from __future__ import annotations
 
@@ -12,62 +12,59 @@ from harness.native.abi import get
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from harness.engines.base import Sdk
     from harness.native.abi import Abi
 
-__all__ = ["Sdk", "find"]
-
-HEADERS = ("paddle_api.h", "paddle_place.h")
-LIBRARY = "libpaddle_light_api_shared.so"
-_HINT = (
-    f"needed, in the folder or in cxx/ there: {', '.join(f'include/{h}' for h in HEADERS)}, "
-    f"lib/{LIBRARY}"
-)
+__all__ = ["Found", "find"]
 
 
 @dataclass(frozen=True)
-class Sdk:
+class Found:
     """Where in an SDK things lie.
 
     Attributes
     ----------
     include
-        The folder with ``paddle_api.h``.
+        The folder with the headers.
+    headers
+        Their names.
     library
-        ``libpaddle_light_api_shared.so``.
+        The engine's.
     shared_stl
         Whether the library was linked with the NDK's ``libc++_shared.so``.
     """
 
     include: Path
+    headers: tuple[str, ...]
     library: Path
     shared_stl: bool
 
     @property
     def files(self) -> list[Path]:
         """What a runner is compiled from and linked with."""
-        return [*(self.include / header for header in HEADERS), self.library]
+        return [*(self.include / header for header in self.headers), self.library]
 
 
-def find(folder: Path, abi: Abi) -> Sdk:
+def find(folder: Path, sdk: Sdk, abi: Abi) -> Found:
     """Find headers and library in an SDK, and check that they are for an ABI.
-
-    Paddle Lite's releases have both below ``cxx/``, its demos' copies directly below.
 
     Raises
     ------
     SpecificationError
         The folder is none, a file is missing, or the library is for another ABI.
     """
+    headers = ", ".join(f"include/{header}" for header in sdk.headers)
+    hint = f"needed, in the folder or in {sdk.within}/ there: {headers}, lib/{sdk.library}"
     if not folder.is_dir():
-        raise SpecificationError(f"{folder}: no such folder", hint=_HINT)
-    root = next((r for r in (folder / "cxx", folder) if (r / "include").is_dir()), folder)
-    wanted = [*(root / "include" / header for header in HEADERS), root / "lib" / LIBRARY]
+        raise SpecificationError(f"{folder}: no such folder", hint=hint)
+    root = next((r for r in (folder / sdk.within, folder) if (r / "include").is_dir()), folder)
+    wanted = [*(root / "include" / header for header in sdk.headers), root / "lib" / sdk.library]
     for path in wanted:
         if not path.is_file():
             raise SpecificationError(
-                f"{folder} is no Paddle Lite SDK that can be used: it has no "
+                f"{folder} is no {sdk.title} that can be used: it has no "
                 f"{path.relative_to(folder)}",
-                hint=_HINT,
+                hint=hint,
             )
     library = wanted[-1].resolve()
     elf = read(library)
@@ -78,4 +75,5 @@ def find(folder: Path, abi: Abi) -> Sdk:
             f"{library} is for {elf.abi or elf.machine}, not for {abi.name}",
             hint="bring the SDK for this ABI, or name the SDK's own with --abi",
         )
-    return Sdk(root.resolve() / "include", library, "libc++_shared.so" in elf.needed)
+    include = root.resolve() / "include"
+    return Found(include, sdk.headers, library, "libc++_shared.so" in elf.needed)

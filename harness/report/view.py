@@ -16,6 +16,7 @@ from harness.analysis.comparison import ratio
 from harness.analysis.failures import failure_groups
 from harness.core.records import Status
 from harness.core.text import interval, milliseconds, processors
+from harness.engines import ENGINES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -46,8 +47,6 @@ LOG_PER_REPORT: Final = 100_000
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")  # colours of a terminal's text
 
-# The same engine has the same colour in every report.
-_ENGINES = ("paddle-lite", "paddle-inference", "onnxruntime", "rknn")
 _COLOURS = 6
 
 
@@ -563,11 +562,6 @@ class ReportView(_Cases):
         """Whether a case has a model cache."""
         return any(case.record.case.model_cache == "kept" for case in self.cases)
 
-    @property
-    def has_paddle_lite(self) -> bool:
-        """Whether what can be run of ``.nb`` files matters to this run."""
-        return any(case.record.case.engine == "paddle-lite" for case in self.cases)
-
     @cached_property
     def trouble(self) -> list[CaseView]:
         """The cases without a latency, or with a launch that failed or was invalid."""
@@ -630,6 +624,9 @@ def _better(
 
 
 def colours_of(engines: Iterable[str]) -> dict[str, int]:
-    """Return the number of each engine's colour; the well-known ones have theirs everywhere."""
-    known = dict.fromkeys((*_ENGINES, *engines))
-    return {name: number % _COLOURS for number, name in enumerate(known)}
+    """Return the number of each engine's colour; an engine that declares one has it everywhere."""
+    own = {engine.name: engine.colour for engine in ENGINES if engine.colour is not None}
+    colours = [*range(_COLOURS)]
+    free = [number for number in colours if number not in own.values()] or colours
+    others = [name for name in dict.fromkeys(engines) if name not in own]
+    return own | {name: free[n % len(free)] for n, name in enumerate(others)}

@@ -7,9 +7,10 @@ import sys
 import pytest
 
 from harness.analysis.cases import case_results
-from harness.campaign.runners import BenchmarkBin
+from harness.campaign.runners import ForeignRunner
 from harness.core.hashing import sha256_of
 from harness.core.records import Category, Estimator, Status
+from harness.engines.paddle_lite.benchmark_bin import BenchmarkBin
 from harness.lab.runners import RegisteredRunner, RunnerSpec
 
 # A double of Paddle Lite's benchmark_bin: takes its flags, prints as a recording of it does, and
@@ -75,7 +76,7 @@ def launch(bench):
             tool="benchmark_bin", engine="paddle-lite", abi="x86_64-linux", program=digest
         )
         registered = RegisteredRunner("double", spec, bench.folder)
-        bench.foreign = BenchmarkBin(registered, bench.reference[1])
+        bench.foreign = ForeignRunner(BenchmarkBin(), registered, bench.reference[1])
         bench.doubles["double"] = ""
         run = bench.run(**({"redo_budget": 0} | protocol))
         bench.measure(run)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from harness.campaign.prepare import refusal, too_large
-from harness.campaign.runners import BenchmarkBin
+from harness.campaign.runners import ForeignRunner
 from harness.core.errors import SpecificationError
 from harness.core.records import ArtifactRecord, Case, Partition
+from harness.engines.paddle_lite.benchmark_bin import BenchmarkBin
 from harness.lab.inventory import BackendSpec, load_device
 from harness.models.manifest import Manifest, Model
 
@@ -107,7 +108,7 @@ def test_faults_of_backends(board, old, new, said):
 
 
 def test_a_foreign_tool_has_a_flag_for_the_options_or_the_case_is_refused():
-    tool = BenchmarkBin(None, [])
+    tool = ForeignRunner(BenchmarkBin(), None, [])
     assert tool.lacks(case(), BackendSpec(options={"context_properties": "A=1"})) is None
     lacking = tool.lacks(case(), BackendSpec(options={"power_mode": "high"}))
     assert lacking == "benchmark_bin has no option 'power_mode'"

@@ -117,7 +117,7 @@ GIVEN = (
 
 def test_wrong_outputs_are_named_and_have_an_exit_code(cli, calibration, monkeypatch):
     wrong = OutputCheck(passed=False, reason="output 0 for seed 1 has NaN", tolerance=0.001)
-    monkeypatch.setattr("harness.engines.here.check_here", lambda *_, **__: wrong)
+    monkeypatch.setattr("harness.models.here.check_here", lambda *_, **__: wrong)
     said = cli("models", "build", "spin")
     assert said.code == 4
     assert re.search(r"^spin .* WRONG *$", said.out, re.MULTILINE)
@@ -128,7 +128,7 @@ def test_what_could_not_be_checked_is_no_success(cli, calibration, monkeypatch):
     def broken(*_, **__):
         raise ToolchainError("environment onnxruntime failed: no network")
 
-    monkeypatch.setattr("harness.engines.here.check_here", broken)
+    monkeypatch.setattr("harness.models.here.check_here", broken)
     said = cli("models", "build", "spin")
     assert said.code == 3
     assert re.search(r"(?m)^spin .* built +NOT CHECKED *$", said.out)

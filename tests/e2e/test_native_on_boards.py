@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness import engines
 from harness.campaign.launch import Launcher
 from harness.core.contract import InputSpec, Job, Sampling, WarmupPolicy, parse_events
 from harness.core.hashing import sha256_of
@@ -21,7 +22,6 @@ from harness.lab.store import DeviceStore
 from harness.models import environments
 from harness.models.build import build as build_model
 from harness.models.manifest import load_model
-from harness.models.recipes import device_module
 from harness.native import abi as abis
 from harness.native import compilers
 from harness.native.build import build
@@ -139,7 +139,7 @@ def test_onnxruntime_returns_what_the_python_runner_does(lab, on_board):
         job = job_of(name, "onnxruntime", roles, model.manifest.fed())
         files = {
             "edge-runner": program,
-            "edge_engine.py": device_module("onnxruntime"),
+            "edge_engine.py": engines.get("onnxruntime").device_module,
             built.roles["model"]: built.path("model"),
         }
         seen[name] = board.launch(job, files, command, links)

@@ -14,10 +14,10 @@ import pytest
 import harness
 from harness.core.errors import SpecificationError
 from harness.core.hashing import sha256_of
-from harness.engines.here import check_here
 from harness.models import environments, operations
 from harness.models.adding import Known, add
 from harness.models.build import build, reference
+from harness.models.here import check_here
 from harness.models.manifest import load_model
 from harness.models.toolchain import ToolchainError, run
 

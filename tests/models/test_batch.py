@@ -10,16 +10,17 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import SpecificationError
+from harness.engines import model_files
 from harness.models import environments
 from harness.models.batch import (
     Wanted,
     build_many,
     parse_targets,
-    target_names,
     usual_targets,
     wanted_of,
     workers,
 )
+from harness.models.formats import target_names
 from harness.models.manifest import Manifest, Model, load_models
 from harness.models.toolchain import ToolchainError, UnusableArtifactError
 from harness.workspace import Workspace
@@ -82,9 +83,10 @@ def test_an_unknown_target_offers_the_nearest(text, fault, hint):
 
 def test_every_name_is_one_that_can_be_asked_for():
     models = load_models(Workspace(Path(__file__).parents[2])).values()
-    for name, kinds in target_names().items():
-        assert parse_targets(name) == kinds
-        assert wanted_of(models, kinds), name
+    alone = {each.name for each, _ in model_files().values() if each.alone}
+    for name, kind in target_names().items():
+        assert parse_targets(name) == [kind]
+        assert kind[0] in alone or wanted_of(models, [kind]), name
     assert ("rknn", "rk3588") not in usual_targets()
 
 

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import re
-from importlib import resources
 
 import pytest
 
 from harness.core.errors import SpecificationError
 from harness.models import environments
-from harness.models.environments import ENVIRONMENTS
 from harness.models.toolchain import ToolchainError
+
+ENVIRONMENTS = environments.environments()
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
@@ -22,7 +22,7 @@ def test_locks_are_whole_and_name_no_registry(name):
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_locks_hold_what_is_asked_for(name):
-    asked = (resources.files("harness.models") / "locks" / f"{name}.in").read_text()
+    asked = (ENVIRONMENTS[name].locks / f"{name}.in").read_text()
     tools = ENVIRONMENTS[name].tools
     assert tools
     for pin, version in re.findall(r"^([\w.-]+)==(\S+)$", asked, re.MULTILINE):

@@ -14,17 +14,18 @@ import pytest
 
 import harness
 from harness.analysis.outputs import check
-from harness.models import environments, nb
+from harness.engines.paddle_lite import nb
+from harness.models import environments
 from harness.models.build import build, outputs, reference
+from harness.models.formats import formats
 from harness.models.manifest import Manifest, Model, load_model
-from harness.models.recipes import TARGETS
 from harness.models.toolchain import ToolchainError, run
 from harness.workspace import Workspace, cache_dir
 
 pytestmark = pytest.mark.e2e
 
 REPOSITORY = Workspace(Path(__file__).parents[2])
-STAGES = Path(harness.__file__).parent / "models" / "stages"
+ENGINES = Path(harness.__file__).parent / "engines"
 RUNNER = Path(harness.__file__).parent / "runner" / "python" / "edge_runner.py"
 
 
@@ -86,7 +87,7 @@ def test_the_simulator_computes_the_reference_outputs_in_fp16(name):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("chip", TARGETS["rknn"])
+@pytest.mark.parametrize("chip", formats()["rknn"].by_name.values())
 def test_the_simulator_is_near_to_fp32_in_int8_on_every_chip(chip):
     model = load_model(REPOSITORY, "mobilenet_v1_025_96")
     record = build(model, "rknn", chip, precision="int8", progress=print).record
@@ -120,7 +121,7 @@ def test_a_chip_without_half_precision_is_one_line(tmp_path):
     }
     with pytest.raises(ToolchainError, match=r"rv1106.* not support do_quantization = False"):
         run(
-            [python, "-I", str(STAGES / "to_rknn.py"), json.dumps(request)],
+            [python, "-I", str(ENGINES / "rknn" / "stages" / "compile.py"), json.dumps(request)],
             name="net rknn rv1106",
             folder=tmp_path,
         )
@@ -161,7 +162,7 @@ def test_opt_aborting_is_one_line(tmp_path, own_artifacts):
     run([python, "export.py"], name="export", folder=tmp_path)
     with pytest.raises(ToolchainError) as caught:
         run(
-            [python, "-I", str(STAGES / "opt.py"), '{"target": "x86"}'],
+            [python, "-I", str(ENGINES / "paddle_lite" / "stages" / "opt.py"), '{"target": "x86"}'],
             name="net nb x86",
             folder=tmp_path,
         )
@@ -178,7 +179,7 @@ def test_an_op_that_opt_has_for_another_target_is_named_with_it(tmp_path, own_ar
     fault = r"opt has for 'x86' no op 'acos' \(of its targets opencl has it\)"
     with pytest.raises(ToolchainError, match=fault):
         run(
-            [python, "-I", str(STAGES / "opt.py"), '{"target": "x86"}'],
+            [python, "-I", str(ENGINES / "paddle_lite" / "stages" / "opt.py"), '{"target": "x86"}'],
             name="net nb x86",
             folder=tmp_path,
         )
@@ -289,7 +290,7 @@ def test_what_is_no_onnx_file_makes_no_artifact(tmp_path, engine, content):
     (tmp_path / "model.onnx").write_bytes(content)
     spec = {"name": "x", "dtype": "float32", "shape": [1, 3]}
     request = json.dumps({"inputs": [spec], "other_inputs": [spec]})
-    script = STAGES / f"to_{engine}.py"
+    script = ENGINES / engine / "stages" / "convert.py"
     python = environments.python(engine, print)
     with pytest.raises(ToolchainError) as caught:
         run([str(python), "-I", str(script), request], name=f"foreign {engine}", folder=tmp_path)

@@ -13,13 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.campaign.launch import Handling, Launcher
-from harness.campaign.runners import BenchmarkBin
+from harness.campaign.runners import ForeignRunner
 from harness.campaign.spec import load_campaign
 from harness.core.contract import InputSpec, Job
 from harness.core.errors import HarnessError, SpecificationError
 from harness.core.hashing import sha256_of
 from harness.core.yamlfile import Spec, dump
 from harness.engines.paddle_lite import benchmark_bin
+from harness.engines.paddle_lite.benchmark_bin import BenchmarkBin
 from harness.lab.conditions.spec import Conditions
 from harness.lab.inventory import load_device
 from harness.lab.leases import Lease, break_lease, holdings
@@ -167,7 +168,7 @@ def test_a_foreign_tools_flags(ways, supervisor, uncanny):
                 options={"context_properties": value}, check_seeds=[1],
             )  # fmt: skip
             registered = SimpleNamespace(spec=SimpleNamespace(abi="arm64-linux"))
-            command = BenchmarkBin(registered, [None]).command(job)
+            command = ForeignRunner(BenchmarkBin(), registered, [None]).command(job)
             links = {benchmark_bin.PROGRAM: str(tool), benchmark_bin.SCRIPT: str(script)}
             ended = launcher.run(job, links, command)
             flags = ended.log.partition("=== stdout\n")[2].split("\0")

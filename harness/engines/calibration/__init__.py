@@ -3,8 +3,28 @@
 Its runner is the harness's own and static: it is there for every ABI, with nothing to register.
 """
 
-from harness.engines.base import Engine
+from pathlib import Path
 
-__all__ = ["CALIBRATION"]
+from harness.engines.base import Engine, Format, Native
 
-CALIBRATION = Engine(name="calibration", format="calibration", in_python=None)
+__all__ = ["PLUGIN"]
+
+PLUGIN = Engine(
+    name="calibration",
+    api_version=1,
+    title="Calibration",
+    folder=Path(__file__).parent,
+    format="calibration",
+    formats=(
+        Format(
+            name="calibration",
+            roles={"model": "model.json"},
+            precisions=("fp32",),
+            usual=True,
+        ),
+    ),
+    in_python=None,
+    native=Native(static=True),
+    brought=True,
+    made_by="the harness",
+)

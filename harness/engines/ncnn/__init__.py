@@ -1,7 +1,67 @@
-"""ncnn: loads ``.ncnn.param`` with ``.ncnn.bin``."""
+"""ncnn: loads ``.ncnn.param`` with ``.ncnn.bin``, which pnnx makes of ONNX."""
 
-from harness.engines.base import Engine
+from __future__ import annotations
 
-__all__ = ["NCNN"]
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-NCNN = Engine(name="ncnn", format="ncnn")
+from harness.engines.base import (
+    LINUX_ABIS,
+    OWN_PYTHON,
+    Engine,
+    Environment,
+    Format,
+    Made,
+    Source,
+)
+
+if TYPE_CHECKING:
+    from harness.engines.base import Request
+
+__all__ = ["PLUGIN"]
+
+_FOLDER = Path(__file__).parent
+
+
+class _Ncnn(Engine):
+    def recipe(self, request: Request) -> Made:
+        usual = [spec.model_dump(mode="json") for spec in request.usual]
+        # Beside the usual shape, another one tells the converter which axes vary. Of batches it
+        # knows.
+        other = [
+            {
+                **spec,
+                "shape": [
+                    (low if size == high else high) if axis else size
+                    for axis, size in enumerate(spec["shape"])
+                    for low, high in [request.ranges[spec["name"]].get(axis, (size, size))]
+                ],
+            }
+            for spec in usual
+        ]
+        options = {"inputs": usual, "other_inputs": other}
+        return Made(_FOLDER / "stages" / "convert.py", "ncnn", options, (Source("onnx"),))
+
+
+PLUGIN = _Ncnn(
+    name="ncnn",
+    api_version=1,
+    title="ncnn",
+    folder=_FOLDER,
+    format="ncnn",
+    formats=(
+        Format(
+            name="ncnn",
+            roles={"model": "model.ncnn.param", "params": "model.ncnn.bin"},
+            precisions=("fp32",),
+        ),
+    ),
+    environment="ncnn",
+    environments=(
+        Environment("ncnn", "ONNX to ncnn; the engine ncnn here", OWN_PYTHON, 60, _FOLDER),
+    ),
+    checks=("any",),
+    cpu_abis=LINUX_ABIS,
+    packages=("ncnn",),
+    made_by="pnnx, from `.onnx`",
+)

@@ -1,7 +1,24 @@
 """OpenVINO: loads ``.onnx``."""
 
-from harness.engines.base import Engine
+from pathlib import Path
 
-__all__ = ["OPENVINO"]
+from harness.engines.base import LINUX_ABIS, OWN_PYTHON, Engine, Environment
 
-OPENVINO = Engine(name="openvino", format="onnx", precisions=("fp32", "int8"))
+__all__ = ["PLUGIN"]
+
+_FOLDER = Path(__file__).parent
+
+PLUGIN = Engine(
+    name="openvino",
+    api_version=1,
+    title="OpenVINO",
+    folder=_FOLDER,
+    format="onnx",
+    precisions=("fp32", "int8"),
+    environment="openvino",
+    environments=(Environment("openvino", "the engine openvino here", OWN_PYTHON, 75, _FOLDER),),
+    cpu_abis=LINUX_ABIS,
+    packages=("openvino",),
+    colour=4,
+    made_by="Paddle2ONNX",
+)

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+import platform
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from harness.core.records import Partition
 from harness.core.yamlfile import nearest
-from harness.engines.base import Engine
-from harness.models import nb
+from harness.engines.base import (
+    ANDROID_ABIS,
+    LINUX_ABIS,
+    Engine,
+    Format,
+    Made,
+    Native,
+    Sdk,
+    Source,
+)
+from harness.engines.paddle_lite import nb
+from harness.engines.paddle_lite.benchmark_bin import BenchmarkBin
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Mapping
-    from pathlib import Path
 
-    from harness.lab.inventory import DeviceSpec
+    from harness.engines.base import DeviceFacts, Request
 
-__all__ = ["PADDLE_LITE"]
+__all__ = ["PLUGIN"]
+
+_FOLDER = Path(__file__).parent
+
+# A tag, a text of its own in what is compiled with lite/core/version.h; a compiler that optimizes
+# for speed may leave no text of it.
+_VERSION = re.compile(rb"(?<=\0)(v\d{1,2}\.\d{1,3}(?:\.\d{1,3})?(?:-[a-z0-9.]{1,8})?)(?=\0)")
 
 
 class _PaddleLite(Engine):
@@ -27,7 +46,7 @@ class _PaddleLite(Engine):
     leaves the rest to the CPU, without a word and up to the whole model.
     """
 
-    def lacks(self, device: DeviceSpec, backend: str) -> str | None:
+    def lacks(self, device: DeviceFacts, backend: str) -> str | None:
         kind, _, name = backend.partition(":")
         if kind == "gpu":
             return "no runner of the harness uses Paddle Lite's OpenCL backend"
@@ -38,21 +57,52 @@ class _PaddleLite(Engine):
             return f"NPU artifacts are built for ARM processors, and the device is {device.abi}"
         return None
 
+    def recipe(self, request: Request) -> Made:
+        options: dict[str, Any] = {"target": request.target}
+        if request.target.partition(",")[0] in nb.NNADAPTER_DEVICES:
+            # What compiles for an NPU does so for the shapes that the model declares, and a file
+            # may leave more of them open than its manifest says.
+            options["shapes"] = {spec.name: spec.shape for spec in request.inputs}
+        made = _FOLDER / "stages" / "opt.py", "paddle", options
+        if request.precision == "fp32":
+            return Made(*made, (Source("pdmodel"),))
+        run = self.format if request.target == "x86" else "pdmodel"
+        return Made(*made, (Source("pdmodel", "int8"),), drift_of=run)
+
+    def partition(
+        self, files: Mapping[str, Path], macs: Mapping[str, int] | None = None
+    ) -> Partition:
+        info = nb.inspect(files["model"])
+        parts = nb.subgraphs(files["model"]) if info.subgraphs else []
+        more = {}
+        if macs is not None and parts:
+            on_npu = frozenset[str]().union(*(part.outputs for part in parts))
+            of_npu = sum(n for name, n in macs.items() if name in on_npu)
+            more = {"macs": sum(macs.values()), "npu_macs": of_npu}
+        return Partition(
+            tool=f"opt {info.opt_version}",
+            kernels=info.by_kind,
+            subgraphs=[_most_first(part.ops) for part in parts],
+            cpu_ops=_most_first(info.on_cpu) if parts else {},
+            weight_bytes=info.weight_bytes,
+            **more,
+        )
+
     def keeps_models(self, backend: str) -> bool:
         return backend.startswith("npu:")
 
-    def changes_shapes(self, device: DeviceSpec, backend: str) -> bool:
+    def changes_shapes(self, device: DeviceFacts, backend: str) -> bool:
         # What an NPU is given is compiled for one shape. On x86 Paddle Lite 2.13 returns wrong
         # outputs after a change of PP-OCRv4 recognition's width, or corrupts its heap.
         return backend == "cpu" and _processor(device) == "arm"
 
-    def target(self, device: DeviceSpec, backend: str = "cpu") -> str:
+    def target(self, device: DeviceFacts, backend: str = "cpu") -> str:
         npu = backend.partition(":")[2]
         return f"{npu},{_processor(device)}" if npu else _processor(device)
 
     def refuse(
         self,
-        device: DeviceSpec,
+        device: DeviceFacts,
         files: Mapping[str, Path],
         backend: str = "cpu",
         version: str | None = None,
@@ -81,8 +131,45 @@ def _release(version: str) -> str:
     return re.sub(r"^v|-|(?<=rc)0$", "", version)
 
 
-def _processor(device: DeviceSpec) -> str:
+def _processor(device: DeviceFacts) -> str:
     return "x86" if device.abi.startswith("x86_64") else "arm"
 
 
-PADDLE_LITE = _PaddleLite(name="paddle-lite", format="nb", precisions=("fp32", "int8"))
+def _most_first(ops: Counter[str]) -> dict[str, int]:
+    return dict(sorted(ops.items(), key=lambda item: (-item[1], item[0])))
+
+
+PLUGIN = _PaddleLite(
+    name="paddle-lite",
+    api_version=1,
+    title="Paddle Lite",
+    folder=_FOLDER,
+    format="nb",
+    formats=(
+        Format(
+            name="nb",
+            roles={"model": "model.nb"},
+            targets={"x86": "x86", "arm": "arm"},
+            accelerators={unit: f"{unit},arm" for unit in ("opencl", *nb.NNADAPTER_DEVICES)},
+            precisions=("fp32", "int8"),
+            usual=True,
+        ),
+    ),
+    precisions=("fp32", "int8"),
+    environment="paddle",
+    checks=("x86",) if platform.machine() == "x86_64" else (),
+    cpu_abis=(*LINUX_ABIS, *ANDROID_ABIS),
+    packages=("paddlelite",),
+    version_text=_VERSION,
+    native=Native(
+        sdk=Sdk(
+            title="Paddle Lite SDK",
+            headers=("paddle_api.h", "paddle_place.h"),
+            library="libpaddle_light_api_shared.so",
+            within="cxx",
+        )
+    ),
+    tools=(BenchmarkBin(),),
+    colour=0,
+    made_by="opt",
+)

@@ -13,12 +13,12 @@ from __future__ import annotations
 import math
 import re
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from harness.core.contract import (
-    PROTOCOL,
     Done,
     Failure,
     First,
@@ -27,28 +27,19 @@ from harness.core.contract import (
     Mean,
     Outputs,
 )
+from harness.engines.base import Tool
 from harness.runner.python import edge_runner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
     from typing import Any
 
     from numpy.typing import NDArray
 
     from harness.core.contract import Event, Job
+    from harness.core.records import Case
 
-__all__ = [
-    "MAX_BYTES_PER_VALUE",
-    "OPTIONS",
-    "PROGRAM",
-    "SCRIPT",
-    "command",
-    "inputs",
-    "parse",
-    "read_output",
-    "translate",
-]
+__all__ = ["PROGRAM", "BenchmarkBin", "command", "inputs", "parse", "read_output", "translate"]
 
 PROGRAM: Final = "benchmark_bin"
 SCRIPT: Final = "benchmark_bin.sh"
@@ -80,6 +71,45 @@ _NOISE = re.compile(r"\[I |qemu: uncaught|\s*what\(\):|terminate called|\s*$")
 
 class _NoResultError(Exception):
     """What it printed is no result: the message says why."""
+
+
+class BenchmarkBin(Tool):
+    """``benchmark_bin``, as the user brought it."""
+
+    name = PROGRAM
+
+    def lacks(self, case: Case, options: Mapping[str, str]) -> str | None:
+        """See :meth:`Tool.lacks`."""
+        if case.model_cache == "kept":
+            return "benchmark_bin has no flag for a model cache"
+        unknown = options.keys() - OPTIONS
+        return f"benchmark_bin has no option '{min(unknown)}'" if unknown else None
+
+    def files(self, job: Job, check_file: Path | None, scratch: Path) -> dict[str, Path]:
+        """See :meth:`Tool.files`: it reads all its inputs as text."""
+        found = {SCRIPT: Path(__file__).with_name(SCRIPT)}
+        for name, text in inputs(job, check_file).items():
+            found[name] = scratch / name
+            found[name].write_text(text, encoding="ascii")
+        return found
+
+    def command(self, job: Job, abi: str, outputs: int) -> list[str]:
+        """See :meth:`Tool.command`."""
+        return command(job, abi, outputs)
+
+    def translate(
+        self, log: str, status: int, job: Job, abi: str, reference: Sequence[NDArray[Any]]
+    ) -> list[Event]:
+        """See :meth:`Tool.translate`."""
+        return translate(log, status, job, abi, reference)
+
+    def size_limit(self, output: Outputs) -> int:
+        """See :meth:`Tool.size_limit`; outputs are text."""
+        return math.prod(output.shape) * MAX_BYTES_PER_VALUE
+
+    def read_output(self, output: Outputs, content: bytes) -> NDArray[Any] | None:
+        """See :meth:`Tool.read_output`."""
+        return read_output(content, output.shape)
 
 
 def command(job: Job, abi: str, outputs: int) -> list[str]:
@@ -243,7 +273,7 @@ def _result(stdout: str, flags: Mapping[str, str], shapes: Sequence[Sequence[int
     build = {name: flags[name] for name in ("backend", "power_mode", "warmup", "repeats")}
     return [
         Hello(
-            protocol=PROTOCOL,
+            protocol=1,  # the first: its events have no times
             runner=PROGRAM,
             runner_version=version[:100],
             engine="paddle-lite",

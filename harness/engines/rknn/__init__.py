@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import mmap
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from harness.engines.base import Engine
-from harness.lab.runners import version_of
-from harness.models.recipes import INTEGER_CHIPS, TARGETS
+from harness.core.text import version_of
+from harness.engines.base import Engine, Environment, Format, Made, Native, Source
+from harness.engines.rknn import compiler
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
-    from harness.lab.inventory import DeviceSpec
+    from harness.core.records import Partition
+    from harness.engines.base import DeviceFacts, Request
 
-__all__ = ["RKNN"]
+__all__ = ["PLUGIN"]
+
+_FOLDER = Path(__file__).parent
+
+_CHIPS = ("rk3562", "rk3566", "rk3568", "rk3576", "rk3588", "rv1103", "rv1106")
+# Those whose NPU computes in integers only, with a small runtime.
+_INTEGER_CHIPS = ("rv1103", "rv1106")
 
 _BACKEND = "npu:rknpu"
 # In what a device's file or device tree says, as in "rockchip,rk3588s".
@@ -32,14 +39,14 @@ class _Rknn(Engine):
     A runtime older than the compiler may refuse them, too, or run them with a warning at most.
     """
 
-    def lacks(self, device: DeviceSpec, backend: str) -> str | None:
+    def lacks(self, device: DeviceFacts, backend: str) -> str | None:
         if backend != _BACKEND:
             return f"{self.name} measures on '{_BACKEND}' only"
         chip = self.target(device)
-        known = [name for name in TARGETS[self.format] if name not in INTEGER_CHIPS]
+        known = [name for name in _CHIPS if name not in _INTEGER_CHIPS]
         if chip in known:
             return None
-        if chip in INTEGER_CHIPS:
+        if chip in _INTEGER_CHIPS:
             return (
                 f"the small runtime of {chip} (librknnmrt.so) needs another runner, which there "
                 "is not"
@@ -50,29 +57,46 @@ class _Rknn(Engine):
             f"{', '.join(known)} as 'soc' into the device's file"
         )
 
-    def changes_shapes(self, device: DeviceSpec, backend: str) -> bool:
+    def recipe(self, request: Request) -> Made:
+        options: dict[str, Any] = {
+            "target": request.target,
+            "precision": request.precision,
+            "inputs": [spec.model_dump(mode="json") for spec in request.inputs],
+        }
+        if request.precision == "int8":
+            # What the toolkit has of the algorithms.
+            algorithm = {"mse": "mmse", "KL": "kl_divergence"}.get(request.algorithm, "normal")
+            method = {"per-channel": "channel", "per-tensor": "layer"}[request.weights]
+            options |= {"algorithm": algorithm, "method": method}
+        sources = (Source("onnx"), Source("samples"))
+        return Made(_FOLDER / "stages" / "compile.py", "rknn", options, sources)
+
+    def planned(self, said: str, tools: Mapping[str, str]) -> Partition | None:
+        return compiler.partition(said, f"RKNN-Toolkit2 {tools['rknn-toolkit2']}")
+
+    def changes_shapes(self, device: DeviceFacts, backend: str) -> bool:
         del device, backend
         return False  # its toolkit compiles for the shapes that it is given
 
-    def target(self, device: DeviceSpec, backend: str = "cpu") -> str:
+    def target(self, device: DeviceFacts, backend: str = "cpu") -> str:
         del backend
         found = _CHIP.search((device.soc or "").lower())
         return found[0] if found else "an unknown chip"
 
     def refuse(
         self,
-        device: DeviceSpec,
+        device: DeviceFacts,
         files: Mapping[str, Path],
         backend: str = "cpu",
         version: str | None = None,
     ) -> str | None:
         del device, backend
-        compiler = _compiler(files["model"])
-        if version is None or compiler is None or version_of(version) >= version_of(compiler):
+        made_by = _compiler(files["model"])
+        if version is None or made_by is None or version_of(version) >= version_of(made_by):
             return None
         return (
-            f"it was compiled by RKNN-Toolkit2 {compiler}, and the device's librknnrt.so is "
-            f"{version}, which is older: give it one of {compiler} or newer "
+            f"it was compiled by RKNN-Toolkit2 {made_by}, and the device's librknnrt.so is "
+            f"{version}, which is older: give it one of {made_by} or newer "
             "(harness runners add ... --lib librknnrt.so)"
         )
 
@@ -84,4 +108,30 @@ def _compiler(model: Path) -> str | None:
         return found[1].decode("ascii") if found else None
 
 
-RKNN = _Rknn(name="rknn", format="rknn", precisions=("fp16", "int8"), in_python="npu:rknpu")
+PLUGIN = _Rknn(
+    name="rknn",
+    api_version=1,
+    title="RKNN",
+    folder=_FOLDER,
+    format="rknn",
+    formats=(
+        Format(
+            name="rknn",
+            roles={"model": "model.rknn"},
+            targets={f"rknn:{chip}": chip for chip in _CHIPS},
+            precisions=("fp16", "int8"),
+            integer_targets=_INTEGER_CHIPS,
+            fixed_shapes=True,
+        ),
+    ),
+    precisions=("fp16", "int8"),
+    in_python=_BACKEND,
+    environments=(Environment("rknn", "ONNX to RKNN, for Rockchip's NPUs", "3.10", 190, _FOLDER),),
+    packages=("rknn-toolkit-lite2",),
+    library="librknnrt.so",
+    wraps_library=True,
+    version_text=re.compile(rb"librknnrt version:? (\d{1,2}(?:\.\d{1,3}){1,3})"),
+    native=Native(),
+    colour=3,
+    made_by="RKNN-Toolkit2",
+)

@@ -1,4 +1,7 @@
-"""Device classes: what is known of kinds of hardware, one YAML file a class in this folder.
+"""Device classes: what is known of kinds of hardware, one YAML file a class.
+
+General ones are in this folder; those of chips whose NPU an engine uses, in ``classes/`` of the
+engine's. What runs on a processor alone comes from the engines themselves.
 
 A class says which backends an engine has on such a device, what each needs there, and where that
 is known from. It is knowledge only: what a device really has, probing tells
@@ -14,7 +17,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from harness.core.yamlfile import Spec, load, named, names
+from harness.core.errors import SpecificationError
+from harness.core.yamlfile import Spec, load, names, nearest
+from harness.engines import ENGINES
 from harness.workspace import Name
 
 if TYPE_CHECKING:
@@ -125,8 +130,10 @@ class DeviceClass(Spec):
         How such a device is usually reached.
     clocks
         What is worth recording to the pattern of its name in ``/sys/class/devfreq``.
+    cpu
+        What the processor needs of such a device.
     engines
-        Engine to backend to what that needs.
+        Engine to backend to what that needs; the processor aside.
     """
 
     title: str
@@ -134,24 +141,43 @@ class DeviceClass(Spec):
     abis: tuple[str, ...]
     transport: Literal["ssh", "adb", "local"]
     clocks: dict[str, str] = Field(default_factory=dict)
-    engines: dict[Name, dict[str, BackendClass]]
+    cpu: BackendClass = BackendClass()
+    engines: dict[Name, dict[str, BackendClass]] = Field(default_factory=dict)
 
 
 def class_names() -> list[str]:
     """Return the names of all classes."""
-    return names(_FOLDER)
+    return sorted(_files())
+
+
+def _files() -> dict[str, Path]:
+    folders = [_FOLDER, *(engine.folder / "classes" for engine in ENGINES)]
+    return {name: folder / f"{name}.yaml" for folder in folders for name in names(folder)}
 
 
 @cache
 def load_class(name: str) -> DeviceClass:
-    """Return a class by name.
+    """Return a class by name, with the engines that run on such devices' processors.
 
     Raises
     ------
     SpecificationError
         There is none of that name.
     """
-    return load(named(_FOLDER, name, "device class"), DeviceClass)
+    known = _files()
+    if name not in known:
+        raise SpecificationError(f"unknown device class '{name}'", hint=nearest(name, known))
+    found = load(known[name], DeviceClass)
+    engines: dict[str, dict[str, BackendClass]] = {}
+    for engine in ENGINES:
+        # Boards for an NPU often have no Python: there it takes a native runner.
+        suits = engine.native or not found.socs
+        backends = dict(found.engines.get(engine.name, {}))
+        if suits and set(engine.cpu_abis) & set(found.abis):
+            backends = {"cpu": found.cpu, **backends}
+        if backends:
+            engines[engine.name] = backends
+    return found.model_copy(update={"engines": engines})
 
 
 def library_names() -> list[str]:

@@ -4,7 +4,8 @@ Run in an engine's environment as ``heldout.py REQUEST``: a JSON object with ``e
 ``precision``, ``files`` (role to file), ``inputs`` (their names) and ``remark``. The inputs are in
 ``heldout.npz`` (``x.j`` of input ``j``), and the engine from ``edge_engine.py``: what is checked
 is what is measured. Writes ``outputs.npz`` (``y.j`` of output ``j``) and ``kernels.json``:
-``computed_by`` and, where the engine tells, ``kernels`` with how many ops it has in int8.
+``computed_by`` and, where the engine's ``edge_kernels.py`` is there to tell, ``kernels``: how many
+ops run in which precision.
 """
 
 from __future__ import annotations
@@ -12,32 +13,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-
-def onnxruntime_kernels(model: str, inputs: dict[str, Any]) -> dict[str, int]:
-    """Return what ONNX Runtime runs, after its fusions, by its own profile of one inference."""
-    import onnxruntime  # noqa: PLC0415
-
-    options = onnxruntime.SessionOptions()
-    options.enable_profiling = True
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    session.run(None, inputs)
-    events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-    kernels: Counter[str] = Counter()
-    for event in events:
-        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
-            op = event["args"]["op_name"]
-            # QLinearConv, MatMulIntegerToFloat, QLinearAdd ...; what converts is neither.
-            if op not in ("QuantizeLinear", "DequantizeLinear"):
-                kernels[
-                    "cpu/int8" if op.startswith("QLinear") or "Integer" in op else "cpu/fp32"
-                ] += 1
-    return dict(kernels)
 
 
 def main() -> None:
@@ -60,9 +39,11 @@ def main() -> None:
     stacked: Any = {f"y.{j}": np.stack(y) for j, y in enumerate(zip(*outputs, strict=True))}
     np.savez("outputs.npz", **stacked)
     kernels = {}
-    if request["engine"] == "onnxruntime":
+    if Path("edge_kernels.py").exists():
+        import edge_kernels  # noqa: PLC0415
+
         first = {name: samples[0] for name, samples in held_out.items()}
-        kernels = onnxruntime_kernels(request["files"]["model"], first)
+        kernels = edge_kernels.kernels(request["files"], first)
     computed_by = f"{request['engine']} {version}{request['remark']}"
     told = {"computed_by": computed_by, "kernels": kernels}
     Path("kernels.json").write_text(json.dumps(told), encoding="utf-8")

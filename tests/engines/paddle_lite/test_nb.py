@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.core.errors import SpecificationError
-from harness.models.nb import inspect, subgraphs
+from harness.engines.paddle_lite.nb import inspect, subgraphs
 
-DATA = Path(__file__).parent.parent / "data" / "nb"
+DATA = Path(__file__).parents[2] / "data" / "nb"
 X86 = (DATA / "linear-x86.nb").read_bytes()
 NPU = (DATA / "linear-nnadapter.nb").read_bytes()
 TOPOLOGY_END = 26 + struct.unpack_from("<Q", X86, 18)[0]

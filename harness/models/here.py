@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import platform
 from typing import TYPE_CHECKING
 
 from harness.analysis.outputs import check
+from harness.engines import which_checks
 from harness.models import build, environments
-from harness.models.recipes import ENGINE_ENVIRONMENTS, recipe
+from harness.models.recipes import environment_of, recipe
 from harness.models.toolchain import ToolchainError, UnusableArtifactError
 
 if TYPE_CHECKING:
@@ -17,22 +17,7 @@ if TYPE_CHECKING:
     from harness.models.artifacts import Artifact
     from harness.models.manifest import Model
 
-__all__ = ["check_here", "engine_for"]
-
-_ENGINES = {
-    ("pdmodel", "any"): "paddle-inference",
-    ("nb", "x86"): "paddle-lite",
-    ("onnx", "any"): "onnxruntime",
-    ("mnn", "any"): "mnn",
-    ("ncnn", "any"): "ncnn",
-}
-
-
-def engine_for(artifact_format: str, target: str) -> str | None:
-    """Return the engine that runs such an artifact on this machine, if there is one."""
-    if target == "x86" and platform.machine() != "x86_64":
-        return None
-    return _ENGINES.get((artifact_format, target))
+__all__ = ["check_here"]
 
 
 def check_here(
@@ -55,20 +40,20 @@ def check_here(
         An environment could not be made, or there are no reference outputs.
     """
     record = artifact.record
-    engine = engine_for(record.format, record.target)
+    engine = which_checks(record.format, record.target)
     if engine is None:
         return None
     tolerance = model.manifest.tolerance[record.precision or "fp32"]
 
     # An environment that cannot be made is nothing that the outputs are wrong by.
-    environments.python(ENGINE_ENVIRONMENTS[engine], progress)
+    environments.python(environment_of(engine.name).name, progress)
     if needed := recipe(model, "reference").environment:
         environments.python(needed.name, progress)
     expected = build.reference(model, progress=progress)
     try:
-        given = build.outputs(model, engine, artifact, progress=progress)
+        given = build.outputs(model, engine.name, artifact, progress=progress)
     except ToolchainError as error:
         raise UnusableArtifactError(
-            f"{engine} cannot run it: {error.message}", hint=error.hint
+            f"{engine.name} cannot run it: {error.message}", hint=error.hint
         ) from error
     return check(given, expected, tolerance)

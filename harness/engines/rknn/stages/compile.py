@@ -1,6 +1,6 @@
 """Compile an ONNX model for Rockchip's NPUs, with RKNN-Toolkit2.
 
-Run in the environment ``rknn`` as ``to_rknn.py REQUEST``: a JSON object with ``target`` (the
+Run in the environment ``rknn`` as ``compile.py REQUEST``: a JSON object with ``target`` (the
 chip: ``rk3588`` …), ``precision`` (``fp16`` or ``int8``), ``inputs`` (the contract's input
 specifications, whose shapes are fixed in the model) and for int8 ``algorithm`` and ``method``.
 Makes ``model.rknn`` of ``model.onnx`` in the current folder; ``calibration.npz`` has the samples

@@ -1,6 +1,6 @@
 """Compute the reference outputs of an ONNX model that was given as one, in fp32 on this machine.
 
-Run in the environment ``onnxruntime`` as ``onnx_reference.py REQUEST``: a JSON object with
+Run in the environment ``onnxruntime`` as ``reference.py REQUEST``: a JSON object with
 ``inputs``, ``check_seeds`` and ``check_files`` as in the contract's job. Runs ``model.onnx`` on the
 inputs that ``edge_runner.py`` makes or reads (all in the current folder), and writes
 ``outputs.npz``: output ``j`` for seed ``s`` is the array ``s.j``. The graph is run as it stands,

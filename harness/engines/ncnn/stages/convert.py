@@ -1,6 +1,6 @@
 """Convert an ONNX model for ncnn, in fp32.
 
-Run in the environment ``ncnn`` as ``to_ncnn.py REQUEST``: a JSON object with ``inputs`` (the
+Run in the environment ``ncnn`` as ``convert.py REQUEST``: a JSON object with ``inputs`` (the
 contract's input specifications) and ``other_inputs``, the same at another shape where axes vary,
 which tells the converter which those are. Makes ``model.ncnn.param`` and ``model.ncnn.bin`` of
 ``model.onnx`` in the current folder.

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.models.rknn import partition
+from harness.engines.rknn.compiler import partition
 
-DATA = Path(__file__).parents[1] / "data" / "rknn"
+DATA = Path(__file__).parents[2] / "data" / "rknn"
 
 
 def said(chip):

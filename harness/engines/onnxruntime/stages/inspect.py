@@ -1,6 +1,6 @@
 """Say what an ONNX file takes, by loading it in ONNX Runtime.
 
-Run in the environment ``onnxruntime`` as ``inspect_onnx.py REQUEST``: a JSON object with
+Run in the environment ``onnxruntime`` as ``inspect.py REQUEST``: a JSON object with
 ``memory_bytes`` and ``cpu_s``, its limits. Reads ``model.onnx`` in the current folder and writes
 ``found.json``: ``inputs`` (name, dtype, shape with -1 for an axis that varies) and ``outputs``
 (how many), or ``fault``. The file is not trusted.

@@ -1,6 +1,6 @@
 """Convert an ONNX model for MNN.
 
-Run in the environment ``mnn`` as ``to_mnn.py REQUEST``: an empty JSON object. Makes ``model.mnn``
+Run in the environment ``mnn`` as ``convert.py REQUEST``: an empty JSON object. Makes ``model.mnn``
 of ``model.onnx`` in the current folder.
 
 The converter is called as a library: the command ``mnnconvert`` installs a package at its start
