@@ -287,6 +287,17 @@ def test_folders_that_a_controller_did_not_live_to_remove_are_removed(bench, mon
     assert [path.name for path in folder.iterdir()] == ["other-run-1"]
 
 
+def test_what_was_overwritten_in_the_devices_store_is_pushed_again(bench):
+    """By something of the same name and size: it would run as another model, outputs right."""
+    bench.double(
+        "assert open('model.onnx').read() == 'abc'\n"
+        "all_of_it()\n"
+        "open('model.onnx', 'w').write('xyz')"
+    )
+    _, launches = bench.measure(bench.run(launches=3))
+    assert [launch.status for launch in launches] == [Status.OK] * 3
+
+
 INTERRUPTING = """
 hello()
 open('../../hung', 'w').write(str(os.getpid()))

@@ -70,6 +70,35 @@ def store(supervisor, tmp_path):
     return store
 
 
+@pytest.mark.parametrize("keeps_times", [False, True])
+def test_a_file_that_was_overwritten_by_another_of_its_size_is_missing(store, keeps_times):
+    assert store.put(b"one model").returncode == 0
+    path = store.folder / hash_of(b"one model")
+    assert store.look(b"one model") == []
+    before = path.stat()
+    path.write_bytes(b"a fake 1!")
+    if keeps_times:
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert store.look(b"one model") == [hash_of(b"one model")]
+    assert store.put(b"one model").returncode == 0
+    assert (store.look(b"one model"), path.read_bytes()) == ([], b"one model")
+
+
+def test_only_what_may_have_changed_is_hashed_again(store):
+    """The proof: what was taken for its content once is not read; as long as its times are so."""
+    store.put(b"content")
+    assert store.look(b"content") == []
+    seen = store.folder.parent / "store.seen" / hash_of(b"content")
+    path = store.folder / hash_of(b"content")
+    path.write_bytes(b"another")
+    status = path.stat()
+    times = f"{status.st_mtime_ns} {status.st_ctime_ns}"
+    seen.write_text(f"{status.st_ino} {status.st_size} {times}\n")
+    assert store.look(b"content") == []
+    seen.unlink()  # as of a device that an earlier version had pushed to
+    assert store.look(b"content") == [hash_of(b"content")]
+
+
 def held(store, *contents):
     return store.names == sorted(map(hash_of, contents))
 

@@ -81,6 +81,70 @@ bool recent(time_t when) {
   return age >= -kRecent_s && age < kRecent_s;
 }
 
+// What changes where a file's content does. It is kept of each file whose content was found to be
+// that of its name, so that only what changed since is hashed again.
+struct Signature {
+  char text[120] = {};
+
+  explicit Signature(const struct stat& status) {
+    const auto ns = [](const timespec& time) {
+      return static_cast<long long>(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
+    };
+    snprintf(text, sizeof text, "%llu %lld %lld %lld\n",
+             static_cast<unsigned long long>(status.st_ino), static_cast<long long>(status.st_size),
+             ns(status.st_mtim), ns(status.st_ctim));
+  }
+};
+
+constexpr char kSignatures[] = "../store.seen";
+
+// Where a file's signature is, from the store's folder.
+struct SignaturePath {
+  char text[kDigits + sizeof kSignatures + 1];
+  explicit SignaturePath(const char* hash) {
+    snprintf(text, sizeof text, "%s/%.64s", kSignatures, hash);
+  }
+};
+
+// Takes down that a file's content is that of its name.
+void remember(int folder, const char* hash) {
+  struct stat status;
+  if (fstatat(folder, hash, &status, AT_SYMLINK_NOFOLLOW) != 0) return;
+  const Signature now(status);
+  mkdirat(folder, kSignatures, 0700);
+  const Fd file(openat(folder, SignaturePath(hash).text,
+                       O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (file.open()) write_all(file.get(), now.text, strlen(now.text));
+}
+
+// The content's SHA-256; null where it cannot be read.
+const char* hash_of(int file) {
+  static edge::Sha256 digest;
+  digest = edge::Sha256();
+  static char chunk[1 << 16];
+  ssize_t got;
+  while ((got = read(file, chunk, sizeof chunk)) > 0) digest.add(chunk, static_cast<size_t>(got));
+  return got == 0 ? digest.text() : nullptr;
+}
+
+// Whether a file of so many bytes is there and has the content of its name.
+bool has(int folder, const char* hash, long long size) {
+  struct stat status;
+  if (fstatat(folder, hash, &status, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(status.st_mode) ||
+      status.st_size != size) {
+    return false;
+  }
+  char then[sizeof(Signature)] = {};
+  const Fd known(openat(folder, SignaturePath(hash).text, O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  if (known.open() && read(known.get(), then, sizeof then - 1) > 0 &&
+      strcmp(then, Signature(status).text) == 0) {
+    return true;
+  }
+  const Fd file(openat(folder, hash, O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  const char* found = file.open() ? hash_of(file.get()) : nullptr;
+  return found && strcmp(found, hash) == 0;
+}
+
 // Removes what pushes that were broken off have left.
 void sweep(const Folder& folder) {
   folder.for_each([&](const char* name) {
@@ -140,7 +204,10 @@ void make_room(const Folder& folder, const Folder& launches, long long limit, lo
     const long long half = (kept + free) / 2;
     const long long most = limit >= 0 ? limit : half < kMostByDefault ? half : kMostByDefault;
     if (kept + needed <= most && needed <= free) return;
-    if (oldest[0] && unlinkat(folder.get(), oldest, 0) == 0) continue;
+    if (oldest[0] && unlinkat(folder.get(), oldest, 0) == 0) {
+      unlinkat(folder.get(), SignaturePath(oldest).text, 0);
+      continue;
+    }
     // What is needed at once may exceed the limit, not the disk.
     if (needed <= free) return;
     fail(kNoRoom, "%lld bytes are needed, and %lld are free", needed, free);
@@ -169,10 +236,9 @@ int look(Words words) {
   while (words.more()) {
     const char* hash = take_hash(&words);
     const long long size = take_size(&words);
-    struct stat status;
-    if (fstatat(folder.get(), hash, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-        S_ISREG(status.st_mode) && status.st_size == size) {
+    if (has(folder.get(), hash, size)) {
       utimensat(folder.get(), hash, nullptr, 0);
+      remember(folder.get(), hash);
     } else {
       puts(hash);
       needed += size;
@@ -200,8 +266,10 @@ class Partial {
   int get() const { return file_; }
   void discard() const { unlinkat(folder_, name_, 0); }
   bool keep(const char* name) const {
-    return fchmod(file_, 0755) == 0 && fsync(file_) == 0 &&
-           renameat(folder_, name_, folder_, name) == 0;
+    const bool kept = fchmod(file_, 0755) == 0 && fsync(file_) == 0 &&
+                      renameat(folder_, name_, folder_, name) == 0;
+    if (kept) remember(folder_, name);
+    return kept;
   }
 
  private:
@@ -296,17 +364,12 @@ int put(Words words) {
 int adopt(Words words) {
   const char* path = words.next("FILE");
   const Fd file(open(path, O_RDONLY | O_CLOEXEC));
-  edge::Sha256 digest;
-  static char chunk[1 << 16];
-  ssize_t got = -1;
-  while (file.open() && (got = read(file.get(), chunk, sizeof chunk)) > 0) {
-    digest.add(chunk, static_cast<size_t>(got));
-  }
+  const char* digest = file.open() ? hash_of(file.get()) : nullptr;
   char target[PATH_MAX];
   const char* name = strrchr(path, '/');
   snprintf(target, sizeof target, "%.*s%s", name ? static_cast<int>(name + 1 - path) : 0, path,
-           digest.text());
-  if (got != 0 || fsync(file.get()) != 0 || rename(path, target) != 0) {
+           digest ? digest : "");
+  if (!digest || fsync(file.get()) != 0 || rename(path, target) != 0) {
     fail(kCannotPrepare, "%s: %s", path, strerror(errno));
   }
   puts(target + (name ? name + 1 - path : 0));

@@ -1,7 +1,8 @@
 // The store: files that the controller pushed, each under the SHA-256 of its content.
 //
 //   store look DIR [--limit MB] [--launches DIR] [HASH SIZE]...
-//                        print which of these files are not there, and make room for them
+//                        print which of these files are not there, or have another content, and
+//                        make room for them
 //   store put DIR HASH SIZE [--gzip] < content
 //                        take in a file; what is read is compressed where that is said
 //   store adopt FILE     rename a file within its folder to the hash of its content, and print it
