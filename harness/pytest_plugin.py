@@ -54,6 +54,9 @@ class Measurement:
         with one; the median. None where no launch tells it.
     memory_mb
         The median of the peak resident sets, in MB (10⁶ bytes).
+    values
+        Every quantity that is known and has no states, by the name and unit that its column has in
+        exports (``cpu_ms``), in that unit.
     result
         All else: the launches themselves, among others.
     """
@@ -64,6 +67,7 @@ class Measurement:
     figures_ms: tuple[float, ...]
     first_load_ms: float | None
     memory_mb: float | None
+    values: Mapping[str, float]
     result: CaseResult
 
     def __str__(self) -> str:
@@ -219,6 +223,7 @@ def _measurement(run: Run) -> Measurement:
     """
     from harness.analysis.cases import State, case_results
     from harness.core.errors import LabError, ResultsError
+    from harness.quantities import quantities
 
     (result,) = case_results(run)
     known, label = result.latency_ms, result.record.case.label
@@ -240,6 +245,11 @@ def _measurement(run: Run) -> Measurement:
         figures_ms=tuple(result.figures_ms),
         first_load_ms=loads.get("cold", next(iter(loads.values()), None)),
         memory_mb=median(result.memory_bytes) / 1e6 if result.memory_bytes else None,
+        values={
+            each.column: values[""].value
+            for each in quantities()
+            if "" in (values := result.values(each))
+        },
         result=result,
     )
 
@@ -251,7 +261,7 @@ def _enter(benchmark: Any, clock: _LaunchClock, measurement: Measurement, run: R
     """
     case, known = measurement.case, measurement.latency_ms
     device = next(each for each in run.devices if each.name == case.device)
-    benchmark.extra_info |= {
+    benchmark.extra_info |= dict(measurement.values) | {
         "edge_harness": run.harness_version,
         "run": run.id,
         "case": case.id,

@@ -156,6 +156,13 @@ class CaseResult:
         told = (each for each in self.launches_for(quantity) if quantity.of(each) is not None)
         return frozenset(map(quantity.source, told))
 
+    def estimate(self, quantity: Quantity) -> Estimate | None:
+        """Return the estimate of a quantity without states; none without figures above 0."""
+        figures = self.figures(quantity).get("", [])
+        if not figures or min(figures) <= 0:
+            return None
+        return estimate(figures, pilots=self.pilots if quantity is latency.PLUGIN else None)
+
     def values(self, quantity: Quantity) -> dict[str, Value]:
         """Return what a quantity comes to, by the launches' state."""
         pilots = self.pilots if quantity is latency.PLUGIN else None
@@ -172,7 +179,7 @@ class CaseResult:
     @cached_property
     def latency_ms(self) -> Estimate | None:
         """The latency over launches, in milliseconds."""
-        return estimate(self.figures_ms, pilots=self.pilots) if self.figures_ms else None
+        return self.estimate(latency.PLUGIN)
 
     @property
     def precision_reached(self) -> bool | None:

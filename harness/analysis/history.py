@@ -15,6 +15,7 @@ from scipy.special import stdtr, stdtrit
 from harness.analysis.cases import case_results
 from harness.analysis.comparable import Side, differences, not_a_regression
 from harness.analysis.instance import Instance
+from harness.quantities import quantities
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.analysis.summary import Estimate
+    from harness.core.quantity import Quantity
     from harness.core.records import Case, Run
 
 __all__ = ["MARGIN", "Change", "Point", "Series", "baselines_of", "change_points", "histories"]
@@ -35,6 +37,7 @@ SESSIONS: Final = 0.01
 SESSIONS_FREEDOM: Final = 4
 """How many degrees of freedom that is worth."""
 FEWEST: Final = 3  # points in which a change can be told
+TRACKED: Final = tuple(each for each in quantities() if each.tracked)
 SPLITS: Final = frozenset({"device", "input", "estimator", "protocol"})
 """What makes figures mean different things: it begins another series."""
 
@@ -46,16 +49,16 @@ class Point:
     Attributes
     ----------
     estimate
-        Its latency in milliseconds.
-    figures_ms
-        The launches' figures.
+        Its value, in the quantity's unit.
+    figures
+        The launches'.
     """
 
     run: str
     started: datetime
     revision: str | None
     estimate: Estimate
-    figures_ms: tuple[float, ...]
+    figures: tuple[float, ...]
 
     @property
     def commit(self) -> str | None:
@@ -95,7 +98,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Series:
-    """Runs of one case whose figures mean the same, on one device instance, oldest first.
+    """A quantity of one case in runs whose figures mean the same, on one device, oldest first.
 
     Attributes
     ----------
@@ -112,6 +115,7 @@ class Series:
     """
 
     case: Case
+    quantity: Quantity
     instance: str
     points: tuple[Point, ...]
     changes: tuple[Change, ...]
@@ -123,6 +127,7 @@ class Series:
 class _Growing:
     """A series to which runs are added: of runs that are not the newest only figures are kept."""
 
+    quantity: Quantity
     points: list[Point]
     marks: list[tuple[str, ...]]
     newest: Side
@@ -133,9 +138,10 @@ class _Growing:
         self.newest = side
 
     def grown(self, margin: float) -> Series:
-        changes = change_points([point.figures_ms for point in self.points], margin=margin)
+        changes = change_points([point.figures for point in self.points], margin=margin)
         return Series(
             case=self.newest.result.record.case,
+            quantity=self.quantity,
             instance=_instance(self.newest),
             points=tuple(self.points),
             changes=tuple(changes),
@@ -145,7 +151,7 @@ class _Growing:
 
 
 def histories(runs: Iterable[Run], *, margin: float = MARGIN) -> list[Series]:
-    """Return the series of all cases that were measured in some runs.
+    """Return the series of all cases that were measured in some runs, of each tracked quantity.
 
     A case that was measured on several instances of its device, or with other inputs or another
     estimator, has several. A new version of the engine or the kernel does not begin a new series:
@@ -159,34 +165,40 @@ def histories(runs: Iterable[Run], *, margin: float = MARGIN) -> list[Series]:
     margin
         How large a change has to be, as a fraction.
     """
-    found: dict[str, list[_Growing]] = {}
+    found: dict[tuple[str, str], list[_Growing]] = {}
     for run in runs:
         if run.confirms is not None:
             continue
-        for result in case_results(run):
-            if result.latency_ms is None:
-                continue
-            side = Side(run, result)
+        for side, quantity, known in _tracked(run):
             point = Point(
                 run=run.id,
                 started=run.started,
                 revision=run.revision,
-                estimate=result.latency_ms,
-                figures_ms=tuple(result.figures_ms),
+                estimate=known,
+                figures=tuple(side.result.figures(quantity)[""]),
             )
-            series = found.setdefault(result.record.case.id, [])
+            series = found.setdefault((side.result.record.case.id, quantity.name), [])
             home = next((each for each in series if _alike(side, each.newest)), None)
             if home is None:
-                series.append(_Growing([point], [], side))
+                series.append(_Growing(quantity, [point], [], side))
             else:
                 home.add(point, side)
     return [each.grown(margin) for several in found.values() for each in several]
 
 
+def _tracked(run: Run) -> Iterator[tuple[Side, Quantity, Estimate]]:
+    """Yield what is tracked of a run's cases, with its estimate."""
+    for result in case_results(run):
+        for quantity in TRACKED:
+            known = result.estimate(quantity)
+            if known is not None:
+                yield Side(run, result), quantity, known
+
+
 def baselines_of(
     found: Sequence[Series], baselines: Mapping[str, Run]
 ) -> list[dict[str, Estimate]]:
-    """Return for each series the latency that each baseline has for its case, in milliseconds.
+    """Return for each series what each baseline has for its case and quantity, in its unit.
 
     Baselines whose figures mean something else, or are of another instance of the device, are left
     out.
@@ -196,16 +208,15 @@ def baselines_of(
     baselines
         Name to run.
     """
-    known: dict[str, list[tuple[str, Side, Estimate]]] = {}
+    known: dict[tuple[str, str], list[tuple[str, Side, Estimate]]] = {}
     for name, run in baselines.items():
-        for result in case_results(run):
-            if result.latency_ms is not None:
-                each = (name, Side(run, result), result.latency_ms)
-                known.setdefault(result.record.case.id, []).append(each)
+        for side, quantity, estimate in _tracked(run):
+            key = (side.result.record.case.id, quantity.name)
+            known.setdefault(key, []).append((name, side, estimate))
     return [
         {
             name: estimate
-            for name, side, estimate in known.get(series.case.id, [])
+            for name, side, estimate in known.get((series.case.id, series.quantity.name), [])
             if _alike(series.newest, side)
         }
         for series in found

@@ -86,16 +86,18 @@ class Value:
     ----------
     value
         As the quantity's summary says.
-    low, high
-        The 95 % interval, where the summary has one and there are launches enough.
     figures
         Of every launch.
+    low, high, spread
+        The 95 % interval and the spread between launches (see :class:`Estimate`), where the summary
+        has them and there are launches enough.
     """
 
     value: float
     figures: Sequence[float]
     low: float | None = None
     high: float | None = None
+    spread: float | None = None
 
     @property
     def ends(self) -> tuple[float, float] | None:
@@ -116,7 +118,7 @@ def summarised(figures: Sequence[float], summary: Summary, *, pilots: int | None
             return Value(max(figures), figures)
         case Summary.INTERVAL if min(figures) > 0:
             known = estimate(figures, pilots=pilots)
-            return Value(known.center, figures, known.low, known.high)
+            return Value(known.center, figures, known.low, known.high, known.spread)
     return Value(median(figures), figures)
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.analysis.history import Change, Point, Series
+    from harness.core.quantity import Quantity
     from harness.core.records import Case, Run
     from harness.core.revisions import Between
     from harness.results.store import Store
@@ -144,6 +145,7 @@ def _fits(case: Case, patterns: Sequence[str]) -> bool:
 class _Step:
     """A change, with the runs on either side and what lies between them."""
 
+    quantity: Quantity
     change: Change
     good: Point
     bad: Point
@@ -156,12 +158,18 @@ class _Step:
 
         good, bad = series.points[change.index - 1], series.points[change.index]
         marks = series.marks[change.index - 1]
-        return cls(change, good, bad, marks, between(root, good.revision, bad.revision))
+        return cls(
+            series.quantity, change, good, bad, marks, between(root, good.revision, bad.revision)
+        )
+
+    @property
+    def is_worse(self) -> bool:
+        return self.quantity.is_worse(self.change.ratio)
 
     @property
     def words(self) -> str:
         change = self.change
-        way = "slower" if change.ratio > 1 else "faster"
+        way = self.quantity.change(change.ratio)
         size, ends = change.ratio - 1, (change.low - 1, change.high - 1)
         once = ", in one run so far" if change.runs_after == 1 else ""
         return f"{way}: {size:+.1%} [{ends[0]:+.1%}, {ends[1]:+.1%}] since {self.bad.run}{once}"
@@ -179,6 +187,7 @@ class _Told:
         return {
             "case": case.id,
             "label": case.label,
+            "quantity": self.series.quantity.title,
             "instance": self.series.instance,
             "points": [
                 {
@@ -186,7 +195,7 @@ class _Told:
                     "started": point.started.isoformat(),
                     "revision": point.revision,
                     "dirty": point.dirty,
-                    "latency_ms": asdict(point.estimate),
+                    self.series.quantity.column: asdict(point.estimate),
                     "differs": list(marks),
                 }
                 for point, marks in zip(self.series.points, [(), *self.series.marks], strict=True)
@@ -204,36 +213,45 @@ class _Told:
         }
 
 
+def _label(series: Series) -> str:
+    """Name a series; that it is of the latency goes without saying."""
+    from harness.quantities.latency import PLUGIN as LATENCY
+
+    quantity = series.quantity
+    return series.case.label + ("" if quantity is LATENCY else f" · {quantity.title}")
+
+
 def _print(told: Sequence[_Told]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
     from harness.cli.terminal import console
-    from harness.core.text import milliseconds, visible
+    from harness.core.text import visible
 
     out = console()
     table = Table("Case", "", "Runs", "Trend", box=None, pad_edge=False)
     for name in ("Newest", "since the first", "Changes"):
         table.add_column(name, justify="right", no_wrap=True)
-    seen: set[str] = set()
+    seen: set[tuple[str, str]] = set()
     for each in told:
         series = each.series
         first, last = series.points[0].estimate.center, series.points[-1].estimate.center
-        again = f" ({NEW_DEVICE})" if series.case.id in seen else ""
-        seen.add(series.case.id)
+        key = (series.case.id, series.quantity.name)
+        again = f" ({NEW_DEVICE})" if key in seen else ""
+        seen.add(key)
         table.add_row(
             f"[dim]{series.case.id}[/]",
-            escape(visible(series.case.label)) + f"[dim]{again}[/]",
+            escape(visible(_label(series))) + f"[dim]{again}[/]",
             str(len(series.points)),
             _sparkline(series),
-            milliseconds(last),
+            series.quantity.text(last),
             f"{last / first - 1:+.1%}" if len(series.points) > 1 else "",
             str(len(each.steps)) if each.steps else "none",
         )
     out.print(table)
     for each in told:
         if each.steps:
-            out.print(f"\n[bold]{escape(visible(each.series.case.label))}[/]")
+            out.print(f"\n[bold]{escape(visible(_label(each.series)))}[/]")
         for step in each.steps:
             _print_step(step)
 
@@ -245,7 +263,7 @@ def _print_step(step: _Step) -> None:
     from harness.core.text import count, visible
 
     out = console()
-    out.print(Text(f"  {step.words}", style="red" if step.change.ratio > 1 else "green"))
+    out.print(Text(f"  {step.words}", style="red" if step.is_worse else "green"))
     out.print(Text(f"    last before: {step.good.run} ({step.good.revision or 'no commit'})"))
     span = step.between
     if span.range and span.count is not None:

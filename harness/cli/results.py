@@ -204,6 +204,7 @@ def run_as_json(run: Run) -> dict[str, Any]:
     from harness.analysis.failures import failure_groups
     from harness.analysis.flags import flags, repeatability
     from harness.analysis.shapes import after_changes
+    from harness.quantities import quantities
 
     content = run.model_dump(mode="json")
     results = case_results(run)
@@ -226,6 +227,15 @@ def run_as_json(run: Run) -> dict[str, Any]:
             "pss_bytes": result.pss_bytes,
             "device": result.device_memory.model_dump() if result.device_memory else None,
             "runtime_bytes": result.runtime_bytes,
+        }
+        row["quantities"] = {
+            quantity.name: {
+                "unit": quantity.unit.name,
+                "better": quantity.better,
+                "states": {state: asdict(known) for state, known in values.items()},
+            }
+            for quantity in quantities()
+            if (values := result.values(quantity))
         }
         row["after_change_ms"] = {
             "again" if found.again else "new": {

@@ -26,6 +26,7 @@ from harness.core.text import (
     percent,
     visible,
 )
+from harness.quantities import first_load, quantities
 from harness.report.verdicts import outcome_in_words
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from harness.analysis.cases import CaseResult
     from harness.analysis.failures import FailureGroup
+    from harness.core.quantity import Quantity
     from harness.core.records import Run
     from harness.results.imported import ImportedTable
 
@@ -42,7 +44,7 @@ __all__ = ["MARKS", "print_cases", "print_imported"]
 
 
 MARKS = {Met.YES: "[green]✓[/]", Met.NO: "[red]✗[/]", Met.UNTOLD: "[yellow]?[/]"}
-_PARTS = ("process", "import", "read", "init", "first")
+_FURTHER = [each for each in quantities() if each.section == "more"]
 
 
 def print_cases(run: Run) -> None:
@@ -160,6 +162,9 @@ def _cases(results: Sequence[CaseResult]) -> Table:
         "Peak memory",
     ):
         table.add_column(name, justify="right", no_wrap=True)
+    further = [each for each in _FURTHER if any(result.figures(each) for result in results)]
+    for quantity in further:
+        table.add_column(quantity.label, justify="right", no_wrap=True)
     table.add_column("Outputs")
     for result in results:
         totals = (parts["total"].median for parts in result.first_loads_ms.values())
@@ -173,21 +178,29 @@ def _cases(results: Sequence[CaseResult]) -> Table:
             f"{len(result.counted)}/{result.record.planned}",
             milliseconds(next(totals, None)),
             megabytes(median(memory) if memory else None),
+            *(_values(result, quantity) for quantity in further),
             _outputs(result),
         )
     return table
 
 
+def _values(result: CaseResult, quantity: Quantity) -> str:
+    """Return a quantity's value, of several states each with its name."""
+    found = result.values(quantity)
+    said = [f"{quantity.text(known.value)} {state}".rstrip() for state, known in found.items()]
+    return ", ".join(said) or UNKNOWN
+
+
 def _first_loads(results: Sequence[CaseResult]) -> Table:
     table = Table("First load of", "", box=None)
-    for part in _PARTS:
-        table.add_column(part, justify="right", no_wrap=True)
+    for part in first_load.PLUGIN.parts:
+        table.add_column(part.key, justify="right", no_wrap=True)
     table.add_column("caches")
     for result in results:
         loads = [*result.first_loads_ms.items()]
         loads += [(f"{state}, filling", parts) for state, parts in result.filling_ms.items()]
         for state, parts in loads:
-            ranges = (parts.get(part) for part in _PARTS)
+            ranges = (parts.get(part.key) for part in first_load.PLUGIN.parts)
             medians = (milliseconds(found.median if found else None) for found in ranges)
             table.add_row(result.record.case.model, result.record.case.setting, *medians, state)
     return table

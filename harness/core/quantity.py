@@ -143,7 +143,7 @@ class Quantity:
     section
         Where it is shown: in a section of its own making, or among the others in ``more``.
     place
-        The order of columns and rows, lowest first.
+        The order of columns, lowest first.
     states
         Of a quantity with states, those that have a column in exported cases, with what stands for
         them in its name.
@@ -198,6 +198,11 @@ class Quantity:
         """Return a column's name, with what it is of the quantity before the unit."""
         return "_".join(filter(None, (self.key, what, self.unit.name)))
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What is translated of it."""
+        return (self.title, self.label, self.higher, self.lower)
+
     def figures(self, launches: Iterable[Launch]) -> dict[str, list[float]]:
         """Return the launches' figures by state, in the launches' order; unknown ones left out."""
         groups: dict[str, list[Launch]] = {}
@@ -214,6 +219,18 @@ class Quantity:
     def text(self, value: float | None, *, resolution: float = 0.0) -> str:
         """Return a value with its unit; see :meth:`Unit.text`."""
         return self.unit.text(value, resolution=resolution)
+
+    def interval(self, low: float, high: float) -> str:
+        """Return an interval, without the unit."""
+        return text.interval(low / self.unit.per, high / self.unit.per)
+
+    def is_worse(self, ratio: float) -> bool:
+        """Return whether it got worse, where its new value is a ratio of the old one."""
+        return ratio > 1 if self.better is Better.LESS else ratio < 1
+
+    def change(self, ratio: float) -> str:
+        """Return what such a change is called."""
+        return self.higher if ratio > 1 else self.lower
 
     def fault(self) -> str | None:
         """Return what is wrong with the declaration."""

@@ -9,17 +9,19 @@ from __future__ import annotations
 import json
 import math
 from datetime import date, datetime
-from statistics import median
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, create_model
 
-from harness.analysis.cases import NS_PER_MS, CaseResult, case_results
+from harness.analysis.cases import CaseResult, case_results
+from harness.core.quantity import Summary
+from harness.quantities import own, quantities
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
-    from harness.core.records import FirstLoad, Launch, Run
+    from harness.core.quantity import Quantity
+    from harness.core.records import Launch, Run
     from harness.results.imported import ImportedTable
 
 __all__ = [
@@ -129,73 +131,6 @@ class MeasuredRow(Row):
     side: str
 
 
-class CaseRow(MeasuredRow):
-    """What came of a case.
-
-    Attributes
-    ----------
-    state, reason
-        ``measured``, or what it is instead, and why in a sentence.
-    launches_planned, launches_counted
-        Launches that were to measure, and those that the latency is of.
-    estimator
-        What a launch's figure is of its samples: ``median`` or ``mean``.
-    latency_ms
-        The geometric mean of the launches' figures.
-    latency_low_ms, latency_high_ms
-        Its 95 % interval over launches; none where there is none, or the end is infinite.
-    latency_spread
-        The geometric coefficient of variation between launches: 0.02 is 2 %.
-    cpu_ms
-        CPU time of one inference, median over launches.
-    first_load_cold_ms, first_load_libraries_cold_ms, first_load_warm_ms
-        From the start of the process to the first result, median over launches: with the artifact
-        out of the page cache, with libraries out of it, too, and with the artifact in it.
-    peak_memory_bytes
-        Peak resident set (VmHWM), median over launches.
-    pss_bytes
-        The highest proportional set size of the memory passes.
-    device_memory_bytes
-        How much less memory the device had available in a memory pass; may be below 0.
-    runtime_bytes
-        What the engine's runtime says that it holds of the device's memory.
-    outputs_checked
-        Whether every launch that counts passed the output check.
-    artifact, artifact_format, artifact_bytes
-        The artifact's id (the hash of inputs, options and tools), format and size.
-    drift
-        Largest relative error of an int8 artifact's outputs against fp32.
-    model_macs
-        Multiply-accumulates of one inference at the model's own shapes, batch 1.
-    """
-
-    level = "case"
-
-    state: str
-    reason: str | None
-    launches_planned: int
-    launches_counted: int
-    estimator: str | None
-    latency_ms: float | None
-    latency_low_ms: float | None
-    latency_high_ms: float | None
-    latency_spread: float | None
-    cpu_ms: float | None
-    first_load_cold_ms: float | None
-    first_load_libraries_cold_ms: float | None
-    first_load_warm_ms: float | None
-    peak_memory_bytes: float | None
-    pss_bytes: int | None
-    device_memory_bytes: int | None
-    runtime_bytes: int | None
-    outputs_checked: bool
-    artifact: str | None
-    artifact_format: str | None
-    artifact_bytes: int | None
-    drift: float | None
-    model_macs: int | None
-
-
 class OfLaunchRow(MeasuredRow):
     """What every row of a launch says.
 
@@ -217,8 +152,98 @@ class OfLaunchRow(MeasuredRow):
     counted: bool
 
 
-class LaunchRow(OfLaunchRow):
-    """A launch: the statistical unit.
+def _with_columns(base: type[Row], columns: Iterable[tuple[Quantity, str, type]]) -> type[Row]:
+    """Return a class of rows with further columns; those of other packages are optional."""
+    fields: dict[str, Any] = {
+        name: (kind | None, ... if own(quantity) else None) for quantity, name, kind in columns
+    }
+    return create_model(base.__name__, __base__=base, **fields)
+
+
+def _columns_of_case() -> Iterator[tuple[Quantity, str, type]]:
+    for each in (each for each in quantities() if not each.whole):
+        highest = each.summary is Summary.HIGHEST
+        kind = int if highest and each.unit.whole else float
+        for what in each.states.values() or [""]:
+            yield each, each.column_of(what), kind
+        if each.summary is Summary.INTERVAL:
+            yield each, each.column_of("low"), float
+            yield each, each.column_of("high"), float
+            yield each, f"{each.key}_spread", float
+
+
+def _columns_of_launch() -> Iterator[tuple[Quantity, str, type]]:
+    for each in sorted(quantities(), key=lambda each: each.place):
+        yield each, each.column, int if each.unit.whole else float
+        for column in each.columns:
+            yield each, column.name, column.kind
+
+
+class _CaseHead(MeasuredRow):
+    state: str
+    reason: str | None
+    launches_planned: int
+    launches_counted: int
+    estimator: str | None
+
+
+class _LaunchHead(OfLaunchRow):
+    slot: int
+    attempt: int
+    position: int
+    started: datetime
+    category: str | None
+    reason: str | None
+    estimator: str
+
+
+if TYPE_CHECKING:
+
+    class _CaseFigures(_CaseHead): ...
+
+    class _LaunchFigures(_LaunchHead): ...
+else:
+    _CaseFigures = _with_columns(_CaseHead, _columns_of_case())
+    _LaunchFigures = _with_columns(_LaunchHead, _columns_of_launch())
+
+
+class CaseRow(_CaseFigures):
+    """What came of a case.
+
+    Every quantity has a column, one for each state in which it is exported; one with an interval
+    has its ends and the spread between launches (the geometric coefficient of variation: 0.02 is
+    2 %), too. An infinite end is none.
+
+    Attributes
+    ----------
+    state, reason
+        ``measured``, or what it is instead, and why in a sentence.
+    launches_planned, launches_counted
+        Launches that were to measure, and those that the latency is of.
+    estimator
+        What a launch's figure is of its samples: ``median`` or ``mean``.
+    outputs_checked
+        Whether every launch that counts passed the output check.
+    artifact, artifact_format, artifact_bytes
+        The artifact's id (the hash of inputs, options and tools), format and size.
+    drift
+        Largest relative error of an int8 artifact's outputs against fp32.
+    model_macs
+        Multiply-accumulates of one inference at the model's own shapes, batch 1.
+    """
+
+    level = "case"
+
+    outputs_checked: bool
+    artifact: str | None
+    artifact_format: str | None
+    artifact_bytes: int | None
+    drift: float | None
+    model_macs: int | None
+
+
+class LaunchRow(_LaunchFigures):
+    """A launch: the statistical unit. Every quantity has a column, and some have further ones.
 
     Attributes
     ----------
@@ -232,26 +257,6 @@ class LaunchRow(OfLaunchRow):
         Where and why it failed, or why it is invalid.
     estimator
         What ``latency_ms`` is of the samples: ``median`` or ``mean``.
-    samples, inferences
-        How many samples are kept, and how many inferences there were where that is more.
-    warmup_samples, warmup_reason
-        How many there were, and why warm-up ended: ``steady``, ``max_samples``, ``max_seconds``.
-    cpu_ms
-        CPU time of one inference.
-    process_ms, import_ms, read_ms, init_ms, first_ms, first_load_ms
-        The parts of the first load, and their sum. Reading is in ``init_ms`` where a foreign tool
-        does not tell it.
-    page_cache, libraries
-        The artifact's state when reading began (``cold``, ``warm``, ``unknown``); ``cold`` where
-        libraries were put out of the page cache, too.
-    peak_memory_bytes, peak_memory_source
-        Peak resident set (VmHWM), by the ``runner`` after sampling, or by the ``supervisor``
-        over the whole launch.
-    pss_bytes, device_memory_bytes
-        Of a memory pass: the highest proportional set size, and how much less memory the device
-        had available (may be below 0).
-    runtime_bytes
-        What the engine's runtime says that it holds of the device's memory.
     outputs_passed, outputs_relative_error
         The output check; none where there was none.
     throttled
@@ -264,32 +269,6 @@ class LaunchRow(OfLaunchRow):
 
     level = "launch"
 
-    slot: int
-    attempt: int
-    position: int
-    started: datetime
-    category: str | None
-    reason: str | None
-    estimator: str
-    latency_ms: float | None
-    samples: int
-    inferences: int | None
-    warmup_samples: int
-    warmup_reason: str | None
-    cpu_ms: float | None
-    process_ms: float | None
-    import_ms: float | None
-    read_ms: float | None
-    init_ms: float | None
-    first_ms: float | None
-    first_load_ms: float | None
-    page_cache: str | None
-    libraries: str | None
-    peak_memory_bytes: int | None
-    peak_memory_source: str | None
-    pss_bytes: int | None
-    device_memory_bytes: int | None
-    runtime_bytes: int | None
     outputs_passed: bool | None
     outputs_relative_error: float | None
     throttled: bool | None
@@ -447,15 +426,10 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _median(values: Sequence[float]) -> float | None:
-    return float(median(values)) if values else None
-
-
 def _of_case(run: Run, result: CaseResult) -> Iterator[CaseRow]:
-    record, latency = result.record, result.latency_ms
+    record = result.record
     artifact = record.artifact
     model = next((each for each in run.models if each.name == record.case.model), None)
-    loads = {state: parts["total"].median for state, parts in result.first_loads_ms.items()}
     yield CaseRow(
         table_schema=CaseRow.schema_name(),
         **_identity(run, result),
@@ -464,18 +438,7 @@ def _of_case(run: Run, result: CaseResult) -> Iterator[CaseRow]:
         launches_planned=record.launches + (record.more or 0),
         launches_counted=len(result.counted),
         estimator=next((launch.estimator.value for launch in result.counted), None),
-        latency_ms=latency.center if latency else None,
-        latency_low_ms=_finite(latency.low) if latency else None,
-        latency_high_ms=_finite(latency.high) if latency else None,
-        latency_spread=_finite(latency.spread) if latency else None,
-        cpu_ms=_median(result.cpu_ms),
-        first_load_cold_ms=loads.get("cold"),
-        first_load_libraries_cold_ms=loads.get("cold, libraries cold"),
-        first_load_warm_ms=loads.get("warm"),
-        peak_memory_bytes=_median(result.memory_bytes),
-        pss_bytes=result.pss_bytes,
-        device_memory_bytes=_available(result.device_memory),
-        runtime_bytes=result.runtime_bytes,
+        **_values(result),
         outputs_checked=result.checked,
         artifact=artifact.id if artifact else None,
         artifact_format=artifact.format if artifact else None,
@@ -485,8 +448,19 @@ def _of_case(run: Run, result: CaseResult) -> Iterator[CaseRow]:
     )
 
 
-def _available(memory: Any) -> int | None:  # noqa: ANN401
-    return memory.available_bytes if memory else None
+def _values(result: CaseResult) -> dict[str, Any]:
+    """Return a case's columns of quantities."""
+    found: dict[str, Any] = {name: None for _, name, _ in _columns_of_case()}
+    for quantity in (each for each in quantities() if not each.whole):
+        values = result.values(quantity)
+        for state, what in (quantity.states or {"": ""}).items():
+            if known := values.get(state):
+                found[quantity.column_of(what)] = known.value
+        if quantity.summary is Summary.INTERVAL and (known := values.get("")):
+            found[quantity.column_of("low")] = _finite(known.low)
+            found[quantity.column_of("high")] = _finite(known.high)
+            found[f"{quantity.key}_spread"] = _finite(known.spread)
+    return found
 
 
 def _launch_identity(result: CaseResult, launch: Launch) -> dict[str, Any]:
@@ -506,7 +480,7 @@ def _of_launches(run: Run, result: CaseResult) -> Iterator[LaunchRow]:
             table_schema=LaunchRow.schema_name(),
             **identity,
             **_launch_identity(result, launch),
-            **_first_load(launch.first_load),
+            **_figures(launch),
             slot=launch.slot,
             attempt=launch.attempt,
             position=launch.position,
@@ -514,17 +488,6 @@ def _of_launches(run: Run, result: CaseResult) -> Iterator[LaunchRow]:
             category=launch.category.value if launch.category else None,
             reason=_text(launch.reason),
             estimator=launch.estimator.value,
-            latency_ms=launch.figure_ns / NS_PER_MS if launch.figure_ns else None,
-            samples=len(launch.samples_ns),
-            inferences=launch.inferences,
-            warmup_samples=len(launch.warmup_ns),
-            warmup_reason=launch.warmup_reason,
-            cpu_ms=launch.cpu_ms_per_inference,
-            peak_memory_bytes=launch.vmhwm_bytes,
-            peak_memory_source=launch.vmhwm_source,
-            pss_bytes=launch.pss_bytes,
-            device_memory_bytes=_available(launch.device_memory),
-            runtime_bytes=launch.runtime_bytes,
             outputs_passed=outputs.passed if outputs else None,
             outputs_relative_error=_finite(outputs.relative_error) if outputs else None,
             throttled=bool(throttling.seen) if throttling and throttling.watched else None,
@@ -535,14 +498,13 @@ def _of_launches(run: Run, result: CaseResult) -> Iterator[LaunchRow]:
         )
 
 
-def _first_load(load: FirstLoad | None) -> dict[str, Any]:
-    parts = ("process_ms", "import_ms", "read_ms", "init_ms", "first_ms")
-    return {
-        **{part: getattr(load, part, None) for part in parts},
-        "first_load_ms": load.total_ms if load else None,
-        "page_cache": load.page_cache if load else None,
-        "libraries": load.libraries if load else None,
-    }
+def _figures(launch: Launch) -> dict[str, Any]:
+    """Return a launch's columns of quantities."""
+    found: dict[str, Any] = {}
+    for quantity in quantities():
+        found[quantity.column] = quantity.of(launch)
+        found |= {column.name: column.of(launch) for column in quantity.columns}
+    return found
 
 
 def _hottest(launch: Launch) -> float | None:

@@ -6,12 +6,12 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from harness.core.quantity import Quantity
-from harness.core.registry import Registry
+from harness.core.registry import OWN_PACKAGE, Registry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["QUANTITIES", "quantities", "quantity", "titled"]
+__all__ = ["QUANTITIES", "own", "quantities", "quantity"]
 
 
 def _fault(declared: Quantity) -> str | None:
@@ -47,7 +47,6 @@ def quantity(name: str) -> Quantity:
     return {each.name: each for each in quantities()}[name]
 
 
-@cache
-def titled(title: str) -> Quantity | None:
-    """Return the quantity that has a title; none where its package is not installed any more."""
-    return next((each for each in quantities() if each.title == title), None)
+def own(declared: Quantity) -> bool:
+    """Return whether a quantity is the project's own, and not of another package."""
+    return QUANTITIES.origins[declared.whole or declared.name].package == OWN_PACKAGE

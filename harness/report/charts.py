@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import accumulate
 from statistics import median
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from harness.analysis.cases import NS_PER_MS
+from harness.core.quantity import BYTES
 from harness.core.records import Status
+from harness.quantities import first_load
 from harness.report import svg
 from harness.report.advice_words import times
 from harness.report.view import EXACT
@@ -19,18 +21,17 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from harness.analysis.advice import Advice
+    from harness.core.quantity import Quantity
     from harness.core.records import ArtifactRecord, DeviceRecord, Launch
     from harness.report.language import Language
     from harness.report.view import CaseView, DeviceView, ModelView, TradeOff
     from harness.report.words import Words
     from harness.results.imported import ImportedFigure
 
-__all__ = ["PARTS", "Charts", "over_time", "thin"]
+__all__ = ["Charts", "over_time", "thin"]
 
-PARTS: Final = ("process", "import", "read", "init", "first")
-"""Parts of a first load, in the order in which they happen, and of the colours ``p0`` and on."""
-
-_BYTES_PER_MB = 1e6
+_PARTS: Final = first_load.PLUGIN.parts
+"""In the order in which they happen, and of the colours ``p0`` and on."""
 _SUSTAINED_POINTS = 200
 _OTHERS = 6
 """The number of the colour of figures that are not ours: grey."""
@@ -82,7 +83,10 @@ class Charts:
                 label=f"{self._label(load.case)} · {self._words.caches(load)}",
                 value=self._language.milliseconds(load.parts["total"].median),
                 colour=load.case.colour,
-                parts=[load.parts[part].median if part in load.parts else 0.0 for part in PARTS],
+                parts=[
+                    load.parts[part.key].median if part.key in load.parts else 0.0
+                    for part in _PARTS
+                ],
                 dots=load.totals_ms,
             )
             for load in model.loads
@@ -98,14 +102,39 @@ class Charts:
                 label=self._label(case),
                 value=self._language.megabytes(median(case.memory_bytes)),
                 colour=case.colour,
-                parts=[median(case.memory_bytes) / _BYTES_PER_MB],
-                dots=[size / _BYTES_PER_MB for size in case.memory_bytes],
+                parts=[median(case.memory_bytes) / BYTES.per],
+                dots=[size / BYTES.per for size in case.memory_bytes],
             )
             for case in model.weighed
         ]
         axis = self._("peak memory (VmHWM), MB")
         said = self._say(self._("Peak memory"), model, rows)
         return svg.strips(rows, axis=axis, description=said)
+
+    def quantity(self, quantity: Quantity, model: ModelView) -> Markup:
+        """Draw a quantity of every case that tells it: its value, and every launch."""
+        per = quantity.unit.per
+        rows = []
+        for case, state, known in model.values_of(quantity):
+            value, ends = quantity.text(known.value), known.ends
+            drawn: dict[str, Any] = {"parts": [known.value / per]}
+            if ends:
+                value += f" ({quantity.interval(*ends)})"
+                drawn = {"center": known.value / per, "interval": [end / per for end in ends]}
+            rows.append(
+                svg.Strip(
+                    label=" · ".join(
+                        filter(None, (self._label(case), self._language.known(state)))
+                    ),
+                    value=value,
+                    colour=case.colour,
+                    dots=[figure / per for figure in known.figures],
+                    **drawn,
+                )
+            )
+        title = self._language.known(quantity.title)
+        axis = ", ".join(filter(None, (title, quantity.unit.shown)))
+        return svg.strips(rows, axis=axis, description=self._say(title, model, rows))
 
     def memory_columns(self, device: DeviceView) -> MemoryColumns:
         """Return what memory passes told on a device, by columns."""
@@ -178,7 +207,7 @@ class Charts:
                 note=f" ({row.error:.2g})" if row.error is not None and row.error >= EXACT else "",
                 colour=row.case.colour,
                 x=row.latency_ms,
-                y=row.memory_bytes / _BYTES_PER_MB,
+                y=row.memory_bytes / BYTES.per,
                 front=row.front,
             )
             for number, row in enumerate(rows, 1)
@@ -359,15 +388,7 @@ class Charts:
 
     def parts(self) -> list[tuple[str, str]]:
         """Return the parts of a first load, with their names."""
-        _ = self._
-        names = (
-            _("Process"),
-            _("Import"),
-            _("Read"),
-            _("Initialise"),
-            _("First inference"),
-        )
-        return list(zip(PARTS, names, strict=True))
+        return [(part.key, self._language.known(part.label)) for part in _PARTS]
 
     def part_columns(self) -> list[tuple[str, str]]:
         """Return them as columns of numbers."""

@@ -20,6 +20,7 @@ from babel.messages.pofile import read_po
 from babel.support import NullTranslations, Translations
 
 from harness.core import text
+from harness.quantities import quantities
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -165,9 +166,6 @@ class Language:
             "error": gettext("error"),
             "warning": gettext("warning"),
             "note": gettext("note"),
-            "latency": gettext("latency"),
-            "first load": gettext("first load"),
-            "peak memory": gettext("peak memory"),
             "speed-up": gettext("speed-up"),
             "drift": gettext("drift"),
             # of devices, and of what changed with a run
@@ -191,7 +189,7 @@ class Language:
             "steady": gettext("steady"),
             "max_samples": gettext("at the most samples"),
             "max_seconds": gettext("at the longest time"),
-        }
+        } | {said: gettext(said) for each in quantities() for said in each.words}
 
 
 @cache

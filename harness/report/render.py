@@ -35,7 +35,7 @@ from harness.report.language import language as translated
 from harness.report.published import gains, neighbours
 from harness.report.sentences import Sentences
 from harness.report.verdicts import change
-from harness.report.view import ReportView
+from harness.report.view import FURTHER, ReportView
 from harness.report.words import Words
 
 if TYPE_CHECKING:
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from harness.analysis.expectations import Outcome
     from harness.analysis.gate import Gate
     from harness.analysis.shapes import AfterChange
-    from harness.analysis.summary import Estimate
     from harness.core.records import Launch, Run
     from harness.report.chips import Measured
     from harness.report.published import Gain
@@ -259,6 +258,7 @@ def _sections(language: Language, content: Content) -> list[tuple[str, str]]:
         ("engines", _("Engines compared"), any(device.contrasts for device in view.devices)),
         ("first-load", _("First load"), True),
         ("memory", _("Memory"), True),
+        ("quantities", _("Further quantities"), bool(view.further)),
         ("trade-offs", _("Trade-offs"), any(device.trade_offs for device in view.devices)),
         ("precision", _("Precision"), any(device.precisions for device in view.devices)),
         ("shapes", _("Batches and shapes"), any(device.workloads for device in view.devices)),
@@ -338,6 +338,7 @@ def _launch(launch: Launch, state: State, points: int) -> dict[str, Any]:
         ),
         "vmhwm_bytes": launch.vmhwm_bytes,
         "cpu_ms_per_inference": launch.cpu_ms_per_inference,
+        **{each.column: each.of(launch) for each in FURTHER},
         "samples": len(launch.samples_ns),
         "samples_ms": [
             _rounded(launch.samples_ns[index], DIGITS) for index in thin(launch.samples_ns, points)
@@ -387,7 +388,6 @@ def _filters(language: Language) -> dict[str, Callable[..., Any]]:
     return {
         "celsius": lambda value: None if value is None else f"{value:.1f} °C",
         "change": language.change,
-        "ends": lambda known: _ends(known, language),
         "figure": lambda value: f"{value:g}" if isinstance(value, float) else value,
         "known": lambda words: language.known(str(words)),
         "listed": lambda items: language.listed(*map(str, items)),
@@ -408,10 +408,6 @@ def _filters(language: Language) -> dict[str, Callable[..., Any]]:
         "times": times,
         "when": language.when,
     }
-
-
-def _ends(known: Estimate, language: Language) -> str:
-    return text.interval(*known.ends) if known.ends else language.gettext("none: one launch")
 
 
 def _side(side: Side, language: Language) -> str:

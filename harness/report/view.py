@@ -17,18 +17,21 @@ from harness.analysis.failures import failure_groups
 from harness.core.records import Status
 from harness.core.text import interval, milliseconds, processors
 from harness.engines import ENGINES
+from harness.quantities import quantities
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from harness.analysis.comparison import Ratio
     from harness.analysis.failures import FailureGroup
-    from harness.analysis.summary import Range
+    from harness.analysis.summary import Range, Value
     from harness.core.contract import InputSpec
+    from harness.core.quantity import Quantity
     from harness.core.records import ArtifactRecord, DeviceRecord, Launch, Run
 
 __all__ = [
     "EXACT",
+    "FURTHER",
     "CaseView",
     "Contrast",
     "DeviceView",
@@ -40,6 +43,8 @@ __all__ = [
     "colours_of",
 ]
 
+FURTHER: Final = tuple(each for each in quantities() if each.section == "more")
+"""The quantities that have no section of their own."""
 EXACT: Final = 1e-3
 """Errors of outputs below this are rounding, and no reason to choose one case over another."""
 LOG_PER_LAUNCH: Final = 4_000
@@ -285,6 +290,19 @@ class _Cases:
     def weighed(self) -> list[CaseView]:
         """Those whose memory is known."""
         return [case for case in self.cases if case.memory_bytes]
+
+    @cached_property
+    def further(self) -> list[Quantity]:
+        """The quantities that they tell and that have no section of their own."""
+        return [each for each in FURTHER if any(case.figures(each) for case in self.cases)]
+
+    def values_of(self, quantity: Quantity) -> list[tuple[CaseView, str, Value]]:
+        """Return what a quantity comes to, by case and state."""
+        return [
+            (case, state, known)
+            for case in self.cases
+            for state, known in case.values(quantity).items()
+        ]
 
     @property
     def traced(self) -> list[CaseView]:

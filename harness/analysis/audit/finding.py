@@ -204,7 +204,7 @@ RULES: Final[dict[str, Rule]] = {
     ),
     "wide-interval": Rule(
         "the interval is wide",
-        "The 95 % interval of a case is wider than ±10 % of its figure: a note; from ±25 % on a "
+        "A 95 % interval of a case is wider than ±10 % of its figure: a note; from ±25 % on a "
         "warning. The figure says little; more launches, or a quieter device, say more.",
     ),
     "busy-device": Rule(

@@ -13,13 +13,17 @@ from harness.analysis.audit.finding import Evidence, Finding, Severity
 from harness.analysis.audit.repeats import coincidence
 from harness.analysis.cases import NS_PER_MS, State
 from harness.analysis.flags import Kind, flags
+from harness.core.quantity import Summary
 from harness.core.records import Estimator, Status
-from harness.core.text import count, interval, milliseconds, percent
+from harness.core.text import count, milliseconds, percent
+from harness.quantities import quantities
+from harness.quantities.latency import PLUGIN as LATENCY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from harness.analysis.cases import CaseResult
+    from harness.core.quantity import Quantity
     from harness.core.records import DeviceRecord, Launch
 
 __all__ = ["launches"]
@@ -41,6 +45,8 @@ WIDE: Final = 0.1
 VERY_WIDE: Final = 0.25
 OTHERS: Final = 0.25
 SHOWN: Final = 10
+
+WITH_INTERVAL: Final = tuple(each for each in quantities() if each.summary is Summary.INTERVAL)
 
 
 def launches(
@@ -148,14 +154,25 @@ def _flagged(result: CaseResult) -> Iterator[Finding]:
     for flag in flags(result):
         rule = "not-warm" if flag.kind in (Kind.WARMUP, Kind.SETTLING) else "uneven-launches"
         yield _finding(rule, Severity.NOTE, result, flag.text, shown)
-    known = result.latency_ms
-    if known is None or known.low is None or known.high is None:
-        return
-    half = (known.high - known.low) / 2 / known.center
-    if half > WIDE:
-        severity = Severity.WARNING if half > VERY_WIDE else Severity.NOTE
-        said = f"its interval is {interval(known.low, known.high)} ms, ±{percent(half)}"
-        yield _finding("wide-interval", severity, result, said, shown)
+    for quantity in WITH_INTERVAL:
+        known = result.estimate(quantity)
+        if known is None or known.low is None or known.high is None:
+            continue
+        half = (known.high - known.low) / 2 / known.center
+        if half > WIDE:
+            severity = Severity.WARNING if half > VERY_WIDE else Severity.NOTE
+            what = (
+                "its interval" if quantity is LATENCY else f"the interval of its {quantity.title}"
+            )
+            ends = f"{quantity.interval(known.low, known.high)} {quantity.unit.shown}"
+            said = f"{what} is {ends}, ±{percent(half)}"
+            figures = shown if quantity is LATENCY else _shown(result, quantity)
+            yield _finding("wide-interval", severity, result, said, figures)
+
+
+def _shown(result: CaseResult, quantity: Quantity) -> list[tuple[Launch, str]]:
+    known = ((one, quantity.of(one)) for one in result.launches_for(quantity))
+    return [(one, quantity.text(figure)) for one, figure in known if figure is not None]
 
 
 def _company(result: CaseResult) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from harness.analysis.cases import State, case_results
 from harness.analysis.history import baselines_of, histories
+from harness.quantities.latency import PLUGIN as LATENCY
 from harness.report.view import DeviceView, colours_of
 from harness.results.store import CONFIRMING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from harness.analysis.history import Change, Point, Series
     from harness.analysis.summary import Estimate
+    from harness.core.quantity import Quantity
     from harness.core.records import Case, DeviceRecord, Run
     from harness.core.revisions import Between
     from harness.lab.health import Health
@@ -123,7 +125,7 @@ class Trend:
     of
         How many its case has.
     baselines
-        Name to latency in milliseconds.
+        Name to what it has for the case, in the quantity's unit.
     """
 
     series: Series
@@ -139,9 +141,20 @@ class Trend:
         return self.series.case
 
     @property
+    def quantity(self) -> Quantity:
+        """The quantity that it is of."""
+        return self.series.quantity
+
+    @property
+    def is_of_latency(self) -> bool:
+        """Whether it is of what goes without saying."""
+        return self.quantity is LATENCY
+
+    @property
     def id(self) -> str:
         """Its identifier in its page."""
-        return f"case-{self.case.id}" + (f"-{self.number}" if self.of > 1 else "")
+        what = "" if self.is_of_latency else f"-{self.quantity.key}"
+        return f"case-{self.case.id}{what}" + (f"-{self.number}" if self.of > 1 else "")
 
     @property
     def newest(self) -> Point:
@@ -150,7 +163,7 @@ class Trend:
 
     @property
     def since_first(self) -> float | None:
-        """How much slower its newest run is than its first, as a fraction."""
+        """How much higher its newest run is than its first, as a fraction."""
         first = self.series.points[0]
         return self.newest.estimate.center / first.estimate.center - 1 if self.of_many else None
 
@@ -166,7 +179,7 @@ class Trend:
         return list(pairs)[::-1]
 
     def against(self, baseline: str) -> float:
-        """Return how much slower its newest run is than a baseline, as a fraction."""
+        """Return how much higher its newest run is than a baseline, as a fraction."""
         return self.newest.estimate.center / self.baselines[baseline].center - 1
 
 
@@ -351,15 +364,16 @@ def _trends(
     between: Callable[[str | None, str | None], Between],
 ) -> list[Trend]:
     colours = colours_of(sorted({series.case.engine for series in found}))
-    several = Counter(series.case.id for series in found)
-    seen: Counter[str] = Counter()
+    several = Counter((series.case.id, series.quantity.name) for series in found)
+    seen: Counter[tuple[str, str]] = Counter()
     trends = []
     for series, known in zip(found, baselines_of(found, baselines), strict=True):
-        seen[series.case.id] += 1
+        key = (series.case.id, series.quantity.name)
+        seen[key] += 1
         trend = Trend(
             series=series,
-            number=seen[series.case.id],
-            of=several[series.case.id],
+            number=seen[key],
+            of=several[key],
             colour=colours[series.case.engine],
             baselines=known,
         )
@@ -381,7 +395,9 @@ def _groups(trends: Iterable[Trend], records: Mapping[str, DeviceRecord]) -> lis
             model=model,
             device=device,
             emulated=device in records and records[device].emulated,
-            trends=sorted(found, key=lambda trend: (trend.case.setting, trend.number)),
+            trends=sorted(
+                found, key=lambda each: (each.case.setting, each.quantity.place, each.number)
+            ),
         )
         for (device, model), found in sorted(groups.items())
     ]

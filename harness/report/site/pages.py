@@ -103,24 +103,28 @@ class _Drawn:
 
     def trend(self, trend: Trend) -> Markup:
         """Draw a case over runs."""
-        points = trend.series.points
+        points, per = trend.series.points, trend.quantity.unit.per
         marks = [(), *trend.series.marks]
         starts = [0, *(change.index for change in trend.series.changes), len(points)]
         steps = ["", *(f"{change.ratio - 1:+.1%}" for change in trend.series.changes)]
         levels = [
             svg.Level(
                 points=[
-                    (each.estimate.center, each.estimate.low, each.estimate.high)
+                    (
+                        each.estimate.center / per,
+                        None if each.estimate.low is None else each.estimate.low / per,
+                        None if each.estimate.high is None else each.estimate.high / per,
+                    )
                     for each in points[start:end]
                 ],
-                mean=geometric_mean(each.estimate.center for each in points[start:end]),
+                mean=geometric_mean(each.estimate.center / per for each in points[start:end]),
                 step=step,
                 marks=[bool(each) for each in marks[start:end]],
             )
             for (start, end), step in zip(pairwise(starts), steps, strict=True)
         ]
         days = [f"{point.started.astimezone(UTC):%Y-%m-%d}" for point in points]
-        known = {name: estimate.center for name, estimate in trend.baselines.items()}
+        known = {name: estimate.center / per for name, estimate in trend.baselines.items()}
         name = f"t-{trend.id}"
         return self._place(
             name, lambda: svg.trend(levels, days, known, colour=trend.colour, name=name)
