@@ -22,6 +22,7 @@ __all__ = ["main"]
 
 _COMMANDS = {
     # name: (module of harness.cli, summary)
+    "bench": ("bench", "Measure one model file in every engine that can run it."),
     "run": ("run", "Run a campaign, or go on with one."),
     "plan": ("run", "Show a campaign's cases and expected time; touches no device."),
     "report": ("report", "Render one HTML file from a run."),
@@ -46,6 +47,7 @@ _COMMANDS = {
 
 _EPILOG = """\b
 Examples:
+  harness bench mobilenet.onnx          a first figure, without any YAML
   harness doctor                        what is missing here, and how to mend it
   harness devices up qemu-arm64         start the emulated ARM board
   harness plan campaigns/demo.yaml      what would run, and for how long

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from harness.models.batch import Outcome
     from harness.models.manifest import ModelInput
 
-__all__ = ["add", "build", "clean"]
+__all__ = ["add", "build", "clean", "shapes_of"]
 
 _NumberT = TypeVar("_NumberT", int, float)
 
@@ -289,7 +289,7 @@ def add(
     known = Known(
         name=name,
         licence=licence,
-        shapes={key: _numbers(key, text, int) for key, text in _pairs(shapes)},
+        shapes=shapes_of(shapes),
         ranges={key: _range(key, text) for key, text in _pairs(ranges)},
     )
     with steps() as shown:
@@ -312,6 +312,11 @@ def add(
         console().print(line, markup=False, soft_wrap=True)
 
 
+def shapes_of(texts: tuple[str, ...]) -> dict[str, list[int]]:
+    """Return the shapes that ``--shape`` gives, by input."""
+    return {key: _numbers(key, text, int) for key, text in _pairs(texts)}
+
+
 def _pairs(texts: tuple[str, ...]) -> list[tuple[str, str]]:
     for text in texts:
         if "=" not in text:
@@ -324,7 +329,9 @@ def _numbers(key: str, text: str, kind: type[_NumberT]) -> list[_NumberT]:
     try:
         return [kind(part) for part in text.split(",")]
     except ValueError as error:
-        raise click.UsageError(f"'{text}' of input '{key}' are no numbers") from error
+        raise click.UsageError(
+            f"'{text}' of input '{key}' is not a comma-separated list of numbers"
+        ) from error
 
 
 def _range(key: str, text: str) -> tuple[float, float]:

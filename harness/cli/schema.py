@@ -20,10 +20,14 @@ An editor with YAML support checks a file that begins with
 )
 @click.argument(
     "kind",
+    metavar="KIND",
     type=click.Choice(["board", "campaign", "chip", "device", "model", "runner", "settings"]),
 )
 def schema(kind: str) -> None:
-    """Print the JSON Schema of a kind of file."""
+    """Print the JSON Schema of a kind of file.
+
+    KIND is board, campaign, chip, device, model, runner or settings.
+    """
     from harness.scaffold.schemas import schema_text
 
     click.echo(schema_text(kind), nl=False)

@@ -1,0 +1,164 @@
+"""What ``harness bench`` needs: a workspace of its own around one model file."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from harness.campaign.prepare import refusal
+from harness.campaign.spec import Block, Campaign
+from harness.core.errors import SpecificationError
+from harness.core.records import Case
+from harness.core.yamlfile import dump
+from harness.engines import get
+from harness.lab.inventory import load_device
+from harness.models.adding import Known, add
+from harness.scaffold.workspace import create
+from harness.workspace import Workspace, cache_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from harness.models.manifest import Model
+
+__all__ = ["Bench", "Wanted", "prepare", "save"]
+
+_SHARED = (".harness", "baselines", "devices", "reports", "runners")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to measure a model on.
+
+    Attributes
+    ----------
+    engines, backends
+        By default all that the device has and that take the model.
+    known
+        What the file does not say: shapes of open axes, a name.
+    """
+
+    device: str = "local"
+    engines: Sequence[str] = ()
+    backends: Sequence[str] = ()
+    known: Known = field(default_factory=Known)
+    launches: int = 5
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A model file that is ready to be measured.
+
+    Attributes
+    ----------
+    workspace
+        The user's, but for models and campaigns; or one in the cache.
+    campaign
+        Its file.
+    left_out
+        Engine and backend to why they are not measured.
+    """
+
+    workspace: Workspace
+    model: Model
+    campaign: Path
+    left_out: dict[str, str]
+
+
+def prepare(
+    around: Workspace | None, path: Path, wanted: Wanted, *, progress: Callable[[str], None]
+) -> Bench:
+    """Inspect a model file and choose what measures it.
+
+    Parameters
+    ----------
+    around
+        The user's workspace, whose devices and results are used; without one, one in the cache.
+
+    Raises
+    ------
+    SpecificationError
+        The file is no model, an axis is open, there is no such device or engine, or nothing takes
+        the model there.
+    ToolchainError
+        The environment that inspects it could not be made.
+    """
+    workspace = _overlay(around)
+    device = load_device(workspace, wanted.device)
+    for name in wanted.engines:
+        get(name)  # a name that no engine has is refused with the nearest
+        if name not in device.spec.engines:
+            raise SpecificationError(
+                f"{device.name} has no engine '{name}'",
+                hint=f"it has {', '.join(sorted(device.spec.engines))}",
+            )
+    for manifest in workspace.models.glob("*.yaml"):
+        manifest.unlink()  # of another time; files and artifacts stay
+    model = add(workspace, path, wanted.known, progress=progress).model
+    chosen: list[tuple[str, str]] = []
+    left_out: dict[str, str] = {}
+    for engine, spec in device.spec.engines.items():
+        if wanted.engines and engine not in wanted.engines:
+            continue
+        for backend in wanted.backends or spec.backends:
+            precision = get(engine).precisions_on(device.spec, backend)[0]
+            case = Case(
+                model=model.name,
+                device=device.name,
+                engine=engine,
+                backend=backend,
+                precision=precision,
+            )
+            if refused := refusal(case, device, model):
+                left_out[f"{engine}/{backend}"] = str(refused)
+            else:
+                chosen.append((engine, backend))
+    if not chosen:
+        reasons = "; ".join(dict.fromkeys(left_out.values()))
+        raise SpecificationError(f"nothing on {device.name} measures {path.name}: {reasons}")
+    blocks = [
+        Block(models=[model.name], devices=[device.name], engines=[engine], backends=[backend])
+        for engine, backend in chosen
+    ]
+    campaign = workspace.campaigns / f"{model.name}.yaml"
+    campaign.write_text(dump(Campaign(matrix=blocks, launches=wanted.launches)), encoding="utf-8")
+    return Bench(workspace, model, campaign, left_out)
+
+
+def save(bench: Bench, around: Workspace, path: Path, known: Known) -> list[Path]:
+    """Keep a bench as a model and a campaign of the user's workspace; return what was written.
+
+    Raises
+    ------
+    SpecificationError
+        There is a model or a campaign of that name already.
+    """
+    campaign = around.campaigns / bench.campaign.name
+    if campaign.exists():
+        raise SpecificationError(
+            f"there is a campaign {campaign} already", hint="give the model another --name"
+        )
+    added = add(around, path, known, progress=lambda _: None)
+    campaign.write_text(bench.campaign.read_text(encoding="utf-8"), encoding="utf-8")
+    return [added.manifest, campaign]
+
+
+def _overlay(around: Workspace | None) -> Workspace:
+    """Return a workspace with models and campaigns of its own, and all else of the user's."""
+    home = cache_dir() / "bench"
+    if around is None:
+        root = home / "own"
+        if not (root / "devices").is_dir():
+            create(root)
+        return Workspace(root)
+    root = home / hashlib.sha256(str(around.root).encode()).hexdigest()[:16]
+    for name in ("models", "campaigns"):
+        (root / name).mkdir(parents=True, exist_ok=True)
+    _ = around.state  # made where it is not there
+    for name in _SHARED:
+        link = root / name
+        if not link.is_symlink():
+            link.symlink_to(around.root / name)
+    return Workspace(root)

@@ -1,0 +1,71 @@
+"""``harness bench`` through the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+MODEL = Path(__file__).parents[1] / "data" / "onnx" / "small_conv.onnx"
+LOCAL = """\
+description: this machine
+transport: local
+abi: x86_64-linux
+engines:
+  onnxruntime: { environment: onnxruntime }
+  calibration: {}
+"""
+
+
+@pytest.fixture
+def lab(workspace):
+    (workspace.devices / "local.yaml").write_text(LOCAL)
+    return workspace
+
+
+def test_a_file_that_is_missing_or_no_model_is_one_line(lab, cli, tmp_path):
+    missing = cli("bench", tmp_path / "none.onnx")
+    assert missing.code == 2
+    assert "no such file" in missing.err
+    text = tmp_path / "notes.txt"
+    text.write_text("not a model")
+    assert cli("bench", text).code == 2
+    assert not list(lab.models.iterdir())
+
+
+def test_an_engine_that_the_device_lacks(lab, cli):
+    said = cli("bench", MODEL, "--engine", "ncnn")
+    assert said.code == 2
+    assert "local has no engine 'ncnn'" in said.err
+    assert "onnxruntime" in said.err
+
+
+def test_an_engine_or_device_that_does_not_exist(lab, cli):
+    assert "unknown engine 'onxruntime'" in cli("bench", MODEL, "--engine", "onxruntime").err
+    said = cli("bench", MODEL, "--device", "board")
+    assert (said.code, "board" in said.err) == (2, True)
+
+
+def test_save_without_a_workspace_says_what_to_do(cli, monkeypatch, tmp_path):
+    monkeypatch.delenv("EDGE_HARNESS_WORKSPACE", raising=False)
+    monkeypatch.chdir(tmp_path)
+    said = cli("bench", MODEL, "--save")
+    assert said.code == 2
+    assert "harness init" in said.err
+
+
+@pytest.mark.e2e
+def test_a_model_is_measured_without_yaml_and_kept_on_demand(lab, cli):
+    said = cli("bench", MODEL, "--launches", 2, "--save")
+    assert said.code == 0, said.err
+    assert "small_conv" in said.out
+    assert "Measured: onnxruntime" in said.out
+    assert "not measured: calibration" in said.err
+    assert (lab.models / "small_conv.yaml").is_file()
+    assert (lab.campaigns / "small_conv.yaml").is_file()
+    shown = json.loads(cli("results", "show", "--json").out)
+    assert [case["case"]["model"] for case in shown["cases"]] == ["small_conv"]
+    again = cli("bench", MODEL, "--launches", 1, "--save")
+    assert again.code == 2
+    assert "--name" in again.err
