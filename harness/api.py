@@ -497,7 +497,7 @@ def _executed(session: Session, store: Store, told: Observer) -> Run:
     left = {host: len(slots) for host, slots in execution.pending().items()}
     told.begun(session.run, left, session.warnings)
     execution.measure()
-    store.update(execution.outcome().model_copy(update={"finished": datetime.now(UTC)}))
+    store.update(execution.outcome())
     run = store.load(session.run.id)
     told.finished(run)
     return run

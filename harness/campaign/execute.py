@@ -6,7 +6,6 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
-from datetime import UTC, datetime
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -25,6 +24,7 @@ from harness.campaign.retry import (
     cause_of_error,
     next_step,
 )
+from harness.core.clock import SteadyClock
 from harness.core.errors import HarnessError, LabError
 from harness.core.futures import finish
 from harness.core.records import Category, Launch, Measured, OutputCheck, Role, Status
@@ -66,6 +66,8 @@ class Execution:
         Of the workspace, in which power-cycle commands run.
     pause, clock
         Let time pass and tell it, in seconds, between launches; by default this machine's.
+    wall
+        Tells the times that are stored.
 
     Attributes
     ----------
@@ -85,8 +87,10 @@ class Execution:
         folder: Path,
         pause: Callable[[float], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        wall: SteadyClock | None = None,
     ) -> None:
         self.run = run
+        self._wall = wall or SteadyClock()
         self._prepared = dict(prepared)
         self._store = store
         self._observer = observer
@@ -138,10 +142,12 @@ class Execution:
                     device.tidy()
 
     def outcome(self) -> Run:
-        """Return the run with what became of its cases, without its launches."""
+        """Return the run with its end and what became of its cases, without its launches."""
         return self.run.model_copy(
             update={
                 "launches": [],
+                "finished": self._wall.now(),
+                "clock_jumped_s": self._wall.jumped_s or self.run.clock_jumped_s,
                 "cases": [
                     record.model_copy(
                         update={"left_out": self._queue.left_out.get(record.case.id, "")}
@@ -364,7 +370,7 @@ class Execution:
         patience.on_change = lambda away: stands("away" if away else "running")
         job = prepared.job(name, slot, self.run.protocol)
         handling = prepared.handling(slot, self.run.protocol)
-        begun = datetime.now(UTC)
+        begun = self._wall.now()
         clock = time.monotonic()
         category: Category | None = None
         found = Measured()

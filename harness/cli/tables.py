@@ -67,6 +67,12 @@ def print_cases(run: Run) -> None:
             out.print("")
             out.print(courses)
         out.print("")
+    if run.clock_jumped_s is not None:
+        out.print(
+            f"[yellow]![/] this machine's clock was set by {run.clock_jumped_s:+,.0f} s during the "
+            "run: its times are of the clock as it was when the run was begun",
+            highlight=False,
+        )
     _print_complaints(out, results)
     for outcome in check_expectations(run, results):
         out.print(f"{MARKS[outcome.met]} {escape(visible(outcome_in_words(outcome)))}")

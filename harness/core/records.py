@@ -850,6 +850,9 @@ class Run(Record):
         By which its devices know it; of a run of before there were leases empty.
     finished
         When all planned launches had ended; none while it runs or after an interruption.
+    clock_jumped_s
+        How far the controller's clock was set meanwhile, in s; none where it was not. Times are of
+        the clock as it was when the run was begun, or resumed.
     expectations
         What the campaign expects of its results.
     confirms
@@ -863,6 +866,7 @@ class Run(Record):
     seed: int
     started: datetime
     finished: datetime | None = None
+    clock_jumped_s: float | None = None
     harness_version: str
     revision: str | None = None
     lease: str = ""

@@ -194,7 +194,7 @@ class Bench:
             patience=Patience(self.reconnect_s),
         )
 
-    def execution(self, run: Run, observer: Recorder, lease=None) -> Execution:
+    def execution(self, run: Run, observer: Recorder, lease=None, wall=None) -> Execution:
         """Return the execution of a run."""
         manifest = Manifest(
             title="t",
@@ -240,6 +240,7 @@ class Bench:
             folder=self.folder,
             pause=self.time.pause,
             clock=self.time,
+            wall=wall,
         )
 
     recorder = Recorder

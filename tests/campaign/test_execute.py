@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from datetime import timedelta
 from pathlib import Path
 
 import psutil
@@ -14,6 +15,7 @@ import pytest
 
 from drill.doubles import CORRUPT, AnswerCut, FaultyTransport
 from harness.campaign.launch import Launcher
+from harness.core.clock import SteadyClock
 from harness.core.records import Category, Status
 from harness.lab.leases import Lease, break_lease
 from harness.transports.base import ConnectionLostError
@@ -462,3 +464,16 @@ def test_a_device_that_was_taken_away_is_put_aside(bench):
     bench.execution(again, bench.recorder(), lease).measure()
     done = [each for each in bench.store.load(run.id).launches if each.status is Status.OK]
     assert len(done) == 4
+
+
+def test_a_clock_that_is_set_during_a_run_moves_none_of_its_times(bench):
+    bench.double("all_of_it()")
+    run = bench.run(launches=2)
+    wall = {"s": run.started.timestamp()}
+    observer = bench.recorder(on_ended=lambda: wall.update(s=wall["s"] + 63_000_000))
+    execution = bench.execution(run, observer, wall=SteadyClock(lambda: wall["s"]))
+    execution.measure()
+    outcome = execution.outcome()
+    assert outcome.clock_jumped_s > 60_000_000
+    times = [launch.started for launch in bench.store.load(run.id).launches]
+    assert max(*times, outcome.finished) - run.started < timedelta(days=1)
