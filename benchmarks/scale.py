@@ -142,7 +142,8 @@ def workspace(way, devices, launches, folder):
     campaign = folder / "campaigns" / "c.yaml"
     campaign.write_text(
         f"matrix: [{{models: [m], devices: {json.dumps(names)}, engines: [calibration]}}]\n"
-        f"launches: {launches}\nprotocol: {{memory_launches: 0}}\n"
+        f"launches: {launches}\nprotocol:\n  memory_launches: 0\n"
+        f"  sampling: {{min_samples: {SAMPLES}, min_seconds: 0}}\n"
     )
     return ["harness", "--workspace", str(folder), "run", str(campaign)]
 

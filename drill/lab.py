@@ -198,7 +198,9 @@ class _Lab:
                 f"check_seeds: {list(CHECK_SEEDS)}\n",
                 encoding="utf-8",
             )
-        protocol = {"memory_launches": 0, "time_limit": 60, "redo_budget": 3} | kind.protocol
+        sampling = {"min_samples": 1, "min_seconds": 0}  # the runner claims few samples
+        protocol = {"memory_launches": 0, "time_limit": 60, "redo_budget": 3, "sampling": sampling}
+        protocol |= kind.protocol
         self.campaign = home / "campaigns" / "drill.yaml"
         self.campaign.write_text(
             CAMPAIGN.format(

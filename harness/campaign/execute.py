@@ -395,8 +395,8 @@ class Execution:
                     on_state=stands,
                 )
             ended = prepared.runner.translate(ended, job)
-            required = prepared.runner.returns_outputs
-            verdict = judge(ended, job, slot.role, outputs_required=required)
+            excluded = prepared.excluded
+            verdict = judge(ended, job, slot.role, runner=prepared.runner, excluded=excluded)
             status, category, reason = verdict.status, verdict.category, verdict.reason
             found, said = verdict.measured, verdict.said
             if status is Status.OK and verdict.outputs:

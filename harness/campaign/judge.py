@@ -8,7 +8,9 @@ import signal
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from harness.campaign.claims import contradictions, not_on_its_unit, off_its_processors
 from harness.campaign.measured import measured, sampled_s
+from harness.campaign.runners import Runner
 from harness.core import contract
 from harness.core.contract import EventsError, parse_events
 from harness.core.records import Category, Measured, Role, Status
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["Verdict", "judge"]
 
 SIGNAL_BASE = 128
-CLOCKS_AGREE = 1.02  # the runner's and the supervisor's
-CLOCK_SLACK_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -52,19 +52,27 @@ class Verdict:
 
 
 def judge(
-    ended: Ended, job: Job, role: Role = Role.MEASURE, *, outputs_required: bool = True
+    ended: Ended,
+    job: Job,
+    role: Role = Role.MEASURE,
+    *,
+    runner: type[Runner] | Runner = Runner,
+    excluded: str = "",
 ) -> Verdict:
     """Judge a launch by what it left; whatever events there are is kept, also of a failed one.
 
     A launch that went well is invalid where its device was not as it has to be: not so in time,
-    so that it was never begun; or slowed down meanwhile, unless that is what it is to show.
+    so that it was never begun; or slowed down meanwhile, unless that is what it is to show. So it
+    is where it did not run where it was to, or what its runner claims cannot be true.
 
     Parameters
     ----------
     role
         What the launch was for.
-    outputs_required
-        Whether a launch that returned no outputs at all has failed.
+    runner
+        What it was made with.
+    excluded
+        Why, by its probe, the device cannot use the job's backend; empty where it may.
     """
     if ended.outside.conditions and ended.outside.conditions.missed:
         return Verdict(
@@ -73,7 +81,7 @@ def judge(
             measured=measured([], ended.outside, job, role),
         )
     try:
-        events = parse_events(ended.events)
+        events = parse_events(ended.events, profile=job.profile)
     except EventsError as error:
         return Verdict(
             Status.FAILED,
@@ -88,10 +96,11 @@ def judge(
         category = Category.DEVICE
         reason += " (try: make room on the device, or set 'workdir' in its file)"
     seeds = {event.seed for event in outputs if event.change is None}
-    if category is None and seeds != set(job.check_seeds) and (seeds or outputs_required):
+    if category is None and seeds != set(job.check_seeds) and (seeds or runner.returns_outputs):
         category, reason = Category.RUNNER, "the runner did not return the outputs it was asked for"
-    if category is None and (impossible := _no_times(found, ended)):
-        category, reason = Category.RUNNER, impossible
+    if category is None and not found.figure_ns:
+        category = Category.RUNNER
+        reason = "the runner finished without samples of any length"
     if category is None and job.sustained and sampled_s(found) < job.sampling.min_seconds / 2:
         category = Category.RUNNER
         reason = (
@@ -104,10 +113,18 @@ def judge(
         said = bool(events) and isinstance(events[-1], contract.Failure)
         return Verdict(Status.FAILED, category, reason, found, outputs, said)
     slowed = found.throttling.seen if found.throttling else []
-    if slowed and role is Role.MEASURE and not job.sustained:
-        reason = f"throttled: {'; '.join(slowed)}"
-    else:
-        reason = _fell_back(found.units, job) or _unlike_planned(ended.outside, job, role)
+    if role is not Role.MEASURE or job.sustained:
+        slowed = []
+    keeps_contract = runner.keeps_contract
+    reasons = (
+        *contradictions(events, found, ended, job, keeps_contract=keeps_contract),
+        *off_its_processors(ended, job.affinity),
+        *not_on_its_unit(found, job, excluded),
+        *([f"throttled: {'; '.join(slowed)}"] if slowed else []),
+        _fell_back(found.units, job),
+        _unlike_planned(ended.outside, job, role),
+    )
+    reason = next(filter(None, reasons), "")
     return Verdict(Status.INVALID if reason else Status.OK, None, reason, found, outputs)
 
 
@@ -185,17 +202,3 @@ def _signal_name(number: int) -> str:
 def _last_line(log: str) -> str:
     lines = log.strip().splitlines()
     return f": {lines[-1][:200]}" if lines else ""
-
-
-def _no_times(found: Measured, ended: Ended) -> str:
-    """Say why what a runner tells of its inferences cannot be how long they took, or nothing."""
-    if not found.figure_ns:
-        return "the runner finished without samples of any length"
-    known = ended.outside.exit
-    claimed = sampled_s(found)
-    if known is None or claimed <= CLOCKS_AGREE * known.wall_s + CLOCK_SLACK_S:
-        return ""
-    return (
-        f"the runner claims {claimed:.3g} s of inferences, and its launch took "
-        f"{known.wall_s:.3g} s: its clock or its unit is wrong"
-    )

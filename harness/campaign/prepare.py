@@ -74,6 +74,8 @@ class Prepared:
         What its launches that measure switch to once they have their samples.
     check_file
         With the inputs of the check seeds, where they are not made of these.
+    excluded
+        Why, by its probe, the device cannot use the case's backend; empty where it may.
     """
 
     case: Case
@@ -86,6 +88,7 @@ class Prepared:
     shapes: Shapes | None = None
     changes: Sequence[Change] = ()
     check_file: Path | None = None
+    excluded: str = ""
 
     @property
     def check_files(self) -> dict[str, Path]:
@@ -165,11 +168,14 @@ class EngineOn:
         Why that runner cannot run there, or empty.
     version
         Of the engine, where it is known before it runs.
+    excluded
+        Backend to why the device cannot use it, by its probe.
     """
 
     runner: RegisteredRunner | None = None
     fault: str = ""
     version: str | None = None
+    excluded: Mapping[str, str] = field(default_factory=dict)
 
 
 def prepare(
@@ -355,6 +361,9 @@ def _prepare(
     runner = _runner(case, device, there.runner, reference, check_file, progress)
     if refused := runner.lacks(case, settings):
         raise _RefusedError(refused, inspected(model, artifact, shapes))
+    excluded = there.excluded.get(case.backend, "")
+    if excluded:
+        progress(f"{case.label}: by its probe {device.name} cannot use {case.backend}: {excluded}")
     changes = []
     if engine.changes_shapes(device.spec, case.backend) and runner.changes_shapes:
         for other in others:
@@ -374,6 +383,7 @@ def _prepare(
         shapes=shapes,
         changes=changes,
         check_file=check_file,
+        excluded=excluded,
     )
 
 

@@ -19,6 +19,7 @@ from harness.lab.leases import Lease, LeasedError, me
 from harness.lab.power import boot_id
 from harness.lab.probe import probe
 from harness.lab.runners import engine_version, faults, load_runner, missing_libraries
+from harness.lab.verdicts import of_device
 from harness.models.manifest import load_model
 from harness.native.supervisor import supervisor
 from harness.transports.base import ConnectionLostError, TransportError
@@ -239,7 +240,7 @@ class Bench:
     def _reach(self, device: Device) -> None:
         transport = self.stack.enter_context(connect(self.workspace, device))
         pythons = {engine.python for engine in device.spec.engines.values() if engine.python}
-        facts = probe(transport, sorted(pythons))
+        facts = probe(transport, sorted(pythons), device.spec.library_folders)
         _refuse_stranger(device, facts)
         program = supervisor(device.spec.abi, self.progress)
         launcher = Launcher(transport, device.workdir, program)
@@ -247,12 +248,18 @@ class Bench:
             device.name, launcher.supervisor, self.stack, self.progress
         )
         _refuse_company(launcher, device, self.run_id)
+        _, judged = of_device(self.workspace, device.spec, facts)
         for engine, spec in device.spec.engines.items():
             runner = self.lab.runners.get(spec.runner or "")
             self.engines[device.name, engine] = EngineOn(
                 runner,
                 _unfit(runner, engine, facts, transport) if runner else "",
                 engine_version(engine, runner, spec.python, facts),
+                {
+                    verdict.backend: "; ".join(verdict.reasons)
+                    for verdict in judged
+                    if verdict.engine == engine and verdict.state == "not usable"
+                },
             )
         drivers = facts.model_dump_json(include={"npus", "kernel", "kernel_build"})
         on = OnDevice(device, transport, launcher, drivers, boot_id=facts.boot_id)

@@ -45,6 +45,9 @@ class Runner(abc.ABC):
     returns_outputs = True
     """Whether a launch without outputs has failed; else its case is unchecked."""
 
+    keeps_contract = True
+    """Whether it measures as its job says; a foreign tool does so in its own way."""
+
     changes_shapes = True
     """Whether it can go on with other shapes in one launch."""
 
@@ -166,6 +169,7 @@ class ForeignRunner(Runner):
     reference: Sequence[NDArray[Any]]
     check_file: Path | None = None
     returns_outputs = False
+    keeps_contract = False
     changes_shapes = False
     profiles = False
 

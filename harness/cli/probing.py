@@ -32,17 +32,13 @@ def ask_device(workspace: Workspace, device: Device, transport: Transport) -> Pr
     TransportError
         It cannot be asked.
     """
-    from harness.lab.classes import detect, load_class
     from harness.lab.probe import probe
-    from harness.lab.verdicts import runner_states, verdicts
+    from harness.lab.verdicts import of_device
 
     spec = device.spec
     pythons = [python for python in interpreters(device).values() if python]
     facts = probe(transport, pythons, spec.library_folders)
-    name = spec.device_class or detect(facts.abi, facts.says_of_itself)
-    its_class = load_class(name) if name else None
-    judged = verdicts(its_class, facts, spec, runner_states(workspace, spec, facts))
-    return Probed(facts, name, judged)
+    return Probed(facts, *of_device(workspace, spec, facts))
 
 
 def interpreters(device: Device) -> dict[str, str | None]:

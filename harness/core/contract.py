@@ -616,7 +616,7 @@ def is_done(content: bytes) -> bool:
         return False
 
 
-def parse_events(content: bytes) -> list[Event]:
+def parse_events(content: bytes, *, profile: bool = True) -> list[Event]:
     """Parse the content of ``events.jsonl``.
 
     A last line without its line feed was cut off by the runner's end and is left out.
@@ -625,6 +625,8 @@ def parse_events(content: bytes) -> list[Event]:
     ----------
     content
         At most 16 MiB; at most 20 000 lines.
+    profile
+        Whether the launch may be a profile.
 
     Raises
     ------
@@ -638,7 +640,7 @@ def parse_events(content: bytes) -> list[Event]:
     if len(lines) > MAX_EVENTS:
         raise EventsError(f"events.jsonl has more than {MAX_EVENTS} lines")
     events: list[Event] = []
-    order = _Order()
+    order = _Order(profile=profile)
     for number, line in enumerate(lines, 1):
         try:
             event = _EVENT.validate_json(line)
@@ -654,7 +656,8 @@ def parse_events(content: bytes) -> list[Event]:
 class _Order:
     """What may follow the events so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, profile: bool) -> None:
+        self.profile = profile
         self.stage = -1
         self.ended = False
         self.protocol: int | None = None
@@ -682,13 +685,16 @@ class _Order:
         if event.t_ns < self.t_ns:
             return "is of a time before the event that it follows"
         self.t_ns = event.t_ns
+        fault = ""
         match event:
             case Hello(clock=None):
-                return "has no 'clock'"
+                fault = "has no 'clock'"
             case Environment():
-                return "is not for runners of version 2"
+                fault = "is not for runners of version 2"
+            case Placement() | Layers() if not self.profile:
+                fault = "in a launch that is no profile"
             case Samples(caller=caller):
                 if caller in self.callers or (self.callers and None in {caller, *self.callers}):
-                    return "twice of one caller"
+                    fault = "twice of one caller"
                 self.callers.add(caller)
-        return ""
+        return fault

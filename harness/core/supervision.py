@@ -35,6 +35,7 @@ __all__ = [
     "SupervisionError",
     "Waiting",
     "parse_supervision",
+    "processors_in",
 ]
 
 MAX_RECORD_BYTES: Final = 8 << 20
@@ -197,6 +198,15 @@ class Supervision:
 _EntryT = TypeVar("_EntryT", Conditions, Started, Exit)
 _Entry = Waiting | Conditions | Started | Environment | Progress | Pss | Exit
 _ENTRY: TypeAdapter[_Entry] = TypeAdapter(Annotated[_Entry, Field(discriminator="event")])
+
+
+def processors_in(listed: str) -> set[int]:
+    """Return the processors that a list of the kernel's has: ``0-3,5``."""
+    found: set[int] = set()
+    for part in listed.split(","):
+        first, _, last = part.partition("-")
+        found.update(range(int(first), int(last or first) + 1))
+    return found
 
 
 class SupervisionError(ValueError):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from harness.core.text import version_of
 from harness.core.yamlfile import names
-from harness.lab.classes import mentions
+from harness.lab.classes import detect, load_class, mentions
 from harness.lab.runners import faults, load_runner
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from harness.lab.probe import Facts, Npu
     from harness.workspace import Workspace
 
-__all__ = ["RunnerState", "Verdict", "runner_states", "verdicts"]
+__all__ = ["RunnerState", "Verdict", "of_device", "runner_states", "verdicts"]
 
 State = Literal["usable", "not usable", "unknown"]
 
@@ -94,6 +94,21 @@ def runner_states(workspace: Workspace, spec: DeviceSpec, facts: Facts) -> dict[
         )
         for name, runner in found.items()
     }
+
+
+def of_device(
+    workspace: Workspace, spec: DeviceSpec, facts: Facts
+) -> tuple[str | None, list[Verdict]]:
+    """Return a device's class, by its file or by what it told, and a verdict for each backend.
+
+    Raises
+    ------
+    SpecificationError
+        A runner's file is wrong, or what it names is not there.
+    """
+    name = spec.device_class or detect(facts.abi, facts.says_of_itself)
+    its_class = load_class(name) if name else None
+    return name, verdicts(its_class, facts, spec, runner_states(workspace, spec, facts))
 
 
 def verdicts(

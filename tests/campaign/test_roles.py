@@ -11,7 +11,7 @@ import pytest
 from harness.analysis.cases import State, case_results
 from harness.campaign.judge import judge
 from harness.campaign.launch import Ended
-from harness.core.contract import Job
+from harness.core.contract import Job, Sampling
 from harness.core.records import Role, Status
 from harness.core.supervision import parse_supervision
 from harness.lab.inventory import BackendSpec
@@ -52,7 +52,9 @@ if job["profile"]:
 
 
 def test_a_profile_comes_last_and_measures_nothing(bench):
-    bench.double(f'hello(); load(); sample()\n{PROFILES}\noutputs(); emit("done")')
+    bench.double(
+        f'hello(); load(); sample(ns=range(1000000, 1000010))\n{PROFILES}\noutputs(); emit("done")'
+    )
     run = bench.run(launches=1, memory_launches=1, profile_launches=1)
     _, launches = bench.measure(run)
     assert [launch.role for launch in launches] == [Role.MEASURE, Role.MEMORY, Role.PROFILE]
@@ -226,7 +228,8 @@ RECORD = b"""\
 
 def test_what_the_supervisor_adds_to_a_launch():
     outside = parse_supervision(RECORD)
-    job = Job(launch="l", engine="e", files={}, inputs=[])
+    few = Sampling(min_samples=1, min_seconds=0)
+    job = Job(launch="l", engine="e", files={}, inputs=[], sampling=few)
     ended = Ended(0, 1.0, log="", events=EVENTS, collected=False, outside=outside)
     found = judge(ended, job).measured
     assert found.first_load.state == "cold, libraries cold"

@@ -119,6 +119,13 @@ def test_what_breaks_version_2_is_named(events, said):
     assert said in str(caught.value)
 
 
+def test_only_profiles_have_layers_in_version_2():
+    content = _timed(HELLO_2, LOADED, SAMPLES, MEMORY, PLACEMENT)
+    with pytest.raises(EventsError, match="'placement' in a launch that is no profile"):
+        parse_events(content, profile=False)
+    parse_events(_lines(HELLO, LOADED, SAMPLES, MEMORY, LAYERS), profile=False)
+
+
 @pytest.mark.parametrize(
     "path", sorted(RECORDED.glob("*.events.jsonl")), ids=lambda path: path.name.split(".")[0]
 )

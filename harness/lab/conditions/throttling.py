@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from harness.core.records import Throttling
+from harness.core.supervision import processors_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -50,9 +51,9 @@ def throttling(
     -------
     Throttling
         A sign is watched where the first reading and a later one have it. It is seen where a
-        processor's clock that its governor holds drops by more than 5 %, the NPU's does, the
-        kernel lowers what a clock may rise to, or raises a cooling device that slows processors
-        down.
+        processor goes offline, its clock that its governor holds drops by more than 5 %, the
+        NPU's does, the kernel lowers what a clock may rise to, or raises a cooling device that
+        slows processors down.
     """
     watched: list[str] = []
     seen: list[str] = []
@@ -95,6 +96,12 @@ def _signs(before: Environment, cpus: Collection[int] | None, *, npu: bool) -> I
     def slowing(reading: Environment) -> dict[str, int]:
         return {name: state for name, state in reading.cooling.items() if _SLOWING.search(name)}
 
+    def online(reading: Environment) -> dict[str, int]:
+        now = processors_in(reading.online) if reading.online else None
+        return {} if now is None else {f"cpu{cpu}": int(cpu in now) for cpu in there}
+
+    there = processors_in(before.online) if before.online else set()
+    yield "processors online", online, operator.gt
     yield "processor clock in kHz", clocks, lambda was, now: now < CLOCK_SHARE * was
     yield "clock limit in kHz", lambda reading: reading.frequency_limits_khz, operator.gt
     yield "cooling state", slowing, operator.lt
