@@ -9,7 +9,7 @@ import pytest
 
 from harness.campaign.judge import judge
 from harness.campaign.launch import Ended
-from harness.campaign.runners import BenchmarkBin
+from harness.campaign.runners import ForeignRunner
 from harness.core.contract import Environment, Job, Sampling, WarmupPolicy
 from harness.core.records import Category, Role, Status
 from harness.core.supervision import (
@@ -152,7 +152,7 @@ def test_times_of_another_clock():
 
 
 def test_a_foreign_tool_samples_in_its_own_way():
-    tool = BenchmarkBin(None, [])
+    tool = ForeignRunner(None, None, [])
     ended = launched([MS] * 7, took_s=3, peak=1)
     assert judged(ended, runner=tool).status is Status.OK
     too_long = launched([S] * 100, took_s=1)
