@@ -117,6 +117,11 @@ class Finding:
         """The declaration of its quantity."""
         return _BY_TITLE[self.quantity]
 
+    @property
+    def decides(self) -> bool:
+        """Whether it counts for its case: a part is noisier than its whole, which decides."""
+        return not self.declared.whole
+
     def text(self, value: float) -> str:
         """Return a value of its quantity with the unit."""
         return self.declared.text(value)
@@ -168,6 +173,7 @@ class Comparison:
                 and finding.verdict is Verdict.INCONCLUSIVE
             )
             for finding in self.findings
+            if finding.decides
         )
 
     @property
@@ -179,15 +185,17 @@ class Comparison:
     def verdict(self) -> Verdict | None:
         """The worst of its findings' verdicts; none for a contrast that was made.
 
-        Of first loads only what has changed counts: they vary so much that they often cannot be
-        told, and then stand there as inconclusive without making the case so.
+        Of first loads only a total that has changed counts: they vary so much that they often
+        cannot be told, and then stand there as inconclusive without making the case so. Their parts
+        are shown, to say where a change of the total is, and decide nothing.
         """
         if self.refusals:
             return Verdict.INVALID
         found = {
             finding.verdict
             for finding in self.findings
-            if finding.verdict is not Verdict.INCONCLUSIVE or finding.declared.decisive
+            if finding.decides
+            and (finding.verdict is not Verdict.INCONCLUSIVE or finding.declared.decisive)
         }
         return next((verdict for verdict in _ORDER if verdict in found), None)
 
@@ -480,6 +488,6 @@ def alarms_expected(comparisons: Sequence[Comparison]) -> float:
         chance(finding.ratio, finding.margin)
         for comparison in comparisons
         for finding in comparison.findings
-        if finding.verdict
+        if finding.verdict and finding.decides
     )
     return sum(each for each in chances if each is not None)

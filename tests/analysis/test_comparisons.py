@@ -289,16 +289,31 @@ def test_a_small_part_counts_by_what_it_is_of_the_total():
 
 def test_pairs_are_matched_by_block():
     drift = [1.0, 1.1, 1.2, 1.3, 1.4, 1.5]
+    noise = [1.0001, 0.9999, 1.0, 1.0001, 0.9999, 1.0]
     then = make_run({CASE: [10 * d for d in drift]})
-    now = make_run({CASE: [10.5 * d for d in drift]})
+    now = make_run({CASE: [10.5 * d * each for d, each in zip(drift, noise, strict=True)]})
     lost = now.launches[2].model_copy(update={"status": "failed", "figure_ns": None})
     now = now.model_copy(update={"launches": [*now.launches[:2], lost, *now.launches[3:]]})
     sides = (Side(run, case_results(run)[0]) for run in (now, then))
     latency = compare(*sides, paired=True).of("latency")
     assert (latency.ratio.n, latency.ratio.n_baseline, latency.ratio.method) == (5, 5, "paired")
-    assert latency.ratio.low == pytest.approx(1.05)
+    assert latency.ratio.low == pytest.approx(1.05, rel=1e-3)
     assert latency.fresh
     assert latency.verdict is Verdict.REGRESSED
+
+
+def test_a_part_of_the_first_load_decides_nothing_alone():
+    first = [load(100.0 + n) for n in range(5)]
+    # The first inference alone, by 84 %, of a total that stays: other parts took less.
+    other = [load(100.0 + n, import_ms=50.0 - 8.4, init_ms=25.0) for n in range(5)]
+    runs = [make_run({CASE: {"figure_ms": STEADY, "first_load": each}}) for each in (other, first)]
+    stored = only(*runs)
+    assert stored.of("first load: first").suspected
+    assert not stored.undecided
+    found = compare(*(Side(run, case_results(run)[0]) for run in runs), paired=True)
+    assert found.of("first load: first").verdict is Verdict.REGRESSED
+    assert found.of("first load").verdict is Verdict.UNCHANGED
+    assert found.verdict is Verdict.UNCHANGED
 
 
 def test_p_values_are_adjusted_over_all_cases():

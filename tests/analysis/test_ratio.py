@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from harness.analysis.comparison import ratio
+from harness.analysis.comparison import Verdict, judge, ratio
 
 figures = st.lists(st.floats(1e-3, 1e12), min_size=2, max_size=20)
 near = st.lists(st.floats(0.5, 2.0), min_size=3, max_size=20).filter(lambda v: len(set(v)) > 1)
@@ -97,6 +97,21 @@ def test_sides_that_do_not_vary():
     assert more.p == pytest.approx(2 / 252)
     # Three of each come in that split by chance once in ten times: too often to believe.
     assert ratio([8.0] * 3, [7.0] * 3).low is None
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_pairs_that_happen_to_differ_alike_are_judged_by_the_launches_own_spread(n):
+    baseline = [1.0, 1.3, 0.9, 1.1, 1.2][:n]
+    candidate = [1.2 * figure for figure in baseline]
+    found = ratio(candidate, baseline, paired=True)
+    assert found == ratio(candidate, baseline)
+    assert judge(found) is Verdict.INCONCLUSIVE
+    quiet = [1 + figure / 1000 for figure in baseline]
+    assert found.low < ratio([1.2 * each for each in quiet], quiet, paired=True).low < 1.2
+
+
+def test_one_pair_has_no_interval():
+    assert ratio([2.0], [1.0], paired=True).method == "few"
 
 
 def test_one_side_that_does_not_vary():
