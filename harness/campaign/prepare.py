@@ -315,6 +315,11 @@ def _refusals(case: Case, device: Device, model: Model, spec: EngineSpec) -> Ite
             f"{case.engine} is measured in {' and '.join(precisions)} on {case.backend} of "
             f"{device.name}, not in {case.precision}"
         )
+    if engine.format in recipes.targets(model):
+        target = engine.target(device.spec, case.backend)
+        built = recipes.precisions(model, engine.format, target)
+        if built and case.precision not in built:
+            yield f"{model.name} is built in {' and '.join(built)}, not in {case.precision}"
     if spec.runner is None and engine.in_python not in (None, case.backend):
         yield f"the Python runner has no backend '{case.backend}': give a 'runner'"
     if case.model_cache == "kept" and not engine.keeps_models(case.backend):

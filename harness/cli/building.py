@@ -264,6 +264,12 @@ Examples:
     metavar="INPUT=LOW,HIGH",
     help="What an input's values are drawn from.",
 )
+@click.option(
+    "--reference",
+    metavar="MODEL",
+    shell_complete=complete_names("models"),
+    help="The same model in another format, to check outputs against.",
+)
 @as_json
 @click.pass_context
 def add(
@@ -274,6 +280,7 @@ def add(
     shapes: tuple[str, ...],
     ranges: tuple[str, ...],
     *,
+    reference: str | None,
     as_json: bool,
 ) -> None:
     """Add a model of your own: a file of an engine's, or Paddle's .pdmodel or .json.
@@ -291,6 +298,7 @@ def add(
         licence=licence,
         shapes=shapes_of(shapes),
         ranges={key: _range(key, text) for key, text in _pairs(ranges)},
+        reference=reference,
     )
     with steps() as shown:
         added = add_model(workspace, file, known, progress=shown.update)

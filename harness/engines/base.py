@@ -200,7 +200,8 @@ class ModelFile:
     title
         In words: ``ONNX``.
     environment
-        The toolchain environment of both scripts.
+        The toolchain environment of both scripts; none for those that need but the harness's own
+        Python with numpy.
     inspect
         The script that tells what the file takes: it writes ``found.json`` (``docs/plugins.md``).
     reference
@@ -212,7 +213,7 @@ class ModelFile:
     name: str
     suffix: str
     title: str
-    environment: str
+    environment: str | None
     inspect: Path
     reference: Path
     alone: bool = False
@@ -268,7 +269,8 @@ class Made:
         The script, which finds the files of the sources in its current folder and writes those of
         the artifact there.
     environment
-        The toolchain environment that it runs in.
+        The toolchain environment that it runs in; none for what needs but the harness's own Python
+        with numpy.
     options
         The request that it is given as JSON.
     drift_of
@@ -278,7 +280,7 @@ class Made:
     """
 
     stage: Path
-    environment: str
+    environment: str | None
     options: Mapping[str, Any]
     sources: tuple[Source, ...]
     drift_of: str | None = None

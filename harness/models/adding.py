@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +20,12 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from harness.core.contract import DType
 from harness.core.errors import SpecificationError
 from harness.core.hashing import sha256_of
+from harness.core.records import Precision
 from harness.core.text import visible
 from harness.core.yamlfile import dump
 from harness.engines import formats, model_files
 from harness.models import environments, pdiparams
-from harness.models.manifest import FILES, FileSource, Manifest, Model, ModelInput
+from harness.models.manifest import FILES, FileSource, Manifest, Model, ModelInput, load_model
 from harness.models.recipes import resource
 from harness.models.toolchain import ToolchainError, run
 from harness.workspace import NAME_PATTERN
@@ -72,6 +74,7 @@ class _Found(BaseModel):
 
     inputs: Annotated[list[_FoundInput], Field(min_length=1, max_length=16)]
     outputs: Annotated[int, Field(ge=1, le=10_000)]
+    precision: Precision = "fp32"
 
 
 @dataclass(frozen=True)
@@ -103,12 +106,15 @@ class Known:
         Of inputs, where the file leaves more than the batch open.
     ranges
         Of inputs' values; by default [0, 1).
+    reference
+        The model of the workspace that is the same in another format.
     """
 
     name: str | None = None
     licence: str | None = None
     shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    reference: str | None = None
 
 
 def add(
@@ -142,6 +148,8 @@ def add(
         raise SpecificationError(
             f"there is a model '{name}' already: {target}", hint="give this one another --name"
         )
+    if known.reference is not None:
+        load_model(workspace, known.reference)
     model = next(iter(files))
     kind = _kinds()[Path(model).suffix]
     found = _inspect(path, files, kind, progress)
@@ -155,6 +163,8 @@ def add(
         model=digests[model],
         params=digests.get(_PARAMS),
         origin=visible(path.name)[:200],
+        precision=found.precision,
+        reference=known.reference,
     )
     manifest = Manifest(
         title=visible(path.stem)[:200],
@@ -222,13 +232,14 @@ def _inspect(
     kind: str,
     progress: Callable[[str], None],
 ) -> _Found:
+    environment: str | None
     if kind in _INSPECTED_IN:
         environment = _INSPECTED_IN[kind]
         script = resource("models", "stages", f"inspect_{kind}.py")
     else:
         read_by, _ = model_files()[kind]
         environment, script = read_by.environment, read_by.inspect
-    python = environments.python(environment, progress)
+    python = environments.python(environment, progress) if environment else sys.executable
     progress(f"inspecting {visible(path.name)}")
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)

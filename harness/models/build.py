@@ -209,7 +209,10 @@ def _make(wanted: Recipe, model: str, folder: Path, progress: Callable[[str], No
     for needed in wanted.sources:
         source = _build(needed, model, progress)
         for name in source.roles.values():
-            (work / name).symlink_to(source.folder / name)
+            link = work / name
+            if link.is_symlink():  # of another source
+                link = work / f"other-{name}"
+            link.symlink_to(source.folder / name)
     for name, path in wanted.files.items():
         if not path.exists():
             raise SpecificationError(

@@ -36,6 +36,7 @@ __all__ = [
     "VisionSource",
     "load_model",
     "load_models",
+    "reference_model",
 ]
 
 
@@ -110,6 +111,11 @@ class FileSource(Spec):
         SHA-256 of each file, which is also its name there; only Paddle's have ``params``.
     origin
         What the model's file was called.
+    precision
+        What it computes in, of a file of which no other format is made.
+    reference
+        Another model of the workspace, the same one in another format: its reference outputs are
+        this one's. Of such a file alone.
     """
 
     kind: Literal["file"]
@@ -117,6 +123,8 @@ class FileSource(Spec):
     model: Digest
     params: Digest | None = None
     origin: str
+    precision: Precision = "fp32"
+    reference: Name | None = None
 
     @field_validator("format")
     @classmethod
@@ -136,6 +144,14 @@ class FileSource(Spec):
         if (self.format in PADDLE_FILES) != (self.params is not None):
             raise ValueError(
                 "'params' belongs to the formats 'paddle' and 'pir', and to them alone"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _of_files_alone(self) -> Self:
+        if not self.alone and (self.reference or self.precision != "fp32"):
+            raise ValueError(
+                "'reference' and 'precision' are for files of which no other format is made"
             )
         return self
 
@@ -404,6 +420,27 @@ class Model(Spec):
     name: Name
     manifest: Manifest
     folder: Path | None = None
+
+
+def reference_model(model: Model) -> Model | None:
+    """Return the model whose reference outputs are a model's own; none where it is itself.
+
+    Raises
+    ------
+    SpecificationError
+        It is not there or wrong, or has a reference of another's itself.
+    """
+    source = model.manifest.source
+    if not isinstance(source, FileSource) or not source.reference or model.folder is None:
+        return None
+    path = named(model.folder, source.reference, "model")
+    found = Model(name=source.reference, manifest=load(path, Manifest), folder=model.folder)
+    if isinstance(found.manifest.source, FileSource) and found.manifest.source.reference:
+        raise SpecificationError(
+            f"model '{model.name}': its reference '{found.name}' has a reference of its own",
+            hint=f"name that: reference: {found.manifest.source.reference}",
+        )
+    return found
 
 
 def load_models(workspace: Workspace) -> dict[str, Model]:

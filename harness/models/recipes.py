@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -23,7 +24,13 @@ from harness.engines.base import ENGINE_MODULE, Request
 from harness.models import environments, samples
 from harness.models.calibration import CalibrationSource
 from harness.models.formats import ALONE, engine_of, formats, roles
-from harness.models.manifest import FILES, FileSource, PackageSource, TransformerSource
+from harness.models.manifest import (
+    FILES,
+    FileSource,
+    PackageSource,
+    TransformerSource,
+    reference_model,
+)
 from harness.workspace import cache_dir
 
 if TYPE_CHECKING:
@@ -39,6 +46,7 @@ __all__ = [
     "environment_of",
     "inputs",
     "outputs",
+    "precisions",
     "recipe",
     "resource",
     "targets",
@@ -171,7 +179,7 @@ def recipe(
             f"'{artifact_format}' artifacts are not built for '{target}'",
             hint=nearest(target, known),
         )
-    precision = _precision(artifact_format, target, precision)
+    precision = _precision(model, artifact_format, target, precision)
     if make := _MAKERS.get(artifact_format):
         return make(model, target, shapes, precision)
     return _by_engine(model, artifact_format, target, shapes, precision)
@@ -231,6 +239,20 @@ def check_inputs(model: Model, shapes: Shapes | None = None) -> Recipe | None:
     SpecificationError
         As for :func:`recipe`.
     """
+    other = reference_model(model)
+    if other:
+        theirs = other.manifest.fed(_shapes_of_other(model, other, shapes))
+        mine = model.manifest.fed(shapes)
+        moved = [a.shape != b.shape for a, b in zip(mine, theirs, strict=True)]
+        if not any(moved):
+            return None
+        options = {
+            "inputs": [spec.model_dump(mode="json") for spec in theirs],
+            "moved": moved,
+            "input_spec_version": INPUT_SPEC_VERSION,
+            "check_seeds": model.manifest.check_seeds,
+        }
+        return Recipe("checks", "any", _stage("channels_last"), None, options)
     calibration = isinstance(model.manifest.source, CalibrationSource)
     if calibration or not model.manifest.quantization.images:
         return None
@@ -256,8 +278,18 @@ def _checked(model: Model, shapes: Shapes | None) -> tuple[dict[str, Any], tuple
     return options | {"check_files": [*(roles("checks") or {}).values()]}, (checks,)
 
 
-def _precision(artifact_format: str, target: str, wanted: Precision | None) -> Precision | None:
-    possible = formats()[artifact_format].precisions_for(target)
+def precisions(model: Model, artifact_format: str, target: str) -> tuple[Precision, ...]:
+    """Return what an artifact of a model can be built to compute in; a user's file has its own."""
+    source = model.manifest.source
+    if isinstance(source, FileSource) and source.alone and source.format == artifact_format:
+        return (source.precision,)
+    return formats()[artifact_format].precisions_for(target)
+
+
+def _precision(
+    model: Model, artifact_format: str, target: str, wanted: Precision | None
+) -> Precision | None:
+    possible = precisions(model, artifact_format, target)
     if wanted not in (None, *possible):
         kind = artifact_format if target == "any" else f"{artifact_format} {target}"
         raise SpecificationError(
@@ -296,7 +328,7 @@ def _by_engine(
         artifact_format,
         target,
         made.stage,
-        environments.get(made.environment),
+        environments.get(made.environment) if made.environment else None,
         dict(made.options),
         tuple(_source(each, model, shapes) for each in made.sources),
         precision=precision,
@@ -377,12 +409,48 @@ def _reference(model: Model, target: str, shapes: Shapes | None, *_: object) -> 
         # What the user gave tells what is right, not what a converter made of it.
         file = model_files()[source.format][0]
         sources = (_taken_over(source, source.format, model), *checks)
-        environment = environments.get(file.environment)
-        return Recipe("reference", target, file.reference, environment, options, sources)
+        environment = environments.get(file.environment) if file.environment else None
+        own = Recipe("reference", target, file.reference, environment, options, sources)
+        return _of_another(model, own, shapes) if source.reference else own
     pir = _given(model, "pir")
     paddle = environments.get("paddle3" if pir else "paddle")
     sources = (pir or _exported(model), *checks)
     return Recipe("reference", target, _stage("reference"), paddle, options, sources)
+
+
+def _of_another(model: Model, own: Recipe, shapes: Shapes | None) -> Recipe:
+    """Return how a model's reference outputs are taken from those of the same in another format."""
+    other = reference_model(model)
+    if other is None:
+        raise SpecificationError(f"model '{model.name}' lies in no workspace: it has no reference")
+    theirs = recipe(other, "reference", shapes=_shapes_of_other(model, other, shapes))
+    options = {"model": other.name, "check_seeds": model.manifest.check_seeds}
+    return Recipe("reference", own.target, _stage("same_outputs"), None, options, (own, theirs))
+
+
+def _shapes_of_other(model: Model, other: Model, shapes: Shapes | None) -> Shapes:
+    """Return the shapes of the same model's inputs in another format, which lie in its order."""
+    found = {}
+    fed, known = model.manifest.fed(shapes), other.manifest.inputs
+    for mine, theirs in zip(fed, known, strict=False):
+        moved = (*mine.shape[:1], *mine.shape[-1:], *mine.shape[1:-1])
+        for shape in (mine.shape, moved):
+            with suppress(SpecificationError):
+                theirs.at(shape)
+                found[theirs.name] = tuple(shape)
+                break
+        same = (mine.dtype, mine.low, mine.high) == (theirs.dtype, theirs.low, theirs.high)
+        if theirs.name not in found or not same:
+            raise SpecificationError(
+                f"model '{model.name}': its input '{mine.name}' is not what '{theirs.name}' of its "
+                f"reference '{other.name}' is",
+                hint="dtype, shape (channels first or last) and range must agree",
+            )
+    if len(fed) != len(known):
+        raise SpecificationError(
+            f"model '{model.name}' has {len(fed)} inputs, and its reference {len(known)}"
+        )
+    return found
 
 
 def _operations(model: Model, target: str, shapes: Shapes | None, *_: object) -> Recipe:
@@ -469,8 +537,9 @@ def _taken_over(source: FileSource, artifact_format: str, model: Model) -> Recip
     )
     folder = (model.folder or Path()) / FILES
     files = {f"given-{name}": folder / str(digest) for name, digest in digests.items()}
-    script = _stage("given")
-    return Recipe(artifact_format, "any", script, None, {"files": digests}, files=files)
+    script, precision = _stage("given"), source.precision if source.alone else None
+    options = {"files": digests}
+    return Recipe(artifact_format, "any", script, None, options, files=files, precision=precision)
 
 
 def _exported_shapes(model: Model) -> list[list[int]]:
