@@ -152,6 +152,11 @@ def _made_good(result: CaseResult, failed: Launch) -> bool:
     )
 
 
+def _todo(category: str, reason: str) -> str:
+    # A case that its runner cannot do is no better a second time.
+    return _TODO[REFUSED if category == LEFT_OUT and "BadJob" in reason else category]
+
+
 def _group(run: Run, category: str, reason: str, failures: list[_Failure]) -> FailureGroup:
     devices = list(dict.fromkeys(each.result.record.case.device for each in failures))
     hint = next((found["hint"] for each in failures if (found := _HINT.search(each.reason))), None)
@@ -163,5 +168,5 @@ def _group(run: Run, category: str, reason: str, failures: list[_Failure]) -> Fa
         made_good=sum(each.made_good for each in failures),
         devices=devices,
         cases=list(dict.fromkeys(each.result.record.case.label for each in failures)),
-        todo=hint or _TODO[category].format(device=devices[0], run=run.id),
+        todo=hint or _todo(category, reason).format(device=devices[0], run=run.id),
     )

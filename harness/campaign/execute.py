@@ -103,6 +103,7 @@ class Execution:
         self._queue = Queue(run, hosts)
         self._hosts = len(self._queue.left())
         self._recording = threading.Lock()
+        self._ended: dict[str, bool] = {}  # other runs
         self._waiting: set[str] = set()  # hosts with nothing but devices that were put aside
         self._pause = pause or self._stop.wait
         self._recovery = Recovery(
@@ -173,11 +174,20 @@ class Execution:
         ours = {name for name in kept if name.startswith(f"{self.run.id}-")}
         settled = {name for name in ours if self._queue.is_settled(name)}
         launcher.uncollected |= ours - settled
-        if settled:
-            launcher.forget(sorted(settled))
+        over = {name for name in set(kept) - ours if self._has_ended(name.rsplit("-", 3)[0])}
+        if settled | over:
+            launcher.forget(sorted(settled | over))
         if ours - settled:
             # Else all others would find a busy device.
             self._queue.put_first(set(launcher.living()))
+
+    def _has_ended(self, run_id: str) -> bool:
+        """Whether a run of this workspace has ended: what it left behind, nobody comes for."""
+        if run_id not in self._ended:
+            known = self._store.find(run_id)
+            run = self._store.load(run_id, samples=False) if known else None
+            self._ended[run_id] = bool(run and (run.finished or run.confirms))
+        return self._ended[run_id]
 
     def _end_active(self, workers: Sequence[Future[None]]) -> None:
         active = list(self._active.values())

@@ -20,6 +20,7 @@ from harness.lab.power import boot_id
 from harness.lab.probe import probe
 from harness.lab.runners import engine_version, faults, load_runner, missing_libraries
 from harness.lab.verdicts import of_device
+from harness.lab.workdir import check_workdir
 from harness.models.manifest import load_model
 from harness.native.supervisor import supervisor
 from harness.transports.base import ConnectionLostError, TransportError
@@ -242,6 +243,7 @@ class Bench:
         pythons = {engine.python for engine in device.spec.engines.values() if engine.python}
         facts = probe(transport, sorted(pythons), device.spec.library_folders)
         _refuse_stranger(device, facts)
+        check_workdir(transport, device)
         program = supervisor(device.spec.abi, self.progress)
         launcher = Launcher(transport, device.workdir, program)
         launcher.lease = self.claim.lease(

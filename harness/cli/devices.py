@@ -239,8 +239,10 @@ def add(ctx: click.Context, address: str, name: str | None, identity_file: Path 
     none runs.
     """
     from harness.cli.terminal import steps
+    from harness.lab.inventory import DEFAULT_ANDROID_WORKDIR, DEFAULT_WORKDIR
     from harness.lab.probe import probe as ask
     from harness.lab.register import path_of_new, register
+    from harness.lab.workdir import own_workdir
     from harness.transports.adb.transport import only_serial
     from harness.workspace import check_name
 
@@ -257,10 +259,14 @@ def add(ctx: click.Context, address: str, name: str | None, identity_file: Path 
     with steps() as shown, transport:
         shown.update(f"probing {plain}")
         facts = ask(transport)
-    spec = register(path, scheme, plain, facts, identity_file=identity_file)
+        android = (facts.abi or "").startswith("android-")
+        workdir = own_workdir(transport, DEFAULT_ANDROID_WORKDIR if android else DEFAULT_WORKDIR)
+    spec = register(path, scheme, plain, facts, identity_file=identity_file, workdir=workdir)
     found = [name for name, engine in spec.engines.items() if not engine.built_in]
     engines = ", ".join(found) or "none found; see docs/devices.md for how to name them"
     click.echo(f"wrote {path}: {spec.soc or spec.description or spec.abi}; engines: {engines}")
+    if workdir:
+        click.echo(f"works in {workdir}: the usual folder belongs to another user", err=True)
     if spec.device_class:
         click.echo(f"class: {_class_in_words(spec.device_class)}", err=True)
     click.echo(f"next: harness devices probe {name}", err=True)
@@ -334,6 +340,11 @@ def _trust(
 
     key = fetch_host_key(target, host_keys)
     known = host_keys.of(target)
+    if fingerprint and fingerprint != key.fingerprint:
+        raise HostKeyError(
+            f"{target.name}: its key is {describe(key)}, not {fingerprint}: nothing was recorded",
+            hint="another machine answers, or the fingerprint is that of another of its keys",
+        )
     if known and not replace:
         host_keys.verify(target, key)
         click.echo(f"{target.name}: {describe(key)} is on record already", err=True)
@@ -341,11 +352,6 @@ def _trust(
     click.echo(f"{target.name} ({target.host_key_name}) shows the key {describe(key)}", err=True)
     for each in known:
         click.echo(f"on record until now: {describe(each)}", err=True)
-    if fingerprint and fingerprint != key.fingerprint:
-        raise HostKeyError(
-            f"{target.name}: its key is not {fingerprint}: nothing was recorded",
-            hint="another machine answers, or the fingerprint is that of another of its keys",
-        )
     if not (yes or fingerprint):
         try:
             right = click.confirm("Is that its fingerprint?", err=True)

@@ -12,11 +12,12 @@ from datetime import date, datetime
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final, Literal
+from typing import IO, TYPE_CHECKING, Any, Final, Literal, cast
 
 from pydantic import ValidationError
 
 from harness.core.errors import ResultsError, SpecificationError
+from harness.core.text import visible
 from harness.export.rows import LEVELS, SCHEMA_VERSION, Level, Row
 
 if TYPE_CHECKING:
@@ -82,7 +83,9 @@ def write(rows: Iterable[Row], level: Level, target: Path | IO[str], form: Forma
     if not isinstance(target, Path):
         if form == "parquet":
             raise SpecificationError("Parquet is no text", hint="name a file: -o FILE.parquet")
-        return _WRITERS[form](rows, row, target)
+        # Others' names may hold what a terminal obeys; a file gets them as they are.
+        stream = cast("IO[str]", _Terminal(target)) if target.isatty() else target
+        return _WRITERS[form](rows, row, stream)
     if form == "parquet":
         require("pyarrow", "Parquet")
     try:
@@ -95,6 +98,17 @@ def write(rows: Iterable[Row], level: Level, target: Path | IO[str], form: Forma
         raise SpecificationError(
             f"{target}: {error.strerror or error}", hint="name a file in a folder that exists"
         ) from None
+
+
+class _Terminal:
+    """Writes text to a terminal with every invisible character made visible."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write text."""
+        return self._stream.write(visible(text))
 
 
 @contextmanager

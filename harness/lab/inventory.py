@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ABI",
+    "DEFAULT_ANDROID_WORKDIR",
+    "DEFAULT_WORKDIR",
     "Backend",
     "BackendSpec",
     "Device",
@@ -31,6 +33,9 @@ __all__ = [
     "load_device",
     "load_devices",
 ]
+
+DEFAULT_WORKDIR: Final = "/tmp/edge-harness"  # noqa: S108 - the device's
+DEFAULT_ANDROID_WORKDIR: Final = "/data/local/tmp/edge-harness"
 
 ABI = Literal["arm64-linux", "armv7hf-linux", "x86_64-linux", "android-arm64", "android-armv7"]
 
@@ -265,7 +270,7 @@ class Device(Spec):
         if self.spec.transport == "local":
             return str(cache_dir() / "work")
         android = self.spec.abi.startswith("android-")
-        return "/data/local/tmp/edge-harness" if android else "/tmp/edge-harness"  # noqa: S108 - the device's
+        return DEFAULT_ANDROID_WORKDIR if android else DEFAULT_WORKDIR
 
     @property
     def emulated(self) -> bool:

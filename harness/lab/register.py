@@ -42,6 +42,7 @@ def register(
     facts: Facts,
     *,
     identity_file: Path | None = None,
+    workdir: str | None = None,
 ) -> DeviceSpec:
     """Write the file of a device: its class, the engines that were found, and what we bring.
 
@@ -68,6 +69,7 @@ def register(
         transport=transport,
         address=address,
         identity_file=str(identity_file) if identity_file else None,
+        workdir=workdir,
         abi=facts.abi,
         soc=facts.soc,
         **{"class": detect(facts.abi, facts.says_of_itself)},

@@ -81,7 +81,9 @@ def run(command: Sequence[str], *, name: str, folder: Path) -> str:
     ToolchainError
         It could not be started, ended with another code than 0, or was ended by a signal.
     """
-    log = cache_dir() / "logs" / f"{name.replace(' ', '-')}.log"
+    # Of this process and thread: others may run the same step in the same cache.
+    own = f"{os.getpid()}-{threading.get_ident():x}"
+    log = cache_dir() / "logs" / f"{name.replace(' ', '-')}-{own}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     environment = {key: value for key, value in os.environ.items() if key not in _UNWANTED}
     environment["PYTHONUNBUFFERED"] = "1"  # so that the log's last line is the last that was said

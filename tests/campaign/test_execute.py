@@ -300,6 +300,24 @@ def test_what_was_overwritten_in_the_devices_store_is_pushed_again(bench):
     assert [launch.status for launch in launches] == [Status.OK] * 3
 
 
+def test_what_a_run_that_was_given_up_left_is_removed_by_the_next_one(bench):
+    bench.double("all_of_it()")
+    launches = bench.folder / "work" / "launches"
+    for name, finished in (("to-be-resumed", False), ("given-up", True)):
+        run = bench.run(name=name)
+        bench.transport, bench.reconnect_s = Cut(drops=1000), 0
+        observer = bench.recorder()
+        execution = bench.execution(run, observer)
+        execution.measure()
+        bench.store.update(execution.outcome().model_copy(update={"launches": []}))
+        if not finished:
+            bench.store.update(bench.store.load(name).model_copy(update={"finished": None}))
+    bench.transport = LocalTransport()
+    assert len(list(launches.iterdir())) == 2
+    bench.measure(bench.run(name="next"))
+    assert [path.name[:13] for path in launches.iterdir()] == ["to-be-resumed"]
+
+
 INTERRUPTING = """
 hello()
 open('../../hung', 'w').write(str(os.getpid()))

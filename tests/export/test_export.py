@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import random
 import re
@@ -424,3 +425,19 @@ def test_kinds():
     assert kind_of(ImportedRow, "published") == "date"
     assert kind_of(ImportedRow, "imported") == "time"
     assert kind_of(ImportedRow, "threads") == "integer"
+
+
+class Terminal(io.StringIO):
+    """A text stream that people look at."""
+
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_no_text_of_others_makes_a_terminal_obey(form):
+    run = make_run(reason="\x1b]0;title\x07 \x9b31m")
+    for stream in (Terminal(), io.StringIO()):
+        write(run_rows(run, "launch"), "launch", stream, form)
+        assert ("\x9b" in stream.getvalue()) is (not stream.isatty())
+        assert "\x1b" not in stream.getvalue() or not stream.isatty()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 
 import pytest
@@ -41,7 +42,7 @@ def test_a_failure_is_one_line_and_keeps_its_log(cache, tmp_path):
     with pytest.raises(ToolchainError) as caught:
         run(command, name="model nb", folder=tmp_path)
     assert caught.value.message == "model nb failed: no such op (exit code 1)"
-    log = cache / "logs" / "model-nb.log"
+    (log,) = (cache / "logs").glob(f"model-nb-{os.getpid()}-*.log")
     assert str(log) in caught.value.hint
     assert "loading" in log.read_text()
 

@@ -49,6 +49,10 @@ def test_trust_by_fingerprint(sshd, workspace, cli, fingerprint):
     assert said.code == 2
     assert "nothing was recorded" in said.err
     assert cli("devices", "trust", f"ssh://{sshd.address}", "--fingerprint", fingerprint).code == 0
+    # Of one that is on record, too: a script has to hear that this is another device.
+    said = cli("devices", "trust", f"ssh://{sshd.address}", "--fingerprint", "SHA256:other")
+    assert said.code == 2
+    assert "not SHA256:other" in said.err
 
 
 def test_a_changed_key_is_only_replaced_when_asked_to(start_sshd, workspace, cli):
