@@ -35,10 +35,8 @@ class Slot:
     role: Role = Role.MEASURE
 
 
-def order(
-    cases: Sequence[CaseRecord], devices: Mapping[str, Device], seed: int
-) -> dict[str, list[Slot]]:
-    """Return each host's launches in the order in which they are made.
+def order(cases: Sequence[CaseRecord], host: str, seed: int) -> list[Slot]:
+    """Return a host's launches in the order in which they are made.
 
     Launches are interleaved: block after block, each with one launch of every case that has any
     left, in random order. So a drift of the device spreads over all cases instead of one. [1]_
@@ -54,28 +52,23 @@ def order(
     ----------
     .. [1] google/benchmark, "Random interleaving": cuts run-to-run variance by about 40 %.
     """
-    hosts: dict[str, list[CaseRecord]] = {}
+    shuffler = random.Random(f"{seed} {host}")  # noqa: S311 - an order, not a secret
+    blocks: dict[tuple[int, int], list[tuple[str, Role]]] = {}
     for record in cases:
-        if record.refused is None:
-            hosts.setdefault(devices[record.case.device].host, []).append(record)
-    plan: dict[str, list[Slot]] = {}
-    for host, records in sorted(hosts.items()):
-        shuffler = random.Random(f"{seed} {host}")  # noqa: S311 - an order, not a secret
-        blocks: dict[tuple[int, int], list[tuple[str, Role]]] = {}
-        for record in records:
-            roles = record.roles
-            first_stage = len(roles) - (record.more or 0)
-            for slot, role in enumerate(roles):
-                stage = STAGES.index(role) if slot < first_stage else len(STAGES)
-                blocks.setdefault((stage, slot), []).append((record.case.id, role))
-        slots: list[Slot] = []
-        for (_, slot), block in sorted(blocks.items()):
-            shuffler.shuffle(block)
-            slots += [
-                Slot(case_id, slot, len(slots) + n, role) for n, (case_id, role) in enumerate(block)
-            ]
-        plan[host] = slots
-    return plan
+        if record.refused is not None:
+            continue
+        roles = record.roles
+        first_stage = len(roles) - (record.more or 0)
+        for slot, role in enumerate(roles):
+            stage = STAGES.index(role) if slot < first_stage else len(STAGES)
+            blocks.setdefault((stage, slot), []).append((record.case.id, role))
+    slots: list[Slot] = []
+    for (_, slot), block in sorted(blocks.items()):
+        shuffler.shuffle(block)
+        slots += [
+            Slot(case_id, slot, len(slots) + n, role) for n, (case_id, role) in enumerate(block)
+        ]
+    return slots
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from harness.campaign.queue import Queue
+from harness.campaign.share import shares
 from harness.core.records import Case, CaseRecord, Category, Launch, Protocol, Role, Run, Status
 from harness.core.supervision import Exit
 from harness.lab.inventory import Device, DeviceSpec
@@ -50,11 +51,11 @@ def on_none(_):
 
 
 def take(queue, away=on_none, now=0.0):
-    return queue.next(HOST, now, away)
+    return queue.next(now, away)
 
 
 def test_what_ends_well_is_off_the_queue_and_what_failed_stays():
-    queue = Queue(run_of(case("m")), DEVICES)
+    queue = Queue(*shares(run_of(case("m")), DEVICES))
     first = take(queue)
     queue.ended(first, launch(first, status=Status.FAILED, category=Category.TIMEOUT))
     assert take(queue) == first
@@ -62,38 +63,38 @@ def test_what_ends_well_is_off_the_queue_and_what_failed_stays():
     queue.ended(first, launch(first, attempt=1))
     assert take(queue) != first
     assert (queue.tries(first), queue.went_well(first.case_id)) == (0, True)
-    assert queue.left_of(HOST) == 1
+    assert len(queue.left()) == 1
 
 
 @pytest.mark.parametrize(("budget", "holds"), [(1, True), (0, False)])
 def test_what_is_invalid_stays_within_the_budget(budget, holds):
-    queue = Queue(run_of(case("m"), redo_budget=budget), DEVICES)
+    queue = Queue(*shares(run_of(case("m"), redo_budget=budget), DEVICES))
     slot = take(queue)
     queue.ended(slot, launch(slot, status=Status.INVALID))
     assert queue.holds(slot) is holds
 
 
 def test_what_is_postponed_waits_while_others_are_made():
-    queue = Queue(run_of(case("m"), case("n")), DEVICES)
+    queue = Queue(*shares(run_of(case("m"), case("n")), DEVICES))
     first = take(queue)
     queue.postpone(first, until=5.0)
     assert take(queue).case_id != first.case_id
     queue.leave_out_case(take(queue).case_id, "no")
     assert take(queue) is None
-    assert queue.due_in_s(HOST, 0.0, on_none) == [5.0, 5.0]
+    assert queue.due_in_s(0.0, on_none) == [5.0, 5.0]
     assert take(queue, now=5.0) == first
 
 
 def test_a_device_that_is_put_aside_is_passed_over_and_may_be_left_out():
-    queue = Queue(run_of(case("m"), case("m", "there")), DEVICES)
+    queue = Queue(*shares(run_of(case("m"), case("m", "there")), DEVICES))
     assert queue.case_of(take(queue, {"here"}.__contains__)).device == "there"
     queue.leave_out_device("here", "it is gone")
-    assert queue.devices_of(HOST) == {"there"}
+    assert queue.devices() == {"there"}
     assert list(queue.left_out.values()) == ["it is gone"]
 
 
 def test_nothing_is_measured_before_its_model_cache_is_filled():
-    queue = Queue(run_of(case("m", cache="kept")), DEVICES)
+    queue = Queue(*shares(run_of(case("m", cache="kept")), DEVICES))
     fill = take(queue)
     assert fill.role is Role.FILL
     queue.postpone(fill, until=5.0)
@@ -103,11 +104,11 @@ def test_nothing_is_measured_before_its_model_cache_is_filled():
     queue.refill("here")
     queue.refill("there")
     assert take(queue, now=5.0) == fill
-    assert queue.left_of(HOST) == 3
+    assert len(queue.left()) == 3
 
 
 def test_a_launch_that_may_have_gone_on_keeps_its_name():
-    queue = Queue(run_of(case("m")), DEVICES)
+    queue = Queue(*shares(run_of(case("m")), DEVICES))
     slot = take(queue)
     name = queue.name(slot)
     queue.ended(slot, launch(slot, status=Status.FAILED, category=Category.CONNECTION))
@@ -127,10 +128,10 @@ def test_a_launch_that_may_have_gone_on_keeps_its_name():
 
 
 def test_what_a_run_has_is_not_queued_again():
-    planned = Queue(run_of(case("m", launches=3)), DEVICES).left()[HOST]
+    planned = Queue(*shares(run_of(case("m", launches=3)), DEVICES)).left()
     good, bad = launch(planned[0]), launch(planned[1], status=Status.FAILED)
-    queue = Queue(run_of(case("m", launches=3), launches=[good, bad]), DEVICES)
-    assert queue.left()[HOST] == planned[1:]
+    queue = Queue(*shares(run_of(case("m", launches=3), launches=[good, bad]), DEVICES))
+    assert queue.left() == planned[1:]
     queue.put_first({queue.name(planned[2])})
     assert take(queue) == planned[2]
 
@@ -139,12 +140,12 @@ def test_a_second_stage_is_queued_whole_where_another_case_was_refused_meanwhile
     """As of a device that joins late, and on which one case turns out to be impossible."""
     sampling = {"precision": 0.01, "max_launches": 9, "launches": 3}
     records = [case("m", **sampling), case("n", "there", **sampling)]
-    queue = Queue(run_of(*records), DEVICES)
+    queue = Queue(*shares(run_of(*records), DEVICES))
     refused = [records[0], records[1].model_copy(update={"refused": "no engine"})]
     queue.leave_out_case(records[1].case.id, "no engine")
-    for n, slot in enumerate(queue.left()[HOST]):
+    for n, slot in enumerate(queue.left()):
         queue.ended(slot, launch(slot, figure_ns=1000.0 + 500 * (n % 2)))
-    asked = queue.asked_for(HOST, refused)
+    asked = queue.asked_for(refused)
     assert [each.more for each in asked] == [6, None]
-    assert queue.second_stage(HOST, asked) == 6
-    assert [slot.slot for slot in queue.left()[HOST]] == [3, 4, 5, 6, 7, 8]
+    assert queue.second_stage(asked) == 6
+    assert [slot.slot for slot in queue.left()] == [3, 4, 5, 6, 7, 8]
