@@ -20,7 +20,16 @@ ABIS = ("x86_64-linux", "arm64-linux", "armv7hf-linux")
 ENVIRONMENTS = {"zig": "ziglang", "native": "cmake"}
 
 # Of what the harness depends on, all that its own code for compiling needs.
-LIBRARIES = {"filelock", "platformdirs", "pydantic", "pyelftools", "ruamel-yaml", "uv"}
+LIBRARIES = {
+    "filelock",
+    "flatbuffers",
+    "numpy",
+    "platformdirs",
+    "pydantic",
+    "pyelftools",
+    "ruamel-yaml",
+    "uv",
+}
 
 
 class Carried(BuildHookInterface):
@@ -39,11 +48,14 @@ class Carried(BuildHookInterface):
             if (found := Distribution.from_name(name).version) != locked:
                 sys.exit(f"{name} {found} is installed, a wheel is built with {locked}")
         sys.path.insert(0, self.root)
-        from harness.native import build, program, supervisor  # noqa: PLC0415 - of this tree
+        from harness.engines import ENGINES  # noqa: PLC0415 - of this tree
+        from harness.native import build, program, supervisor  # noqa: PLC0415
 
+        runners = [engine.name for engine in ENGINES if engine.brought]
         folder = program.CARRIED.relative_to(self.root)
         for abi in ABIS:
-            for recipe in (supervisor.recipe(abi), build.recipe("calibration", abi)):
+            recipes = [supervisor.recipe(abi), *(build.recipe(runner, abi) for runner in runners)]
+            for recipe in recipes:
                 made = recipe.obtain(self.app.display_info, _folder)
                 target = folder / recipe.folder / recipe.program
                 build_data["force_include"][str(made)] = str(target)

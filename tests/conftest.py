@@ -104,9 +104,11 @@ def supervisor(tmp_path_factory) -> Path:
         return build_supervisor(f"{platform.machine()}-linux", print)
     program = tmp_path_factory.mktemp("supervisor") / "edge-supervisor"
     native = REPOSITORY / "harness/runner/native"
-    sources = [*native.glob("supervisor/*.cc"), native / "core/sha256.cpp"]
+    sources = [
+        path for part in ("base", "device", "supervisor") for path in native.glob(f"{part}/*.cc")
+    ]
     flags = ["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-fno-exceptions", "-fno-rtti"]
-    subprocess.run([compiler, *flags, *sources, "-o", program], check=True)
+    subprocess.run([compiler, *flags, f"-I{native}", *sources, "-o", program], check=True)
     return program
 
 

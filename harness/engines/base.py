@@ -5,8 +5,8 @@ folder may hold beside it:
 
 ``device.py``
     How the Python runner uses the engine; it is pushed to devices.
-``*.cc``
-    The same for the native runner.
+``runner.cc``, ``include/``
+    The same for the native runner, and headers that may be copied.
 ``stages/``
     Scripts that run in a toolchain environment: converters, and ``kernels.py``.
 ``NAME.in``, ``NAME.txt``
@@ -288,24 +288,26 @@ class Made:
 
 @dataclass(frozen=True)
 class Sdk:
-    """An SDK that users bring, because the engine's C++ API is no C interface.
+    """An SDK that users bring: what a native runner is compiled from, and linked with.
 
     Attributes
     ----------
     title
         In words: ``Paddle Lite SDK``.
     headers
-        In its ``include/``.
+        By name, in one folder.
+    folders
+        Where that folder may be in the SDK; the first that has the headers counts.
     library
-        In its ``lib/``.
-    within
-        The folder that a release has both in; a copy may have them directly below.
+        What the runner is linked with, because its API is C++: in ``lib`` beside that folder.
+        Such a runner is compiled like the library, by a compiler that the user gives. None where
+        the library is loaded while it runs.
     """
 
     title: str
     headers: tuple[str, ...]
-    library: str
-    within: str
+    folders: tuple[str, ...]
+    library: str | None = None
 
 
 @dataclass(frozen=True)

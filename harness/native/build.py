@@ -1,4 +1,4 @@
-"""Building a native runner from the sources in ``harness/runner/native``."""
+"""Building an engine's native runner: the sources in ``harness/runner/native``, and its own."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from harness.native.program import Progress, Tools
     from harness.native.sdk import Found
 
-__all__ = ["build", "recipe", "with_native_runner"]
+__all__ = ["build", "recipe"]
 
 _DIGEST_LENGTH = 12
 
@@ -80,8 +80,8 @@ def recipe(
     sdk
         The folder of the SDK that the user brings, for an engine that is built against one.
     toolchain, ndk
-        For such an engine one of them: the board's C++ compiler (or a CMake toolchain file), or
-        an Android NDK.
+        One of them where that SDK has a library to link with: the board's C++ compiler (or a
+        CMake toolchain file), or an Android NDK.
 
     Raises
     ------
@@ -91,54 +91,53 @@ def recipe(
     """
     native = ENGINES.get(engine).native if engine in ENGINES else None
     if native is None:
+        having = [each.name for each in ENGINES if each.native]
         raise SpecificationError(
-            f"there is no native runner of '{engine}'", hint=nearest(engine, with_native_runner())
+            f"there is no native runner of '{engine}'", hint=nearest(engine, having)
         )
+    home = ENGINES.get(engine).folder
     target = abis.get(abi)
-    definitions = {"EDGE_ENGINE": engine, "EDGE_TARGET": abi}
-    if native.sdk:
-        found, compiler = _against_sdk(engine, native.sdk, target, sdk, toolchain, ndk)
+    found = _find_sdk(engine, native.sdk, target, sdk)
+    compiler = (
+        _given(engine, target, found, toolchain, ndk)
+        if found and found.library
+        else _zig(engine, native, target, sdk, (toolchain, ndk))
+    )
+    definitions = {
+        "EDGE_ENGINE": engine,
+        "EDGE_ENGINE_FOLDER": str(home),
+        "EDGE_TARGET": abi,
+    }
+    if found:
         definitions["EDGE_SDK_INCLUDE"] = str(found.include)
+    if found and found.library:
         definitions["EDGE_SDK_LIBRARY"] = str(found.library)
-        inputs = {path.name: sha256_of(path) for path in found.files}
-    else:
-        compiler = _of_zig(engine, native, target, (sdk, toolchain, ndk))
-        inputs = {}
 
     def compile_into(folder: Path, tools: Tools, progress: Progress) -> None:
         _compile(target, compiler, definitions, folder, tools, progress)
 
-    digest = _digest(engine, abi, compiler.identity, inputs)
+    digest = _digest(engine, abi, compiler.identity, home, found.files if found else ())
     return Recipe(
         f"edge-runner-{engine}", f"{engine}-{abi}-{digest[:_DIGEST_LENGTH]}", compile_into
     )
 
 
-def with_native_runner(*, sdk: bool = False) -> list[str]:
-    """Return the names of the engines that have a native runner.
-
-    Parameters
-    ----------
-    sdk
-        Only those that are built against an SDK of the user's.
-    """
-    having = ((engine.name, engine.native) for engine in ENGINES)
-    return [name for name, native in having if native and (native.sdk or not sdk)]
-
-
-def _against_sdk(
-    engine: str, sdk: Sdk, abi: Abi, folder: Path | None, toolchain: Path | None, ndk: Path | None
-) -> tuple[Found, Compiler]:
+def _find_sdk(engine: str, sdk: Sdk | None, abi: Abi, folder: Path | None) -> Found | None:
+    if sdk is None:
+        return None
     if folder is None:
         raise SpecificationError(
-            f"the runner of {engine} is built against a {sdk.title}",
+            f"the runner of {engine} is built against the {sdk.title}",
             hint="unpack the release for your board and name its folder: --sdk DIR",
         )
-    found = find_sdk(folder, sdk, abi)
+    return find_sdk(folder, sdk, abi)
+
+
+def _given(engine: str, abi: Abi, sdk: Found, toolchain: Path | None, ndk: Path | None) -> Compiler:
     if ndk is not None and toolchain is None:
-        return found, compilers.ndk(ndk, abi, shared_stl=found.shared_stl)
+        return compilers.ndk(ndk, abi, shared_stl=sdk.shared_stl)
     if toolchain is not None and ndk is None:
-        return found, compilers.toolchain(toolchain, abi)
+        return compilers.toolchain(toolchain, abi)
     raise SpecificationError(
         f"give one compiler: the API of {engine} is C++, and a runner must be compiled like its "
         "library",
@@ -146,38 +145,40 @@ def _against_sdk(
     )
 
 
-def _of_zig(engine: str, native: Native, abi: Abi, unwanted: tuple[Path | None, ...]) -> Compiler:
+def _zig(
+    engine: str, native: Native, abi: Abi, sdk: Path | None, given: tuple[Path | None, ...]
+) -> Compiler:
+    unwanted = [None if native.sdk else sdk, *given]
     if any(path is not None for path in unwanted):
+        needs = "no compiler" if native.sdk else "no compiler and no SDK"
         raise SpecificationError(
-            f"--sdk, --toolchain and --ndk are for {', '.join(with_native_runner(sdk=True))}: "
-            f"{engine} is built by zig",
-            hint="leave them out",
+            f"{engine} is built by zig: it takes {needs}",
+            hint="leave out --toolchain and --ndk" + ("" if native.sdk else ", and --sdk"),
         )
     if abi.android and not native.static:
-        static = [each.name for each in ENGINES if each.native and each.native.static]
+        fit = [
+            each.name
+            for each in ENGINES
+            if each.native and (each.native.static or (each.native.sdk and each.native.sdk.library))
+        ]
         raise SpecificationError(
             f"there is no native runner of {engine} for {abi.name}",
-            hint=f"for Android there are those of {', '.join(static)} and, with an SDK, of "
-            f"{', '.join(with_native_runner(sdk=True))}",
+            hint=f"for Android there are those of {', '.join(fit)}",
         )
     return compilers.zig(abi, static=native.static)
 
 
-def _digest(engine: str, abi: str, compiler: str, inputs: dict[str, str]) -> str:
-    sources = {
-        str(path.relative_to(SOURCES)): sha256_of(path)
-        for part in ("CMakeLists.txt", "core/*", f"engines/{engine.replace('-', '_')}*")
-        for path in sorted(SOURCES.glob(part))
-    }
-    for header in sorted((SOURCES / "third_party" / engine).glob("*.h")):
-        sources[header.name] = sha256_of(header)
+def _digest(engine: str, abi: str, compiler: str, home: Path, sdk: tuple[Path, ...]) -> str:
+    core = [path for part in ("CMakeLists.txt", "base/*", "core/*") for path in SOURCES.glob(part)]
+    own = [home / "runner.cc", *(home / "include").glob("*.h")]
     recipe = {
         "engine": engine,
         "abi": abi,
         "compiler": compiler,
         "tools": environments.get("native").digest,
-        "sources": sources,
-        "sdk": inputs,
+        "sources": {str(path.relative_to(SOURCES)): sha256_of(path) for path in core},
+        "own": {path.name: sha256_of(path) for path in own},
+        "sdk": {path.name: sha256_of(path) for path in sdk},
     }
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
 

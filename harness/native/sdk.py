@@ -1,4 +1,4 @@
-"""SDKs that users bring: headers and the library of an engine's C++ API."""
+"""SDKs that users bring: headers, and the library where an engine's API is C++."""
 
 from __future__ import annotations
 
@@ -20,29 +20,24 @@ __all__ = ["Found", "find"]
 
 @dataclass(frozen=True)
 class Found:
-    """Where in an SDK things lie.
+    """Where in an SDK things are.
 
     Attributes
     ----------
     include
         The folder with the headers.
-    headers
-        Their names.
     library
-        The engine's.
+        What a runner is linked with; none where it loads that while it runs.
     shared_stl
         Whether the library was linked with the NDK's ``libc++_shared.so``.
+    files
+        All that a runner is compiled from and linked with.
     """
 
     include: Path
-    headers: tuple[str, ...]
-    library: Path
+    library: Path | None
     shared_stl: bool
-
-    @property
-    def files(self) -> list[Path]:
-        """What a runner is compiled from and linked with."""
-        return [*(self.include / header for header in self.headers), self.library]
+    files: tuple[Path, ...]
 
 
 def find(folder: Path, sdk: Sdk, abi: Abi) -> Found:
@@ -53,20 +48,28 @@ def find(folder: Path, sdk: Sdk, abi: Abi) -> Found:
     SpecificationError
         The folder is none, a file is missing, or the library is for another ABI.
     """
-    headers = ", ".join(f"include/{header}" for header in sdk.headers)
-    hint = f"needed, in the folder or in {sdk.within}/ there: {headers}, lib/{sdk.library}"
+    hint = f"needed: {', '.join(sdk.headers)} in {' or '.join(sdk.folders)}"
+    if sdk.library:
+        hint += f", and {sdk.library} in lib beside it"
     if not folder.is_dir():
         raise SpecificationError(f"{folder}: no such folder", hint=hint)
-    root = next((r for r in (folder / sdk.within, folder) if (r / "include").is_dir()), folder)
-    wanted = [*(root / "include" / header for header in sdk.headers), root / "lib" / sdk.library]
-    for path in wanted:
+    candidates = [folder / place for place in sdk.folders]
+    whole = (place for place in candidates if (place / sdk.headers[0]).is_file())
+    there = (place for place in candidates if place.is_dir())
+    include = next(whole, next(there, candidates[-1]))
+    files = [include / header for header in sdk.headers]
+    if sdk.library:
+        files.append(include.parent / "lib" / sdk.library)
+    for path in files:
         if not path.is_file():
             raise SpecificationError(
                 f"{folder} is no {sdk.title} that can be used: it has no "
                 f"{path.relative_to(folder)}",
                 hint=hint,
             )
-    library = wanted[-1].resolve()
+    if not sdk.library:
+        return Found(include.resolve(), None, shared_stl=False, files=tuple(files))
+    library = files.pop().resolve()
     elf = read(library)
     # A library that needs none says nothing of its system.
     same = elf.abi == abi.name if elf.needed else elf.abi and get(elf.abi).machine == abi.machine
@@ -75,5 +78,5 @@ def find(folder: Path, sdk: Sdk, abi: Abi) -> Found:
             f"{library} is for {elf.abi or elf.machine}, not for {abi.name}",
             hint="bring the SDK for this ABI, or name the SDK's own with --abi",
         )
-    include = root.resolve() / "include"
-    return Found(include, sdk.headers, library, "libc++_shared.so" in elf.needed)
+    shared_stl = "libc++_shared.so" in elf.needed
+    return Found(include.resolve(), library, shared_stl, (*files, library))

@@ -46,17 +46,25 @@ def recipe(abi: ABI) -> Recipe:
     # is no different.
     target = known.zig_target("musl")
     flags = ["-target", target, *known.flags, *_FLAGS.split()]
-    own = (path for path in (SOURCES / "supervisor").iterdir() if path.suffix in {".cc", ".h"})
-    sources = [*sorted(own), *sorted(SOURCES.glob("core/sha256.*"))]
+    parts = ("base", "device", "supervisor")
+    sources = [path for part in parts for path in sorted((SOURCES / part).iterdir())]
     content = hashlib.sha256(f"{environments.get('zig').digest} {flags}".encode())
     for path in sources:
-        content.update(f"\0{path.name}\0".encode() + path.read_bytes())
+        content.update(f"\0{path.relative_to(SOURCES)}\0".encode() + path.read_bytes())
 
     def compile_into(folder: Path, tools: Tools, progress: Progress) -> None:
         progress(f"compiling {NAME} for {abi} (the first for an ABI takes half a minute)")
         where = [f"ZIG_{scope}_CACHE_DIR={zig_cache()}" for scope in ("GLOBAL", "LOCAL")]
-        units = [str(path) for path in sources if path.suffix != ".h"]
-        command = [str(zig_program(tools)), "c++", *flags, *units, "-o", str(folder / NAME)]
+        units = [str(path) for path in sources if path.suffix == ".cc"]
+        command = [
+            str(zig_program(tools)),
+            "c++",
+            *flags,
+            f"-I{SOURCES}",
+            *units,
+            "-o",
+            str(folder / NAME),
+        ]
         run(["env", *where, *command], name=f"{NAME} for {abi}", folder=folder)
 
     return Recipe(NAME, f"{NAME}-{target}-{content.hexdigest()[:12]}", compile_into)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.e2e
 
 REPOSITORY = Path(__file__).parents[2]
+RKNN_DOUBLE = REPOSITORY / "tests/runner/native/rknn_runtime_double"
 NATIVE = ["./edge-runner", "job.json"]
 SPINNING_US = 3000
 
@@ -153,7 +154,7 @@ def test_onnxruntime_returns_what_the_python_runner_does(lab, on_board):
 
 
 def double_of_rknns_runtime(abi, library):
-    source = REPOSITORY / "tests/runner/native/rknn_runtime_double/librknnrt_double.c"
+    source = RKNN_DOUBLE / "librknnrt_double.c"
     environments.python("zig", print)
     zig = compilers.zig_program(lambda name: environments.get(name).folder)
     target = abis.get(abi).zig_target(f"gnu.{compilers.GLIBC}")
@@ -165,7 +166,7 @@ def double_of_rknns_runtime(abi, library):
 
 @pytest.mark.parametrize("name", ["qemu-arm64", "qemu-armv7"])
 def test_rknn_calls_its_runtime_as_the_processor_has_it(on_board, name, tmp_path):
-    """Against the double, whose structures are its own: they differ between 32 and 64 bits."""
+    """Against the double, whose structures differ between 32 and 64 bits as the vendor's."""
     board = on_board(name)
     abi = board.device.spec.abi
     model = tmp_path / "model"
@@ -174,7 +175,7 @@ def test_rknn_calls_its_runtime_as_the_processor_has_it(on_board, name, tmp_path
     roles = {"model": "model", "library": "librknnrt.so"}
     job = job_of("rknn", "rknn", roles, [spec]).model_copy(update={"backend": "npu:rknpu"})
     files = {
-        "edge-runner": build("rknn", abi, progress=print),
+        "edge-runner": build("rknn", abi, sdk=RKNN_DOUBLE, progress=print),
         "librknnrt.so": double_of_rknns_runtime(abi, tmp_path / "librknnrt.so"),
         "model": model,
     }

@@ -13,9 +13,12 @@ from click.testing import CliRunner
 
 from harness.cli.runner_build import build as build_command
 from harness.core.errors import SpecificationError
+from harness.engines import ENGINES
 from harness.lab.elf import Elf
 from harness.models.toolchain import ToolchainError
-from harness.native.build import build
+from harness.native import abi
+from harness.native.build import build as build_runner
+from harness.native.sdk import find
 
 LIBRARY = "cxx/lib/libpaddle_light_api_shared.so"
 X86_64, AARCH64, ARM = 62, 183, 40
@@ -23,6 +26,10 @@ X86_64, AARCH64, ARM = 62, 183, 40
 
 def quiet(_):
     pass
+
+
+def build(engine, target, **given):
+    return build_runner(engine, target, **given, progress=quiet)
 
 
 def elf(machine):
@@ -54,9 +61,9 @@ def test_an_sdk_without_a_file(sdk, missing, said):
     path = sdk / missing
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     with pytest.raises(SpecificationError, match="no Paddle Lite SDK") as caught:
-        build("paddle-lite", "arm64-linux", sdk=sdk, toolchain=Path("g++"), progress=quiet)
+        build("paddle-lite", "arm64-linux", sdk=sdk, toolchain=Path("g++"))
     assert said in caught.value.message
-    assert "include/paddle_place.h, lib/libpaddle_light_api" in caught.value.hint
+    assert "in cxx/include or include, and libpaddle_light_api" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -72,7 +79,7 @@ def test_an_sdk_without_a_file(sdk, missing, said):
 def test_an_sdk_of_another_abi_or_none(sdk, content, said):
     (sdk / LIBRARY).write_bytes(content)
     with pytest.raises(SpecificationError) as caught:
-        build("paddle-lite", "arm64-linux", sdk=sdk, toolchain=Path("g++"), progress=quiet)
+        build("paddle-lite", "arm64-linux", sdk=sdk, toolchain=Path("g++"))
     assert said in caught.value.message
 
 
@@ -80,23 +87,26 @@ def test_an_sdk_for_android_is_not_for_linux(sdk, monkeypatch):
     seen = Elf("android-arm64", "AArch64, 64 bits", ("libc.so", "liblog.so"))
     monkeypatch.setattr("harness.native.sdk.read", lambda _: seen)
     with pytest.raises(SpecificationError, match="is for android-arm64, not for arm64-linux"):
-        build("paddle-lite", "arm64-linux", sdk=sdk, toolchain=Path("g++"), progress=quiet)
+        build("paddle-lite", "arm64-linux", sdk=sdk, toolchain=Path("g++"))
 
 
 @pytest.mark.parametrize(
     ("engine", "target", "arguments", "said"),
     [
-        ("tensorflow", "arm64-linux", {}, "no native runner of 'tensorflow'"),
         ("calibration", "riscv64-linux", {}, "unknown ABI 'riscv64-linux'"),
-        ("calibration", "arm64-linux", {"toolchain": Path("g++")}, "are for paddle-lite"),
+        ("tensorflow", "arm64-linux", {}, "no native runner of 'tensorflow'"),
+        ("mnn", "arm64-linux", {}, "no native runner of 'mnn'"),
+        ("calibration", "arm64-linux", {"toolchain": Path("g++")}, "it takes no compiler and no"),
+        ("onnxruntime", "arm64-linux", {"sdk": Path("/sdk")}, "built by zig: it takes no compiler"),
+        ("rknn", "arm64-linux", {}, "built against the RKNN SDK"),
         ("onnxruntime", "android-arm64", {}, "no native runner of onnxruntime for android"),
-        ("paddle-lite", "arm64-linux", {}, "built against a Paddle Lite SDK"),
+        ("paddle-lite", "arm64-linux", {}, "built against the Paddle Lite SDK"),
         ("paddle-lite", "arm64-linux", {"sdk": Path("/nowhere")}, "/nowhere: no such folder"),
     ],
 )
 def test_what_cannot_be_built(engine, target, arguments, said):
     with pytest.raises(SpecificationError) as caught:
-        build(engine, target, **arguments, progress=quiet)
+        build(engine, target, **arguments)
     assert said in caught.value.message
 
 
@@ -113,7 +123,7 @@ def test_what_cannot_be_built(engine, target, arguments, said):
 )
 def test_compilers_that_are_none(sdk, compilers, said):
     with pytest.raises(SpecificationError) as caught:
-        build("paddle-lite", "arm64-linux", sdk=sdk, **compilers, progress=quiet)
+        build("paddle-lite", "arm64-linux", sdk=sdk, **compilers)
     assert said in caught.value.message
 
 
@@ -122,12 +132,12 @@ def test_a_compiler_for_another_machine(sdk, tmp_path):
     compiler.write_text("#!/bin/sh\necho x86_64-linux-gnu\n")
     compiler.chmod(0o755)
     with pytest.raises(SpecificationError, match="compiles for x86_64-linux-gnu, not for arm64"):
-        build("paddle-lite", "arm64-linux", sdk=sdk, toolchain=compiler, progress=quiet)
+        build("paddle-lite", "arm64-linux", sdk=sdk, toolchain=compiler)
 
 
 def test_an_ndk_that_is_none(sdk, tmp_path):
     with pytest.raises(SpecificationError, match=r"it has no android\.toolchain\.cmake"):
-        build("paddle-lite", "android-arm64", sdk=sdk, ndk=tmp_path, progress=quiet)
+        build("paddle-lite", "android-arm64", sdk=sdk, ndk=tmp_path)
 
 
 @pytest.mark.e2e
@@ -140,8 +150,33 @@ def test_headers_that_are_not_paddle_lites_fail_the_compilation(sdk, tmp_path, m
     target, machine = wanted[os.uname().machine]
     (sdk / LIBRARY).write_bytes(elf(machine))
     with pytest.raises(ToolchainError, match="error:") as caught:
-        build("paddle-lite", target, sdk=sdk, toolchain=Path(compiler), progress=quiet)
+        build("paddle-lite", target, sdk=sdk, toolchain=Path(compiler))
     assert "the whole log is in" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "",
+        "include",
+        "librknn_api/include",
+        "runtime/Linux/librknn_api/include",
+        "rknpu2/runtime/Linux/librknn_api/include",
+    ],
+)
+def test_rockchips_header_is_found_where_its_sdk_has_it(tmp_path, place):
+    sdk = ENGINES.get("rknn").native.sdk
+    (tmp_path / "include").mkdir()
+    (tmp_path / place).mkdir(parents=True, exist_ok=True)
+    (tmp_path / place / "rknn_api.h").touch()
+    found = find(tmp_path, sdk, abi.get("arm64-linux"))
+    assert (found.include, found.library) == ((tmp_path / place).resolve(), None)
+
+
+def test_an_sdk_without_rockchips_header(tmp_path):
+    with pytest.raises(SpecificationError, match=r"RKNN SDK .* it has no rknn_api\.h") as caught:
+        build("rknn", "arm64-linux", sdk=tmp_path)
+    assert "rknn_api.h in . or include or" in caught.value.hint
 
 
 def test_the_command_names_what_it_built(monkeypatch, tmp_path):

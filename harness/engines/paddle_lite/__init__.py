@@ -165,8 +165,8 @@ PLUGIN = _PaddleLite(
         sdk=Sdk(
             title="Paddle Lite SDK",
             headers=("paddle_api.h", "paddle_place.h"),
+            folders=("cxx/include", "include"),  # releases, and their demos' copies
             library="libpaddle_light_api_shared.so",
-            within="cxx",
         )
     ),
     tools=(BenchmarkBin(),),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.core.text import version_of
-from harness.engines.base import Engine, Environment, Format, Made, Native, Source
+from harness.engines.base import Engine, Environment, Format, Made, Native, Sdk, Source
 from harness.engines.rknn import compiler
 
 if TYPE_CHECKING:
@@ -131,7 +131,20 @@ PLUGIN = _Rknn(
     library="librknnrt.so",
     wraps_library=True,
     version_text=re.compile(rb"librknnrt version:? (\d{1,2}(?:\.\d{1,3}){1,3})"),
-    native=Native(),
+    # The header may not be copied here; the library is loaded while the runner runs.
+    native=Native(
+        sdk=Sdk(
+            title="RKNN SDK",
+            headers=("rknn_api.h",),
+            folders=(
+                ".",
+                "include",
+                "librknn_api/include",
+                "runtime/Linux/librknn_api/include",
+                "rknpu2/runtime/Linux/librknn_api/include",
+            ),
+        )
+    ),
     colour=3,
     made_by="RKNN-Toolkit2",
 )

@@ -15,11 +15,15 @@ import pytest
 from harness.core.contract import InputSpec, Job, Sampling, WarmupPolicy, parse_events
 from harness.models import environments
 from harness.native import abi, compilers
-from harness.native.build import build
+from harness.native import build as native
 
 SDK_DOUBLE = Path(__file__).parent / "paddle_lite_sdk_double"
-RKNN_DOUBLE = Path(__file__).parent / "rknn_runtime_double" / "librknnrt_double.c"
+RKNN_DOUBLE = Path(__file__).parent / "rknn_runtime_double"
 ABI = f"{platform.machine()}-linux".replace("aarch64", "arm64")
+
+
+def build(engine, **given):
+    return native.build(engine, ABI, **given, progress=print)
 
 
 @dataclass(frozen=True)
@@ -45,12 +49,12 @@ class Ended:
 
 @pytest.fixture(scope="session")
 def calibration():
-    return build("calibration", ABI, progress=print)
+    return build("calibration")
 
 
 @pytest.fixture(scope="session")
 def onnxruntime():
-    return build("onnxruntime", ABI, progress=print)
+    return build("onnxruntime")
 
 
 @pytest.fixture(scope="session")
@@ -62,29 +66,50 @@ def compiler():
 
 
 @pytest.fixture(scope="session")
-def sdk(compiler, tmp_path_factory):
-    """An SDK with the layout of Paddle Lite's releases, of the double."""
-    root = tmp_path_factory.mktemp("paddle-lite-sdk-double")
-    (root / "cxx" / "include").mkdir(parents=True)
-    (root / "cxx" / "lib").mkdir()
-    for header in SDK_DOUBLE.glob("*.h"):
-        shutil.copy(header, root / "cxx" / "include")
-    library = root / "cxx" / "lib" / "libpaddle_light_api_shared.so"
-    source = SDK_DOUBLE / "paddle_lite_sdk_double.cpp"
-    soname = f"-Wl,-soname,{library.name}"
-    command = [compiler, "-std=c++17", "-shared", "-fPIC", soname, source, "-o", library]
-    subprocess.run(command, check=True)
-    return root
+def make_sdk(compiler, tmp_path_factory):
+    """Make SDKs with the layout of Paddle Lite's releases, of the double."""
+
+    def make(*more, version="v2.13-rc"):
+        root = tmp_path_factory.mktemp("paddle-lite-sdk-double")
+        (root / "cxx" / "include").mkdir(parents=True)
+        (root / "cxx" / "lib").mkdir()
+        for header in SDK_DOUBLE.glob("*.h"):
+            shutil.copy(header, root / "cxx" / "include")
+        library = root / "cxx" / "lib" / "libpaddle_light_api_shared.so"
+        source = SDK_DOUBLE / "paddle_lite_sdk_double.cc"
+        shared = ["-std=c++17", "-shared", "-fPIC", "-fno-exceptions"]
+        defined = [f'-DDOUBLE_VERSION="{version}"', f"-Wl,-soname,{library.name}", *more]
+        command = [compiler, *shared, *defined, source, "-o", library]
+        subprocess.run(command, check=True)
+        return root
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def sdk(make_sdk):
+    return make_sdk()
+
+
+@pytest.fixture(scope="session")
+def npu_libraries(compiler, tmp_path_factory):
+    """Compile empty libraries by the names of NNAdapter's runtime and drivers."""
+    folder = tmp_path_factory.mktemp("nnadapter-double")
+    names = ["libnnadapter.so", "libdouble_npu.so", "libother_npu.so", "librefused_npu.so"]
+    for name in names:
+        command = [compiler, "-shared", "-fPIC", "-x", "c++", "/dev/null", "-o", folder / name]
+        subprocess.run(command, check=True)
+    return {name: folder / name for name in names}
 
 
 @pytest.fixture(scope="session")
 def paddle_lite(sdk, compiler):
-    return build("paddle-lite", ABI, sdk=sdk, toolchain=compiler, progress=print)
+    return build("paddle-lite", sdk=sdk, toolchain=compiler)
 
 
 @pytest.fixture(scope="session")
 def rknn():
-    return build("rknn", ABI, progress=print)
+    return build("rknn", sdk=RKNN_DOUBLE)
 
 
 @pytest.fixture(scope="session")
@@ -94,8 +119,9 @@ def rknn_library(tmp_path_factory):
     zig = compilers.zig_program(lambda name: environments.get(name).folder)
     target = abi.get(ABI).zig_target(f"gnu.{compilers.GLIBC}")
     library = tmp_path_factory.mktemp("rknn-runtime-double") / "librknnrt.so"
+    source = RKNN_DOUBLE / "librknnrt_double.c"
     options = ["-std=c11", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror"]
-    command = [zig, "cc", "-target", target, *options, RKNN_DOUBLE, "-o", library]
+    command = [zig, "cc", "-target", target, *options, source, "-o", library]
     cache = {"ZIG_GLOBAL_CACHE_DIR": str(compilers.zig_cache())}
     subprocess.run(command, env=os.environ | cache, check=True)
     return library

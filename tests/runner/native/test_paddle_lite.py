@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import signal
 
 import numpy as np
 import pytest
@@ -30,12 +31,15 @@ def lite_job(job):
 
 
 @pytest.fixture
-def start(paddle_lite, sdk, launch):
+def start(paddle_lite, sdk, launch, npu_libraries):
     """Launch with the double beside the runner, as it is on a board."""
-    library = next((sdk / "cxx" / "lib").iterdir())
 
-    def begin(job, model=HEADER + "fli"):
-        return launch(paddle_lite, job, {"model.nb": model, library.name: library})
+    def begin(job, model=HEADER + "fli", *, sdk=sdk, npu=npu_libraries):
+        library = next((sdk / "cxx" / "lib").iterdir())
+        files = {"model.nb": model, library.name: library, **npu}
+        # The folder with the drivers, as the backend's variables name it.
+        prefix = ["env", "LD_LIBRARY_PATH=."]
+        return launch(paddle_lite, job, files, prefix=prefix)
 
     return begin
 
@@ -44,7 +48,9 @@ def test_a_launch_on_the_cpu(lite_job, start, runner):
     ended = start(lite_job.model_copy(update={"threads": 4, "options": {"power_mode": "high"}}))
     assert ended.returncode == 0, ended.stderr
     hello = ended["hello"]
-    assert (hello.engine, hello.engine_version) == ("paddle-lite", "v2.13-rc")
+    assert (hello.engine, hello.engine_version) == ("paddle-lite", None)
+    assert ended["loaded"].engine_version == "v2.13-rc"
+    assert ended["loaded"].build == {"opt": "v2.13-rc"}
     assert hello.build["threads"] == "4"
     assert hello.build["power_mode"] == "high"
     names = [(event.seed, event.name) for event in ended.outputs]
@@ -118,8 +124,16 @@ def test_a_model_cache_is_filled_and_found(lite_job, start, tmp_path):
     [
         ({"backend": "gpu"}, "BadJob", "backends 'cpu' and 'npu:DEVICE'"),
         ({"backend": "npu:"}, "BadJob", "a device without a name"),
-        ({"backend": "npu:unknown"}, "EngineMissing", "cannot use 'unknown': libunknown.so"),
-        ({"backend": "npu:absent_npu"}, "EngineMissing", "libabsent_npu.so: cannot open"),
+        (
+            {"backend": "npu:absent_npu"},
+            "EngineMissing",
+            "needs libabsent_npu.so: libabsent",
+        ),
+        (
+            {"backend": "npu:refused_npu"},
+            "EngineMissing",
+            "does not take the NNAdapter device",
+        ),
         ({"model_cache": "."}, "BadJob", "no model cache"),
         ({"backend": "npu:double_npu", "model_cache": "none"}, "BadJob", "none is no folder"),
         ({"options": {"context_properties": "K=1"}}, "BadJob", "no context properties"),
@@ -142,7 +156,6 @@ def test_a_job_that_cannot_be_done(lite_job, start, changes, kind, message):
             HEADER.replace("13-rc", "12\0\0\0") + "fli",
             "made by opt v2.12, and the library is v2.13",
         ),
-        (HEADER + "t", "loading the model: Check failed: double"),
         (HEADER + "flih", "output 'y2' is of Paddle Lite's precision 5"),
         ("short", "is no .nb file"),
     ],
@@ -152,6 +165,38 @@ def test_an_engine_that_fails(lite_job, start, model, message):
     assert ended.returncode == FAILED
     assert ended["error"].kind == "EngineFailed"
     assert message in ended["error"].message
+
+
+def test_an_engine_that_aborts_says_why(lite_job, start):
+    ended = start(lite_job, HEADER + "t")
+    assert ended.returncode == -signal.SIGABRT
+    assert ended.names == ["hello"]
+    assert "Check failed: double" in ended.stderr
+
+
+def test_without_nnadapters_runtime_nothing_crashes(lite_job, start):
+    ended = start(lite_job.model_copy(update={"backend": "npu:double_npu"}), npu={})
+    assert ended.returncode == FAILED
+    assert ended["error"].kind == "EngineMissing"
+    assert "NNAdapter needs libnnadapter.so: libnnadapter.so: cannot" in ended["error"].message
+
+
+@pytest.mark.parametrize("shipped", [True, False])
+def test_an_sdk_without_nnadapter_is_named(lite_job, start, make_sdk, npu_libraries, shipped):
+    ended = start(
+        lite_job.model_copy(update={"backend": "npu:double_npu"}),
+        sdk=make_sdk("-DDOUBLE_WITHOUT_NNADAPTER"),
+        npu=npu_libraries if shipped else {},
+    )
+    assert ended["error"].kind == "EngineMissing"
+    assert "built without NNAdapter" in ended["error"].message
+
+
+def test_of_an_untagged_commit_the_outputs_decide(lite_job, start, make_sdk):
+    ended = start(lite_job, sdk=make_sdk(version="b1d0d0a"))
+    assert ended.returncode == 0, ended.stderr
+    assert ended["loaded"].engine_version == "b1d0d0a"
+    assert ended["loaded"].build == {"opt": "v2.13-rc"}
 
 
 def test_its_version_is_known_before_it_runs(paddle_lite, sdk, workspace):

@@ -50,7 +50,7 @@ def test_a_launch_on_the_npu(rknn_job, start, runner):
     assert "layers" not in ended.names
     build = ended["hello"].build
     assert ended["hello"].engine_version is None
-    assert (build["timed"], build["core_mask"], build["perf_detail"]) == ("rknn_run", "auto", "off")
+    assert (build["timed"], build["core_mask"]) == ("rknn_run", "auto")
     loaded = ended["loaded"]
     assert loaded.engine_version.startswith("9.9.double (")
     assert loaded.build == {
@@ -83,10 +83,9 @@ def test_what_the_runtime_does_not_tell_is_absent(rknn_job, start):
 
 
 def test_layers_where_the_job_asks_for_them(rknn_job, start):
-    ended = start(rknn_job.model_copy(update={"options": {"perf_detail": "on"}}))
+    ended = start(rknn_job.model_copy(update={"protocol": 2, "profile": True}))
     assert ended.returncode == 0, ended.stderr
-    assert ended["hello"].build["perf_detail"] == "on"
-    assert [(row.name, row.op, row.target, row.us) for row in ended["layers"].layers] == [
+    assert [(row.name, row.op, row.unit, row.us) for row in ended["layers"].layers] == [
         ("InputOperator:input", "InputOperator", "CPU", 4),
         ("", "Conv", "NPU", 390),
     ]
@@ -125,7 +124,6 @@ def test_one_core_without_a_mask(rknn_job, start):
         ({"threads": 4}, "4 threads: RKNN has none to set"),
         ({"model_cache": "."}, "no model cache"),
         ({"options": {"core_mask": "3"}}, "core_mask cannot be '3': auto, 0, 1, 2, 0_1, 0_1_2"),
-        ({"options": {"perf_detail": "yes"}}, "perf_detail cannot be 'yes': off, on"),
         ({"options": {"power_mode": "high"}}, "no option 'power_mode'"),
     ],
 )

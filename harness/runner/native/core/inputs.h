@@ -22,7 +22,7 @@ class CheckInputs {
   CheckInputs(const Job& job, std::optional<std::size_t> change);
 
   std::vector<Input> next(const std::vector<InputSpec>& specs, std::uint64_t seed);
-  // Throws BadJob where the file has more than was asked for.
+  // BadJob where the file has more than was asked for.
   void end();
 
  private:

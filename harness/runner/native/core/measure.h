@@ -1,8 +1,7 @@
 // What is timed: the engine's run alone, on a monotonic clock.
 #pragma once
 
-#include <ctime>
-
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -10,20 +9,43 @@
 
 namespace edge {
 
-inline std::int64_t now_ns() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<std::int64_t>(now.tv_sec) * 1000000000 + now.tv_nsec;
-}
+// Whether a sequence of times is steady: a fast and a slow moving average of them have agreed for
+// long enough.
+class Steadiness {
+ public:
+  explicit Steadiness(const WarmupPolicy& policy) : policy_(policy) {}
+  void add(std::int64_t ns);
+  bool reached() const { return streak_ >= policy_.window; }
 
-inline double ms_since(std::int64_t begun) { return static_cast<double>(now_ns() - begun) / 1e6; }
+ private:
+  const WarmupPolicy& policy_;
+  bool begun_ = false;
+  double fast_ = 0.0;
+  double slow_ = 0.0;
+  std::size_t streak_ = 0;
+};
+
+// Every sample until there would be more than the most, then every second, fourth, ... of them.
+class Thinned {
+ public:
+  explicit Thinned(std::size_t most);
+  void add(std::int64_t ns);
+  std::size_t seen() const { return seen_; }
+  std::vector<std::int64_t> take() { return std::move(kept_); }
+
+ private:
+  std::size_t most_;
+  std::size_t every_ = 1;
+  std::size_t seen_ = 0;
+  std::vector<std::int64_t> kept_;
+};
 
 struct Warmed {
   std::vector<std::int64_t> ns;
   const char* reason;
 };
 
-// Run until two moving averages agree, within the policy's bounds.
+// Run until steady, within the policy's bounds.
 Warmed warm_up(Engine& engine, const WarmupPolicy& policy);
 
 struct Sampled {
@@ -33,7 +55,7 @@ struct Sampled {
 };
 
 // Run until both minima are reached, within both maxima. A sustained launch does not end at the
-// most samples: it drops every other one there, and then keeps every second, fourth, ...
+// most samples: it thins them.
 Sampled sample(Engine& engine, const Sampling& limits, bool sustained);
 
 }  // namespace edge

@@ -1,4 +1,4 @@
-#include "cgroup.h"
+#include "supervisor/cgroup.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -6,7 +6,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base.h"
+#include "base/files.h"
+
+namespace edge {
 
 Cgroup::Cgroup() {
   // Below our own group, which is the one that may be delegated to this user.
@@ -43,3 +45,5 @@ void Cgroup::write(const char* file, const char* word) const {
   const Fd target(folder_[0] ? open(path, O_WRONLY | O_CLOEXEC) : -1);
   if (target.open()) write_all(target.get(), word, strlen(word));
 }
+
+}  // namespace edge

@@ -2,6 +2,8 @@
 // killed at once, however fast it forks.
 #pragma once
 
+namespace edge {
+
 class Cgroup {
  public:
   Cgroup();
@@ -17,3 +19,5 @@ class Cgroup {
 
   void write(const char* file, const char* word) const;
 };
+
+}  // namespace edge

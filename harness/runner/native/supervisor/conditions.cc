@@ -1,4 +1,4 @@
-#include "conditions.h"
+#include "supervisor/conditions.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -15,10 +15,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lock.h"
-#include "process.h"
-#include "sysfs.h"
+#include "base/clock.h"
+#include "base/files.h"
+#include "base/proc.h"
+#include "device/lock.h"
+#include "device/process.h"
+#include "supervisor/sensors.h"
 
+namespace edge {
 namespace {
 
 constexpr double kLook_s = 0.5;  // how long the load is looked at
@@ -105,13 +109,10 @@ void Notes::add(const char* format, ...) {
   va_end(arguments);
 }
 
-void Notes::write(Text* line) const {
-  line->add("[");
-  for (int index = 0; index < count_; ++index) {
-    if (index) line->add(",");
-    line->add_quoted(notes_[index]);
-  }
-  line->add("]");
+void Notes::write(JsonWriter* event, const char* key) const {
+  event->list(key);
+  for (int index = 0; index < count_; ++index) event->text(nullptr, notes_[index]);
+  event->end();
 }
 
 Gate::Gate(const Conditions& asked) : asked_(asked), begun_(monotonic_s()) {}
@@ -159,15 +160,15 @@ bool Gate::cool() {
     }
     if (celsius <= hottest) return;
     hottest = celsius;
-    snprintf(reason_, sizeof reason_, "%.40s %.60s is at %.1f C, above %.1f C", name, type,
-             celsius, asked_.max_celsius);
+    snprintf(reason_, sizeof reason_, "%.40s %.60s is at %.1f C, above %.1f C", name, type, celsius,
+             asked_.max_celsius);
   });
   if (!looked_) {
     for (int index = 0; index < asked_.zone_count; ++index) {
       if (!found[index]) unmet_.add("temperature: no zone '%s' to read", asked_.zones[index]);
     }
     if (!any && asked_.zone_count == 0) unmet_.add("temperature: no zone to read");
-    if (unknown) {
+    if (unknown > 0) {
       unmet_.add("temperature: unknown in %d of the zones: %s thousandths of a degree", unknown,
                  first_unknown);
     }
@@ -200,8 +201,7 @@ bool Gate::quiet() {
 bool set_governor(const char* governor, Notes* unmet) {
   static char content[kMaxSaved];
   size_t size = static_cast<size_t>(snprintf(content, sizeof content, "%d %llu %s\n", getpid(),
-                                             Process::of(getpid()).start,
-                                             BootId::current().text));
+                                             Process::of(getpid()).start, BootId::current().text));
   bool any = false;
   bool different = false;
   for_each_numbered("/sys/devices/system/cpu", "cpu", [&](const char* cpu) {
@@ -209,8 +209,8 @@ bool set_governor(const char* governor, Notes* unmet) {
     if (!read_governor(cpu, now, sizeof now) || size + 128 > sizeof content) return;
     any = true;
     different |= strcmp(now, governor) != 0;
-    size += static_cast<size_t>(
-        snprintf(content + size, sizeof content - size, "%s %s\n", cpu, now));
+    size +=
+        static_cast<size_t>(snprintf(content + size, sizeof content - size, "%s %s\n", cpu, now));
   });
   if (!any) {
     unmet->add("governor: no processor here has one");
@@ -324,3 +324,5 @@ bool BusyLoad::reaped(pid_t pid, const rusage& usage) {
   }
   return false;
 }
+
+}  // namespace edge

@@ -5,8 +5,10 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
-#include "base.h"
-#include "cgroup.h"
+#include "base/json.h"
+#include "supervisor/cgroup.h"
+
+namespace edge {
 
 constexpr int kMaxZones = 16;
 constexpr int kMaxBusy = 256;
@@ -30,7 +32,7 @@ struct Conditions {
 class Notes {
  public:
   __attribute__((format(printf, 2, 3))) void add(const char* format, ...);
-  void write(Text* line) const;  // as a list
+  void write(JsonWriter* event, const char* key) const;  // as a list
 
  private:
   char notes_[8][200] = {};
@@ -97,3 +99,5 @@ class BusyLoad {
   int count_ = 0;
   double used_s_ = 0;
 };
+
+}  // namespace edge

@@ -1,10 +1,13 @@
-#include "log.h"
+#include "supervisor/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "device/command.h"
+
+namespace edge {
 namespace {
 
 constexpr long long kHeader = 8;  // the total, in the device's byte order
@@ -67,3 +70,5 @@ void LogPart::read(long long from) {
   size -= drop;
   first += lost;
 }
+
+}  // namespace edge

@@ -5,7 +5,9 @@
 // not overwrite what is being read.
 #pragma once
 
-#include "base.h"
+#include "base/files.h"
+
+namespace edge {
 
 constexpr long long kKept = 64 << 10;
 constexpr long long kChunk = 16 << 10;  // no more is appended at once
@@ -32,3 +34,5 @@ struct LogPart {
 
   void read(long long from);
 };
+
+}  // namespace edge

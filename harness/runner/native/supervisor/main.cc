@@ -1,42 +1,5 @@
-// edge-supervisor: starts a runner on a device, guards it, and hands over what it left.
-//
-//   run DIR [OPTION]... -- PROGRAM [ARG]... < job.json   begin the launch, or join it; then as read
-//     --lock FILE        the device's lock; without it a file on tmpfs
-//     --limit S          end it after so many seconds
-//     --link NAME TARGET link a file into its folder
-//     --affinity N,N     bind it to processors
-//     --env NAME=VALUE   add to its environment
-//     --rlimit NAME=N    one of as, core, cpu, data, fsize, nofile, stack
-//     --lease ID TERM HOLDER
-//                        renew the device's lease; without it nobody may have one
-//     --memory-pass MS   record its proportional set size every so many milliseconds, and more
-//                        often all of the device's memory
-//     --model-cache DIR  make the folder, and record how much is in it before and after
-//     --fresh            empty that folder before
-//     --drop-caches      put out of the page cache what may be, programs and libraries too (root)
-//     --governor NAME    set it on every processor, for the launch
-//     --cool C S         begin when no thermal zone is hotter than so many degrees Celsius; wait
-//                        at most so many seconds, and then do not begin
-//     --zone NAME        a zone's name or type: only this one, or these, count
-//     --quiet SHARE S    begin when other work takes no more than this share of the processors
-//     --battery PERCENT  do not begin with less
-//     --busy N           keep so many processors busy meanwhile
-//   read DIR [--from EVENTS,LOG,RECORD] [--wait S]
-//                        wait for its end at most so long, and give what came after these bytes
-//   stop DIR...          end launches
-//   forget DIR...        end launches and remove their folders
-//   living BASE          the names of the launches in a folder that have not ended
-//   lease ...            whose turn it is on this device: see lease.h
-//   lock [FILE]          tell who holds the device's lock; fails with 75 where somebody does
-//   store ...            the store of pushed files: see store.h
-//
-// run, stop, forget and living restore the governors that a killed supervisor has left changed.
-//
-// The answer of run and read is a line, "edge-supervisor 1 STATE BEGUN EVENTS LOG_FIRST LOG
-// RECORD", and then as many bytes of events.jsonl, of what the runner printed, and of
-// supervisor.jsonl. BEGUN is 1 where this command began the launch; LOG_FIRST is the number of
-// the first byte printed that is still there.
-
+// edge-supervisor: starts a runner on a device, guards it, and hands over what it left. `--help`
+// lists its commands; docs/supervisor.md says more.
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -49,14 +12,60 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "launch.h"
-#include "lease.h"
-#include "lock.h"
-#include "log.h"
-#include "store.h"
-#include "words.h"
+#include "device/command.h"
+#include "device/launches.h"
+#include "device/lease.h"
+#include "device/lock.h"
+#include "device/store.h"
+#include "supervisor/launch.h"
+#include "supervisor/log.h"
 
+namespace edge {
 namespace {
+
+constexpr char kHelp[] =
+    "edge-supervisor: start a runner on a device, guard it, and hand over what it left\n"
+    "\n"
+    "  run DIR [OPTION]... -- PROGRAM [ARG]... < job.json\n"
+    "                       begin the launch, or join it; then as read\n"
+    "    --lock FILE        the device's lock; by default a file on tmpfs\n"
+    "    --limit S          end it after so many seconds\n"
+    "    --link NAME TARGET link a file into its folder\n"
+    "    --affinity N,N     bind it to processors\n"
+    "    --env NAME=VALUE   add to its environment\n"
+    "    --rlimit NAME=N    one of as, core, cpu, data, fsize, nofile, stack\n"
+    "    --lease ID TERM HOLDER\n"
+    "                       renew the device's lease; without it nobody may have one\n"
+    "    --memory-pass MS   record its proportional set size every so many milliseconds, and\n"
+    "                       more often all of the device's memory\n"
+    "    --model-cache DIR  make the folder, and record how much is in it before and after\n"
+    "    --fresh            empty that folder before\n"
+    "    --drop-caches      drop the page cache, programs and libraries included (root)\n"
+    "    --governor NAME    set it on every processor, for the launch\n"
+    "    --cool C S         begin when no thermal zone is hotter than C degrees Celsius; wait\n"
+    "                       at most S seconds, and then do not begin\n"
+    "    --zone NAME        a zone's name or type: only this one, or these, count\n"
+    "    --quiet SHARE S    begin when other work takes no more than this share of the processors\n"
+    "    --battery PERCENT  do not begin with less\n"
+    "    --busy N           keep N processors busy meanwhile\n"
+    "  read DIR [--from EVENTS,LOG,RECORD] [--wait S]\n"
+    "                       wait for its end at most S seconds, and give what came after these "
+    "bytes\n"
+    "  stop DIR...          end launches\n"
+    "  forget DIR...        end launches and remove their folders\n"
+    "  living BASE          print the names of the launches in a folder that have not ended\n"
+    "  lock [FILE]          print who holds the device's lock; exit status 75 where somebody "
+    "does\n";
+
+constexpr char kAnswer[] =
+    "\n"
+    "run and read answer with a line, \"edge-supervisor 1 STATE BEGUN EVENTS LOG_FIRST LOG "
+    "RECORD\",\n"
+    "and then as many bytes of events.jsonl, of what the runner printed, and of supervisor.jsonl.\n"
+    "BEGUN is 1 where this command began the launch; LOG_FIRST is the number of the first byte\n"
+    "printed that is still there. run, stop, forget and living restore the governors that a "
+    "killed\n"
+    "supervisor has left changed.\n";
 
 constexpr off_t kMaxEvents =
     (16 << 20) + 1;  // the contract's bound; one more shows that it is broken
@@ -86,7 +95,7 @@ void empty_folder() { nftw(".", remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOU
 
 // Makes a model cache's folder, and empties it where it is to be filled anew.
 void prepare_cache(const char* path, bool fresh) {
-  make_folder(path);
+  if (!make_folder(path)) fail(kCannotPrepare, "%s: %s", path, strerror(errno));
   const Fd here(open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (chdir(path) != 0) fail(kCannotPrepare, "%s: %s", path, strerror(errno));
   if (fresh) empty_folder();
@@ -120,11 +129,12 @@ void answer(const Reading& reading, bool begun) {
   };
   const off_t events_end = end(events, reading.events, kMaxEvents);
   const off_t record_end = end(record, reading.record, kMaxRecord);
-  Text header;
-  header.add("edge-supervisor 1 %s %d %lld %lld %zu %lld\n", name_of(now), begun,
-             static_cast<long long>(events_end) - reading.events, log.first, log.size,
-             static_cast<long long>(record_end) - reading.record);
-  if (!write_all(STDOUT_FILENO, header.data(), header.size()) ||
+  char header[160];
+  const int size =
+      snprintf(header, sizeof header, "edge-supervisor 1 %s %d %lld %lld %zu %lld\n", name_of(now),
+               begun ? 1 : 0, static_cast<long long>(events_end) - reading.events, log.first,
+               log.size, static_cast<long long>(record_end) - reading.record);
+  if (!write_all(STDOUT_FILENO, header, static_cast<size_t>(size)) ||
       !copy_range(events.get(), STDOUT_FILENO, reading.events, events_end) ||
       !write_all(STDOUT_FILENO, log.bytes, log.size) ||
       !copy_range(record.get(), STDOUT_FILENO, reading.record, record_end)) {
@@ -255,9 +265,8 @@ int run(Words words) {
   if (!options.lock) options.lock = default_lock();
 
   for (int inherited = 3; inherited < 256; ++inherited) close(inherited);
-  make_folder(path);
-  const char* folder = enter(path);
-  if (!folder) fail(kCannotPrepare, "%s: %s", path, strerror(errno));
+  const char* folder = make_folder(path) ? enter(path) : nullptr;
+  if (folder == nullptr) fail(kCannotPrepare, "%s: %s", path, strerror(errno));
   bool begun = false;
   if (Fd alive = claim();
       alive.open() && (state_unsupervised() != State::kEnded || was_stopped())) {
@@ -356,18 +365,24 @@ int lock_status(Words words) {
   return kBusy;
 }
 
-}  // namespace
-
-int main(int, char** arguments) {
-  Words words(arguments + 1);
-  const char* command = words.next("a command");
-  if (strcmp(command, "run") == 0) return run(words);
-  if (strcmp(command, "read") == 0) return read_launch(words);
-  if (strcmp(command, "stop") == 0) return stop_all(words, false);
-  if (strcmp(command, "forget") == 0) return stop_all(words, true);
-  if (strcmp(command, "living") == 0) return living(words);
-  if (strcmp(command, "lease") == 0) return lease(words);
-  if (strcmp(command, "lock") == 0) return lock_status(words);
-  if (strcmp(command, "store") == 0) return store(words);
-  fail(kUsage, "unknown command '%s'", command);
+int command(Words words) {
+  const char* name = words.next("a command");
+  if (strcmp(name, "run") == 0) return run(words);
+  if (strcmp(name, "read") == 0) return read_launch(words);
+  if (strcmp(name, "stop") == 0) return stop_all(words, false);
+  if (strcmp(name, "forget") == 0) return stop_all(words, true);
+  if (strcmp(name, "living") == 0) return living(words);
+  if (strcmp(name, "lease") == 0) return lease(words);
+  if (strcmp(name, "lock") == 0) return lock_status(words);
+  if (strcmp(name, "store") == 0) return store(words);
+  if (strcmp(name, "--help") == 0) {
+    printf("%s%s%s%s", kHelp, kLeaseHelp, kStoreHelp, kAnswer);
+    return 0;
+  }
+  fail(kUsage, "unknown command '%s'; --help lists them", name);
 }
+
+}  // namespace
+}  // namespace edge
+
+int main(int, char** arguments) { return edge::command(edge::Words(arguments + 1)); }

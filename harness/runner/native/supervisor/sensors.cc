@@ -1,4 +1,4 @@
-#include "sensors.h"
+#include "supervisor/sensors.h"
 
 #include <fcntl.h>
 #include <ftw.h>
@@ -8,28 +8,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "process.h"
-#include "sysfs.h"
+#include "base/files.h"
+#include "device/process.h"
 
+namespace edge {
 namespace {
 
 constexpr int kMaxFamily = 64;
 constexpr int kMaxNamed = 64;  // thermal zones, or cooling devices: the contract's bound
-
-// The sum of the numbers of the lines of a file that begin with a key; -1 without one.
-long long sum_of(const char* path, const char* key) {
-  FILE* file = fopen(path, "re");
-  if (!file) return -1;
-  char line[512];
-  long long sum = -1;
-  const size_t length = strlen(key);
-  while (fgets(line, sizeof line, file)) {
-    if (strncmp(line, key, length) != 0) continue;
-    sum = (sum < 0 ? 0 : sum) + atoll(line + length);
-  }
-  fclose(file);
-  return sum;
-}
 
 // The bytes of all dma-buf buffers; -1 where the kernel does not tell, or not this user.
 //
@@ -43,7 +29,7 @@ long long dma_buf_bytes() {
     int known = 0;
     for_each_numbered(kBuffers, "", [&](const char* name) {
       char path[320];
-      long long size;
+      long long size = 0;
       snprintf(path, sizeof path, "%s/%s/size", kBuffers, name);
       ++seen;
       if (!read_number(path, &size) || size < 0) return;  // freed since, or not for us
@@ -53,10 +39,11 @@ long long dma_buf_bytes() {
     return seen > 0 && known == 0 ? -1 : sum;
   }
   FILE* file = fopen("/sys/kernel/debug/dma_buf/bufinfo", "re");
-  if (!file) return -1;
+  if (file == nullptr) return -1;
   char text[512];
   long long total = -1;
-  while (fgets(text, sizeof text, file)) sscanf(text, "Total %*d objects, %lld bytes", &total);
+  while (fgets(text, sizeof text, file) != nullptr)
+    sscanf(text, "Total %*d objects, %lld bytes", &total);
   fclose(file);
   return total;
 }
@@ -65,117 +52,146 @@ long long dma_buf_bytes() {
 // tell. Its gc_meminfo_show() prints "Used : 123 B" for each, with spaces that differ by version.
 long long galcore_bytes() {
   FILE* file = fopen("/sys/kernel/debug/gc/meminfo", "re");
-  if (!file) return -1;
+  if (file == nullptr) return -1;
   char text[512];
   long long sum = -1;
-  long long used;
-  while (fgets(text, sizeof text, file)) {
+  long long used = 0;
+  while (fgets(text, sizeof text, file) != nullptr) {
     if (sscanf(text, " Used : %lld B", &used) == 1) sum = (sum < 0 ? 0 : sum) + used;
   }
   fclose(file);
   return sum;
 }
 
-}  // namespace
+// Adds one file's number for each processor that has it.
+void add_clocks(JsonWriter* event, const char* key, const char* leaf) {
+  event->object(key);
+  for_each_numbered("/sys/devices/system/cpu", "cpu", [&](const char* name) {
+    char path[400];
+    long long value = 0;
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/%s/cpufreq/%s", name, leaf);
+    if (read_number(path, &value) && value >= 0) event->integer(name, value);
+  });
+  event->end();
+}
 
-void add_environment(Text* line, const char* phase, double ms, bool all_memory) {
+void add_governors(JsonWriter* event) {
   char path[400];
   char word[64];
-  char label[340];
-  long long value;
-  line->add("{\"event\":\"environment\",\"phase\":\"%s\"", phase);
-  if (ms >= 0) line->add(",\"ms\":%.1f", ms);
-  char load[64];
-  read_text("/proc/loadavg", load, sizeof load);
-  if (load[0]) line->add(",\"load1\":%.2f", atof(load));
-  const long long available = sum_of("/proc/meminfo", "MemAvailable:");
-  if (available >= 0) line->add(",\"memory_available_bytes\":%lld", available * 1024);
-  if (sum_of("/proc/meminfo", "CmaTotal:") > 0) {
-    line->add(",\"cma_free_bytes\":%lld", sum_of("/proc/meminfo", "CmaFree:") * 1024);
-  }
-  if (all_memory) {
-    const long long dma_buf = dma_buf_bytes();
-    if (dma_buf >= 0) line->add(",\"dma_buf_bytes\":%lld", dma_buf);
-    const long long galcore = galcore_bytes();
-    if (galcore >= 0) line->add(",\"driver_bytes\":{\"galcore\":%lld}", galcore);
-  }
-
-  const auto clocks = [&](const char* key, const char* leaf) {
-    const char* separator = "";
-    line->add(",\"%s\":{", key);
-    for_each_numbered("/sys/devices/system/cpu", "cpu", [&](const char* name) {
-      snprintf(path, sizeof path, "/sys/devices/system/cpu/%s/cpufreq/%s", name, leaf);
-      if (!read_number(path, &value) || value < 0) return;
-      line->add("%s\"%s\":%lld", separator, name, value);
-      separator = ",";
-    });
-    line->add("}");
-  };
-  clocks("frequencies_khz", "scaling_cur_freq");
-  clocks("frequency_limits_khz", "scaling_max_freq");
-  const char* separator = "";
-  if (strcmp(phase, "before") == 0) {
-    char driver[64] = {};
-    line->add(",\"governors\":{");
-    for_each_numbered("/sys/devices/system/cpu", "cpu", [&](const char* name) {
-      snprintf(path, sizeof path, "/sys/devices/system/cpu/%s/cpufreq/scaling_driver", name);
-      read_word(path, driver, sizeof driver);
-      snprintf(path, sizeof path, "/sys/devices/system/cpu/%s/cpufreq/scaling_governor", name);
-      if (!read_word(path, word, sizeof word)) return;
-      line->add("%s\"%s\":", separator, name);
-      line->add_quoted(word);
-      separator = ",";
-    });
-    line->add("}");
-    if (driver[0]) {
-      line->add(",\"cpufreq_driver\":");
-      line->add_quoted(driver);
-    }
-  }
-  separator = "";
-  line->add(",\"npu_khz\":{");
-  for_each_entry("/sys/class/devfreq", [&](const char* name) {
-    snprintf(path, sizeof path, "/sys/class/devfreq/%s/cur_freq", name);
-    if (!strcasestr(name, "npu") || !read_number(path, &value) || value < 0) return;
-    line->add("%s", separator);
-    line->add_quoted(name);
-    line->add(":%lld", value / 1000);
-    separator = ",";
+  char driver[64] = {};
+  event->object("governors");
+  for_each_numbered("/sys/devices/system/cpu", "cpu", [&](const char* name) {
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/%s/cpufreq/scaling_driver", name);
+    read_word(path, driver, sizeof driver);
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/%s/cpufreq/scaling_governor", name);
+    if (read_word(path, word, sizeof word)) event->text(name, word);
   });
-  separator = "";
+  event->end();
+  if (driver[0] != 0) event->text("cpufreq_driver", driver);
+}
+
+void add_memory(JsonWriter* event, bool all) {
+  const long long available = sum_of("/proc/meminfo", "MemAvailable:");
+  if (available >= 0) event->integer("memory_available_bytes", available * 1024);
+  if (sum_of("/proc/meminfo", "CmaTotal:") > 0) {
+    event->integer("cma_free_bytes", sum_of("/proc/meminfo", "CmaFree:") * 1024);
+  }
+  if (!all) return;
+  const long long dma_buf = dma_buf_bytes();
+  if (dma_buf >= 0) event->integer("dma_buf_bytes", dma_buf);
+  const long long galcore = galcore_bytes();
+  if (galcore < 0) return;
+  event->object("driver_bytes");
+  event->integer("galcore", galcore);
+  event->end();
+}
+
+void add_temperatures(JsonWriter* event) {
   int count = 0;
-  line->add("},\"temperatures_c\":{");
+  event->object("temperatures_c");
   for_each_zone([&](const char* name, const char* type, long long millidegrees) {
     if (!is_temperature(millidegrees) || ++count > kMaxNamed) return;
+    char label[340];
     snprintf(label, sizeof label, "%s %s", name, type);
-    line->add("%s", separator);
-    line->add_quoted(label);
-    line->add(":%.3f", static_cast<double>(millidegrees) / 1e3);
-    separator = ",";
+    event->number(label, static_cast<double>(millidegrees) / 1e3, 3);
   });
-  separator = "";
-  count = 0;
-  line->add("},\"cooling\":{");
+  event->end();
+}
+
+void add_cooling(JsonWriter* event) {
+  int count = 0;
+  event->object("cooling");
   for_each_numbered("/sys/class/thermal", "cooling_device", [&](const char* name) {
+    char path[400];
+    char type[64];
+    char label[340];
+    long long value = 0;
     snprintf(path, sizeof path, "/sys/class/thermal/%s/cur_state", name);
     // -1: a device that is not in use.
     if (!read_number(path, &value) || value < -1 || value > 1000000 || ++count > kMaxNamed) return;
     snprintf(path, sizeof path, "/sys/class/thermal/%s/type", name);
-    read_word(path, word, sizeof word);
-    snprintf(label, sizeof label, "%s %s", name, word);
-    line->add("%s", separator);
-    line->add_quoted(label);
-    line->add(":%lld", value);
-    separator = ",";
+    read_word(path, type, sizeof type);
+    snprintf(label, sizeof label, "%s %s", name, type);
+    event->integer(label, value);
   });
-  line->add("}");
-  const Battery battery = Battery::read();
-  if (battery.percent >= 0) line->add(",\"battery_percent\":%lld", battery.percent);
-  if (battery.percent >= 0 && battery.status[0]) {
-    line->add(",\"battery_status\":");
-    line->add_quoted(battery.status);
+  event->end();
+}
+
+void add_npu_clocks(JsonWriter* event) {
+  event->object("npu_khz");
+  for_each_entry("/sys/class/devfreq", [&](const char* name) {
+    char path[400];
+    long long value = 0;
+    snprintf(path, sizeof path, "/sys/class/devfreq/%s/cur_freq", name);
+    if (!strcasestr(name, "npu") || !read_number(path, &value) || value < 0) return;
+    event->integer(name, value / 1000);
+  });
+  event->end();
+}
+
+}  // namespace
+
+Battery Battery::read() {
+  Battery battery;
+  for_each_entry("/sys/class/power_supply", [&](const char* name) {
+    const auto file = [&](const char* leaf, char* word, size_t size) {
+      char path[320];
+      snprintf(path, sizeof path, "/sys/class/power_supply/%s/%s", name, leaf);
+      return read_word(path, word, size);
+    };
+    char word[32];
+    if (!file("type", word, sizeof word) || strcmp(word, "Battery") != 0) return;
+    if (file("scope", word, sizeof word) && strcmp(word, "Device") == 0) return;
+    if (!file("capacity", word, sizeof word)) return;
+    const long long percent = strtoll(word, nullptr, 10);
+    if (percent < 0 || percent > 100) return;
+    battery.percent = percent;
+    file("status", battery.status, sizeof battery.status);
+  });
+  return battery;
+}
+
+void add_sensors(JsonWriter* event, bool first, bool all_memory) {
+  char load[64];
+  if (read_word("/proc/loadavg", load, sizeof load)) {
+    event->number("load1", strtod(load, nullptr), 2);
   }
-  line->add("}\n");
+  add_memory(event, all_memory);
+  add_clocks(event, "frequencies_khz", "scaling_cur_freq");
+  add_clocks(event, "frequency_limits_khz", "scaling_max_freq");
+  if (first) add_governors(event);
+  add_npu_clocks(event);
+  add_temperatures(event);
+  add_cooling(event);
+  char online[2000];
+  if (read_word("/sys/devices/system/cpu/online", online, sizeof online)) {
+    event->text("online", online, sizeof online);
+  }
+  const Battery battery = Battery::read();
+  if (battery.percent >= 0) event->integer("battery_percent", battery.percent);
+  if (battery.percent >= 0 && battery.status[0] != 0) {
+    event->text("battery_status", battery.status);
+  }
 }
 
 long long vmhwm_bytes(pid_t pid) {
@@ -226,3 +242,5 @@ bool drop_page_cache() {
   const Fd file(open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC));
   return file.open() && write_all(file.get(), "1", 1);
 }
+
+}  // namespace edge

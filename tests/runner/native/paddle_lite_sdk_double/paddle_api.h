@@ -1,5 +1,5 @@
 // SDK DOUBLE, for tests: not Paddle Lite. It declares, as the documented light API does, what the
-// runner uses; paddle_lite_sdk_double.cpp implements it.
+// runner uses; paddle_lite_sdk_double.cc implements it.
 #pragma once
 
 #include <cstdint>

@@ -5,7 +5,14 @@ namespace paddle {
 namespace lite_api {
 
 enum class TargetType : int { kUnk = 0, kHost = 1 };
-enum class PrecisionType : int { kUnk = 0, kFloat = 1, kInt8 = 2, kInt32 = 3, kFP16 = 5, kInt64 = 7 };
+enum class PrecisionType : int {
+  kUnk = 0,
+  kFloat = 1,
+  kInt8 = 2,
+  kInt32 = 3,
+  kFP16 = 5,
+  kInt64 = 7
+};
 enum PowerMode {
   LITE_POWER_HIGH = 0,
   LITE_POWER_LOW = 1,

@@ -1,6 +1,5 @@
 /*
- * A double of Rockchip's librknnrt.so. It declares the API's structures itself, so that a layout
- * which the runner has wrong does not cancel out.
+ * A double of Rockchip's librknnrt.so.
  *
  * Its "model" is a text file:
  *   RKNN-DOUBLE rk3588              the chip it is built for; the double is an RK3588
@@ -16,39 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifdef __arm__
-typedef uint32_t rknn_context;
-#else
-typedef uint64_t rknn_context;
-#endif
-
-typedef struct {
-  uint32_t index, n_dims, dims[16];
-  char name[256];
-  uint32_t n_elems, size;
-  int fmt, type, qnt_type; /* enumerations */
-  int8_t fl;
-  int32_t zp;
-  float scale;
-  uint32_t w_stride, size_with_stride;
-  uint8_t pass_through;
-  uint32_t h_stride;
-} rknn_tensor_attr;
-
-typedef struct {
-  uint32_t index;
-  void *buf;
-  uint32_t size;
-  uint8_t pass_through;
-  int type, fmt;
-} rknn_input;
-
-typedef struct {
-  uint8_t want_float, is_prealloc;
-  uint32_t index;
-  void *buf;
-  uint32_t size;
-} rknn_output;
+#include "rknn_api.h"
 
 #define MOST 4
 
@@ -120,7 +87,8 @@ static int read_model(const char *path) {
   return it.init;
 }
 
-int rknn_init(rknn_context *context, void *model, uint32_t size, uint32_t flag, void *extend) {
+int rknn_init(rknn_context *context, void *model, uint32_t size, uint32_t flag,
+              rknn_init_extend *extend) {
   it.cores = 3;
   it.run_fails_at = -1;
   if (size != 0 || extend) return -5; /* this double takes a path only */
@@ -139,22 +107,21 @@ int rknn_destroy(rknn_context context) {
   return 0;
 }
 
-int rknn_query(rknn_context context, int what, void *answer, uint32_t size) {
+int rknn_query(rknn_context context, rknn_query_cmd what, void *answer, uint32_t size) {
   if (context != 0x5eed || !it.open) return -7;
-  if (what == 0 && size == 8) {
-    uint32_t *count = answer;
-    count[0] = it.inputs;
-    count[1] = it.outputs;
+  if (what == RKNN_QUERY_IN_OUT_NUM && size == sizeof(rknn_input_output_num)) {
+    *(rknn_input_output_num *)answer = (rknn_input_output_num){it.inputs, it.outputs};
     return 0;
   }
-  if ((what == 1 || what == 2) && size == sizeof(rknn_tensor_attr)) {
+  if ((what == RKNN_QUERY_INPUT_ATTR || what == RKNN_QUERY_OUTPUT_ATTR) && size == sizeof(rknn_tensor_attr)) {
     const uint32_t index = ((rknn_tensor_attr *)answer)->index;
-    if (index >= (what == 1 ? it.inputs : it.outputs)) return -5;
-    memcpy(answer, what == 1 ? &it.input[index] : &it.output[index], size);
+    if (index >= (what == RKNN_QUERY_INPUT_ATTR ? it.inputs : it.outputs)) return -5;
+    memcpy(answer, what == RKNN_QUERY_INPUT_ATTR ? &it.input[index] : &it.output[index], size);
     ((rknn_tensor_attr *)answer)->index = index;
     return 0;
   }
-  if (what == 3 && size == 16 && (it.flags & 8) && it.fetched) {
+  if (what == RKNN_QUERY_PERF_DETAIL && size == sizeof(rknn_perf_detail) &&
+      (it.flags & RKNN_FLAG_COLLECT_PERF_MASK) && it.fetched) {
     static char table[] =
         "CPU Current Frequency List:\n    - 1800000\n"
         "----------------------------------------\n"
@@ -171,24 +138,19 @@ int rknn_query(rknn_context context, int what, void *answer, uint32_t size) {
         "(1,3,256,256)          60956/131072/131072      390          0.30/0.00/0.00       "
         "100.0%/0.0%/0.0%     384                          \n"
         "Total Operator Elapsed Per Frame Time(us): 394\n";
-    struct {
-      char *text;
-      uint64_t length;
-    } *detail = answer;
-    detail->text = table;
-    detail->length = sizeof table - 1;
+    *(rknn_perf_detail *)answer = (rknn_perf_detail){table, sizeof table - 1};
     return 0;
   }
-  if (what == 5 && size == 512 && !it.no_version) {
-    strcpy(answer, "9.9.double (0000000@2026-01-01T00:00:00)");
-    strcpy((char *)answer + 256, "0.9.double");
+  if (what == RKNN_QUERY_SDK_VERSION && size == sizeof(rknn_sdk_version) && !it.no_version) {
+    rknn_sdk_version *version = answer;
+    strcpy(version->api_version, "9.9.double (0000000@2026-01-01T00:00:00)");
+    strcpy(version->drv_version, "0.9.double");
     return 0;
   }
-  if (what == 6 && size == 64 && !it.no_memory) {
-    memset(answer, 0, size);
-    ((uint32_t *)answer)[0] = 1000;
-    ((uint32_t *)answer)[1] = 200;
-    ((uint64_t *)answer)[1] = 5000;
+  if (what == RKNN_QUERY_MEM_SIZE && size == sizeof(rknn_mem_size) && !it.no_memory) {
+    *(rknn_mem_size *)answer = (rknn_mem_size){.total_weight_size = 1000,
+                                               .total_internal_size = 200,
+                                               .total_dma_allocated_size = 5000};
     return 0;
   }
   return -5;
@@ -212,7 +174,7 @@ int rknn_inputs_set(rknn_context context, uint32_t count, rknn_input *inputs) {
     it.values[input->index] = values;
     for (uint32_t n = 0; n < is->n_elems; ++n) {
       uint32_t to = n;
-      if (is->fmt == 1) { /* from NHWC */
+      if (is->fmt == RKNN_TENSOR_NHWC) { /* from NHWC */
         const uint32_t channels = is->dims[3], pixels = is->dims[1] * is->dims[2];
         const uint32_t image = n / (channels * pixels), in = n % (channels * pixels);
         to = (image * channels + in % channels) * pixels + in / channels;
@@ -223,7 +185,7 @@ int rknn_inputs_set(rknn_context context, uint32_t count, rknn_input *inputs) {
   return it.inputs_set;
 }
 
-int rknn_run(rknn_context context, void *extend) {
+int rknn_run(rknn_context context, rknn_run_extend *extend) {
   if (context != 0x5eed || extend) return -7;
   if (it.runs++ == it.run_fails_at) return -2;
   for (uint32_t i = 0; i < it.outputs; ++i) {
@@ -235,7 +197,8 @@ int rknn_run(rknn_context context, void *extend) {
   return it.run;
 }
 
-int rknn_outputs_get(rknn_context context, uint32_t count, rknn_output *outputs, void *extend) {
+int rknn_outputs_get(rknn_context context, uint32_t count, rknn_output *outputs,
+                     rknn_output_extend *extend) {
   if (context != 0x5eed || extend || count != it.outputs) return -9;
   for (uint32_t i = 0; i < count && !it.outputs_get; ++i) {
     if (!outputs[i].want_float || outputs[i].is_prealloc) return -9;
@@ -253,7 +216,7 @@ int rknn_outputs_release(rknn_context context, uint32_t count, rknn_output *outp
   return 0;
 }
 
-int rknn_set_core_mask(rknn_context context, int mask) {
+int rknn_set_core_mask(rknn_context context, rknn_core_mask mask) {
   if (context != 0x5eed || it.cores == 1) return -1;
   return mask >> it.cores ? -5 : 0;
 }

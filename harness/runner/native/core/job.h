@@ -1,0 +1,74 @@
+// What the launch is to do: the content of job.json.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/fail.h"
+
+namespace edge {
+
+constexpr std::int64_t kProtocol = 2;
+
+enum class DType { kFloat32, kInt64, kInt32 };
+
+inline const char* name_of(DType dtype) {
+  return dtype == DType::kFloat32 ? "float32" : dtype == DType::kInt64 ? "int64" : "int32";
+}
+inline std::size_t size_of(DType dtype) { return dtype == DType::kInt64 ? 8 : 4; }
+
+struct InputSpec {
+  std::string name;
+  DType dtype = DType::kFloat32;
+  std::vector<std::int64_t> shape;
+  double low = 0.0;
+  double high = 1.0;
+};
+
+struct WarmupPolicy {
+  std::size_t min_samples, max_samples, window;
+  double min_seconds, max_seconds, tolerance;
+};
+
+struct Sampling {
+  std::size_t min_samples, max_samples;
+  double min_seconds, max_seconds;
+};
+
+struct Job {
+  std::string backend;
+  std::map<std::string, std::string> files;
+  std::vector<InputSpec> inputs;
+  std::uint64_t seed = 0;
+  std::vector<std::uint64_t> check_seeds;
+  std::vector<std::string> check_files;  // with their inputs: for `inputs`, then each change
+  int threads = 1;
+  std::optional<std::vector<int>> affinity;
+  WarmupPolicy warmup{};
+  Sampling sampling{};
+  bool sustained = false;
+  std::vector<std::vector<InputSpec>> shape_changes;  // the inputs with other shapes
+  std::size_t shape_samples = 5;
+  bool profile = false;  // the engine measures its operators
+  bool evict = true;
+  std::optional<std::string> model_cache;
+  std::map<std::string, std::string> options;
+
+  // A file of the launch's folder; BadJob if the job has none for the role.
+  const std::string& file(const std::string& role) const;
+  std::string option(const std::string& name, const std::string& otherwise) const;
+};
+
+// Reads a job, and refuses what no runner of this core can do.
+Job read_job(const std::string& path);
+
+// For engines that only have the processor and nothing to set.
+void refuse_accelerator(const Job& job);
+// BadJob if the job sets an option that is none of these.
+void allow_options(const Job& job, const std::vector<std::string>& names);
+
+}  // namespace edge
