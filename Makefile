@@ -33,6 +33,7 @@ check:
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-logo
+	.venv/bin/python scripts/check-cpp
 	.venv/bin/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 
 docs:
