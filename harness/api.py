@@ -131,7 +131,7 @@ def plan(campaign: Path | str, *, workspace: Where = None, only: Sequence[str] =
         if not refused:
             artifact = build.find(
                 model,
-                engine.format,
+                engine.format_on(case.backend),
                 engine.target(device.spec, case.backend),
                 shapes=shapes_of(case, model),
                 precision=case.precision,

@@ -303,7 +303,7 @@ def refusal(case: Case, device: Device, model: Model) -> str | None:
 
 def _refusals(case: Case, device: Device, model: Model, spec: EngineSpec) -> Iterator[str]:
     engine = engines.get(case.engine)
-    if engine.format not in recipes.targets(model):
+    if engine.format_on(case.backend) not in recipes.targets(model):
         yield f"{model.name} is no model for engine '{case.engine}'"
     if case.backend not in spec.backends:
         yield f"{device.name} has no backend '{case.backend}' for {case.engine} in its file"
@@ -315,12 +315,13 @@ def _refusals(case: Case, device: Device, model: Model, spec: EngineSpec) -> Ite
             f"{case.engine} is measured in {' and '.join(precisions)} on {case.backend} of "
             f"{device.name}, not in {case.precision}"
         )
-    if engine.format in recipes.targets(model):
+    loads = engine.format_on(case.backend)
+    if loads in recipes.targets(model):
         target = engine.target(device.spec, case.backend)
-        built = recipes.precisions(model, engine.format, target)
+        built = recipes.precisions(model, loads, target)
         if built and case.precision not in built:
             yield f"{model.name} is built in {' and '.join(built)}, not in {case.precision}"
-    if spec.runner is None and engine.in_python not in (None, case.backend):
+    if spec.runner is None and engine.in_python and case.backend not in engine.in_python:
         yield f"the Python runner has no backend '{case.backend}': give a 'runner'"
     if case.model_cache == "kept" and not engine.keeps_models(case.backend):
         yield f"{case.engine} keeps no compiled models for backend '{case.backend}'"
@@ -353,7 +354,7 @@ def _prepare(
     shapes = shapes_of(case, model)
     artifact = build.build(
         model,
-        engine.format,
+        engine.format_on(case.backend),
         target,
         shapes=shapes,
         precision=case.precision,
@@ -409,17 +410,18 @@ def _runner(
     if spec.built_in:
         return NativeRunner(build_runner(case.engine, device.spec.abi, progress=progress))
     if registered is None:
-        return _python_runner(spec, progress)
+        return _python_runner(spec, spec.backends[case.backend], progress)
     if registered.spec.tool != EDGE_RUNNER:
         tool, _ = engines.tools()[registered.spec.tool]
         return ForeignRunner(tool, registered, next(iter(reference.values())), check_file)
     return NativeRunner(registered.program, registered.libraries)
 
 
-def _python_runner(spec: EngineSpec, progress: Callable[[str], None]) -> PythonRunner:
-    if spec.environment is None:
-        return PythonRunner(str(spec.python))
-    python = environments.python(spec.environment, progress)
-    return PythonRunner(
-        str(python), f"{spec.environment}@{environments.get(spec.environment).digest}"
-    )
+def _python_runner(
+    spec: EngineSpec, settings: BackendSpec, progress: Callable[[str], None]
+) -> PythonRunner:
+    name = settings.environment or spec.environment
+    if settings.python or name is None:
+        return PythonRunner(str(settings.python or spec.python))
+    python = environments.python(name, progress)
+    return PythonRunner(str(python), f"{name}@{environments.get(name).digest}")

@@ -244,7 +244,7 @@ class Campaign(Spec):
             }
             for cell in product(*axes.values()):
                 settings = dict(zip(axes, cell, strict=True))
-                own = ENGINES.get(str(settings["engine"])).precisions[0]
+                own = ENGINES.get(str(settings["engine"])).usual_precision(str(settings["backend"]))
                 settings["precision"] = settings["precision"] or own
                 case = Case.model_validate(settings)
                 found[case] = self._repeats(block)

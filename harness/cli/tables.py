@@ -81,6 +81,12 @@ def print_cases(run: Run) -> None:
         out.print(_failures(groups))
 
 
+def _setting(result: CaseResult) -> str:
+    """Return what tells a case from others of its model and device, with its stamp."""
+    stamp = " · SIMULATED" if result.simulated else ""
+    return result.record.case.setting + stamp
+
+
 def _print_complaints(out: Console, results: Sequence[CaseResult]) -> None:
     for result in results:
         if result.reason:
@@ -177,7 +183,7 @@ def _cases(results: Sequence[CaseResult]) -> Table:
         memory = result.memory_bytes
         table.add_row(
             result.record.case.model,
-            result.record.case.setting,
+            _setting(result),
             *_latency(result),
             percent(repeatability(result.figures_ms)) if len(result.figures_ms) > 1 else "",
             milliseconds(median(result.cpu_ms) if result.cpu_ms else None),
@@ -208,7 +214,7 @@ def _first_loads(results: Sequence[CaseResult]) -> Table:
         for state, parts in loads:
             ranges = (parts.get(part.key) for part in first_load.PLUGIN.parts)
             medians = (milliseconds(found.median if found else None) for found in ranges)
-            table.add_row(result.record.case.model, result.record.case.setting, *medians, state)
+            table.add_row(result.record.case.model, _setting(result), *medians, state)
     return table
 
 
@@ -221,7 +227,7 @@ def _changes(results: Sequence[CaseResult]) -> Table:
         latency = found.result.latency_ms
         table.add_row(
             found.result.record.case.model,
-            found.result.record.case.setting,
+            _setting(found.result),
             "again" if found.again else "new",
             *(
                 milliseconds(each.median)
@@ -244,7 +250,7 @@ def _memory(results: Sequence[CaseResult]) -> Table:
         drivers = (f"{name} {change(size)}" for name, size in more.driver_bytes.items())
         table.add_row(
             result.record.case.model,
-            result.record.case.setting,
+            _setting(result),
             megabytes(result.pss_bytes),
             *map(change, (more.available_bytes, more.cma_bytes, more.dma_buf_bytes)),
             escape(visible(", ".join(drivers))) or UNKNOWN,
@@ -273,7 +279,7 @@ def _courses(results: Sequence[CaseResult]) -> Table:
             known = found.first_c is not None and found.last_c is not None
             table.add_row(
                 result.record.case.model,
-                result.record.case.setting,
+                _setting(result),
                 f"#{launch.slot + 1}",
                 f"{milliseconds(found.first_ms)} in {found.window_s:.0f} s",
                 f"{milliseconds(found.last_ms)} in {found.window_s:.0f} s",

@@ -407,7 +407,7 @@ class Engine:
     precisions
         What it can compute in; the first where a campaign does not say.
     in_python
-        The backend that its ``device.py`` runs it on in the Python runner; none where it has no
+        The backends that its ``device.py`` runs it on in the Python runner; none where it has no
         such module.
     environment
         The toolchain environment in which it runs on this machine.
@@ -446,7 +446,7 @@ class Engine:
     formats: tuple[Format, ...] = ()
     model_files: tuple[ModelFile, ...] = ()
     precisions: tuple[Precision, ...] = ("fp32",)
-    in_python: str | None = "cpu"
+    in_python: tuple[str, ...] = ("cpu",)
     environment: str | None = None
     environments: tuple[Environment, ...] = ()
     checks: tuple[str, ...] = ()
@@ -465,6 +465,11 @@ class Engine:
     def device_module(self) -> Path:
         """How the Python runner uses it."""
         return self.folder / "device.py"
+
+    def format_on(self, backend: str) -> str:
+        """Return the format of the artifacts that it loads on a backend."""
+        del backend
+        return self.format
 
     def recipe(self, request: Request) -> Made:
         """Return how an artifact in one of its formats is made."""
@@ -512,6 +517,11 @@ class Engine:
         """Say why a backend of a device cannot be measured with it at all, or return none."""
         del device
         return None if backend == "cpu" else f"the harness measures {self.name} on the CPU only"
+
+    def usual_precision(self, backend: str) -> Precision:
+        """Return what it computes in on a backend where a campaign does not say."""
+        del backend
+        return self.precisions[0]
 
     def precisions_on(self, device: DeviceFacts, backend: str) -> tuple[Precision, ...]:
         """Return what it can compute in on a backend of a device."""

@@ -57,8 +57,12 @@ class BackendSpec(Spec):
         Settings of the engine's own.
     variables
         Of the runner's environment. They are stored with the results: never a secret.
+    python, environment
+        As for the engine, where a backend takes another interpreter, such as one with a plugin.
     """
 
+    python: _Text | None = None
+    environment: Name | None = None
     options: Annotated[dict[_Word, _Text], Field(max_length=30)] = Field(default_factory=dict)
     variables: Annotated[dict[_Word, _Text], Field(max_length=30)] = Field(default_factory=dict)
 
@@ -104,9 +108,11 @@ class EngineSpec(Spec):
         if "backends" not in self.model_fields_set:
             return self.model_copy(update={"backends": dict(known)})
         merged = {
-            backend: BackendSpec(
-                options={**known[backend].options, **own.options},
-                variables={**known[backend].variables, **own.variables},
+            backend: own.model_copy(
+                update={
+                    "options": {**known[backend].options, **own.options},
+                    "variables": {**known[backend].variables, **own.variables},
+                }
             )
             if backend in known
             else own
@@ -212,7 +218,9 @@ class DeviceSpec(Spec):
             raise ValueError("an adb device's 'address' is a serial number or host:port")
         if self.transport != "ssh" and self.identity_file:
             raise ValueError("'identity_file' is for ssh devices")
-        if self.transport != "local" and any(e.environment for e in self.engines.values()):
+        ways: list[EngineSpec | BackendSpec] = [*self.engines.values()]
+        ways += [way for engine in self.engines.values() for way in engine.backends.values()]
+        if self.transport != "local" and any(way.environment for way in ways):
             raise ValueError("'environment' is for local devices: give 'python'")
         return self
 

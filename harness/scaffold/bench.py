@@ -103,7 +103,7 @@ def prepare(
         if wanted.engines and engine not in wanted.engines:
             continue
         for backend in wanted.backends or spec.backends:
-            precision = get(engine).precisions_on(device.spec, backend)[0]
+            precision = get(engine).usual_precision(backend)
             case = Case(
                 model=model.name,
                 device=device.name,

@@ -23,7 +23,7 @@ PLUGIN = Engine(
             usual=True,
         ),
     ),
-    in_python=None,
+    in_python=(),
     native=Native(static=True),
     brought=True,
     made_by="the harness",

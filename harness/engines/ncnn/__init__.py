@@ -16,7 +16,8 @@ from harness.engines.base import (
 )
 
 if TYPE_CHECKING:
-    from harness.engines.base import Request
+    from harness.core.records import Precision
+    from harness.engines.base import DeviceFacts, Request
 
 __all__ = ["PLUGIN"]
 
@@ -24,6 +25,14 @@ _FOLDER = Path(__file__).parent
 
 
 class _Ncnn(Engine):
+    def lacks(self, device: DeviceFacts, backend: str) -> str | None:
+        del device
+        return None if backend in self.in_python else "ncnn measures on 'cpu' and 'gpu' only"
+
+    def precisions_on(self, device: DeviceFacts, backend: str) -> tuple[Precision, ...]:
+        del device
+        return ("fp32", "fp16") if backend == "gpu" else self.precisions
+
     def recipe(self, request: Request) -> Made:
         usual = [spec.model_dump(mode="json") for spec in request.usual]
         # Beside the usual shape, another one tells the converter which axes vary. Of batches it
@@ -53,9 +62,11 @@ PLUGIN = _Ncnn(
         Format(
             name="ncnn",
             roles={"model": "model.ncnn.param", "params": "model.ncnn.bin"},
-            precisions=("fp32",),
+            # One file serves both: a GPU rounds what it loads.
+            precisions=("fp32", "fp16"),
         ),
     ),
+    in_python=("cpu", "gpu"),
     environment="ncnn",
     environments=(
         Environment("ncnn", "ONNX to ncnn; the engine ncnn here", OWN_PYTHON, 60, _FOLDER),

@@ -125,7 +125,7 @@ PLUGIN = _Rknn(
         ),
     ),
     precisions=("fp16", "int8"),
-    in_python=_BACKEND,
+    in_python=(_BACKEND,),
     environments=(Environment("rknn", "ONNX to RKNN, for Rockchip's NPUs", "3.10", 190, _FOLDER),),
     packages=("rknn-toolkit-lite2",),
     library="librknnrt.so",

@@ -1,0 +1,93 @@
+"""An NPU and a GPU for real, as far as a machine without either goes: by their vendors' runtimes.
+
+Qualcomm's runtime computes on x86-64 in its simulator, ncnn's Vulkan on Mesa's software driver.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.analysis.cases import State, case_results
+from harness.api import results
+from harness.core.records import Role, Status
+
+pytestmark = pytest.mark.e2e
+
+HARDMAX = Path(__file__).parents[1] / "data" / "onnx" / "hardmax.onnx"
+QUICK = """\
+launches: 2
+protocol:
+  memory_launches: 0
+  profile_launches: 1
+  warmup: { min_samples: 1, min_seconds: 0, max_samples: 2, max_seconds: 2 }
+  sampling: { min_samples: 2, min_seconds: 0.1, max_seconds: 5 }
+"""
+ACCELERATORS = f"""\
+matrix:
+  - {{models: [mobilenet_v1_025_96], devices: [local], engines: [onnxruntime]}}
+  - models: [mobilenet_v1_025_96]
+    devices: [local]
+    engines: [onnxruntime]
+    backends: ["npu:qnn"]
+    model_caches: [none, kept]
+  - {{models: [mobilenet_v1_025_96], devices: [local], engines: [ncnn], backends: [gpu]}}
+{QUICK}"""
+FALLBACK = f"""\
+matrix:
+  - {{models: [hardmax], devices: [local], engines: [onnxruntime], backends: ["npu:qnn"]}}
+{QUICK}"""
+
+
+@pytest.fixture(scope="module")
+def measured(lab):
+    path = lab.root / "campaigns" / "npu.yaml"
+    path.write_text(ACCELERATORS)
+    lab("run", path, "--wait", "10m")
+    return results(workspace=lab.root)
+
+
+def by_setting(run):
+    return {result.record.case.setting: result for result in case_results(run)}
+
+
+def test_outputs_are_right_on_the_npu_and_the_gpu(measured):
+    found = by_setting(measured)
+    assert len(found) == 4
+    assert all(result.state is State.MEASURED and result.checked for result in found.values())
+
+
+def test_what_stood_in_is_recorded_and_nothing_of_it_is_ranked(measured):
+    found = by_setting(measured)
+    assert found["onnxruntime"].simulated is None
+    assert found["onnxruntime/npu:qnn · int8"].simulated == "Qualcomm HTP simulator"
+    assert "llvmpipe" in (found["ncnn/gpu"].simulated or "")
+
+
+def test_every_launch_says_which_unit_got_its_operators(measured):
+    for setting, result in by_setting(measured).items():
+        unit = result.record.case.backend.partition(":")[0]
+        for launch in result.counted:
+            assert unit == "cpu" or launch.units[unit] > 0, setting
+
+
+def test_a_compiled_model_is_kept_and_loaded_again(measured):
+    kept = by_setting(measured)["onnxruntime/npu:qnn · int8 · model cache kept"]
+    (fill,) = [launch for launch in kept.launches if launch.role is Role.FILL]
+    assert fill.status is Status.OK
+    assert fill.units["npu"] > kept.counted[0].units["npu"] == 1  # the whole model, compiled
+
+
+def test_a_net_that_leaves_the_npu_in_the_middle_says_so(lab):
+    lab("models", "add", HARDMAX, "--licence", "MIT")
+    path = lab.root / "campaigns" / "fallback.yaml"
+    path.write_text(FALLBACK)
+    lab("run", path, "--wait", "10m")
+    run = results(workspace=lab.root)
+    (result,) = case_results(run)
+    units = result.launches[0].units
+    assert units["npu"] > 0
+    assert units["cpu"] > 2  # quantizing the input, dequantizing the output, and Hardmax
+    profiled = [launch for launch in result.launches if launch.role is Role.PROFILE]
+    assert "Hardmax" in profiled[0].profile.model_dump_json()
