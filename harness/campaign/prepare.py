@@ -303,7 +303,8 @@ def refusal(case: Case, device: Device, model: Model) -> str | None:
 
 def _refusals(case: Case, device: Device, model: Model, spec: EngineSpec) -> Iterator[str]:
     engine = engines.get(case.engine)
-    if engine.format_on(case.backend) not in recipes.targets(model):
+    loads = engine.format_on(case.backend)
+    if loads not in recipes.targets(model):
         yield f"{model.name} is no model for engine '{case.engine}'"
     if case.backend not in spec.backends:
         yield f"{device.name} has no backend '{case.backend}' for {case.engine} in its file"
@@ -315,7 +316,6 @@ def _refusals(case: Case, device: Device, model: Model, spec: EngineSpec) -> Ite
             f"{case.engine} is measured in {' and '.join(precisions)} on {case.backend} of "
             f"{device.name}, not in {case.precision}"
         )
-    loads = engine.format_on(case.backend)
     if loads in recipes.targets(model):
         target = engine.target(device.spec, case.backend)
         built = recipes.precisions(model, loads, target)

@@ -66,7 +66,7 @@ def case(engine="paddle-lite", backend=NPU, **more):
         ("paddle-lite", "gpu", "board has no backend 'gpu' for paddle-lite in its file"),
         ("paddle-lite", "npu:unheard_of", "opt builds for no NNAdapter device 'unheard_of'"),
         ("onnxruntime", "cpu", "has no backend 'cpu' for onnxruntime"),
-        ("onnxruntime", NPU, "measures onnxruntime on the CPU only"),
+        ("onnxruntime", NPU, "onnxruntime measures on 'cpu' and 'npu:qnn' only"),
         ("paddle-inference", "cpu", None),
         ("calibration", "cpu", "m is no model for engine 'calibration'"),
         ("rknn", "cpu", "board has no engine 'rknn' in its file"),

@@ -1,0 +1,37 @@
+"""What engines say of accelerators, before anything is built or pushed."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from harness.engines import get
+
+
+def device(abi):
+    return SimpleNamespace(abi=abi, soc=None)
+
+
+@pytest.mark.parametrize(
+    ("engine", "abi", "backend", "said"),
+    [
+        ("onnxruntime", "x86_64-linux", "npu:qnn", None),
+        ("onnxruntime", "arm64-linux", "npu:qnn", None),
+        ("onnxruntime", "armv7hf-linux", "npu:qnn", "no wheel for armv7hf-linux"),
+        ("onnxruntime", "x86_64-linux", "npu:other", "'cpu' and 'npu:qnn' only"),
+        ("ncnn", "arm64-linux", "gpu", None),
+        ("ncnn", "arm64-linux", "npu:qnn", "'cpu' and 'gpu' only"),
+    ],
+)
+def test_what_is_lacking(engine, abi, backend, said):
+    found = get(engine).lacks(device(abi), backend)
+    assert (found is None) if said is None else (said in found)
+
+
+def test_an_npu_has_artifacts_of_its_own_that_are_compiled_for_one_shape():
+    engine = get("onnxruntime")
+    assert (engine.format_on("cpu"), engine.format_on("npu:qnn")) == ("onnx", "qnn")
+    assert engine.precisions_on(device("x86_64-linux"), "npu:qnn") == ("int8", "fp16")
+    assert engine.usual_precision("npu:qnn") == "int8"
+    assert engine.keeps_models("npu:qnn")
+    assert not engine.keeps_models("cpu")
+    assert not engine.changes_shapes(device("x86_64-linux"), "npu:qnn")
