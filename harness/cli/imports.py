@@ -24,12 +24,15 @@ Example (docs/data.md explains it):
     --map device=chip --map latency_ms:cpu=cpu_ms --map latency_ms:npu=npu_ms \\
     --set engine=paddle-lite
   harness audit --imported published-npu
+  harness import fps.csv --source URL --licence unknown \\
+    --map fps@RK3562=RK3562 --map 'fps@RK3588=RK3588 @single_core'
 
 \b
 Fields: model, device, engine, backend, npu, precision, threads, statistic,
 launches, samples, macs, source, and latency, low and high with their unit
-(latency_ms, latency_us, latency_s) and, if you like, a backend
-(latency_ms:npu).
+(latency_ms, latency_us, latency_ns, latency_s) and, if you like, a backend
+(latency_ms:npu) and a device that the column is of (latency_ms@RK3588).
+fps is frames per second: the latency of one stream is derived from it.
 """,
 )
 @click.argument("file", type=click.Path(path_type=Path))
@@ -69,7 +72,10 @@ def import_(
     delimiter: str,
     replace: bool,
 ) -> None:
-    """Import a table of latencies that somebody published, from a CSV file.
+    """Import a table of latencies that somebody published: CSV, Markdown, or a tool's output.
+
+    Of benchmark tools' printed output these are read: benchncnn, MNN's benchmark.out, TFLite's
+    benchmark_model, OpenVINO's benchmark_app and its report, MLPerf's summary.
 
     Imported figures stand beside measured ones, marked, and never get a verdict: nobody here has
     seen the launches behind them.
@@ -99,6 +105,12 @@ def import_(
     )
     if reading.empty:
         click.echo(f"without a figure: {count(reading.empty, 'cell')}", err=True)
+    if reading.summaries:
+        lines = ", ".join(map(str, reading.summaries))
+        click.echo(f"left out: rows that sum others up, in line {lines}", err=True)
+    derived = sum(figure.derived is not None for figure in table.figures)
+    if derived:
+        click.echo(f"derived from frames per second: {count(derived, 'figure')}", err=True)
     if reading.left_out:
         click.echo(f"left out: column {visible(', '.join(reading.left_out))}", err=True)
     click.echo(f"look it over: harness audit --imported {table.id}", err=True)

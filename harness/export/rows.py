@@ -317,6 +317,8 @@ class ImportedRow(Row):
         As the source says.
     line, column, written
         Where the figure stands in the imported file, and how it is written there.
+    derived
+        How the latency was calculated, where a rate is written there.
     """
 
     level = "imported"
@@ -342,6 +344,7 @@ class ImportedRow(Row):
     line: int
     column: str
     written: str
+    derived: str | None = None
 
 
 LEVELS: Final[dict[Level, type[Row]]] = {

@@ -65,6 +65,8 @@ class ImportedFigure(Record):
         Multiply-accumulates of one inference, where the source says so.
     source
         Where just this figure is from, where its table has several sources.
+    derived
+        How the latency was calculated, where the source has something else: a rate.
     """
 
     cell: Cell
@@ -82,6 +84,7 @@ class ImportedFigure(Record):
     samples: Count | None = None
     macs: Count | None = None
     source: Word | None = None
+    derived: Word | None = None
 
     @property
     def label(self) -> str:

@@ -1,10 +1,8 @@
-"""Published tables, read from CSV files: bounded, strict, and with every fault named."""
+"""Published tables, read from files: bounded, strict, and with every fault named."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,27 +16,46 @@ from harness.core.errors import SpecificationError
 from harness.core.text import count
 from harness.core.yamlfile import nearest
 from harness.results.imported import Cell, ImportedFigure, ImportedTable
+from harness.results.tables import MAX_ROWS, read_grid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import date
     from pathlib import Path
 
-__all__ = ["FIELDS", "Citation", "Reading", "read_table"]
+__all__ = ["FIELDS", "MAX_ROWS", "Citation", "Reading", "read_table"]
 
 MAX_BYTES: Final = 4 << 20
-MAX_ROWS: Final = 5000
-MAX_COLUMNS: Final = 200
 MAX_FIGURES: Final = 5000
 FAULTS_SHOWN: Final = 20
 
-UNITS: Final = {"ms": Decimal(1), "us": Decimal("0.001"), "s": Decimal(1000)}
+UNITS: Final = {
+    "ns": Decimal("0.000001"), "us": Decimal("0.001"), "ms": Decimal(1), "s": Decimal(1000)
+}  # fmt: skip
 TEXTS: Final = ("model", "device", "engine", "backend", "precision", "statistic", "source")
 NUMBERS: Final = ("threads", "launches", "samples", "macs")
-FIELDS: Final = (*TEXTS, *NUMBERS, "npu", "latency_ms", "low_ms", "high_ms")
-"""What a column can be; ``_ms`` can be ``_us`` or ``_s``, and can be followed by ``:BACKEND``."""
+FIELDS: Final = (*TEXTS, *NUMBERS, "npu", "streams", "latency_ms", "low_ms", "high_ms", "fps")
+"""What a column can be; ``_ms`` can be ``_us``, ``_ns`` or ``_s``. A figure's can be followed by
+``:BACKEND``, and then by ``@DEVICE``, where each device has a column of its own."""
 
-_FIGURE = re.compile(r"(latency|low|high)_(ms|us|s)(?::(cpu|gpu|npu(?::[\w.-]{1,60})?))?", re.ASCII)
+_FIGURE = re.compile(
+    r"(?:(latency|low|high)_(ms|us|ns|s)|(fps))"
+    r"(?::(cpu|gpu|npu(?::[\w.-]{1,60})?))?(?:@(.{1,200}))?",
+    re.ASCII,
+)
+# What a column's name says of its figures, where it says so.
+_RATE = re.compile(
+    r"fps|frames?\s*(?:per|/)\s*s|(?:img|image|inf|it)s?\s*/\s*s\b|qps|throughput", re.IGNORECASE
+)
+_UNIT = re.compile(r"\(\s*(ns|us|\u00b5s|\u03bcs|ms|s|sec)\s*\)", re.IGNORECASE)
+_MANY = re.compile(
+    r"\b(?:multi|dual|two|triple|three|quad|all|[2-9])[ _-]*cores?\b|streams?\b|batch",
+    re.IGNORECASE,
+)
+_SUMMARY = frozenset({
+    "average", "avg", "avg.", "mean", "geomean", "geo mean", "geometric mean", "total", "sum",
+    "median", "overall",
+})  # fmt: skip
 _NUMBER = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
 _NOTHING = frozenset({"", "-", "--", "\N{EN DASH}", "\N{EM DASH}", "n/a", "na", "none", "/"})
 
@@ -70,11 +87,14 @@ class Reading:
         Columns that were taken for nothing.
     empty
         How many cells of the latency's columns hold no figure.
+    summaries
+        The lines of rows that sum others up: they are no model's.
     """
 
     table: ImportedTable
     left_out: list[str]
     empty: int
+    summaries: list[int]
 
 
 @dataclass(frozen=True)
@@ -82,8 +102,9 @@ class _Latency:
     """A column of latencies, with those of its interval's ends."""
 
     column: str
-    scale: Decimal
+    scale: Decimal | None  # none of a rate, in frames per second
     backend: str | None
+    device: str | None
     ends: dict[str, tuple[str, Decimal]]
 
 
@@ -111,17 +132,27 @@ def read_table(
     Raises
     ------
     SpecificationError
-        The file cannot be read, is too large, no CSV in UTF-8, or does not hold what it is taken
+        The file cannot be read, is too large, no table in UTF-8, or does not hold what it is taken
         for: all faults are named, each with its line.
     """
     content = _content(path)
-    header, rows = _rows(path, content, delimiter)
-    fields = _fields(path, header, mapping, constants)
+    try:
+        grid = read_grid(_text(path, content), delimiter, constants)
+    except SpecificationError as error:
+        if error.message.startswith(":"):  # it knows the line, and not the file
+            raise SpecificationError(f"{path}{error.message}", hint=error.hint) from None
+        raise
+    header = grid.header
+    fields = _fields(path, header, mapping, constants, printed=bool(grid.printed_by))
     latencies = list(_latencies(path, fields))
     figures: list[ImportedFigure] = []
     faults: list[str] = []
+    summaries: list[int] = []
     empty = 0
-    for line, row in rows:
+    for line, row in grid.rows:
+        if "model" in fields and row[header.index(fields["model"])].lower() in _SUMMARY:
+            summaries.append(line)
+            continue
         for latency in latencies:
             try:
                 figure = _figure(line, dict(zip(header, row, strict=True)), header, latency,
@@ -156,7 +187,8 @@ def read_table(
         made = ImportedTable.model_validate(table)
     except ValidationError as error:
         raise SpecificationError(f"{path}: {_said(error)}") from None
-    return Reading(made, [column for column in header if column not in used], empty)
+    left_out = [column for column in header if column not in used]
+    return Reading(made, left_out, empty, summaries)
 
 
 def _content(path: Path) -> bytes:
@@ -173,10 +205,7 @@ def _content(path: Path) -> bytes:
     return content
 
 
-def _rows(
-    path: Path, content: bytes, delimiter: str
-) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Return the header, and each row with its line; all rows are as long as the header."""
+def _text(path: Path, content: bytes) -> str:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -187,48 +216,16 @@ def _rows(
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise SpecificationError(f"{path}:{line}: a NUL character, which no CSV file has")
-    rows = []
-    before = 0
-    try:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-        for row in reader:
-            if any(cell.strip() for cell in row):
-                rows.append((before + 1, [cell.strip() for cell in row]))
-            before = reader.line_num
-            if len(rows) > MAX_ROWS:
-                raise SpecificationError(f"{path}: more than {MAX_ROWS} rows")
-    except csv.Error as error:
-        raise SpecificationError(f"{path}:{before + 1}: {error}") from None
-    if not rows:
-        raise SpecificationError(f"{path}: empty")
-    (_, header), *rest = rows
-    _check_header(path, header, delimiter)
-    for line, row in rest:
-        if len(row) != len(header):
-            raise SpecificationError(
-                f"{path}:{line}: {count(len(row), 'cell')} instead of {len(header)}",
-                hint="quote cells that hold the delimiter",
-            )
-    return header, rest
-
-
-def _check_header(path: Path, header: list[str], delimiter: str) -> None:
-    if len(header) > MAX_COLUMNS:
-        raise SpecificationError(f"{path}: more than {MAX_COLUMNS} columns")
-    if len(header) == 1:
-        others = [each for each in (";", "\t", "|", ",") if each in header[0] and each != delimiter]
-        raise SpecificationError(
-            f"{path}:1: a single column",
-            hint=f"--delimiter '{others[0]}'" if others else "the first line must name the columns",
-        )
-    for index, column in enumerate(header):
-        if not column or column in header[:index]:
-            fault = f"two columns are named '{column}'" if column else "a column has no name"
-            raise SpecificationError(f"{path}:1: {fault}", hint="give each a name of its own")
+    return text
 
 
 def _fields(
-    path: Path, header: list[str], mapping: Mapping[str, str], constants: Mapping[str, str]
+    path: Path,
+    header: list[str],
+    mapping: Mapping[str, str],
+    constants: Mapping[str, str],
+    *,
+    printed: bool,
 ) -> dict[str, str]:
     """Return each field's column: as mapped, and of the columns that are called like a field."""
     for field in (*mapping, *constants):
@@ -248,28 +245,60 @@ def _fields(
     fields = {**found, **mapping}
     if both := sorted(fields.keys() & constants.keys()):
         raise SpecificationError(f"{path}: both a column and a constant for {', '.join(both)}")
-    missing = [name for name in ("model", "device") if name not in {*fields, *constants}]
+    known = {*fields, *constants}
+    if any(figure[5] for field in fields if (figure := _FIGURE.fullmatch(field))):
+        known.add("device")  # each has a column of its own
+    missing = [name for name in ("model", "device") if name not in known]
     if missing:
+        say = f"--set {missing[0]}=NAME"
+        columns = f"--map {missing[0]}=COLUMN, of: {', '.join(header)}; or {say}"
         raise SpecificationError(
-            f"{path}: no column for {' and '.join(missing)}",
-            hint=f"--map {missing[0]}=COLUMN, of: {', '.join(header)}",
+            f"{path}: no column for {' and '.join(missing)}", hint=say if printed else columns
         )
     return fields
 
 
 def _latencies(path: Path, fields: Mapping[str, str]) -> Iterator[_Latency]:
     parts = {field: found for field in fields if (found := _FIGURE.fullmatch(field))}
-    for field, (what, unit, backend) in ((field, found.groups()) for field, found in parts.items()):
-        if what == "latency":
-            ends = {
-                end[1]: (fields[other], UNITS[end[2]])
-                for other, end in parts.items()
-                if end[1] != "latency" and end[3] == backend
-            }
-            yield _Latency(fields[field], UNITS[unit], backend, ends)
-    if not any(found[1] == "latency" for found in parts.values()):
+    figures = [field for field, found in parts.items() if found[1] == "latency" or found[3]]
+    if not figures:
         raise SpecificationError(
-            f"{path}: no column of latencies", hint="--map latency_ms=COLUMN, or latency_ms:npu=…"
+            f"{path}: no column of latencies",
+            hint="--map latency_ms=COLUMN, latency_ms:npu=COLUMN, latency_ms@DEVICE=COLUMN, or "
+            "fps=COLUMN for frames per second",
+        )
+    for field in figures:
+        _, unit, rate, backend, device = parts[field].groups()
+        _check_unit(path, fields[field], unit, rate=bool(rate))
+        ends = {
+            end[1]: (fields[other], UNITS[end[2]])
+            for other, end in parts.items()
+            if end[1] in {"low", "high"} and end.groups()[3:] == (backend, device)
+        }
+        yield _Latency(fields[field], None if rate else UNITS[unit], backend, device, ends)
+
+
+def _check_unit(path: Path, column: str, unit: str | None, *, rate: bool) -> None:
+    """Refuse a column whose own name says that it is something else."""
+    if rate:
+        if _MANY.search(column):
+            raise SpecificationError(
+                f"{path}: '{column}' is a rate over several cores, streams or inputs: one "
+                "inference may take any time",
+                hint="import the column of a single core, if there is one",
+            )
+        return
+    if _RATE.search(column):
+        raise SpecificationError(
+            f"{path}: '{column}' is a rate, not a latency", hint=f"--map 'fps={column}'"
+        )
+    said = _UNIT.search(column)
+    wanted = said[1].lower().replace("\u00b5", "u").replace("\u03bc", "u") if said else unit
+    wanted = "s" if wanted == "sec" else wanted
+    if wanted != unit:
+        raise SpecificationError(
+            f"{path}: '{column}' is in {wanted}, not in {unit}",
+            hint=f"--map 'latency_{wanted}={column}'",
         )
 
 
@@ -310,7 +339,13 @@ def _figure(
         "line": line, "column": latency.column, "position": header.index(latency.column),
         "text": text,
     }  # fmt: skip
-    value = _number(text, latency.column, latency.scale)
+    if latency.device:
+        known["device"] = latency.device
+    if latency.scale is None:
+        value = _time_of(text, latency.column, said.get("streams", ""))
+        known["derived"] = f"1000 / {text} frames per second"
+    else:
+        value = _number(text, latency.column, latency.scale)
     try:
         return ImportedFigure.model_validate(
             known | {"cell": Cell.model_validate(cell), "backend": backend, "latency_ms": value}
@@ -327,6 +362,16 @@ def _number(text: str, column: str, scale: Decimal) -> float:
     return float(Decimal(text) * scale)
 
 
+def _time_of(text: str, column: str, streams: str) -> float:
+    """Return how long one of so many frames per second takes, in milliseconds."""
+    if streams.lower() not in _NOTHING | {"1"}:
+        raise ValueError(f"column {column}: a rate over {streams[:40]} streams is no latency")
+    rate = _number(text, column, Decimal(1))
+    if not rate:
+        raise ValueError(f"column {column}: {text[:40]!r} frames per second")
+    return 1000 / rate
+
+
 def _whole(text: str, field: str) -> int:
     if not re.fullmatch(r"\d{1,13}", text, re.ASCII):
         raise ValueError(f"{field}: {text[:40]!r} is no whole number")
@@ -336,5 +381,7 @@ def _whole(text: str, field: str) -> int:
 def _said(error: ValidationError) -> str:
     fault = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in fault["loc"])
-    message = fault["msg"]
-    return f"{where}: {message[:1].lower()}{message[1:]}, got {str(fault['input'])[:40]!r}"
+    message = fault["msg"][:1].lower() + fault["msg"][1:]
+    if fault["type"] == "missing":
+        return f"{where}: the cell is empty"
+    return f"{where}: {message}, got {str(fault['input'])[:40]!r}"
