@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.detection import coverage, recorded_page, simulation
+from benchmarks.detection import coverage, one_run, recorded_page, simulation
 from benchmarks.detection.drawing import COLOURS, draw, table
 from harness.analysis.comparison import MARGIN
 
@@ -56,6 +56,8 @@ def write(
         "PRECISION": _share(coverage.PRECISION),
         "MOST": coverage.MOST,
         "COVERED": _covered(covered),
+        "TIMES": one_run.REPETITIONS,
+        "ONE_RUN": one_run.section(),
         "RECORDED": recorded_page.section(recording, plots),
         **setting,
     }

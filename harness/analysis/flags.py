@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 
     from harness.analysis.cases import CaseResult
 
-__all__ = ["Flag", "Kind", "flags", "is_bimodal", "is_drifting", "outliers", "repeatability"]
+__all__ = [
+    "OF_LAUNCHES",
+    "Flag",
+    "Kind",
+    "flags",
+    "is_bimodal",
+    "is_drifting",
+    "outliers",
+    "repeatability",
+]
 
 ERROR: Final = 0.01
 """How often well-behaved launches are taken for outliers, or for two groups."""
@@ -47,6 +56,10 @@ class Kind(StrEnum):
     OUTLIER = "outlier"
     WARMUP = "warm-up"
     SETTLING = "settling"
+
+
+OF_LAUNCHES: Final = frozenset({Kind.DRIFT, Kind.BIMODAL, Kind.OUTLIER})
+"""Kinds that contradict the interval over launches itself."""
 
 
 @dataclass(frozen=True)
@@ -130,8 +143,9 @@ def is_drifting(figures: Sequence[float]) -> bool:
     if len(figures) < MIN_DRIFT:
         return False
     logarithms = np.log(figures)
-    p = float(kendalltau(np.arange(logarithms.size), logarithms).pvalue)
-    return p < DRIFT_ERROR and abs(_slope(logarithms)) * (logarithms.size - 1) > LEAST
+    if abs(_slope(logarithms)) * (logarithms.size - 1) <= LEAST:
+        return False
+    return float(kendalltau(np.arange(logarithms.size), logarithms).pvalue) < DRIFT_ERROR
 
 
 def _slope(logarithms: NDArray[np.float64]) -> float:

@@ -11,7 +11,7 @@ from rich.table import Column, Table
 from harness.analysis.cases import State, case_results
 from harness.analysis.expectations import Met, check_expectations
 from harness.analysis.failures import failure_groups, without_hint
-from harness.analysis.flags import flags, repeatability
+from harness.analysis.flags import OF_LAUNCHES, flags, repeatability
 from harness.analysis.shapes import after_changes
 from harness.analysis.sustained import course
 from harness.cli.terminal import console
@@ -296,7 +296,9 @@ def _latency(result: CaseResult) -> tuple[str, str]:
     if known.low is None or known.high is None:
         return milliseconds(known.center), "one launch"
     half = (known.high - known.low) / 2
-    return milliseconds(known.center, resolution=half), interval(known.low, known.high)
+    doubts = [flag.kind for flag in flags(result) if flag.kind in OF_LAUNCHES]
+    ends = " ".join([interval(known.low, known.high), *(f"[yellow]{each}[/]" for each in doubts)])
+    return milliseconds(known.center, resolution=half), ends
 
 
 def _outputs(result: CaseResult) -> str:

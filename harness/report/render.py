@@ -23,7 +23,8 @@ from markupsafe import Markup
 from harness.analysis.advice import Needs, break_even, judge, subjects
 from harness.analysis.audit import audit_run, audit_table
 from harness.analysis.cases import NS_PER_MS, State
-from harness.analysis.expectations import check_expectations
+from harness.analysis.comparison import Verdict
+from harness.analysis.expectations import Met, check_expectations
 from harness.analysis.shapes import after_changes
 from harness.analysis.sustained import course
 from harness.core import text
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
     from harness.analysis.advice import Advice, Side
     from harness.analysis.audit import Finding as AuditFinding
+    from harness.analysis.comparisons import Comparison
     from harness.analysis.expectations import Outcome
     from harness.analysis.gate import Gate
     from harness.analysis.shapes import AfterChange
@@ -59,6 +61,8 @@ POINTS_DRAWN: Final = 40_000
 POINTS_EMBEDDED: Final = 100_000
 FEWEST_POINTS: Final = 7
 MOST_ORDER: Final = 2_000
+MOST_CASES: Final = 4_000
+"""Cases that are shown one by one: of more, the file would be larger than browsers like."""
 DIGITS: Final = 4  # of a sample in the embedded data
 
 _OPTIONAL = re.compile("</(?:td|th|tr)>")
@@ -140,16 +144,19 @@ def render(run: Run, *, lang: str = LANGUAGES[0], beside: Beside | None = None) 
     beside
         What is not the run's own.
     """
+    beside = beside or Beside()
     view = ReportView.of(run)
+    outcomes = check_expectations(run, view.results)
+    view = view.showing(MOST_CASES, _notable(outcomes, beside.gate))
     emulated = {device.name for device in run.devices if device.emulated}
-    advices = [judge(subject, Needs()) for subject in subjects(view.cases, emulated)]
+    advices = [judge(subject, Needs()) for subject in subjects(view.results, emulated)]
     frame = Frame(lang)
     content = Content(
         view=view,
         advices=advices,
-        beside=beside or Beside(),
+        beside=beside,
         findings=audit_run(run, view.results),
-        outcomes=check_expectations(run, view.results),
+        outcomes=outcomes,
         after_changes=after_changes(view.cases),
     )
     others = {
@@ -165,6 +172,17 @@ def render(run: Run, *, lang: str = LANGUAGES[0], beside: Beside | None = None) 
     )
 
 
+def _notable(outcomes: Sequence[Outcome], gate: Gate | None) -> set[str]:
+    """Return the ids of cases that missed a budget or regressed."""
+    missed = {each.result.record.case.id for each in outcomes if each.met is Met.NO}
+    compared = gate.comparisons if gate else []
+    return missed | {
+        each.candidate.result.record.case.id
+        for each in compared
+        if each.verdict is Verdict.REGRESSED
+    }
+
+
 @dataclass(frozen=True)
 class Content:
     """All that a report shows, in whatever language."""
@@ -175,6 +193,19 @@ class Content:
     findings: Sequence[AuditFinding]
     outcomes: Sequence[Outcome]
     after_changes: Sequence[AfterChange]
+
+    @cached_property
+    def uneven(self) -> set[str]:
+        """The ids of cases whose launches contradict their interval."""
+        found = (each.cases for each in self.findings if each.rule == "uneven-launches")
+        return {case_id for ids in found for case_id in ids}
+
+    @cached_property
+    def compared(self) -> list[Comparison]:
+        """The comparisons with the baseline, of cases that are shown."""
+        shown = {case.id for case in self.view.cases}
+        found = self.beside.gate.comparisons if self.beside.gate else []
+        return [each for each in found if each.candidate.result.record.case.id in shown]
 
     @cached_property
     def gains(self) -> list[Gain]:

@@ -20,7 +20,7 @@ from harness.engines import ENGINES
 from harness.quantities import quantities
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from harness.analysis.comparison import Ratio
     from harness.analysis.failures import FailureGroup
@@ -204,6 +204,11 @@ class CaseView(CaseResult):
         if self.state is State.WRONG:
             return []
         return [launch for launch in self.sampled if launch.samples_ns]
+
+    @property
+    def is_trouble(self) -> bool:
+        """Whether it has no latency, or a launch that failed, was invalid or was not made."""
+        return bool(self.reason or self.bad or self.record.left_out)
 
     @cached_property
     def bad(self) -> list[Launch]:
@@ -476,8 +481,10 @@ class ReportView(_Cases):
     ----------
     devices
         Real ones come first.
-    cases, results
-        By device, and in the run's order.
+    cases
+        Those that are shown, by device.
+    results
+        All, in the run's order.
     """
 
     run: Run
@@ -502,16 +509,35 @@ class ReportView(_Cases):
             )
             for result in case_results(run)
         ]
-        devices = [
-            DeviceView(device, [case for case in cases if case.device is device])
-            for device in sorted(run.devices, key=lambda device: device.emulated)
-        ]
-        return cls(run, devices, [case for device in devices for case in device.cases], cases)
+        return cls(run, *_by_device(run, cases), cases)
+
+    def showing(self, most: int, first: Collection[str] = ()) -> ReportView:
+        """Return it with at most so many cases shown, and all in what counts them.
+
+        Parameters
+        ----------
+        first
+            Ids of cases to prefer, besides those that failed; the rest is in the run's order.
+        """
+        if len(self.results) <= most:
+            return self
+
+        def is_plain(case: CaseView) -> bool:
+            return case.id not in first and not case.is_trouble
+
+        kept = {case.id for case in sorted(self.results, key=is_plain)[:most]}
+        shown = [case for case in self.results if case.id in kept]
+        return ReportView(self.run, *_by_device(self.run, shown), self.results)
+
+    @property
+    def left_out(self) -> int:
+        """How many cases are not shown one by one."""
+        return len(self.results) - len(self.cases)
 
     @property
     def states(self) -> Counter[State]:
         """How many cases came to what."""
-        return Counter(case.state for case in self.cases)
+        return Counter(case.state for case in self.results)
 
     @property
     def statuses(self) -> Counter[Status]:
@@ -531,7 +557,7 @@ class ReportView(_Cases):
     @property
     def engine_names(self) -> list[str]:
         """The engines of all cases, with those of their backends that are no CPU."""
-        kinds = [case.record.case for case in self.cases]
+        kinds = [case.record.case for case in self.results]
         return list(
             dict.fromkeys(
                 kind.engine if kind.backend == "cpu" else f"{kind.engine}/{kind.backend}"
@@ -583,7 +609,7 @@ class ReportView(_Cases):
     @cached_property
     def trouble(self) -> list[CaseView]:
         """The cases without a latency, or with a launch that failed or was invalid."""
-        return [case for case in self.cases if case.reason or case.bad or case.record.left_out]
+        return [case for case in self.cases if case.is_trouble]
 
     @cached_property
     def _log_limit(self) -> int:
@@ -618,6 +644,17 @@ class ReportView(_Cases):
         """All launches in the order in which they were made."""
         pairs = [(launch, case) for case in self.cases for launch in case.launches]
         return sorted(pairs, key=lambda pair: pair[0].started)
+
+
+def _by_device(
+    run: Run, cases: Sequence[CaseView]
+) -> tuple[Sequence[DeviceView], Sequence[CaseView]]:
+    """Sort cases by device, real ones first."""
+    devices = [
+        DeviceView(device, [case for case in cases if case.device is device])
+        for device in sorted(run.devices, key=lambda device: device.emulated)
+    ]
+    return devices, [case for device in devices for case in device.cases]
 
 
 def _differences(one: CaseView, other: CaseView) -> list[tuple[str, str, str]]:

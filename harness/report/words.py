@@ -32,7 +32,7 @@ class Words(AdviceWords):
     def trust(self, view: ReportView) -> list[str]:
         """Say how far the figures can be trusted: launches, checks, spread, throttling."""
         _, language = self._, self._language
-        measured = [case for case in view.cases if case.latency_ms]
+        measured = [case for case in view.results if case.latency_ms]
         lines = []
         if measured:
             fewest = min(len(case.figures_ms) for case in measured)
@@ -50,7 +50,7 @@ class Words(AdviceWords):
                         "most": language.percent(max(spreads)),
                     }
                 )
-        bad = sum(len(case.bad) for case in view.cases)
+        bad = sum(len(case.bad) for case in view.results)
         if bad:
             lines.append(
                 _("Launches that failed or were invalid, kept and shown: %(n)s") % {"n": bad}
@@ -67,7 +67,7 @@ class Words(AdviceWords):
     def _rightness(self, view: ReportView, measured: Sequence[CaseView]) -> str:
         _ = self._
         right = sum(case.checked for case in measured)
-        wrong = sum(case.state is State.WRONG for case in view.cases)
+        wrong = sum(case.state is State.WRONG for case in view.results)
         said = _("Outputs, against fp32: right in every case (%(all)s)")
         if wrong:
             said = _("Outputs, against fp32: right in %(n)s of %(all)s cases, wrong in %(wrong)s")

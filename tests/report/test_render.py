@@ -271,3 +271,22 @@ def test_200_cases_of_5_launches_stay_under_3_mb():  # 2,000 are in benchmarks/
     html = render(large_run(200))
     assert html.count("<tr id=") == 200
     assert len(html.encode()) < 3_000_000
+
+
+def test_of_very_many_cases_some_are_shown_and_the_rest_is_left_to_export(monkeypatch):
+    monkeypatch.setattr("harness.report.render.MOST_CASES", 20)
+    run = large_run(60)
+    last = run.cases[-1].case
+    failed = [
+        launch.model_copy(update={"status": Status.FAILED, "reason": "the link dropped"})
+        if launch.case_id == last.id
+        else launch
+        for launch in run.launches
+    ]
+    html = render(run.model_copy(update={"launches": failed}))
+    assert "Of 60 cases, 20 are shown one by one" in html
+    assert f"harness export {run.id} --level case -o cases.csv" in html
+    shown = set(re.findall(r'<tr id="?(case-\w+)', html))
+    assert len(shown) == 20
+    assert f"case-{last.id}" in shown
+    assert "are shown one by one" not in render(large_run(20))
