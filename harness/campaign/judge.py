@@ -15,6 +15,7 @@ from harness.core import contract
 from harness.core.contract import EventsError, parse_events
 from harness.core.records import Category, Measured, Role, Status
 from harness.core.supervision import Exit
+from harness.engines import ENGINES, get
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -91,7 +92,7 @@ def judge(
         )
     found = measured(events, ended.outside, job, role)
     outputs = [event for event in events if isinstance(event, contract.Outputs)]
-    category, reason = _fault(ended, events, job.time_limit)
+    category, reason = _fault(ended, events, job)
     if category and os.strerror(errno.ENOSPC) in f"{reason} {ended.log}":
         category = Category.DEVICE
         reason += " (try: make room on the device, or set 'workdir' in its file)"
@@ -162,7 +163,7 @@ def _unlike_asked(changes: Sequence[ShapeChange], outputs: Sequence[Outputs], jo
     return ""
 
 
-def _fault(ended: Ended, events: Sequence[Event], time_limit: float) -> tuple[Category | None, str]:
+def _fault(ended: Ended, events: Sequence[Event], job: Job) -> tuple[Category | None, str]:
     stage = next(
         (event.event for event in reversed(events) if event.event != "environment"), "start"
     )
@@ -179,11 +180,11 @@ def _fault(ended: Ended, events: Sequence[Event], time_limit: float) -> tuple[Ca
         return category, f"{failure.kind}: {failure.message}"
     match ended.outside.exit:
         case Exit(reason="time_limit"):
-            return Category.TIMEOUT, f"ended at its limit of {time_limit:g} s, after '{stage}'"
+            return Category.TIMEOUT, f"ended at its limit of {job.time_limit:g} s, after '{stage}'"
         case Exit(reason="unkillable"):
             return Category.DEVICE, f"hangs in the kernel after '{stage}', and cannot be ended"
     category = Category.RUNNER if stage == "start" or not ended.status else Category.ENGINE
-    return category, f"{_how(ended)} after '{stage}'{_last_line(ended.log)}"
+    return category, f"{_how(ended)} after '{stage}'{_last_words(ended.log, job.engine)}"
 
 
 def _how(ended: Ended) -> str:
@@ -199,6 +200,8 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _last_line(log: str) -> str:
+def _last_words(log: str, engine: str) -> str:
+    """Return the line by which the engine ended the process, or else the last one."""
     lines = log.strip().splitlines()
-    return f": {lines[-1][:200]}" if lines else ""
+    told = [line for line in lines if engine in ENGINES and get(engine).last_words.search(line)]
+    return f": {(told or lines)[-1].strip()[:200]}" if lines else ""

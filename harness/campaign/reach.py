@@ -255,7 +255,7 @@ class Bench:
             runner = self.lab.runners.get(spec.runner or "")
             self.engines[device.name, engine] = EngineOn(
                 runner,
-                _unfit(runner, engine, facts, transport) if runner else "",
+                _unfit(runner, engine, device, facts, transport) if runner else "",
                 engine_version(engine, runner, spec.python, facts),
                 {
                     verdict.backend: "; ".join(verdict.reasons)
@@ -293,11 +293,14 @@ def _refuse_stranger(device: Device, facts: Facts) -> None:
         )
 
 
-def _unfit(runner: RegisteredRunner, engine: str, facts: Facts, transport: Transport) -> str:
+def _unfit(
+    runner: RegisteredRunner, engine: str, device: Device, facts: Facts, transport: Transport
+) -> str:
     """Say why a registered runner must not be pushed to a device, or nothing."""
     if runner.spec.engine != engine:
         return f"it measures {runner.spec.engine}, not {engine}"
-    return "; ".join(faults(runner, facts, missing_libraries(transport, runner)))
+    missing = missing_libraries(transport, runner, device.spec.library_folders)
+    return "; ".join(faults(runner, facts, missing))
 
 
 def _refuse_company(launcher: Launcher, device: Device, run_id: str | None) -> None:

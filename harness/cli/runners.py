@@ -183,7 +183,7 @@ def check(ctx: click.Context, name: str, device_name: str, *, as_json: bool) -> 
     with steps() as shown, connect(workspace, device) as transport:
         shown.update(f"probing {device_name}")
         facts = probe(transport)
-        missing = missing_libraries(transport, runner)
+        missing = missing_libraries(transport, runner, device.spec.library_folders)
     found = faults(runner, facts, missing)
     libc = " ".join(filter(None, (facts.libc, facts.libc_version))) or UNKNOWN
     if as_json:

@@ -44,6 +44,7 @@ __all__ = [
     "ENGINE_MODULE",
     "LINUX_ABIS",
     "OWN_PYTHON",
+    "UNCAUGHT",
     "DeviceFacts",
     "Engine",
     "Environment",
@@ -62,6 +63,9 @@ _PIN = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^ ;\\]+)", re.MULTILINE)
 
 LINUX_ABIS = ("x86_64-linux", "arm64-linux", "armv7hf-linux")
 ANDROID_ABIS = ("android-arm64", "android-armv7")
+
+UNCAUGHT = re.compile(r"^\s*what\(\): |^libc\+\+abi: |terminate called")
+"""How C++'s library ends a process for an exception that nobody takes."""
 
 ENGINE_MODULE = "edge_engine.py"
 """The name by which the Python runner finds an engine's ``device.py`` beside it."""
@@ -425,7 +429,9 @@ class Engine:
     wraps_library
         Whether its Python package is but a wrapper of that library.
     version_text
-        Finds its version in the files of a runner, where they hold it.
+        Finds its version in its library, or in the program of a tool.
+    last_words
+        Finds the line with which it ends a process, in what that printed.
     native
         How its native runner is built; none where it has none.
     brought
@@ -455,6 +461,7 @@ class Engine:
     library: str | None = None
     wraps_library: bool = False
     version_text: re.Pattern[bytes] | None = None
+    last_words: re.Pattern[str] = UNCAUGHT
     native: Native | None = None
     brought: bool = False
     tools: tuple[Tool, ...] = ()

@@ -61,6 +61,9 @@ _TRIPLETS = {
 
 # Prints the libraries that are nowhere; the loader's cache knows folders that are set up there.
 _LOOK = """\
+set -f
+IFS='
+'
 dirs=$1
 shift
 known=$(ldconfig -p 2>/dev/null || /sbin/ldconfig -p 2>/dev/null)
@@ -225,7 +228,7 @@ def add(
                 f"{file}: built for {found.abi or found.machine}, not for {spec['abi']}",
                 hint=f"give --abi {found.abi}" if found.abi else "give a file for the device",
             )
-    version = _version(spec["engine"], [program, *libraries])
+    version = _version(spec["engine"], program, libraries)
     store = workspace.state / "runners"
     store.mkdir(exist_ok=True)
     try:
@@ -244,12 +247,18 @@ def add(
     return RegisteredRunner(name, described, store)
 
 
-def _version(engine: str, files: Sequence[Path]) -> str | None:
-    """Return the version of an engine that is in some files; none where they do not agree."""
-    pattern = engines.get(engine).version_text
-    if pattern is None:
+def _version(engine: str, program: Path, libraries: Sequence[Path]) -> str | None:
+    """Return the version of an engine that its library, or else the program, has as a text.
+
+    Others that are shipped may have a text that looks like it, and are not searched.
+    """
+    known = engines.get(engine)
+    if known.version_text is None:
         return None
-    found = {match for file in files for match in pattern.findall(file.read_bytes())}
+    linked = known.native.sdk.library if known.native and known.native.sdk else None
+    own = tuple(filter(None, (known.library, linked)))
+    files = [file for file in libraries if file.name.startswith(own)] or [program]
+    found = {match for file in files for match in known.version_text.findall(file.read_bytes())}
     return found.pop().decode() if len(found) == 1 else None
 
 
@@ -294,8 +303,16 @@ def load_runner(workspace: Workspace, name: str) -> RegisteredRunner:
     return runner
 
 
-def missing_libraries(transport: Transport, runner: RegisteredRunner) -> tuple[str, ...]:
+def missing_libraries(
+    transport: Transport, runner: RegisteredRunner, more: Sequence[str] = ()
+) -> tuple[str, ...]:
     """Ask a device which of the libraries that a runner needs it does not have.
+
+    Parameters
+    ----------
+    more
+        Folders where the device's backends look, beside its own places
+        (:attr:`harness.lab.inventory.DeviceSpec.library_folders`).
 
     Raises
     ------
@@ -312,7 +329,7 @@ def missing_libraries(transport: Transport, runner: RegisteredRunner) -> tuple[s
         folders.append(f"/apex/com.android.runtime/lib{suffix}/bionic")
     else:
         folders += ["/lib64", "/usr/lib64", f"/lib/{triplet}", f"/usr/lib/{triplet}"]
-    answer = transport.run(["sh", "-c", _LOOK, "sh", " ".join(folders), *runner.needed])
+    answer = transport.run(["sh", "-c", _LOOK, "sh", "\n".join([*folders, *more]), *runner.needed])
     *missing, end = answer.text.splitlines() or [""]
     if end != "end":
         raise TransferError("looking for a runner's libraries was cut short")

@@ -166,3 +166,28 @@ def test_a_launch_that_used_its_unit_or_does_not_say_is_fine(units):
     assert verdict.status is Status.OK
     assert verdict.measured.units == units
     assert verdict.measured.simulated == "a simulator"
+
+
+FATAL = "[F  9/28  1:23:45.678 ...nnadapter_wrapper.cc:50 Init] Check failed: no libx.so!"
+THROWN = "terminate called after throwing an instance of 'E'\n  what():  no libx.so\n"
+
+
+@pytest.mark.parametrize(
+    ("engine", "log", "said"),
+    [
+        ("paddle-lite", f"[I one]\n{FATAL}\n[I SVE2 i8mm support: 0]\n", FATAL),
+        ("paddle-lite", f"{THROWN}Aborted\n", "what():  no libx.so"),
+        ("onnxruntime", f"{THROWN}Aborted\n", "what():  no libx.so"),
+        ("an engine that is gone", "one\ntwo\n", "two"),
+    ],
+)
+def test_the_reason_of_a_crash_is_the_engines_own_last_words(engine, log, said):
+    hello = {"event": "hello", "protocol": 1, "runner": "r", "runner_version": "1", "engine": "e"}
+    ended = Exit(reason="exited", wall_s=1, signal=6, left_behind=0, log_bytes=len(log))
+    verdict = judge(
+        Ended(134, 1, log, json.dumps(hello).encode() + b"\n", collected=False,
+              outside=Supervision(exit=ended)),
+        Job(launch="l", engine=engine, files={}, inputs=[], sampling=FEW),
+    )  # fmt: skip
+    assert verdict.category is Category.ENGINE
+    assert verdict.reason == f"crashed with SIGABRT after 'hello': {said}"

@@ -14,10 +14,10 @@ from harness.engines import ENGINES
 PACKAGE = Path(harness.__file__).parent
 
 # Not code: a vendor's header, translations, and the workspace that `harness init` writes.
-NOT_CODE = ("report/locale", "runner/native/third_party", "scaffold/template")
+NOT_CODE = ("engines/onnxruntime/include", "report/locale", "scaffold/template")
 
-# What goes away with the move of the native engines and with reasons as codes.
-NOT_YET = ("runner/native/engines", "runner/native/CMakeLists.txt", "report/sentences.py")
+# What goes away with reasons as codes.
+NOT_YET = ("report/sentences.py",)
 
 # A word of plain English, too: the harness's own yardstick, and what quantization does.
 ENGLISH = {"calibration"}

@@ -56,12 +56,20 @@ def test_a_registered_runner_is_there_without_the_files_it_came_from(workspace, 
         ((), None),
     ],
 )
-def test_the_version_of_paddle_lite_is_read_from_the_files(workspace, program, texts, version):
-    library = program.with_name("libgomp.so.1")
-    with library.open("ab") as file:
-        file.write(b"".join(b"\0" + text + b"\0" for text in texts))
-    assert add(workspace, "lite", SPEC, program, [library]).spec.engine_version == version
+def test_the_version_of_paddle_lite_is_read_from_its_library(workspace, program, texts, version):
+    other = program.with_name("libgomp.so.1")
+    library = program.with_name("libpaddle_light_api_shared.so")
+    library.write_bytes(other.read_bytes() + b"".join(b"\0" + text + b"\0" for text in texts))
+    # What else is shipped may look like it.
+    other.write_bytes(other.read_bytes() + b"\0v1.2.3\0")
+    assert add(workspace, "lite", SPEC, program, [other, library]).spec.engine_version == version
     assert load_runner(workspace, "lite").spec.engine_version == version
+
+
+def test_without_its_library_the_program_is_searched(workspace, program):
+    program.write_bytes(program.read_bytes() + b"\0v2.13-rc\0")
+    library = program.with_name("libgomp.so.1")
+    assert add(workspace, "lite", SPEC, program, [library]).spec.engine_version == "v2.13-rc"
 
 
 RKNN = {"tool": "edge-runner", "engine": "rknn", "abi": "arm64-linux"}
@@ -123,6 +131,11 @@ def test_libraries_are_looked_for_on_the_device(workspace, elf_double, tmp_path)
     path.write_bytes(elf_double("x86_64", ["libc.so.6", "libnowhere-$(id).so", "libm.so.6"]))
     runner = add(workspace, "here", {**SPEC, "abi": "x86_64-linux"}, path, [])
     assert missing_libraries(LocalTransport(), runner) == ("libnowhere-$(id).so",)
+    folder = tmp_path / "driver's * folder"
+    folder.mkdir()
+    assert missing_libraries(LocalTransport(), runner, [str(folder)]) == ("libnowhere-$(id).so",)
+    (folder / "libnowhere-$(id).so").touch()
+    assert missing_libraries(LocalTransport(), runner, ["/nowhere", str(folder)]) == ()
 
 
 def _add(cli, program, *more):

@@ -20,7 +20,7 @@ from harness.engines.base import (
     Source,
 )
 from harness.engines.paddle_lite import nb
-from harness.engines.paddle_lite.benchmark_bin import BenchmarkBin
+from harness.engines.paddle_lite.benchmark_bin import FATAL, BenchmarkBin
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -118,7 +118,9 @@ class _PaddleLite(Engine):
                 f"its kernels are for {' and '.join(sorted(found))}, a {device.abi} device runs "
                 f"those for {needed}: Paddle Lite would return garbage without an error"
             )
-        if version and _release(version) != _release(info.opt_version):
+        # A commit's hash, which an untagged library reports, says nothing: its outputs will.
+        released = version and re.match(r"v?\d+\.", version)
+        if version and released and _release(version) != _release(info.opt_version):
             return (
                 f"it was made by opt {info.opt_version}, and the runner's Paddle Lite is "
                 f"{version}: they must be of one version"
@@ -161,6 +163,7 @@ PLUGIN = _PaddleLite(
     cpu_abis=(*LINUX_ABIS, *ANDROID_ABIS),
     packages=("paddlelite",),
     version_text=_VERSION,
+    last_words=FATAL,
     native=Native(
         sdk=Sdk(
             title="Paddle Lite SDK",

@@ -66,6 +66,9 @@ _IGNORED = re.compile(
     r"Open input image .* error|Find and ignore unsupport nnadapter device|"
     r"No avaliable device found for nnadapter|The device list for nnadapter is null"
 )
+FATAL: Final = re.compile(r"\[F +\d|Check failed|^\s*what\(\): ")
+"""The line that Paddle Lite prints before it aborts; its SDKs are built without exceptions."""
+
 _NOISE = re.compile(r"\[I |qemu: uncaught|\s*what\(\):|terminate called|\s*$")
 
 
@@ -383,7 +386,9 @@ def _failure(message: str) -> Failure:
 
 
 def _last_words(stderr: str) -> str:
-    telling = [line for line in stderr.splitlines() if not _NOISE.match(line)]
+    lines = stderr.splitlines()
+    telling = [line for line in lines if FATAL.search(line)]
+    telling = telling or [line for line in lines if not _NOISE.match(line)]
     return f": {telling[-1][:300]}" if telling else ""
 
 

@@ -107,6 +107,10 @@ USAGE = "\nNote: \n  If load the optimized model, set --optimized_model_file. \n
         ({"stdout": USAGE, "stderr": "Must set --backend option!\n"}, "Must set --backend option!"),
         ({"stdout": ""}, "0 sections 'Model Info'"),
         ({"status": 139, "stdout": ""}, "SIGSEGV"),  # --repeats=0
+        (
+            {"status": 134, "stderr": "[F  9/28  1:2 a.cc:1 b] no driver\n[I x]\nAborted\n"},
+            "ended by SIGABRT: [F  9/28  1:2 a.cc:1 b] no driver",
+        ),
         ({"status": 1, "stderr": "ERROR: unknown command line flag 'x'\n"}, "unknown command"),
         ({"stdout": CPU.stdout.replace(": 1 1000 ", ": 1 1001 ")}, "(1 1001 ) instead of (1 1000)"),
         ({"stdout": CPU.stdout.replace("num: 1\n", "num: 2\n")}, "2 outputs instead of 1"),
