@@ -104,6 +104,51 @@ def show(ctx: click.Context, run_id: str | None, *, as_json: bool) -> None:
     print_cases(run)
 
 
+@results.command(
+    epilog="""\b
+Examples:
+  harness results layers                      the newest run
+  harness results layers RUN --top 5
+  harness results layers RUN --json
+"""
+)
+@_run
+@click.option(
+    "--top",
+    type=click.IntRange(1, 10_000),
+    default=10,
+    show_default=True,
+    help="Layers per case, the heaviest first.",
+)
+@as_json
+@click.pass_context
+def layers(ctx: click.Context, run_id: str | None, *, top: int, as_json: bool) -> None:
+    """Show which layers take the time and which compute unit ran them.
+
+    Needs launches of role profile: protocol: {profile_launches: 1} in the campaign.
+    """
+    from harness.analysis.cases import case_results
+    from harness.analysis.layers import profile_of
+    from harness.cli.tables import print_layers
+
+    with workspace_of(ctx).store() as store:
+        run = stored(store, run_id)
+    found = [(each, profile) for each in case_results(run) if (profile := profile_of(each))]
+    if as_json:
+        rows = [
+            {"case": each.record.case.id, "label": each.record.case.label, **asdict(profile)}
+            for each, profile in found
+        ]
+        click.echo(json.dumps(rows, indent=2))
+        return
+    if not found:
+        raise SpecificationError(
+            f"run {run.id} has no profile",
+            hint="measure it with protocol: {profile_launches: 1} in the campaign",
+        )
+    print_layers(found, top)
+
+
 @results.command(epilog="\b\nExample:\n  harness results logs --failed")
 @_run
 @click.option("--failed", is_flag=True, help="Only launches that failed or are invalid.")

@@ -36,11 +36,12 @@ if TYPE_CHECKING:
 
     from harness.analysis.cases import CaseResult
     from harness.analysis.failures import FailureGroup
+    from harness.analysis.layers import CaseProfile
     from harness.core.quantity import Quantity
     from harness.core.records import Run
     from harness.results.imported import ImportedTable
 
-__all__ = ["MARKS", "print_cases", "print_imported"]
+__all__ = ["MARKS", "print_cases", "print_imported", "print_layers"]
 
 
 MARKS = {Met.YES: "[green]✓[/]", Met.NO: "[red]✗[/]", Met.UNTOLD: "[yellow]?[/]"}
@@ -122,6 +123,40 @@ def _failures(groups: Sequence[FailureGroup]) -> Table:
             escape(visible(f"{without_hint(group.example)}\ntry: {group.todo}")),
         )
     return table
+
+
+def print_layers(found: Sequence[tuple[CaseResult, CaseProfile]], top: int) -> None:
+    """Print the heaviest layers of each case that was profiled, and what ran where."""
+    out = console()
+    for result, profile in found:
+        out.print(f"[bold]{escape(visible(result.record.case.label))}[/]", soft_wrap=True)
+        placed = ", ".join(f"{unit} {n}" for unit, n in profile.placement.items())
+        out.print(escape(visible(f"operators by unit: {placed or UNKNOWN}")), soft_wrap=True)
+        table = Table(Column("Layer", overflow="fold"), "Operator", "Unit", box=None)
+        table.add_column("Time", justify="right")
+        table.add_column("Share", justify="right")
+        for measure in ("us", "cycles"):
+            layers = [layer for layer in profile.layers if layer.measure == measure]
+            for layer in layers[:top]:
+                cost = (
+                    milliseconds(layer.cost / 1e3)
+                    if measure == "us"
+                    else f"{layer.cost:.3g} cycles"
+                )
+                texts = (layer.name, layer.op, layer.unit)
+                table.add_row(
+                    *(escape(visible(text)) for text in texts), cost, percent(layer.share)
+                )
+            if len(layers) > top:
+                rest = sum(layer.share for layer in layers[top:])
+                table.add_row(f"{len(layers) - top} more", "", "", "", percent(rest))
+        if profile.unattributed_us is not None:
+            lost = milliseconds(profile.unattributed_us / 1e3)
+            table.add_row("not attributed", "", "", lost, "")
+        out.print(table)
+        if profile.overhead is not None:
+            out.print(f"profiling takes {profile.overhead:.2f} times as long as a timed launch")
+        out.print("")
 
 
 def print_imported(tables: Sequence[ImportedTable], *, figures: bool) -> None:

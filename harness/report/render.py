@@ -294,6 +294,7 @@ def _sections(language: Language, content: Content) -> list[tuple[str, str]]:
         ("precision", _("Precision"), any(device.precisions for device in view.devices)),
         ("shapes", _("Batches and shapes"), any(device.workloads for device in view.devices)),
         ("partition", _("Partition"), bool(view.partitions)),
+        ("layers", _("Where the time goes"), bool(view.profiles)),
         ("chips", _("Chips"), bool(content.beside.on_chips)),
         ("published", _("Published figures"), bool(content.beside.tables)),
         ("samples", _("Samples over time"), True),

@@ -14,6 +14,7 @@ from harness.analysis import summary
 from harness.analysis.cases import NS_PER_MS, CaseResult, State, case_results
 from harness.analysis.comparison import ratio
 from harness.analysis.failures import failure_groups
+from harness.analysis.layers import profile_of
 from harness.core.records import Status
 from harness.core.text import interval, milliseconds, processors
 from harness.engines import ENGINES
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from harness.analysis.comparison import Ratio
     from harness.analysis.failures import FailureGroup
+    from harness.analysis.layers import CaseProfile
     from harness.analysis.summary import Range, Value
     from harness.core.contract import InputSpec
     from harness.core.quantity import Quantity
@@ -638,6 +640,11 @@ class ReportView(_Cases):
             if (told := artifact.partition)
             and (told.kernels or told.subgraphs or told.cpu_ops or told.npu_macs is not None)
         ]
+
+    @cached_property
+    def profiles(self) -> list[tuple[CaseView, CaseProfile]]:
+        """The cases whose engine profiled a launch, with what it reported."""
+        return [(case, profile) for case in self.cases if (profile := profile_of(case))]
 
     @property
     def order(self) -> list[tuple[Launch, CaseView]]:

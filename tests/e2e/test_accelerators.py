@@ -83,9 +83,10 @@ def test_a_net_that_leaves_the_npu_in_the_middle_says_so(lab):
     lab("models", "add", HARDMAX, "--licence", "MIT")
     path = lab.root / "campaigns" / "fallback.yaml"
     path.write_text(FALLBACK)
-    lab("run", path, "--wait", "10m")
-    run = results(workspace=lab.root)
-    (result,) = case_results(run)
+    # In int8 another element may be the largest: the check says so, and the launch is kept.
+    lab("run", path, "--wait", "10m", code=4)
+    (result,) = case_results(results(workspace=lab.root))
+    assert result.state is State.WRONG
     units = result.launches[0].units
     assert units["npu"] > 0
     assert units["cpu"] > 2  # quantizing the input, dequantizing the output, and Hardmax

@@ -677,7 +677,7 @@ def report_profile(engine: Engine, samples: Sequence[int], events: Events) -> No
         if found.inferences is not None:
             more["inferences"] = found.inferences
         if found.whole_us is not None:
-            attributed = sum(layer["us"] for layer in layers)
+            attributed = sum(layer.get("us", 0.0) for layer in layers)
             more["unattributed_us"] = max(0.0, found.whole_us - attributed)
         events.write("layers", layers=layers, **more)
 

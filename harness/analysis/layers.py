@@ -1,0 +1,102 @@
+"""Where a case's time goes, by its engine's own profile."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Literal
+
+from harness.core.records import Role, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.analysis.cases import CaseResult
+    from harness.core.contract import Layer
+
+__all__ = ["CaseProfile", "Heavy", "profile_of"]
+
+Unit = Literal["us", "cycles"]
+
+
+@dataclass(frozen=True)
+class Heavy:
+    """One layer.
+
+    Attributes
+    ----------
+    cost
+        Its mean in one inference, in the unit of ``measure``.
+    share
+        Of all layers with that measure.
+    measure
+        ``us`` or ``cycles``: an accelerator's own runtime may count its clock only.
+    """
+
+    name: str
+    op: str
+    unit: str
+    cost: float
+    share: float
+    measure: Unit
+
+
+@dataclass(frozen=True)
+class CaseProfile:
+    """What the profile launches of a case report.
+
+    Attributes
+    ----------
+    placement
+        Unit to the number of operators or subgraphs that it ran.
+    layers
+        The heaviest first; those in microseconds before those in cycles.
+    unattributed_us
+        What of an inference's time is in no layer; none where the engine does not report it.
+    overhead
+        The profile's latency over the timed one's: how much profiling slows the case down; none
+        where either is unknown.
+    """
+
+    placement: dict[str, int]
+    layers: list[Heavy]
+    unattributed_us: float | None
+    overhead: float | None
+
+
+def profile_of(result: CaseResult) -> CaseProfile | None:
+    """Return what a case's newest profile reports; none where none does."""
+    launches = [
+        launch
+        for launch in result.launches
+        if launch.role is Role.PROFILE and launch.profile and launch.status is not Status.FAILED
+    ]
+    if not launches:
+        return None
+    launch = launches[-1]
+    profile = launch.profile
+    if profile is None:
+        return None
+    placement: Counter[str] = Counter()
+    for part in profile.parts:
+        placement[part.unit] += part.operators
+    slowed = launch.figure_ns / 1e6 if launch.figure_ns else None
+    usual = median(result.figures_ms) if result.figures_ms else None
+    return CaseProfile(
+        placement=dict(placement.most_common()),
+        layers=[*_heaviest(profile.layers, "us"), *_heaviest(profile.layers, "cycles")],
+        unattributed_us=profile.unattributed_us,
+        overhead=slowed / usual if slowed and usual else None,
+    )
+
+
+def _heaviest(layers: Sequence[Layer], measure: Unit) -> list[Heavy]:
+    costs = [
+        (layer, float(cost)) for layer in layers if (cost := getattr(layer, measure)) is not None
+    ]
+    total = sum(cost for _, cost in costs)
+    return [
+        Heavy(layer.name, layer.op, layer.unit, cost, cost / total if total else 0.0, measure)
+        for layer, cost in sorted(costs, key=lambda pair: -pair[1])
+    ]

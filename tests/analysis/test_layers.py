@@ -1,0 +1,78 @@
+"""What a profile says of where a case's time goes."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.analysis.cases import case_results
+from harness.analysis.layers import profile_of
+from harness.core.contract import Layer, Part
+from harness.core.records import Case, Profile, Role
+from tests.analysis.conftest import make_run
+
+CASE = Case(model="m", device="d", engine="e", backend="npu:x")
+PROFILE = Profile(
+    parts=[
+        Part(name="quantize", op="QuantizeLinear", unit="CPU"),
+        Part(name="graph", unit="NPU", operators=7),
+    ],
+    layers=[
+        Layer(name="quantize", op="QuantizeLinear", unit="CPU", us=25.0),
+        Layer(name="graph", op="", unit="NPU", us=75.0),
+        Layer(name="conv", op="", unit="NPU", cycles=900),
+        Layer(name="pool", op="", unit="NPU", cycles=100),
+    ],
+    inferences=10,
+    unattributed_us=3.0,
+)
+
+
+def profiled(profile=PROFILE, figure_ms=12.0):
+    run = make_run(
+        {
+            CASE: {
+                "figure_ms": [10.0, 10.0, figure_ms],
+                "role": [Role.MEASURE, Role.MEASURE, Role.PROFILE],
+                "profile": [None, None, profile],
+            }
+        }
+    )
+    (result,) = case_results(run)
+    return result
+
+
+def test_the_heaviest_come_first_and_each_measure_stands_apart():
+    found = profile_of(profiled())
+    assert [(layer.name, layer.measure, layer.share) for layer in found.layers] == [
+        ("graph", "us", 0.75),
+        ("quantize", "us", 0.25),
+        ("conv", "cycles", 0.9),
+        ("pool", "cycles", 0.1),
+    ]
+    assert found.unattributed_us == 3.0
+
+
+def test_operators_are_counted_by_the_unit_that_ran_them():
+    assert profile_of(profiled()).placement == {"NPU": 7, "CPU": 1}
+
+
+def test_what_profiling_costs_is_known():
+    assert profile_of(profiled()).overhead == pytest.approx(1.2)
+
+
+def test_a_profile_counts_for_no_latency():
+    result = profiled(figure_ms=1000.0)
+    assert result.latency_ms.center == pytest.approx(10.0)
+    assert result.latency_ms.n == 2
+
+
+def test_without_a_profile_there_is_nothing():
+    run = make_run({CASE: [10.0, 10.0]})
+    (result,) = case_results(run)
+    assert profile_of(result) is None
+    assert profile_of(profiled(profile=None)) is None
+
+
+def test_layers_without_any_time_have_no_share():
+    empty = Profile(layers=[Layer(name="a", op="b", unit="c")])
+    assert profile_of(profiled(profile=empty)).layers == []
