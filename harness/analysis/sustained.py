@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 if TYPE_CHECKING:
+    from harness.core.contract import Environment
     from harness.core.records import Launch
 
-__all__ = ["Course", "course"]
+__all__ = ["Course", "course", "since_sampling_s"]
 
 WINDOW_S: Final = 60.0
 WINDOW_SHARE: Final = 0.2
@@ -37,6 +38,20 @@ class Course:
     last_ms: float
     first_c: float | None
     last_c: float | None
+
+
+def since_sampling_s(launch: Launch, reading: Environment) -> float | None:
+    """Return how long a launch had sampled when its sensors were read, in s; below 0 before.
+
+    Both are on the device's clock. In version 1 of the runner contract samples have no times: then
+    it is by what came before them, as far as is known.
+    """
+    if launch.window_ns and reading.t_ns is not None:
+        return (reading.t_ns - launch.window_ns[0]) / 1e9
+    if reading.ms is None:
+        return None
+    loaded_ms = launch.first_load.total_ms if launch.first_load else 0.0
+    return (reading.ms - loaded_ms - sum(launch.warmup_ns) / 1e6) / 1e3
 
 
 def course(launch: Launch) -> Course | None:

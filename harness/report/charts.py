@@ -8,6 +8,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.analysis.cases import NS_PER_MS
+from harness.analysis.sustained import since_sampling_s
 from harness.core.quantity import BYTES
 from harness.core.records import Status
 from harness.quantities import first_load
@@ -321,13 +322,10 @@ class Charts:
         panels = [
             svg.Panel(self._("latency, ms"), [svg.Series("", case.colour, samples)], dots=True)
         ]
-        before_ms = (launch.first_load.total_ms if launch.first_load else 0.0) + sum(
-            launch.warmup_ns
-        ) / NS_PER_MS
         readings = [
-            (max(0.0, (reading.ms - before_ms) / 1e3), reading)
+            (max(0.0, at), reading)
             for reading in launch.environment
-            if reading.ms is not None and reading.phase == "during"
+            if reading.phase == "during" and (at := since_sampling_s(launch, reading)) is not None
         ]
         hottest = [
             (at, max(reading.temperatures_c.values()), None, None)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.analysis.sustained import course
+from harness.analysis.sustained import course, since_sampling_s
 from harness.core.contract import Environment
-from harness.core.records import Launch, Status
+from harness.core.records import FirstLoad, Launch, Status
 
 MS = 1_000_000
 
@@ -54,3 +54,19 @@ def test_it_is_within_what_was_measured(samples):
     low, high = min(samples) / MS, max(samples) / MS
     assert low <= found.first_ms <= high
     assert low <= found.last_ms <= high
+
+
+def test_a_reading_is_laid_over_the_samples_by_the_devices_clock():
+    long = launch([MS]).model_copy(update={"window_ns": (5_000 * MS, 65_000 * MS)})
+    at = [
+        since_sampling_s(long, Environment(phase="during", ms=1, t_ns=ms * MS))
+        for ms in (4_000, 5_000, 35_000)
+    ]
+    assert at == [-1, 0, 30]
+
+
+def test_a_reading_of_version_1_is_laid_over_them_by_what_came_before():
+    load = FirstLoad(process_ms=500, init_ms=400, first_ms=100, page_cache="cold")
+    early = launch([MS]).model_copy(update={"first_load": load, "warmup_ns": [1_000 * MS] * 2})
+    assert since_sampling_s(early, Environment(phase="during", ms=33_000)) == 30
+    assert since_sampling_s(early, Environment(phase="before")) is None
