@@ -384,6 +384,8 @@ def test_usage(calibration, launch, job):
     ended = launch((calibration, "one", "two"), job, {})
     assert ended.returncode == 2
     assert "usage: edge-runner-calibration JOB" in ended.stderr
+    said = subprocess.run([calibration, "--help"], capture_output=True, check=True)
+    assert said.stdout.decode() == ended.stderr
 
 
 def test_events_that_cannot_be_written_are_a_failure(calibration, job, tmp_path):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -391,3 +393,43 @@ def test_wrong_words(lab, words, said):
     done = lab.call(*words)
     assert done.returncode == 64
     assert said in done.stderr.decode()
+
+
+# Lives on until the supervisor has seen so many bytes of its events.
+SEEN = "until grep -q '\"bytes\":{},' supervisor.jsonl; do :; done;"
+
+
+def test_every_entry_is_on_the_monotonic_clock(lab):
+    before = time.monotonic_ns()
+    answer = lab.begin(f"echo 1 >> events.jsonl; {SEEN.format(2)} echo 22 >> events.jsonl")
+    times = [entry["t_ns"] for entry in answer.record]
+    assert before < times[0]
+    assert times == sorted(times)
+    assert times[-1] < time.monotonic_ns()
+    assert answer.of("progress")[0]["bytes"] == 2
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two processors")
+def test_processors_that_a_runner_takes_for_itself_are_on_record(lab):
+    one, other, *_ = sorted(os.sched_getaffinity(0))
+    told = f"echo 1 >> events.jsonl; {SEEN.format(2)}"
+    more = f"taskset -pc {one},{other} $$ >/dev/null; echo 1 >> events.jsonl; {SEEN.format(4)}"
+    bound = lab.begin(told, "--affinity", one, name="bound")
+    assert bound.exit["affinity"] == str(one)
+    widened = lab.begin(told + more, "--affinity", one, name="widened")
+    both = f"{one}-{other}" if other == one + 1 else f"{one},{other}"
+    assert widened.exit["affinity"] == both
+    parse_supervision((lab.folder / "widened" / "supervisor.jsonl").read_bytes())
+
+
+def test_before_its_first_event_a_runner_may_not_have_bound_itself_yet(lab):
+    assert "affinity" not in lab.begin("exit 0").exit
+
+
+def test_help_names_every_command(lab):
+    said = lab.call("--help")
+    assert said.returncode == 0
+    for command in ("run", "read", "stop", "forget", "living", "lease", "lock", "store"):
+        assert re.search(rf"^  {command} ", said.stdout.decode(), re.MULTILINE)
+        assert b"unknown command" not in lab.call(command).stderr
+    assert max(map(len, said.stdout.decode().splitlines())) <= 100
