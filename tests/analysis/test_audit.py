@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from datetime import UTC, datetime
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -23,6 +24,8 @@ from harness.core.records import (
 )
 from harness.core.supervision import Conditions, Exit
 from harness.results.imported import Cell, ImportedFigure, ImportedTable
+from harness.results.imports import Citation, read_table
+from tests.analysis.conftest import FACTS
 
 MODELS = {"tiny": 1.0, "small": 3.1, "middle": 11.0, "large": 43.0}
 DEVICES = {"board-a": 1.0, "board-b": 1.37, "board-c": 2.9}
@@ -71,8 +74,8 @@ def found(findings, rule):
     return [finding for finding in findings if finding.rule == rule]
 
 
-def audited(rows, **more):
-    return audit_table(table(rows), **more)
+def audited(rows, columns=("cpu", "npu"), **more):
+    return audit_table(table(rows, columns), **more)
 
 
 # -- repetitions ------------------------------------------------------------------------------
@@ -364,7 +367,7 @@ def columns(launches=5, **more):
 @pytest.fixture
 def own(runs):
     def own(case=CASE, **more):
-        run = runs({case: columns(**more)})
+        run = runs({case: columns(**more)}, facts=FACTS | {"memory_total_bytes": 1 << 30})
         return audit_run(run, case_results(run))
 
     return own
@@ -410,6 +413,8 @@ OTHERS = [
     ("repeated-samples", {"samples_ns": [samples(seed=n % 4) for n in range(5)]}),
     ("coarse-timer", {"samples_ns": [[1_000_000, 1_000_000, 1_015_000, 1_015_000] * 9] * 5}),
     ("no-cpu-time", {"cpu_ms_per_inference": [0.0] * 5}),
+    ("impossible-memory", {"vmhwm_bytes": [20 << 20] * 5, "pss_bytes": [55 << 20] * 5}),
+    ("impossible-memory", {"vmhwm_bytes": [1 << 49] * 5}),
     ("more-cpu-time", {"cpu_ms_per_inference": [3.9] * 5}),
     ("more-time-than-passed", {"wall_s": [0.02] * 5}),
     (
@@ -452,6 +457,8 @@ def test_each_rule_of_launches(own, rule, wrong):
         {"exit": [None] * 5},
         {"cpu_ms_per_inference": [0.5] * 5},
         {"cpu_ms_per_inference": [None] * 5},
+        {"vmhwm_bytes": [55 << 20] * 5, "pss_bytes": [57 << 20] * 5},
+        {"vmhwm_bytes": [None] * 5, "pss_bytes": [55 << 20] * 5},
         {"throttling": [Throttling(watched=["clocks"])] * 5},
         {"wall_s": [None] * 5},
         {"samples_ns": [samples()] + [[] for _ in range(4)]},
@@ -522,3 +529,72 @@ def test_every_rule_is_explained():
         assert name.replace("-", "").isalpha()
         assert rule.title
         assert rule.explanation.endswith(".")
+
+
+# -- values, digits and units that come again ---------------------------------------------------
+
+NEW = {"repeated-figure", "repeated-digits", "rate-for-latency"}
+
+
+def test_a_value_that_is_there_three_times_in_a_real_table_is_found():
+    """Two of it would be nothing, in four digits among 36 figures; three are."""
+    path = Path(__file__).parents[1] / "data" / "published" / "published-npu.csv"
+    mapping = {"device": "chip", "latency_ms:cpu": "cpu_ms", "latency_ms:npu": "npu_ms"}
+    cited = Citation("s", "unknown")
+    real = read_table(path, "t", cited, mapping=mapping, constants={}).table
+    assert not NEW & rules(audit_table(real))
+    of_npu = [n for n, each in enumerate(real.figures) if each.backend.startswith("npu")]
+    places = [n for n in of_npu if real.figures[n].model == "mobilenet_v1"][:1]
+    for model in ("resnet50", "ssd_mobilenet_v1_300"):
+        places += [n for n in of_npu if real.figures[n].model == model][2:3]
+    assert len({(real.figures[n].model, real.figures[n].device) for n in places}) == 3
+
+    def planted(number):
+        figures = list(real.figures)
+        for n in places[:number]:
+            cell = figures[n].cell.model_copy(update={"text": "12.37"})
+            figures[n] = figures[n].model_copy(update={"cell": cell, "latency_ms": 12.37})
+        return audit_table(real.model_copy(update={"figures": figures}))
+
+    assert not found(planted(2), "repeated-figure")
+    (finding,) = found(planted(3), "repeated-figure")
+    assert "12.37 stands 3 times" in finding.sentence
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_rows_that_were_changed_in_their_leading_digits_are_found(axis):
+    rows = clean(digits=5)
+    one, other = [key for key in rows if key[axis] == ("tiny", "board-a")[axis]], []
+    for key in one:
+        copied = list(key)
+        copied[axis] = ("small", "board-b")[axis]
+        other.append(tuple(copied))
+    for source, target in zip(one, other, strict=True):
+        rows[target] = [
+            f"{int(float(text)) + 3}.{text.partition('.')[2]}" if "." in text else text
+            for text in rows[source]
+        ]
+    (finding, *_) = found(audited(rows), "repeated-digits")
+    assert "end in the same two digits" in finding.sentence
+
+
+def test_frames_per_second_that_are_taken_for_milliseconds_are_found():
+    macs = {f"net-{n}": 10**8 * 2**n for n in range(6)}
+    fps = {
+        (model, device): [f"{9e10 / size * factor:.1f}"]
+        for model, size in macs.items()
+        for device, factor in DEVICES.items()
+    }
+    findings = audited(fps, columns=("npu",), macs=macs)
+    assert {each.severity for each in found(findings, "rate-for-latency")} == {Severity.ERROR}
+    assert not found(findings, "bigger-model-faster")
+    latencies = {key: [f"{1000 / float(text):.4f}"] for key, (text,) in fps.items()}
+    assert not NEW & rules(audited(latencies, columns=("npu",), macs=macs))
+
+
+@given(st.integers(0, 10_000), st.integers(3, 6), st.floats(0.02, 0.3))
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_clean_tables_raise_none_of_it(seed, digits, interaction):
+    rows = clean(seed, digits, interaction)
+    macs = {model: int(1e8 * size) for model, size in MODELS.items()}
+    assert not NEW & rules(audited(rows, macs=macs))

@@ -90,7 +90,7 @@ class Rule:
 _CHANCE = (
     "It speaks where fewer than one in a hundred such tables would have it by chance, if figures "
     "of one model on different devices lay within 1 % of each other, and those of different models "
-    "within 10 %. Figures of few digits therefore never raise it."
+    "within 10 %. Figures of few digits therefore hardly ever raise it."
 )
 
 RULES: Final[dict[str, Rule]] = {
@@ -99,6 +99,25 @@ RULES: Final[dict[str, Rule]] = {
         "Latencies of different models, devices or settings that are equal to the last digit. "
         + _CHANCE
         + " A figure copied into the wrong cell is the usual cause.",
+    ),
+    "repeated-digits": Rule(
+        "figures that differ and end alike",
+        "Two models (or two devices) whose figures differ, and end in the same two digits in three "
+        "columns or more: oftener than fewer than one in a hundred such tables would have it by "
+        "chance. Figures of four digits at least are looked at. Figures that were changed in their "
+        "leading digits are so; a clock that counts coarsely is taken into account.",
+    ),
+    "rate-for-latency": Rule(
+        "rates where latencies are meant",
+        "On one device, with the same engine and setting, the figures of at least five models fall "
+        "as their multiply-accumulates grow (Kendall's tau of -0.7 or less, at 1 %). Frames per "
+        "second taken for milliseconds are so: import them as fps.",
+    ),
+    "impossible-memory": Rule(
+        "memory that cannot be",
+        "A launch's peak of resident memory is below its proportional share (PSS) by more than a "
+        "tenth and 4 MiB, or one of them is more than the device has. A wrong unit is the usual "
+        "cause.",
     ),
     "identical-rows": Rule(
         "the same figures for different models or devices",

@@ -45,6 +45,8 @@ WIDE: Final = 0.1
 VERY_WIDE: Final = 0.25
 OTHERS: Final = 0.25
 SHOWN: Final = 10
+PSS_SLACK: Final = 1.1  # the peak is one process's, and is read a little before the end
+PSS_SLACK_BYTES: Final = 4 << 20
 
 WITH_INTERVAL: Final = tuple(each for each in quantities() if each.summary is Summary.INTERVAL)
 
@@ -68,6 +70,7 @@ def launches(
         yield from _warmth(result)
         yield from _clock(result)
         yield from _cpu_time(result)
+        yield from _memory(result, devices[result.record.case.device])
     yield from _copies(results)
     yield from _unwatched(results, devices)
 
@@ -292,6 +295,27 @@ def _step(samples_ns: Sequence[int]) -> int:
     if values.size < 2 or shared * 2 <= len(samples_ns):  # noqa: PLR2004
         return 0
     return int(np.diff(values).min())
+
+
+def _memory(result: CaseResult, device: DeviceRecord) -> Iterator[Finding]:
+    """Compare the peak of memory with what was shared out of it, and with what there is."""
+    total = device.facts.get("memory_total_bytes")
+    below: list[tuple[Launch, str]] = []
+    above: list[tuple[Launch, str]] = []
+    for one in result.launches:
+        peak, pss = one.vmhwm_bytes, one.pss_bytes
+        if one.status is not Status.OK or peak is None:
+            continue
+        if pss is not None and pss > PSS_SLACK * peak + PSS_SLACK_BYTES:
+            below.append((one, f"peak {peak:,} bytes, PSS {pss:,} bytes"))
+        if isinstance(total, int) and max(peak, pss or 0) > total:
+            above.append((one, f"{max(peak, pss or 0):,} bytes of {total:,}"))
+    if below:
+        said = f"the peak of memory is below the proportional share in {len(below)} launches"
+        yield _finding("impossible-memory", Severity.ERROR, result, said, below)
+    if above:
+        said = f"more memory than the device has in {len(above)} launches"
+        yield _finding("impossible-memory", Severity.ERROR, result, said, above)
 
 
 def _cpu_time(result: CaseResult) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
+from scipy.stats import kendalltau
 
 from harness.analysis.audit.finding import Evidence, Finding, Severity
 from harness.analysis.peak import achieved
@@ -35,6 +36,9 @@ BIGGER: Final = 2.0
 MUCH_BIGGER: Final = 8.0
 CLEARLY: Final = 1.1
 SAVED: Final = 4.0
+SIZES: Final = 5
+FALLING: Final = -0.7
+BY_CHANCE: Final = 0.01
 
 Peaks: TypeAlias = "Mapping[tuple[str, str, str], float]"
 
@@ -51,7 +55,10 @@ def orders(figures: Sequence[Figure], peaks: Peaks) -> Iterator[Finding]:
     yield from _backends(figures)
     yield from _threads(figures)
     yield from _out_of_line([figure for figure in figures if not figure.emulated])
-    yield from _bigger(figures)
+    rates = list(_rates(figures))
+    yield from rates
+    if not rates:  # which say it of each pair
+        yield from _bigger(figures)
     yield from _beyond(figures, peaks)
 
 
@@ -214,6 +221,31 @@ def _polished(table: NDArray[np.float64], rounds: int = 10) -> NDArray[np.float6
         left = left - np.ma.median(left, axis=0, keepdims=True)  # type: ignore[no-untyped-call]
     found: NDArray[np.float64] = left.filled(np.nan)
     return found
+
+
+def _rates(figures: Sequence[Figure]) -> Iterator[Finding]:
+    """Find figures that fall as models grow, as frames per second do."""
+    sized = [figure for figure in figures if figure.macs]
+    groups = [
+        alike
+        for alike in _grouped(sized, lambda figure: (figure.device, figure.setting)).values()
+        if len({figure.macs for figure in alike}) >= SIZES
+    ]
+    for alike in groups:
+        falls = kendalltau(
+            [figure.macs for figure in alike],
+            [figure.value for figure in alike],
+            alternative="less",
+        )
+        if falls.statistic <= FALLING and falls.pvalue * len(groups) < BY_CHANCE:
+            ordered = sorted(alike, key=lambda figure: figure.macs or 0)
+            yield _finding(
+                "rate-for-latency",
+                Severity.ERROR,
+                f"{ordered[0].device}, {ordered[0].setting}: figures of {len(alike)} models fall "
+                "as the models grow, as frames per second do",
+                *ordered,
+            )
 
 
 def _bigger(figures: Sequence[Figure]) -> Iterator[Finding]:

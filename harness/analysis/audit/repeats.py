@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+import re
+from collections import Counter, defaultdict
 from itertools import combinations
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -30,6 +31,11 @@ LIKELY: Final = 0.3
 """From this probability on, that two figures are equal tells nothing, not even among others."""
 SAME: Final = 1e-9
 """Figures that differ by less, relatively, are one number; converting units costs that much."""
+NEAR: Final = 1.3
+"""Figures of different things fall on each other only where they are within this factor."""
+ENDING: Final = 0.01
+"""How often the last two digits of a figure are those of another, at the least."""
+ENDINGS: Final = 3
 PAIRED: Final = 50
 """Of figures that are all equal, so many are compared in pairs; the rest adds nothing."""
 
@@ -57,7 +63,8 @@ def repeats(figures: Sequence[Figure]) -> Iterator[Finding]:
                 told.update(found)
                 yield _finding(rule, sentence, found)
     for group in groups:
-        yield from _single(group, math.comb(len(figures), 2), told)
+        yield from _single(group, figures, told)
+    yield from _endings(figures)
 
 
 def _equal(figures: Sequence[Figure]) -> Iterator[list[Figure]]:
@@ -171,14 +178,16 @@ def _ratio(pairs: Sequence[Pair], tried: int) -> float | None:
     return (low + high) / 2 if chance < CHANCE else None
 
 
-def _single(group: Sequence[Figure], tried: int, told: set[Pair]) -> Iterator[Finding]:
+def _single(
+    group: Sequence[Figure], figures: Sequence[Figure], told: set[Pair]
+) -> Iterator[Finding]:
     """Yield a figure that stands at several things, where whole rows do not explain it."""
     things = list({(each.model, each.device, each.setting): each for each in group}.values())
     if len(things) < 2:  # noqa: PLR2004 - one is no repetition
         return
     if told.issuperset(combinations(group[:PAIRED], 2)):
         return
-    if tried * _coincidence(things[0], things[1]) < CHANCE:
+    if _expected(things, figures) < CHANCE:
         values = (
             (name, len({getattr(each, name) for each in things}))
             for name in ("model", "device", "setting")
@@ -191,6 +200,81 @@ def _single(group: Sequence[Figure], tried: int, told: set[Pair]) -> Iterator[Fi
             tuple(each.evidence for each in things),
             _cases(things),
         )
+
+
+def _expected(things: Sequence[Figure], figures: Sequence[Figure]) -> float:
+    """Return how often so many figures of a sound table are equal, at most."""
+    pair = math.comb(len(figures), 2) * _coincidence(things[0], things[1])
+    if len(things) == 2:  # noqa: PLR2004 - one pair
+        return pair
+    # Each more has to fall on the first; and only what is near it can.
+    value = things[0].value
+    near = sum(value / NEAR < figure.value < value * NEAR for figure in figures)
+    groups = len(figures) / near * math.comb(near, len(things))
+    return min(pair, groups * math.prod(_coincidence(things[0], each) for each in things[1:]))
+
+
+def _endings(figures: Sequence[Figure]) -> Iterator[Finding]:
+    """Yield rows of a table whose figures differ, and end in the same digits column by column."""
+    endings = {id(each): ending for each in figures if (ending := _ending(each)) is not None}
+    # Of a clock that counts coarsely there are few endings, and more of them are alike.
+    seen = Counter(endings.values())
+    total = sum(seen.values())
+    chance = max(ENDING, sum(number * (number - 1) for number in seen.values()) / max(1, total**2))
+    told: set[Pair] = set()
+    for axis in ("model", "device"):
+        rows: defaultdict[str, dict[Hashable, Figure]] = defaultdict(dict)
+        for figure in figures:
+            other = figure.device if axis == "model" else figure.model
+            rows[getattr(figure, axis)].setdefault((figure.setting, other), figure)
+        tried = math.comb(len(rows), 2)
+        for one, other in combinations(rows, 2):
+            common = [
+                (rows[one][column], rows[other][column])
+                for column in rows[one]
+                if column in rows[other]
+            ]
+            known = [pair for pair in common if all(id(each) in endings for each in pair)]
+            alike = [
+                pair
+                for pair in known
+                if endings[id(pair[0])] == endings[id(pair[1])]
+                and abs(pair[0].value - pair[1].value) > SAME * pair[0].value
+            ]
+            if len(alike) < ENDINGS or told.issuperset(alike):
+                continue
+            if tried * _tail(len(known), len(alike), chance) < CHANCE:
+                told.update(alike)
+                yield Finding(
+                    "repeated-digits",
+                    Severity.WARNING,
+                    f"{one} and {other}: {len(alike)} of the {len(known)} figures that both have "
+                    "differ, and end in the same two digits",
+                    tuple(figure.evidence for pair in alike for figure in pair),
+                    _cases(figure for pair in alike for figure in pair),
+                )
+
+
+def _ending(figure: Figure) -> tuple[int, str] | None:
+    """Return how many decimals a figure has, and its last two digits; none where it has few.
+
+    What a figure in single precision has beyond its sixth digit is noise, and no ending.
+    """
+    if figure.place is None:
+        return None
+    text = f"{float(figure.text):.6g}"
+    digits = re.sub(r"\D", "", text).lstrip("0")
+    if len(digits) < 4 or "e" in text:  # noqa: PLR2004 - two of which lead
+        return None
+    return len(text.partition(".")[2]), digits[-2:]
+
+
+def _tail(number: int, least: int, chance: float) -> float:
+    """Return the probability that of so many figures so many end alike, or more."""
+    return sum(
+        math.comb(number, each) * chance**each * (1 - chance) ** (number - each)
+        for each in range(least, number + 1)
+    )
 
 
 def _finding(rule: str, sentence: str, pairs: Iterable[Pair]) -> Finding:
