@@ -40,6 +40,7 @@ _COMMANDS = {
     "devices": ("devices", "List, add, probe and trust devices; start and stop emulated boards."),
     "models": ("models", "List, build and show models."),
     "runners": ("runners", "Build, register and check native and foreign runners."),
+    "plugins": ("plugins", "List plugins, and check one of your own."),
     "init": ("init", "Make a new workspace."),
     "schema": ("schema", "Print the JSON Schema of a kind of file, for editors."),
     "doctor": ("doctor", "Check what is present, what is missing, and how to mend it."),

@@ -211,7 +211,8 @@ class ModelFile:
     reference
         The script that computes the model's reference outputs.
     alone
-        Whether no other format is made of it: the model has artifacts in this one only.
+        Whether no other engine's format is made of it: the model has artifacts in those of this
+        engine only, and this engine has none of other models.
     """
 
     name: str

@@ -136,7 +136,7 @@ class FileSource(Spec):
 
     @property
     def alone(self) -> bool:
-        """Whether no other format is made of it."""
+        """Whether no other engine's format is made of it."""
         return self.format in model_files() and model_files()[self.format][0].alone
 
     @model_validator(mode="after")

@@ -136,9 +136,11 @@ def targets(model: Model) -> Mapping[str, tuple[str, ...]]:
     if isinstance(source, CalibrationSource):
         chosen = [ALONE]
     elif isinstance(source, FileSource) and source.alone:
-        chosen = [source.format, "reference"]
+        _, owner = model_files()[source.format]
+        chosen = [*(each.name for each in owner.formats), "reference"]
     else:
-        alone = {ALONE, *(name for name, (file, _) in model_files().items() if file.alone)}
+        owners = (engine for file, engine in model_files().values() if file.alone)
+        alone = {ALONE, *(each.name for owner in owners for each in owner.formats)}
         chosen = [name for name in formats() if name not in alone]
     return {name: tuple(formats()[name].by_name.values()) for name in chosen}
 
