@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from harness.campaign.judge import judge
-from harness.campaign.launch import Ended
+from harness.campaign.launch import Ended, Launcher
 from harness.campaign.runners import ForeignRunner
 from harness.core.contract import Environment, Job, Sampling, WarmupPolicy
 from harness.core.records import Category, Role, Status
@@ -20,6 +22,7 @@ from harness.core.supervision import (
     parse_supervision,
     processors_in,
 )
+from harness.transports.local.transport import LocalTransport
 
 RECORDED = Path(__file__).parents[1] / "data" / "events"
 S = 10**9
@@ -245,3 +248,53 @@ def test_what_a_probe_excludes_and_a_processor_computed(backend, cpu_ms, exclude
 )
 def test_lists_of_processors(listed, expected):
     assert processors_in(listed) == expected
+
+
+# --- with the supervisor itself ---
+
+DISHONEST = """
+import json, os, sys, time
+events = open("events.jsonl", "a")
+def emit(event, **more):
+    events.write(json.dumps({"event": event, **more}) + chr(10))
+    events.flush()
+    time.sleep(0.05)  # the supervisor looks
+emit("hello", protocol=1, runner="r", runner_version="1", engine="e", import_ms=1)
+emit("loaded", read_ms=1, page_cache="cold", init_ms=1)
+emit("first", ms=1)
+if "unbind" in sys.argv:
+    os.sched_setaffinity(0, {int(cpu) for cpu in sys.argv[-1].split(",")})
+emit("warmup", ns=[], reason="steady")
+time.sleep(1)
+emit("samples", ns=[1000] * 1000 if "fast" in sys.argv else [1000000] * 1000)
+emit("memory", vmhwm_bytes=1 if "small" in sys.argv else 10000000)
+emit("done")
+"""
+
+
+@pytest.mark.parametrize(
+    ("does", "said"),
+    [
+        ("nothing", None),
+        ("unbind", "its threads were allowed on processors"),
+        ("fast", "passed between its events 'warmup' and 'samples'"),
+        ("small", "claims a peak memory of 1e-06 MB"),
+    ],
+)
+def test_the_supervisor_sees_what_a_runner_does(supervisor, tmp_path, does, said):
+    there = sorted(os.sched_getaffinity(0))
+    if does == "unbind" and len(there) < 2:
+        pytest.skip("one processor")
+    job = Job(
+        launch="one", engine="e", files={}, inputs=[], affinity=there[:1],
+        sampling=Sampling(min_samples=1000, min_seconds=0, max_samples=1000),
+    )  # fmt: skip
+    lock = str(tmp_path / "lock")
+    launcher = Launcher(LocalTransport(), str(tmp_path / "work"), supervisor, lock=lock)
+    everywhere = ",".join(map(str, there))
+    ended = launcher.run(job, {}, [sys.executable, "-c", DISHONEST, does, everywhere])
+    verdict = judge(ended, job)
+    assert verdict.status is (Status.INVALID if said else Status.OK), verdict.reason
+    assert (said or "") in verdict.reason
+    assert ended.outside.exit.affinity
+    assert all(reading.online for reading in ended.outside.environment)

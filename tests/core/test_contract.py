@@ -141,7 +141,11 @@ def test_recorded_events_of_both_versions_are_understood(path):
 
 def test_events_are_recorded_of_a_runner_in_either_language():
     names = {path.name.split(".")[0] for path in RECORDED.glob("*.events.jsonl")}
-    assert {"v1-python-onnxruntime", "v1-native-calibration"} <= names
+    assert names == {
+        f"v{version}-{runner}"
+        for version in (1, 2)
+        for runner in ("python-onnxruntime", "native-calibration")
+    }
 
 
 def test_a_cut_last_line_is_left_out():
