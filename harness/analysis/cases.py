@@ -153,7 +153,7 @@ class CaseResult:
 
     def sources(self, quantity: Quantity) -> frozenset[str]:
         """Return who took a quantity's figures."""
-        told = (each for each in self.launches_for(quantity) if quantity.of(each) is not None)
+        told = (each for each in self.launches_for(quantity) if quantity.figure(each) is not None)
         return frozenset(map(quantity.source, told))
 
     def estimate(self, quantity: Quantity) -> Estimate | None:

@@ -6,9 +6,12 @@ A quantity is declared once: by a module of ``harness.quantities`` or by an entr
 
 from __future__ import annotations
 
+import logging
+import math
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 from typing import TYPE_CHECKING, Final, Literal
 
 from harness.core import text
@@ -94,6 +97,12 @@ class Column:
     name: str
     kind: type
     of: Callable[[Launch], str | int | None]
+
+
+@cache
+def _complain(sentence: str) -> None:
+    """Say something once."""
+    logging.getLogger(__name__).warning("%s", sentence)
 
 
 def _no_state(launch: Launch) -> str:
@@ -203,15 +212,27 @@ class Quantity:
         """What is translated of it."""
         return (self.title, self.label, self.higher, self.lower)
 
+    def figure(self, launch: Launch) -> float | None:
+        """Return a launch's figure; none where it does not tell it, or not as a finite number."""
+        try:
+            found = self.of(launch)
+            if found is None or math.isfinite(found):
+                return found
+            fault = f"it gives {found!r}"
+        except Exception as error:  # noqa: BLE001 - whatever somebody else's function may raise
+            fault = f"{type(error).__name__}: {error}"
+        _complain(f"quantity '{self.name}' is unknown where it cannot be taken ({fault})")
+        return None
+
     def figures(self, launches: Iterable[Launch]) -> dict[str, list[float]]:
         """Return the launches' figures by state, in the launches' order; unknown ones left out."""
         groups: dict[str, list[Launch]] = {}
         for launch in launches:
-            if self.of(launch) is not None:
+            if self.figure(launch) is not None:
                 groups.setdefault(self.state(launch), []).append(launch)
         return {
             state: [
-                figure for each in self.complete(group) if (figure := self.of(each)) is not None
+                figure for each in self.complete(group) if (figure := self.figure(each)) is not None
             ]
             for state, group in sorted(groups.items())
         }
@@ -236,6 +257,8 @@ class Quantity:
         """Return what is wrong with the declaration."""
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", self.key):
             return f"its name {self.name!r} is not lower-case letters, digits and '_'"
+        if self.expect in ("only", "speedup", "drift"):
+            return f"'{self.expect}' of a campaign's 'expect' is no quantity's"
         if self.margin is not None and not 0 < self.margin < 1:
             return f"its margin {self.margin!r} is not between 0 and 1"
         if self.tracked and self.summary is not Summary.INTERVAL:

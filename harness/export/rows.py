@@ -153,7 +153,7 @@ class OfLaunchRow(MeasuredRow):
 
 
 def _with_columns(base: type[Row], columns: Iterable[tuple[Quantity, str, type]]) -> type[Row]:
-    """Return a class of rows with further columns; those of other packages are optional."""
+    """Return a class of rows with columns of quantities; those of other packages are optional."""
     fields: dict[str, Any] = {
         name: (kind | None, ... if own(quantity) else None) for quantity, name, kind in columns
     }
@@ -165,16 +165,16 @@ def _columns_of_case() -> Iterator[tuple[Quantity, str, type]]:
         highest = each.summary is Summary.HIGHEST
         kind = int if highest and each.unit.whole else float
         for what in each.states.values() or [""]:
-            yield each, each.column_of(what), kind
+            yield each, _free(each.column_of(what)), kind
         if each.summary is Summary.INTERVAL:
-            yield each, each.column_of("low"), float
-            yield each, each.column_of("high"), float
-            yield each, f"{each.key}_spread", float
+            yield each, _free(each.column_of("low")), float
+            yield each, _free(each.column_of("high")), float
+            yield each, _free(f"{each.key}_spread"), float
 
 
 def _columns_of_launch() -> Iterator[tuple[Quantity, str, type]]:
     for each in sorted(quantities(), key=lambda each: each.place):
-        yield each, each.column, int if each.unit.whole else float
+        yield each, _free(each.column), int if each.unit.whole else float
         for column in each.columns:
             yield each, column.name, column.kind
 
@@ -197,6 +197,35 @@ class _LaunchHead(OfLaunchRow):
     estimator: str
 
 
+class _CaseTail(BaseModel):
+    outputs_checked: bool
+    artifact: str | None
+    artifact_format: str | None
+    artifact_bytes: int | None
+    drift: float | None
+    model_macs: int | None
+
+
+class _LaunchTail(BaseModel):
+    outputs_passed: bool | None
+    outputs_relative_error: float | None
+    throttled: bool | None
+    hottest_c: float | None
+    wall_s: float | None
+    engine_version: str | None
+    runner: str | None
+
+
+_OWN: Final = frozenset().union(
+    *(each.model_fields for each in (_CaseHead, _CaseTail, _LaunchHead, _LaunchTail))
+)
+
+
+def _free(column: str) -> str:
+    """Return the name of a quantity's column: not one that rows have for something else."""
+    return f"quantity_{column}" if column in _OWN else column
+
+
 if TYPE_CHECKING:
 
     class _CaseFigures(_CaseHead): ...
@@ -207,7 +236,7 @@ else:
     _LaunchFigures = _with_columns(_LaunchHead, _columns_of_launch())
 
 
-class CaseRow(_CaseFigures):
+class CaseRow(_CaseTail, _CaseFigures):
     """What came of a case.
 
     Every quantity has a column, one for each state in which it is exported; one with an interval
@@ -234,15 +263,8 @@ class CaseRow(_CaseFigures):
 
     level = "case"
 
-    outputs_checked: bool
-    artifact: str | None
-    artifact_format: str | None
-    artifact_bytes: int | None
-    drift: float | None
-    model_macs: int | None
 
-
-class LaunchRow(_LaunchFigures):
+class LaunchRow(_LaunchTail, _LaunchFigures):
     """A launch: the statistical unit. Every quantity has a column, and some have further ones.
 
     Attributes
@@ -268,14 +290,6 @@ class LaunchRow(_LaunchFigures):
     """
 
     level = "launch"
-
-    outputs_passed: bool | None
-    outputs_relative_error: float | None
-    throttled: bool | None
-    hottest_c: float | None
-    wall_s: float | None
-    engine_version: str | None
-    runner: str | None
 
 
 class SampleRow(OfLaunchRow):
@@ -348,7 +362,10 @@ class ImportedRow(Row):
 
 
 LEVELS: Final[dict[Level, type[Row]]] = {
-    row.level: row for row in (CaseRow, LaunchRow, SampleRow, ImportedRow)
+    "case": CaseRow,
+    "launch": LaunchRow,
+    "sample": SampleRow,
+    "imported": ImportedRow,
 }
 
 
@@ -458,11 +475,11 @@ def _values(result: CaseResult) -> dict[str, Any]:
         values = result.values(quantity)
         for state, what in (quantity.states or {"": ""}).items():
             if known := values.get(state):
-                found[quantity.column_of(what)] = known.value
+                found[_free(quantity.column_of(what))] = known.value
         if quantity.summary is Summary.INTERVAL and (known := values.get("")):
-            found[quantity.column_of("low")] = _finite(known.low)
-            found[quantity.column_of("high")] = _finite(known.high)
-            found[f"{quantity.key}_spread"] = _finite(known.spread)
+            found[_free(quantity.column_of("low"))] = _finite(known.low)
+            found[_free(quantity.column_of("high"))] = _finite(known.high)
+            found[_free(f"{quantity.key}_spread")] = _finite(known.spread)
     return found
 
 
@@ -505,7 +522,7 @@ def _figures(launch: Launch) -> dict[str, Any]:
     """Return a launch's columns of quantities."""
     found: dict[str, Any] = {}
     for quantity in quantities():
-        found[quantity.column] = quantity.of(launch)
+        found[_free(quantity.column)] = quantity.figure(launch)
         found |= {column.name: column.of(launch) for column in quantity.columns}
     return found
 

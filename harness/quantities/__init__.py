@@ -14,8 +14,19 @@ if TYPE_CHECKING:
 __all__ = ["QUANTITIES", "own", "quantities", "quantity"]
 
 
+_taken: dict[tuple[str, str], str] = {}
+
+
 def _fault(declared: Quantity) -> str | None:
-    return declared.fault()
+    """Return what is wrong with a declaration, also beside those found before it."""
+    if fault := declared.fault():
+        return fault
+    named = {("title", declared.title), ("column", declared.column)}
+    named |= {("key in 'expect'", declared.expect)} if declared.expect else set()
+    for what, name in sorted(named):
+        if (other := _taken.setdefault((what, name), declared.name)) != declared.name:
+            return f"the quantity '{other}' has the {what} '{name}' already"
+    return None
 
 
 QUANTITIES: Final = Registry(

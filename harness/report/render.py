@@ -370,7 +370,7 @@ def _launch(launch: Launch, state: State, points: int) -> dict[str, Any]:
         ),
         "vmhwm_bytes": launch.vmhwm_bytes,
         "cpu_ms_per_inference": launch.cpu_ms_per_inference,
-        **{each.column: each.of(launch) for each in FURTHER},
+        **{each.column: each.figure(launch) for each in FURTHER},
         "samples": len(launch.samples_ns),
         "samples_ms": [
             _rounded(launch.samples_ns[index], DIGITS) for index in thin(launch.samples_ns, points)

@@ -41,7 +41,14 @@ from harness.core.records import (
     Throttling,
 )
 from harness.export.files import FORMATS, kind_of, read, write
-from harness.export.rows import LEVELS, ImportedRow, SampleRow, imported_rows, run_rows
+from harness.export.rows import (
+    LEVELS,
+    ImportedRow,
+    MeasuredRow,
+    SampleRow,
+    imported_rows,
+    run_rows,
+)
 from harness.results.imported import Cell, ImportedFigure, ImportedTable
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
@@ -414,7 +421,7 @@ def test_the_documentation_has_every_column(level):
     text = DOCS.read_text(encoding="utf-8")
     section = text.split(f"### `{level}`")[1].split("\n### ")[0].split("\n## ")[0]
     named = set(re.findall(r"`([a-z_0-9]+)`", section))
-    common = set() if level == "imported" else set(LEVELS["launch"].__mro__[2].model_fields)
+    common = set() if level == "imported" else set(MeasuredRow.model_fields)
     if level in ("launch", "sample"):
         common |= {"launch", "role", "status", "counted"}
     columns = set(LEVELS[level].model_fields)

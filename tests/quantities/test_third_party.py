@@ -26,6 +26,7 @@ from harness.core.yamlfile import load
 from harness.export.files import write
 from harness.export.frames import load_results
 from harness.export.rows import run_rows
+from harness.quantities import QUANTITIES
 from harness.report.verdicts import markdown
 from harness.workspace import Workspace
 from tests.analysis.conftest import make_case, make_run
@@ -48,6 +49,15 @@ PLUGIN = Quantity(
     margin=0.05,
     tracked=True,
     expect="launch_rate_per_min",
+)
+# Its column is one that launches have for something else.
+WALL = Quantity(
+    name="wall", api_version=1, title="wall time", label="Wall time", unit=Unit("s", "s"),
+    of=lambda launch: launch.exit.wall_s if launch.exit else None,
+)
+AGAIN = Quantity(
+    name="speed", api_version=1, title="latency", label="Speed", unit=Unit("x", "x"),
+    of=lambda launch: 1.0,
 )
 """
 UNEVEN = [1, 1.002, 0.998, 1.001, 0.999]
@@ -78,6 +88,7 @@ def place(tmp_path_factory):
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-quantities\nVersion: 2.5\n")
     (info / "entry_points.txt").write_text(
         "[edge_harness.quantities]\nlaunch_rate = acme_quantities:PLUGIN\n"
+        "wall = acme_quantities:WALL\nlatency = acme_quantities:AGAIN\n"
     )
     root = place / "workspace"
     for folder in ("devices", "models", "campaigns", "reports"):
@@ -136,6 +147,7 @@ def judged():
         of_rate = found.comparisons[0].of("launch rate").verdict
         return [of_rate, *map(int, found.exit_codes(strict=False))]
 
+    found = load_results("launches.parquet")
     campaign = load(Path("campaigns/strict.yaml"), Campaign, context={})
     return {
         "fell": verdict(20, 30),
@@ -144,6 +156,11 @@ def judged():
         "markdown": markdown(gate(run_at(1, 30), run_at(0, 30), "good")),
         "limits": campaign.expectations[0].limits,
         "old file": str(load_results("old.jsonl").launch_rate_per_min[0]),
+        "wall": [
+            found.wall_s.dropna().median() if found.wall_s.notna().any() else None,
+            float(found.quantity_wall_s.median()),
+        ],
+        "faults": [[each.name, each.origin.package, each.reason] for each in QUANTITIES.faults],
         "frame": float(load_results("launches.parquet").launch_rate_per_min.median()),
     }
 
@@ -211,6 +228,21 @@ def test_exports(said, place):
     low, high = (float(case[f"launch_rate_{end}_per_min"]) for end in ("low", "high"))
     assert low < 20 < high
     assert said["frame"] == pytest.approx(20, rel=1e-4)
+
+
+def test_a_column_that_rows_have_already_gets_another_name(said):
+    (case,) = csv.DictReader(io.StringIO(said["case"]))
+    assert float(case["quantity_wall_s"]) == pytest.approx(3, rel=1e-4)
+    assert said["wall"] == [None, pytest.approx(3, rel=1e-4)]
+
+
+def test_a_declaration_with_the_title_of_another_is_left_out_and_named(said):
+    (fault,) = said["faults"]
+    assert fault == [
+        "latency",
+        "acme-quantities",
+        "the quantity 'latency' has the title 'latency' already",
+    ]
 
 
 def test_a_file_from_before_the_package_was_installed_is_read(said, place):

@@ -174,7 +174,7 @@ def _flagged(result: CaseResult) -> Iterator[Finding]:
 
 
 def _shown(result: CaseResult, quantity: Quantity) -> list[tuple[Launch, str]]:
-    known = ((one, quantity.of(one)) for one in result.launches_for(quantity))
+    known = ((one, quantity.figure(one)) for one in result.launches_for(quantity))
     return [(one, quantity.text(figure)) for one, figure in known if figure is not None]
 
 
