@@ -89,7 +89,15 @@ class Execution:
         self.shares = shares(run, hosts)
         self._recording = threading.Lock()
         self._ended: dict[str, bool] = {}  # other runs
-        recovery = Recovery(run.id, folder, store, observer, is_over=self._stop.is_set, clock=clock)
+        recovery = Recovery(
+            run.id,
+            folder,
+            store,
+            observer,
+            is_over=self._stop.is_set,
+            clock=clock,
+            return_s=run.protocol.wait_for_device_s,
+        )
         for name, each in absent.items():
             recovery.absent(name, each.why)
         self.means = Means(

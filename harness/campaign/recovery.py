@@ -69,9 +69,11 @@ class Recovery:
         Whether the run was interrupted.
     clock
         Tells the time, in seconds.
+    return_s
+        How long a device is waited for when nothing else is left to measure, in seconds.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all of them have names
         self,
         run_id: str,
         folder: Path,
@@ -79,8 +81,11 @@ class Recovery:
         observer: Observer,
         is_over: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
+        *,
+        return_s: float | None = None,
     ) -> None:
         self.clock = clock
+        self._return_s = RETURN_S if return_s is None else return_s
         self._run_id = run_id
         self._folder = folder
         self._store = store
@@ -132,7 +137,7 @@ class Recovery:
         It is tried again at once, and then for as long as others are measured.
         """
         now = self.clock()
-        self._standings[device] = Standing(aside=why, since=now - RETURN_S, next_look=now)
+        self._standings[device] = Standing(aside=why, since=now - self._return_s, next_look=now)
 
     def is_due(self, device: str) -> bool:
         """Whether a device that was put aside is to be looked after now."""
@@ -151,7 +156,7 @@ class Recovery:
         standing = self.of(device)
         if not standing.aside or not standing.may_return:
             return bool(standing.aside)
-        return not others_work and self.clock() - standing.since >= RETURN_S
+        return not others_work and self.clock() - standing.since >= self._return_s
 
     def back(self, device: Device) -> None:
         """Measure on a device again."""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli.app import workspace_of
 from harness.cli.options import as_json, complete_names
+
+if TYPE_CHECKING:
+    from harness.workspace import Workspace
 
 __all__ = ["down", "status", "up"]
 
@@ -50,11 +54,41 @@ Example:
 @click.argument("board", metavar="BOARD", shell_complete=complete_names("boards"))
 @click.pass_context
 def down(ctx: click.Context, board: str) -> None:
-    """End an emulated board; what was written to it is gone."""
+    """End an emulated board; what was written to it is gone.
+
+    Where a campaign has it, that is said: it goes on when the board is up again.
+    """
     from harness.lab.emulated.board import Board
 
-    ended = Board(workspace_of(ctx), board).down()
+    workspace = workspace_of(ctx)
+    chosen = Board(workspace, board)
+    if chosen.status().running:
+        for holder in _holders(workspace, board):
+            click.echo(
+                f"{board} is leased to {holder}: that campaign waits for it, and goes on after "
+                f"harness devices up {board}",
+                err=True,
+            )
+    ended = chosen.down()
     click.echo(f"{board} {'is down' if ended else 'was not running'}", err=True)
+
+
+def _holders(workspace: Workspace, board: str) -> list[str]:
+    """Return who holds the leases of a board's devices, as far as it answers."""
+    from harness.cli.leases import leases_of
+    from harness.core.errors import HarnessError
+    from harness.core.text import visible
+    from harness.lab.inventory import load_devices
+
+    devices = [each for each in load_devices(workspace).values() if each.spec.board == board]
+    held = (
+        each.holder
+        for answer in leases_of(workspace, devices).values()
+        if answer is not None and not isinstance(answer, HarnessError)
+        for each in answer
+        if each.kind == "holds"
+    )
+    return [visible(holder) for holder in dict.fromkeys(held)]
 
 
 @click.command(

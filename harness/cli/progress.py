@@ -11,6 +11,7 @@ from rich.table import Column
 
 from harness.analysis.cases import NS_PER_MS
 from harness.api import Observer
+from harness.campaign.retry import RETURN_S
 from harness.cli.terminal import Steps, stderr
 from harness.core.records import Status
 from harness.core.text import count, milliseconds, visible
@@ -173,7 +174,12 @@ class LiveProgress(Observer):
         """Say that a device's launches are left out, for now or for good."""
         if may_return:
             self._progress.update(self._tasks[host], description=f"{device} is put aside")
-            then = "it is looked after now and then, and goes on when it answers"
+            known = self._run.protocol.wait_for_device_s if self._run else None
+            seconds = RETURN_S if known is None else known
+            then = (
+                "it is asked again now and then, and goes on when it answers; when nothing else is "
+                f"left to measure, it is waited for {seconds:g} s (protocol: wait_for_device_s)"
+            )
         else:
             then = "its other launches are left out; --resume goes on with them"
         self._say(f"{device} is put aside: {why}; {then}")

@@ -137,6 +137,9 @@ class Protocol(Record):
     sustained_s
         Every launch that measures samples for so many seconds, whatever ``sampling`` says of
         times and maxima, to show what becomes of latency and temperature.
+    wait_for_device_s
+        How long a device that went away is waited for when nothing else is left to measure; by
+        default five minutes.
     shape_changes
         Every launch that measures switches, once it has its samples, to the other shapes and
         batches that the campaign has of its case, and back.
@@ -151,6 +154,7 @@ class Protocol(Record):
     pss_every_ms: Annotated[int, Field(ge=1, le=10_000)] = 20
     time_limit: float = 120.0
     redo_budget: int = 1
+    wait_for_device_s: Annotated[float, Field(ge=0, le=86_400)] | None = None
     sustained_s: Annotated[float, Field(ge=1, le=3600)] | None = None
     shape_changes: bool = False
 

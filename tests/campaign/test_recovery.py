@@ -54,6 +54,17 @@ def test_a_device_that_stays_away_is_left_and_the_others_go_on(bench, host):
     assert bench.time.now - 1000 >= 300  # it is waited for where nothing else is left
 
 
+@pytest.mark.parametrize("seconds", [0, 40])
+def test_how_long_a_device_is_waited_for_is_the_campaigns(bench, seconds):
+    bench.double("all_of_it()")
+    # On one host: else its time passes while the other one's launch takes real time.
+    bench.others, bench.host, bench.reconnect_s = {"there": Unplugged()}, "this-machine", 0
+    run = bench.run(launches=1, wait_for_device_s=seconds)
+    bench.execution(run, bench.recorder()).measure()
+    assert by_device(bench, run)["here"] == [Status.OK]
+    assert seconds <= bench.time.now - 1000 < seconds + 60
+
+
 def test_a_device_that_comes_back_goes_on(bench):
     bench.double("all_of_it()")
     gone = Unplugged(lambda: 0 < len(bench.store.load("test-run").launches) < 40 and away)

@@ -163,7 +163,7 @@ class Board:
             if before:
                 progress(f"ending {self.name}")
                 self._end()
-            port, adb_port = (before.port, before.adb_port) if before else _two_free_ports()
+            port, adb_port = (before.port, before.adb_port) if before else self._ports()
             boot = _Boot(port=port, adb_port=adb_port, token=secrets.token_hex(16), image=built.id)
             progress(f"booting {self.name}")
             try:
@@ -174,7 +174,17 @@ class Board:
             except BaseException:
                 self._end()
                 raise
+            self._ports_file.write_text(f"{port} {adb_port}\n", encoding="ascii")
             return True
+
+    def _ports(self) -> tuple[int, int]:
+        """Return the ports that it had, by which a campaign finds it again; else free ones."""
+        try:
+            first, second = map(int, self._ports_file.read_text(encoding="ascii").split())
+            had = _are_free(first, second)
+        except (OSError, ValueError):
+            had = False
+        return (first, second) if had else _two_free_ports()
 
     def down(self) -> bool:
         """End the board; what was written to it is gone. Return whether it was running."""
@@ -218,6 +228,10 @@ class Board:
     @property
     def _boot_file(self) -> Path:
         return self._folder / "state.json"
+
+    @property
+    def _ports_file(self) -> Path:
+        return self._folder / "ports"
 
     @property
     def _pid_file(self) -> Path:
@@ -412,6 +426,18 @@ class Board:
 def _ended(process: psutil.Process) -> bool:
     """Return whether a process has ended; where no init process reaps, a zombie stays."""
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def _are_free(*ports: int) -> bool:
+    """Whether nobody listens on any of some ports."""
+    for port in ports:
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listener.bind(("127.0.0.1", port))
+            except (OSError, OverflowError):
+                return False
+    return True
 
 
 def _two_free_ports() -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 
 import psutil
@@ -135,3 +136,22 @@ def test_without_qemu_the_error_says_how_to_get_it(lab, monkeypatch):
     with pytest.raises(LabError, match="qemu-system-aarch64 is not installed") as caught:
         Board(lab, "qemu-arm64").up(print)
     assert caught.value.hint == ("sudo apt-get install -y --no-install-recommends qemu-system-arm")
+
+
+def test_a_board_that_comes_back_has_the_ports_that_it_had(lab, fake_qemu, monkeypatch):
+    """A campaign that measured there dials them; where somebody else has one, it gets others."""
+    fake_qemu(SILENT)
+    monkeypatch.setattr(Board, "_await_answer", lambda *_: None)
+    board = Board(lab, "qemu-arm64")
+    board.up(print)
+    before = board.status()
+    board.down()
+    board.up(print)
+    assert (board.status().port, board.status().adb_port) == (before.port, before.adb_port)
+    board.down()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", before.port))
+        other.listen()
+        board.up(print)
+        assert board.status().port != before.port
+    board.down()
