@@ -41,7 +41,7 @@ class Verdict:
     outputs
         The outputs that it claims to have written.
     said
-        Whether the runner itself told what is wrong.
+        Whether the runner itself told what is wrong, or the engine that ended it.
     """
 
     status: Status
@@ -111,7 +111,8 @@ def judge(
     if category is None and (unchanged := _unlike_asked(found.shape_changes, outputs, job)):
         category, reason = Category.RUNNER, unchanged
     if category is not None:
-        said = bool(events) and isinstance(events[-1], contract.Failure)
+        told = bool(events) and isinstance(events[-1], contract.Failure)
+        said = told or bool(_last_words(ended.log, job.engine))
         return Verdict(Status.FAILED, category, reason, found, outputs, said)
     slowed = found.throttling.seen if found.throttling else []
     if role is not Role.MEASURE or job.sustained:
@@ -184,7 +185,7 @@ def _fault(ended: Ended, events: Sequence[Event], job: Job) -> tuple[Category | 
         case Exit(reason="unkillable"):
             return Category.DEVICE, f"hangs in the kernel after '{stage}', and cannot be ended"
     category = Category.RUNNER if stage == "start" or not ended.status else Category.ENGINE
-    return category, f"{_how(ended)} after '{stage}'{_last_words(ended.log, job.engine)}"
+    return category, f"{_how(ended)} after '{stage}'{_last_line(ended.log, job.engine)}"
 
 
 def _how(ended: Ended) -> str:
@@ -201,7 +202,12 @@ def _signal_name(number: int) -> str:
 
 
 def _last_words(log: str, engine: str) -> str:
-    """Return the line by which the engine ended the process, or else the last one."""
-    lines = log.strip().splitlines()
-    told = [line for line in lines if engine in ENGINES and get(engine).last_words.search(line)]
-    return f": {(told or lines)[-1].strip()[:200]}" if lines else ""
+    """Return the line by which the engine itself ended the process, if there is one."""
+    ends = get(engine).last_words if engine in ENGINES else None
+    told = [line for line in log.splitlines() if ends and ends.search(line)]
+    return told[-1] if told else ""
+
+
+def _last_line(log: str, engine: str) -> str:
+    line = _last_words(log, engine) or (log.strip().splitlines() or [""])[-1]
+    return f": {line.strip()[:200]}" if line else ""

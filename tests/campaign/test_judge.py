@@ -191,3 +191,5 @@ def test_the_reason_of_a_crash_is_the_engines_own_last_words(engine, log, said):
     )  # fmt: skip
     assert verdict.category is Category.ENGINE
     assert verdict.reason == f"crashed with SIGABRT after 'hello': {said}"
+    # What an engine says by itself, a retry does not change.
+    assert verdict.said == (engine != "an engine that is gone")
