@@ -13,8 +13,14 @@ from harness.engines import ENGINES
 
 PACKAGE = Path(harness.__file__).parent
 
-# Not code: a vendor's header, translations, and the workspace that `harness init` writes.
-NOT_CODE = ("engines/onnxruntime/include", "report/locale", "scaffold/template")
+# Not code: a vendor's header, translations, and the workspace that `harness init` writes. And what
+# benchmark tools of others print, which is read of files that people publish: no engine is run.
+NOT_CODE = (
+    "engines/onnxruntime/include",
+    "report/locale",
+    "results/tables.py",
+    "scaffold/template",
+)
 
 # What goes away with reasons as codes.
 NOT_YET = ("report/sentences.py",)
