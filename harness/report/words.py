@@ -44,7 +44,7 @@ class Words(AdviceWords):
             spreads = [spread for spread in known if spread is not None]
             if spreads:
                 lines.append(
-                    _("Launches of a case differ by %(middle)s (middle case), %(most)s (worst)")
+                    _("Launch-to-launch variation: %(middle)s median, %(most)s worst")
                     % {
                         "middle": language.percent(median(spreads)),
                         "most": language.percent(max(spreads)),
@@ -81,7 +81,7 @@ class Words(AdviceWords):
         if not told:
             return _("Throttling: not watched for")
         if not any(found.watched for found in told):
-            return _("Throttling: no sensor that would show it")
+            return _("Throttling: no sensors available")
         return _("Throttling: watched for in %(n)s launches, seen in %(seen)s") % {
             "n": sum(bool(found.watched) for found in told),
             "seen": sum(bool(found.seen) for found in told),
@@ -107,10 +107,8 @@ class Words(AdviceWords):
         """Say how many findings of which severity the audit has, the gravest first."""
         counts = Counter(finding.severity for finding in findings)
         known = self._language.known
-        said = [f"{known(each.value)} {counts[each]}" for each in Severity if counts[each]]
-        return self._("Findings of the audit: %(counts)s") % {
-            "counts": self._language.listed(*said)
-        }
+        said = [f"{counts[each]} × {known(each.value)}" for each in Severity if counts[each]]
+        return self._("Audit: %(counts)s") % {"counts": self._language.listed(*said)}
 
     def conditions(self, device: DeviceView) -> list[tuple[str, str]]:
         """Say what was asked of a device before launches, and what its sensors said meanwhile."""

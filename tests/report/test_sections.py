@@ -189,7 +189,7 @@ def test_busy_processors_are_not_ranked_with_idle_ones(made_up):
 
 def test_the_verdict_counts_the_audit_s_findings_the_gravest_first(demo):
     text = said(section(render(demo), "summary"))
-    assert re.search(r"Findings of the audit: error \d+, note \d+", text)
+    assert re.search(r"Audit: \d+ × error, \d+ × note", text)
 
 
 def test_the_audit_s_findings_name_their_evidence(made_up):
