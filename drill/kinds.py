@@ -394,7 +394,7 @@ KINDS = (
         | {"reading": OnLink(_restarts_after, ("start",))}
         | by_runner(f'echo >"$out/restart"; {WAIT}; spoiled=1', "samples"),
         (
-            failed("device", "restarted|not there any more"),
+            failed("device", "restarted|disappeared"),
             failed("deploy", "leads nowhere|No such"),
         ),
         spreads=True,

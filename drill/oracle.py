@@ -43,7 +43,7 @@ class Failing:
         """Whether a launch ended like that."""
         if (launch.status, launch.category) != (self.status, self.category):
             return False
-        return re.search(self.says, launch.reason) is not None
+        return re.search(self.says, str(launch.reason or "")) is not None
 
 
 @dataclass(frozen=True)

@@ -528,7 +528,7 @@ def _decided(
     except LabError as error:
         # What was measured is judged all the same, as far as it goes.
         told.undecided(error)
-        unsettled = held.settled(None, dict.fromkeys(suspicions, error.message))
+        unsettled = held.settled(None, dict.fromkeys(suspicions, error.reason))
         return replace(unsettled, lab_failed=True)
     return held.settled(fresh, confirmation.unconfirmable)
 

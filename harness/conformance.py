@@ -213,7 +213,7 @@ def check_engine(
     target = engine.target(here, backend)
     artifact = build.build(model, engine.format_on(backend), target, progress=progress)
     if refused := engine.refuse(here, artifact.paths, backend):
-        yield Check("an artifact for this machine is not refused here", refused)
+        yield Check("an artifact for this machine is not refused here", str(refused))
         return
     reference = build.reference(model, progress=progress)
     check_file = build.check_inputs(model, progress=progress)
@@ -295,7 +295,7 @@ def _wrong(
     tolerance: float,
 ) -> str:
     found = check_outputs(given, reference, tolerance)
-    return "" if found.passed else found.reason or "they are not"
+    return "" if found.passed else str(found.reason or "they are not")
 
 
 def _wrong_jobs(kit: _Kit) -> Iterator[Check]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from harness.analysis.cases import CaseResult
     from harness.analysis.comparison import Ratio
     from harness.analysis.summary import Range
+    from harness.core.reason import Reason
     from harness.core.records import Case, Drift, Partition, Run
 
 __all__ = [
@@ -187,7 +188,7 @@ class Side:
     load: Load = field(default_factory=Load)
     cpu_ms: float | None = None
     state: State | None = None
-    reason: str = ""
+    reason: Reason | None = None
     case_id: str = ""
 
 
@@ -257,6 +258,7 @@ class Finding:
     weight: Weight
     basis: Basis
     facts: Mapping[str, float | str] = field(default_factory=dict)
+    reason: Reason | None = None
 
 
 @dataclass(frozen=True)
@@ -411,8 +413,14 @@ def _latency(subject: Subject) -> Finding:
             if not subject.on_npu.figures_ms
             else "not-comparable"
         )
-        facts: dict[str, float | str] = {"why": why, "reason": subject.on_npu.reason}
-        return Finding(Rule.LATENCY, Leaning.UNKNOWN, Weight.NONE, Basis.ESTIMATED, facts)
+        return Finding(
+            Rule.LATENCY,
+            Leaning.UNKNOWN,
+            Weight.NONE,
+            Basis.ESTIMATED,
+            {"why": why},
+            subject.on_npu.reason,
+        )
     facts = {"speed_up": found.center, "launches": min(found.n, found.n_baseline)}
     if found.low is None or found.high is None:
         return Finding(Rule.LATENCY, Leaning.UNKNOWN, Weight.DECISIVE, Basis.MEASURED, facts)
@@ -429,8 +437,8 @@ def _latency(subject: Subject) -> Finding:
 
 def _outputs(subject: Subject) -> Finding | None:
     if subject.on_npu.state is State.WRONG:
-        facts = {"reason": subject.on_npu.reason}
-        return Finding(Rule.OUTPUTS, Leaning.CPU, Weight.DECISIVE, Basis.MEASURED, facts)
+        why = subject.on_npu.reason
+        return Finding(Rule.OUTPUTS, Leaning.CPU, Weight.DECISIVE, Basis.MEASURED, {}, why)
     return None
 
 
@@ -509,8 +517,9 @@ def _precision(subject: Subject) -> Finding:
     if drift is None:
         return Finding(Rule.PRECISION, Leaning.UNKNOWN, Weight.SOME, Basis.ESTIMATED, facts)
     if drift.fault:
-        facts |= {"fault": drift.fault}
-        return Finding(Rule.PRECISION, Leaning.CPU, Weight.DECISIVE, Basis.MEASURED, facts)
+        return Finding(
+            Rule.PRECISION, Leaning.CPU, Weight.DECISIVE, Basis.MEASURED, facts, drift.fault
+        )
     facts |= {"cosine": drift.cosine} if drift.cosine is not None else {}
     facts |= {"top1": drift.top1} if drift.top1 is not None else {}
     if drift.cosine is None and drift.top1 is None:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
+from harness.analysis import reasons
 from harness.analysis.summary import Range, estimate, summarised
 from harness.core.records import Role, Status
 from harness.quantities import cpu, first_load, latency, peak_memory, pss, runtime
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from harness.analysis.summary import Estimate, Value
     from harness.core.quantity import Quantity
+    from harness.core.reason import Reason
     from harness.core.records import CaseRecord, DeviceMemory, Launch, Run
 
 __all__ = ["CaseResult", "State", "case_results"]
@@ -64,25 +66,26 @@ class CaseResult:
         return State.MEASURED if statuses[Status.OK] else State.FAILED
 
     @property
-    def reason(self) -> str:
-        """Why there is no latency, in a sentence; empty where there is one."""
+    def reason(self) -> Reason | None:
+        """Why there is no latency; none where there is one."""
         match self.state:
             case State.MEASURED:
-                return ""
+                return None
             case State.REFUSED:
-                return self.record.refused or ""
+                return self.record.refused
             case State.MISSING:
-                return self.record.left_out or "no launch was made"
+                return self.record.left_out or reasons.NO_LAUNCH()
             case State.WRONG:
                 return self.wrong[0].reason
             case State.INVALID:
                 bad = self.of(Status.INVALID)
-                share = f"{len(bad)} of {len(self.measuring)} launches were invalid"
-                return f"{share}: {bad[0].reason}"
+                return reasons.INVALID(
+                    invalid=len(bad), launches=len(self.measuring), why=_why(bad[0])
+                )
             case State.FAILED:
                 first = (self.measuring or self.launches)[0]
-                what = "no launch succeeded" if self.measuring else "its model cache was not filled"
-                return f"{what}: {first.reason}"
+                failed = reasons.NO_SUCCESS if self.measuring else reasons.NOT_FILLED
+                return failed(why=_why(first))
 
     @cached_property
     def unmade(self) -> int:
@@ -265,6 +268,10 @@ def _first_loads(launches: Iterable[Launch]) -> dict[str, dict[str, Range]]:
         for state, figures in quantity.figures(launches).items():
             found[state]["total" if quantity is whole else quantity.key] = Range.of(figures)
     return found
+
+
+def _why(launch: Launch) -> Reason:
+    return launch.reason or reasons.UNEXPLAINED()
 
 
 def case_results(run: Run) -> list[CaseResult]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from harness.analysis import reasons
 from harness.analysis.instance import Instance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from harness.analysis.cases import CaseResult
+    from harness.core.reason import Code, Reason
     from harness.core.records import DeviceRecord, ModelRecord, Run
 
 __all__ = ["CHANGES", "Side", "differences", "engine_of", "not_a_contrast", "not_a_regression"]
@@ -47,7 +49,7 @@ def _named(records: Iterable[Any], name: str) -> Any:  # noqa: ANN401 - of one k
 
 def not_a_regression(
     candidate: Side, baseline: Side, changes: Iterable[str] = ()
-) -> Iterator[tuple[str, str]]:
+) -> Iterator[tuple[str, Reason]]:
     """Say why a case's launches cannot be judged against earlier ones of the same case.
 
     Parameters
@@ -58,35 +60,34 @@ def not_a_regression(
     Yields
     ------
     kind, reason
-        One of :data:`CHANGES`, or ``input``, ``estimator``, ``protocol``, ``outputs``; and a
-        sentence.
+        One of :data:`CHANGES`, or ``input``, ``estimator``, ``protocol``, ``outputs``; and why.
     """
     allowed = set(changes)
     found = [
         *_unlike_instance(candidate, baseline),
-        *(("kernel", reason) for reason in _unlike(candidate, baseline, _kernel, "kernel")),
-        *(("clocks", reason) for reason in _unlike(candidate, baseline, _clocks, "clocks")),
-        *(("engine", reason) for reason in _unlike(candidate, baseline, engine_of, "engine")),
+        *(("kernel", why) for why in _unlike(candidate, baseline, _kernel, reasons.KERNEL)),
+        *(("clocks", why) for why in _unlike(candidate, baseline, _clocks, reasons.CLOCKS)),
+        *(("engine", why) for why in _unlike(candidate, baseline, engine_of, reasons.ENGINE)),
         *_unlike_figures(candidate, baseline),
     ]
     yield from (each for each in found if each[0] not in allowed)
 
 
-def not_a_contrast(candidate: Side, baseline: Side) -> Iterator[tuple[str, str]]:
+def not_a_contrast(candidate: Side, baseline: Side) -> Iterator[tuple[str, Reason]]:
     """Say why two cases of one model cannot be set against each other: kind and reason."""
     a, b = candidate.result.record.case, baseline.result.record.case
     if a.model != b.model:
-        yield "model", f"{a.model} and {b.model} are two models"
+        yield "model", reasons.OTHER_MODEL(one=a.model, other=b.model)
     simulated = [side.result.simulated for side in (candidate, baseline)]
     if bool(simulated[0]) != bool(simulated[1]):
-        yield "simulated", "one accelerator is simulated, and a simulator's times are no hardware's"
+        yield "simulated", reasons.SIMULATED()
     emulated = [bool(side.device and side.device.emulated) for side in (candidate, baseline)]
     if emulated[0] != emulated[1]:
-        yield "emulated", "one device is emulated, and an emulator's times are no device's"
+        yield "emulated", reasons.EMULATED()
     yield from _unlike_figures(candidate, baseline)
     for side in (candidate, baseline):
         if side.result.counted and not side.result.checked:
-            yield "outputs", f"the outputs of {side.result.record.case.label} were not checked"
+            yield "outputs", reasons.UNCHECKED(case=side.result.record.case.label)
 
 
 def differences(candidate: Side, baseline: Side) -> list[str]:
@@ -96,11 +97,11 @@ def differences(candidate: Side, baseline: Side) -> list[str]:
         for side in (candidate, baseline)
     )
     found = [f"{key}: {b[key]} → {a[key]}" for key in a if a[key] != b[key]]
-    found += _unlike(candidate, baseline, _kernel, "kernel")
-    found += _unlike(candidate, baseline, _clocks, "clocks")
+    found += map(str, _unlike(candidate, baseline, _kernel, reasons.KERNEL))
+    found += map(str, _unlike(candidate, baseline, _clocks, reasons.CLOCKS))
     if a["engine"] == b["engine"]:
-        found += _unlike(candidate, baseline, engine_of, "engine")
-    found += _unlike(candidate, baseline, _runner, "runner")
+        found += map(str, _unlike(candidate, baseline, engine_of, reasons.ENGINE))
+    found += map(str, _unlike(candidate, baseline, _runner, reasons.RUNNER))
     for what in ("warmup", "sampling"):
         if getattr(candidate.run.protocol, what) != getattr(baseline.run.protocol, what):
             found.append(f"the protocol's {what}")
@@ -110,40 +111,37 @@ def differences(candidate: Side, baseline: Side) -> list[str]:
     return found
 
 
-def _unlike_instance(candidate: Side, baseline: Side) -> Iterator[tuple[str, str]]:
+def _unlike_instance(candidate: Side, baseline: Side) -> Iterator[tuple[str, Reason]]:
     """Tell whether both ran on one device, which its serial number tells, or its machine id."""
     now, then = Instance.of(candidate.facts), Instance.of(baseline.facts)
     name = candidate.result.record.case.device
     key = now.key(then)
     if key is None:
-        yield "device", f"{name} tells no serial number or machine id: it may be another device"
+        yield "device", reasons.NO_IDENTITY(device=name)
     elif getattr(now, key) != getattr(then, key):
-        what = key.replace("_", " ")
-        yield (
-            "device",
-            f"{name} is another device: {what} {getattr(then, key)} → {getattr(now, key)}",
-        )
+        other = reasons.OTHER_INSTANCE[key]
+        yield "device", other(device=name, then=getattr(then, key), now=getattr(now, key))
 
 
-def _unlike_figures(candidate: Side, baseline: Side) -> Iterator[tuple[str, str]]:
+def _unlike_figures(candidate: Side, baseline: Side) -> Iterator[tuple[str, Reason]]:
     """Tell what makes figures mean different things."""
     sides = (candidate, baseline)
     models = [side.model for side in sides]
     if models[0] and models[1] and models[0].inputs != models[1].inputs:
-        yield "input", f"{models[0].name} was fed other inputs (names, shapes or ranges)"
+        yield "input", reasons.INPUTS(model=models[0].name)
     estimators = [{launch.estimator for launch in side.result.counted} for side in sides]
     if all(estimators) and estimators[0] != estimators[1]:
         now, then = (", ".join(sorted(each)) for each in estimators)
-        yield "estimator", f"a launch's figure is its {then} on one side, its {now} on the other"
+        yield "estimator", reasons.ESTIMATOR(then=then, now=now)
     sustained = [side.run.protocol.sustained_s for side in sides]
     if sustained[0] != sustained[1]:
-        yield "protocol", f"launches of {sustained[1] or 'no'} and of {sustained[0] or 'no'} s"
+        yield "protocol", reasons.DURATION(then=sustained[1] or 0, now=sustained[0] or 0)
 
 
-def _unlike(candidate: Side, baseline: Side, what: Any, name: str) -> list[str]:  # noqa: ANN401
+def _unlike(candidate: Side, baseline: Side, what: Any, why: Code) -> list[Reason]:  # noqa: ANN401
     """Say that something known of both sides differs."""
     now, then = what(candidate), what(baseline)
-    return [f"{name}: {then} → {now}"] if now and then and now != then else []
+    return [why(then=then, now=now)] if now and then and now != then else []
 
 
 def _kernel(side: Side) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from harness.analysis import reasons
 from harness.analysis.cases import case_results
 from harness.analysis.comparable import (
     CHANGES,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from harness.analysis.cases import CaseResult
     from harness.analysis.comparison import Ratio
     from harness.core.quantity import Quantity
+    from harness.core.reason import Reason
     from harness.core.records import Run
 
 __all__ = [
@@ -142,17 +144,17 @@ class Comparison:
     confirmed_by
         The run of fresh launches that its findings are of; else none.
     unconfirmable
-        Why suspicions could not be decided on fresh launches; else empty.
+        Why suspicions could not be decided on fresh launches; else none.
     """
 
     candidate: Side
     baseline: Side
     contrast: bool
-    refusals: list[tuple[str, str]] = field(default_factory=list)
+    refusals: list[tuple[str, Reason]] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     confirmed_by: str | None = None
-    unconfirmable: str = ""
+    unconfirmable: Reason | None = None
 
     @property
     def undecided(self) -> bool:
@@ -246,7 +248,12 @@ def compare(
         Title of a quantity to the change that counts, where it is not the declared one.
     """
     empty = [
-        ("missing", f"{side.name}: {side.result.record.case.label}: {side.result.reason}")
+        (
+            "missing",
+            reasons.MISSING(
+                side=side.name, case=side.result.record.case.label, why=side.result.reason
+            ),
+        )
         for side in (candidate, baseline)
         if not side.result.counted
     ]
@@ -336,7 +343,9 @@ def _note(found: Ratio) -> str:
     return ""
 
 
-def settle(stored: Comparison, fresh: Comparison | None, unconfirmable: str = "") -> Comparison:
+def settle(
+    stored: Comparison, fresh: Comparison | None, unconfirmable: Reason | None = None
+) -> Comparison:
     """Return a comparison as fresh launches decide it.
 
     Parameters
@@ -352,7 +361,7 @@ def settle(stored: Comparison, fresh: Comparison | None, unconfirmable: str = ""
         return replace(stored, unconfirmable=unconfirmable)
     then, again = engine_of(stored.baseline), engine_of(fresh.baseline)
     if then and again and then != again:
-        reason = f"the baseline's engine is not to be had: it was {then}, and is {again}"
+        reason = reasons.ENGINE_GONE(then=then, now=again)
         return replace(stored, unconfirmable=reason)
     return replace(
         stored,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from harness.analysis import reasons
 from harness.analysis.comparison import ratio
 from harness.analysis.summary import estimate
 from harness.core.quantity import Better
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from harness.analysis.cases import CaseResult
     from harness.core.quantity import Quantity
+    from harness.core.reason import Reason
     from harness.core.records import Case, Expectation, Run
 
 __all__ = ["Met", "Outcome", "check_expectations", "fits"]
@@ -56,7 +58,7 @@ class Outcome:
     low: float | None = None
     high: float | None = None
     at_least: bool = False
-    reason: str = ""
+    reason: Reason | None = None
 
 
 def fits(case: Case, patterns: Sequence[str]) -> bool:
@@ -95,7 +97,7 @@ def _outcomes(
             for state, figures in (result.figures(quantity) or {"": []}).items():
                 yield _of_quantity(result, quantity, state, limit, figures)
     for key, limit in limits.items():
-        reason = f"no quantity that is installed has the key '{key}'"
+        reason = reasons.NO_QUANTITY(key=key)
         yield Outcome(result, key, "", limit, Met.UNTOLD, reason=reason)
     if expectation.speedup is not None and result.record.case.backend != "cpu":
         yield _speedup(result, expectation.speedup, results)
@@ -115,7 +117,7 @@ def _of_quantity(
         at_least=quantity.better is Better.MORE,
     )
     if not figures or min(figures) <= 0:
-        return replace(told, reason=result.reason or "no launch told it")
+        return replace(told, reason=result.reason or reasons.UNREPORTED())
     pilots = result.pilots if quantity is LATENCY else None
     known = estimate([figure / quantity.unit.per for figure in figures], pilots=pilots)
     return replace(
@@ -124,7 +126,7 @@ def _of_quantity(
         value=known.center,
         low=known.low,
         high=known.high,
-        reason="one launch has no interval" if known.low is None else "",
+        reason=reasons.NO_INTERVAL() if known.low is None else None,
     )
 
 
@@ -148,11 +150,11 @@ def _speedup(result: CaseResult, limit: float, results: Sequence[CaseResult]) ->
         and _alike(other.record.case) == same
     ]
     if not result.figures_ms or not processors:
-        reason = result.reason or "no case of the model on the device's processors has a latency"
+        reason = result.reason or reasons.NO_CPU_CASE()
         return Outcome(result, "speed-up", "", limit, Met.UNTOLD, at_least=True, reason=reason)
     fastest = min(processors, key=lambda other: other.latency_ms.center if other.latency_ms else 0)
     found = ratio(fastest.figures_ms, result.figures_ms, pilots=(fastest.pilots, result.pilots))
-    over = f"over {fastest.record.case.setting}"
+    over = reasons.OVER(setting=fastest.record.case.setting)
     return Outcome(
         result=result,
         quantity="speed-up",
@@ -179,7 +181,7 @@ def _drift(result: CaseResult, limit: float) -> Outcome:
     if drift and drift.fault:
         return Outcome(result, "drift", "", limit, Met.NO, reason=drift.fault)
     if error is None:
-        reason = "the artifact has no record of its drift"
+        reason = reasons.NO_DRIFT()
         return Outcome(result, "drift", "", limit, Met.UNTOLD, reason=reason)
     met = Met.YES if error <= limit else Met.NO
     return Outcome(result, "drift", "", limit, met, error, error, error)

@@ -6,22 +6,24 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from harness.analysis import reasons
+from harness.core.reason import Reason
 from harness.core.records import Category, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from harness.analysis.cases import CaseResult
+    from harness.core.reason import Code, Fact
     from harness.core.records import Launch, Run
 
-__all__ = ["LEFT_OUT", "REFUSED", "FailureGroup", "failure_groups", "normalised", "without_hint"]
+__all__ = ["LEFT_OUT", "REFUSED", "FailureGroup", "alike", "failure_groups"]
 
 INVALID: Final = "invalid"
 WRONG: Final = "outputs wrong"
 REFUSED: Final = "refused"
 LEFT_OUT: Final = "not measured"
 
-_HINT = re.compile(r" \(try: (?P<hint>.*)\)$", re.DOTALL)
 # Launch ids, hashes and addresses; then numbers, with what may stand in them.
 _VARYING = (
     (re.compile(r"\b[\w.-]+-[0-9a-f]{12}-\d+-\d+\b"), "…"),
@@ -32,18 +34,16 @@ _VARYING = (
 _REASON_LIMIT = 500
 
 _TODO: Final = {
-    Category.CONNECTION: "harness devices doctor {device}; then harness run --resume {run}",
-    Category.DEPLOY: "harness devices doctor {device}: the link, and room in its work folder",
-    Category.DEVICE: "harness devices doctor {device}; then harness run --resume {run}",
-    Category.TIMEOUT: "is it slow, or does it hang? harness results logs {run} --failed; a slow "
-    "one needs a higher time_limit in the campaign's protocol",
-    Category.RUNNER: "harness results logs {run} --failed",
-    Category.ENGINE: "harness results logs {run} --failed",
-    INVALID: "docs/conditions.md says what makes a launch invalid",
-    WRONG: "the engine, its backend or the artifact computes something else than the model: try "
-    "another version or precision; tolerances stand in the model's file",
-    REFUSED: "correct the campaign or the device's file, or leave the case out with --only",
-    LEFT_OUT: "harness run --resume {run}",
+    Category.CONNECTION: reasons.DOCTOR_RESUME,
+    Category.DEPLOY: reasons.DOCTOR_DEPLOY,
+    Category.DEVICE: reasons.DOCTOR_RESUME,
+    Category.TIMEOUT: reasons.SLOW_OR_HANGING,
+    Category.RUNNER: reasons.READ_LOGS,
+    Category.ENGINE: reasons.READ_LOGS,
+    INVALID: reasons.READ_CONDITIONS,
+    WRONG: reasons.OTHER_PRECISION,
+    REFUSED: reasons.CORRECT,
+    LEFT_OUT: reasons.RESUME,
 }
 
 
@@ -57,9 +57,7 @@ class FailureGroup:
         Of the launches that failed; else ``invalid``, ``outputs wrong``, ``refused`` or
         ``not measured``.
     reason
-        Without what differs each time.
-    example
-        The first reason in full; untrusted.
+        The first of them; what differs each time is alike to the group.
     launches
         How many of them; of cases that were refused or not measured, planned ones.
     made_good
@@ -67,36 +65,47 @@ class FailureGroup:
     devices, cases
         By name and label, in the run's order.
     todo
-        What to do.
+        What to do, where the reason itself has no hint.
     """
 
     category: str
-    reason: str
-    example: str
+    reason: Reason
     launches: int
     made_good: int
     devices: list[str]
     cases: list[str]
-    todo: str
+    todo: Reason
 
 
 @dataclass(frozen=True)
 class _Failure:
     result: CaseResult
     category: str
-    reason: str
+    reason: Reason
     launches: int = 1
     made_good: int = 0
 
 
-def without_hint(reason: str) -> str:
-    """Return a reason without what it says to do."""
-    return _HINT.sub("", reason)
+def alike(reason: Reason) -> str:
+    """Return what is the same of a reason each time: its code, and words without numbers."""
+    told = [
+        [alike(each) if isinstance(each, Reason) else _normal(each) for each in _listed(fact)]
+        for _, fact in sorted(reason.facts.items())
+    ]
+    return f"{reason.code} {told}"
 
 
-def normalised(reason: str) -> str:
-    """Return a reason without its hint, and without what differs from one time to the next."""
-    text = " ".join(without_hint(reason[:_REASON_LIMIT]).split())
+def _listed(fact: Fact) -> Sequence[Reason | str]:
+    match fact:
+        case list():
+            return fact
+        case int() | float():
+            return []
+    return [fact]
+
+
+def _normal(text: str) -> str:
+    text = " ".join(text[:_REASON_LIMIT].split())
     for pattern, instead in _VARYING:
         text = pattern.sub(instead, text)
     return text
@@ -113,11 +122,16 @@ def failure_groups(run: Run, results: Iterable[CaseResult]) -> list[FailureGroup
     groups: dict[tuple[str, str], list[_Failure]] = {}
     for result in results:
         for failure in _failures(result):
-            key = (failure.category, normalised(failure.reason))
+            key = (failure.category, alike(failure.reason))
             groups.setdefault(key, []).append(failure)
-    found = [_group(run, *key, failures) for key, failures in groups.items()]
+    found = [_group(run, category, failures) for (category, _), failures in groups.items()]
     return sorted(
-        found, key=lambda group: (group.made_good >= group.launches, -group.launches, group.reason)
+        found,
+        key=lambda group: (
+            group.made_good >= group.launches,
+            -group.launches,
+            alike(group.reason),
+        ),
     )
 
 
@@ -129,7 +143,7 @@ def _failures(result: CaseResult) -> list[_Failure]:
         _Failure(
             result,
             _category(launch),
-            launch.reason,
+            launch.reason or reasons.UNEXPLAINED(),
             made_good=_made_good(result, launch),
         )
         for launch in result.launches
@@ -152,21 +166,22 @@ def _made_good(result: CaseResult, failed: Launch) -> bool:
     )
 
 
-def _todo(category: str, reason: str) -> str:
+def _todo(category: str, failure: Reason) -> Code:
     # A case that its runner cannot do is no better a second time.
-    return _TODO[REFUSED if category == LEFT_OUT and "BadJob" in reason else category]
+    bad_job = any(each.facts.get("kind") == "BadJob" for each in failure.chain())
+    return _TODO[REFUSED if category == LEFT_OUT and bad_job else category]
 
 
-def _group(run: Run, category: str, reason: str, failures: list[_Failure]) -> FailureGroup:
+def _group(run: Run, category: str, failures: list[_Failure]) -> FailureGroup:
     devices = list(dict.fromkeys(each.result.record.case.device for each in failures))
-    hint = next((found["hint"] for each in failures if (found := _HINT.search(each.reason))), None)
+    todo = _todo(category, failures[0].reason)
+    known = {"device": devices[0], "run": run.id}
     return FailureGroup(
         category=category,
-        reason=reason,
-        example=failures[0].reason,
+        reason=failures[0].reason,
         launches=sum(each.launches for each in failures),
         made_good=sum(each.made_good for each in failures),
         devices=devices,
         cases=list(dict.fromkeys(each.result.record.case.label for each in failures)),
-        todo=hint or _todo(category, reason).format(device=devices[0], run=run.id),
+        todo=todo(**{name: known[name] for name in todo.facts}),
     )

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import stdtrit
 from scipy.stats import kendalltau
 
-from harness.core.text import percent
+from harness.analysis import reasons
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.analysis.cases import CaseResult
+    from harness.core.reason import Reason
 
 __all__ = [
     "OF_LAUNCHES",
@@ -67,7 +68,7 @@ class Flag:
     """Something that an interval takes for granted, and that launches contradict."""
 
     kind: Kind
-    text: str
+    reason: Reason
 
 
 def flags(result: CaseResult) -> list[Flag]:
@@ -83,22 +84,19 @@ def _between(result: CaseResult) -> Iterator[Flag]:
     figures = [launch.figure_ns for launch in in_time if launch.figure_ns]
     if is_drifting(figures):
         total = _slope(np.log(figures)) * (len(figures) - 1)
-        way = "rise" if total > 0 else "fall"
-        yield Flag(
-            Kind.DRIFT,
-            f"figures {way} by {percent(abs(math.expm1(total)))} from the first launch to the last",
-        )
+        drifting = reasons.RISING if total > 0 else reasons.FALLING
+        yield Flag(Kind.DRIFT, drifting(change=abs(math.expm1(total))))
     found = outliers(figures)
     if found:
-        which = ", ".join(f"{in_time[index].name}" for index in found)
-        yield Flag(Kind.OUTLIER, f"far from the others: {which}")
+        yield Flag(
+            Kind.OUTLIER, reasons.OUTLIERS(launches=[in_time[index].name for index in found])
+        )
     elif is_bimodal(figures):
         low, high = _split(np.sort(np.log(figures)))
         apart = math.expm1(float(high.mean() - low.mean()))
         yield Flag(
             Kind.BIMODAL,
-            f"two groups {percent(apart)} apart, of {low.size} and {high.size} launches: "
-            "the interval may be too narrow",
+            reasons.BIMODAL(apart=apart, one=low.size, other=high.size),
         )
 
 
@@ -108,7 +106,7 @@ def _within(result: CaseResult) -> Iterator[Flag]:
     if warmed and unsteady > MOST_WARMUPS * len(warmed):
         yield Flag(
             Kind.WARMUP,
-            f"{unsteady} of {len(warmed)} launches were not steady when warm-up had to end",
+            reasons.UNSTEADY(unsteady=unsteady, launches=len(warmed)),
         )
     changes = [
         change
@@ -116,9 +114,8 @@ def _within(result: CaseResult) -> Iterator[Flag]:
         if (change := _settling([sample for sample in launch.samples_ns if sample > 0])) is not None
     ]
     if changes and abs(middle := float(np.median(changes))) > SETTLING:
-        way = "higher" if middle > 0 else "lower"
-        size = percent(abs(math.expm1(middle)))
-        yield Flag(Kind.SETTLING, f"samples are {size} {way} at a launch's end than at its start")
+        settling = reasons.SLOWING if middle > 0 else reasons.QUICKENING
+        yield Flag(Kind.SETTLING, settling(change=abs(math.expm1(middle))))
 
 
 def _settling(samples: Sequence[int]) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from harness.analysis import reasons
 from harness.analysis.cases import case_results
 from harness.analysis.comparison import Verdict
 from harness.analysis.comparisons import (
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from harness.analysis.comparisons import Comparison
     from harness.analysis.expectations import Outcome
+    from harness.core.reason import Reason
     from harness.core.records import Run
 
 __all__ = ["FRESH", "Gate", "gate"]
@@ -62,7 +64,7 @@ class Gate:
         """How many false alarms there would be on average if nothing had changed."""
         return alarms_expected(self.comparisons)
 
-    def settled(self, fresh: Run | None, unconfirmable: Mapping[str, str]) -> Gate:
+    def settled(self, fresh: Run | None, unconfirmable: Mapping[str, Reason]) -> Gate:
         """Return it as fresh launches decide it.
 
         Parameters
@@ -77,7 +79,7 @@ class Gate:
         for each in self.comparisons:
             case_id = each.candidate.result.record.case.id
             if each.undecided:
-                reason = unconfirmable.get(case_id, "no fresh launches were made")
+                reason = unconfirmable.get(case_id, reasons.NOT_FRESH())
                 each = settle(each, sides.get(case_id), reason)  # noqa: PLW2901 - the same one
             settled.append(each)
         return replace(self, comparisons=with_adjusted_p(settled))

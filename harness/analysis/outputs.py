@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from harness.analysis import reasons
 from harness.core.records import Drift, OutputCheck
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from numpy.typing import NDArray
+
+    from harness.core.reason import Reason
 
 __all__ = ["check", "drift", "undecided"]
 
@@ -76,9 +79,11 @@ def check(
     worst = max(errors, key=errors.__getitem__)
     cosines = [cosine for each in compared for cosine in each.cosines]
     varying = [each for each in compared if each.varies]
+    reason = _reason(compared, worst, errors[worst], seeds, tolerance)
+    swapped = _swapped(outputs, reference, worst, tolerance) if reason else None
     return OutputCheck(
-        passed=not (reason := _reason(compared, worst, errors[worst], seeds, tolerance)),
-        reason=reason + (_swapped(outputs, reference, worst, tolerance) if reason else ""),
+        passed=not reason,
+        reason=reason if swapped is None else reasons.SWAPPED(why=reason, output=swapped),
         relative_error=errors[worst],
         cosine=min(cosines, default=None),
         tolerance=tolerance,
@@ -87,17 +92,15 @@ def check(
     )
 
 
-def undecided(reference: Mapping[int, Sequence[NDArray[Any]]]) -> str:
+def undecided(reference: Mapping[int, Sequence[NDArray[Any]]]) -> Reason | None:
     """Say which outputs of a model tell nothing about a runner, by its reference; or nothing."""
     itself = check(reference, reference, 0.5)
     if itself.passed and not itself.undecided:
-        return ""
+        return None
     if not itself.passed:
         return itself.reason
-    which = ", ".join(map(str, itself.undecided))
-    said = f"output{'s' if len(itself.undecided) > 1 else ''} {which} of the reference hardly "
-    said += f"{'vary' if len(itself.undecided) > 1 else 'varies'} between the inputs"
-    return said if itself.decides else f"{said}: nothing tells a right answer from a wrong one"
+    constant = reasons.SOME_CONSTANT if itself.decides else reasons.ALL_CONSTANT
+    return constant(outputs=[str(index) for index in itself.undecided])
 
 
 @dataclass(frozen=True)
@@ -161,19 +164,13 @@ def _reason(
     error: float,
     seeds: Sequence[int],
     tolerance: float,
-) -> str:
+) -> Reason | None:
     if error > tolerance:
-        return (
-            f"relative error {error:.3g} of output {worst[0]} for seed {worst[1]} "
-            f"is above the tolerance of {tolerance:g}"
-        )
+        return reasons.ERROR(error=error, output=worst[0], seed=worst[1], tolerance=tolerance)
     for index, each in enumerate(compared):
         for own, other in each.mistaken.items():
-            return (
-                f"output {index} for seed {seeds[own]} is nearer to the reference for seed "
-                f"{seeds[other]}"
-            )
-    return ""
+            return reasons.MISTAKEN(output=index, seed=seeds[own], other=seeds[other])
+    return None
 
 
 def _swapped(
@@ -181,8 +178,8 @@ def _swapped(
     reference: Mapping[int, Sequence[NDArray[Any]]],
     worst: tuple[int, int],
     tolerance: float,
-) -> str:
-    """Say which other output a wrong one is, or nothing."""
+) -> int | None:
+    """Return which other output a wrong one is, or none."""
     index, seed = worst
     y = outputs[seed][index]
     for other, r in enumerate(reference[seed]):
@@ -192,8 +189,8 @@ def _swapped(
             and r.size
             and _relative(y.ravel().astype(np.float64), r.ravel().astype(np.float64)) <= tolerance
         ):
-            return f": it is output {other} of the reference"
-    return ""
+            return other
+    return None
 
 
 def drift(
@@ -209,12 +206,12 @@ def drift(
         The engine that made the outputs, with its version.
     """
     inputs = len(reference[0]) if reference else 0
-    fault = "" if len(outputs) == len(reference) else f"{len(outputs)} outputs"
+    fault = None if len(outputs) == len(reference) else reasons.OUTPUTS(found=len(outputs))
     for index, (y, r) in enumerate(zip(outputs, reference, strict=False)):
         if not fault and (wrong := _tensor_mismatch(y, r)):
-            fault = f"output {index} {wrong}"
+            fault = reasons.OF_OUTPUT(output=index, why=wrong)
     if fault or inputs == 0:
-        return Drift(computed_by=computed_by, inputs=inputs, fault=fault or "no outputs")
+        return Drift(computed_by=computed_by, inputs=inputs, fault=fault or reasons.NO_OUTPUTS())
     errors: list[float] = []
     cosines: list[float] = []
     largest, top1 = 0.0, None
@@ -252,31 +249,31 @@ def _distances(y: NDArray[Any], r: NDArray[Any]) -> tuple[list[float], list[floa
 
 def _mismatch(
     outputs: Mapping[int, Sequence[NDArray[Any]]], reference: Mapping[int, Sequence[NDArray[Any]]]
-) -> str:
+) -> Reason | None:
     """Say what makes the two incomparable, or nothing."""
     if len(reference) < MIN_INPUTS:
-        return f"the reference has {len(reference)} inputs; at least {MIN_INPUTS} are needed"
+        return reasons.FEW_INPUTS(inputs=len(reference), needed=MIN_INPUTS)
     if set(outputs) != set(reference):
-        return f"outputs for the seeds {sorted(outputs)} instead of {sorted(reference)}"
+        return reasons.SEEDS(found=str(sorted(outputs)), expected=str(sorted(reference)))
     for seed, expected in sorted(reference.items()):
         got = outputs[seed]
         if not expected or len(got) != len(expected):
-            return f"{len(got)} outputs for seed {seed} instead of {len(expected)}"
+            return reasons.NUMBER(found=len(got), seed=seed, expected=len(expected))
         for index, (y, r) in enumerate(zip(got, expected, strict=True)):
             fault = _tensor_mismatch(y, r)
             if fault:
-                return f"output {index} for seed {seed} {fault}"
-    return ""
+                return reasons.OF_SEED(output=index, seed=seed, why=fault)
+    return None
 
 
-def _tensor_mismatch(y: NDArray[Any], r: NDArray[Any]) -> str:
+def _tensor_mismatch(y: NDArray[Any], r: NDArray[Any]) -> Reason | None:
     # Some engines have no tensor without axes, nor integers of other widths or any at all.
     shapes_differ = y.shape != r.shape and not (y.size == r.size == 1)
     kinds_differ = r.dtype.kind not in INTEGERS and y.dtype.kind in INTEGERS
     if shapes_differ or kinds_differ:
-        return f"is {y.dtype}{list(y.shape)} instead of {r.dtype}{list(r.shape)}"
+        return reasons.KIND(found=f"{y.dtype}{list(y.shape)}", expected=f"{r.dtype}{list(r.shape)}")
     if not np.isfinite(r).all():
-        return "has NaN or infinite values in the reference"
+        return reasons.REFERENCE_INFINITE()
     if not np.isfinite(y).all():
-        return "has NaN or infinite values"
-    return ""
+        return reasons.INFINITE()
+    return None

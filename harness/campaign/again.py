@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from harness.campaign import reasons
 from harness.campaign.runners import NativeRunner, PythonRunner
+from harness.core.errors import HarnessError
 from harness.lab.inventory import BackendSpec
 from harness.models import artifacts
 from harness.models.formats import roles
@@ -28,8 +30,8 @@ _SCRIPT: Final = "edge_runner.py"
 _DIGEST_SHOWN: Final = 12
 
 
-class UnconfirmableError(Exception):
-    """A stored case cannot be launched again; the message says why."""
+class UnconfirmableError(HarnessError):
+    """A stored case cannot be launched again."""
 
 
 def again(
@@ -83,16 +85,15 @@ def _artifact(record: CaseRecord, kept: KeptFiles, folder: Path) -> Artifact:
     stored = record.artifact
     files = roles(stored.format) if stored else None
     if stored is None or files is None or not stored.id.isalnum():
-        raise UnconfirmableError("it has no artifact on record")
+        raise UnconfirmableError(reasons.NO_ARTIFACT())
     built = artifacts.read(cache_dir() / "artifacts" / stored.id)
     if built and built.record.files == stored.files and artifacts.unchanged(built):
         return built
     for name in files.values():
         path = kept.get(stored.files.get(name, ""))
         if path is None:
-            raise UnconfirmableError(
-                f"its artifact {stored.id[:_DIGEST_SHOWN]} ({name}) is not kept here"
-            )
+            artifact = stored.id[:_DIGEST_SHOWN]
+            raise UnconfirmableError(reasons.ARTIFACT_GONE(artifact=artifact, file=name))
         (folder / name).symlink_to(path.resolve())
     return artifacts.Artifact(stored, folder, files)
 
@@ -105,14 +106,14 @@ def _runner(record: CaseRecord, today: CaseRecord, now: Prepared, kept: KeptFile
     found = {name: kept.get(digest) for name, digest in record.runner_files.items()}
     files = {name: path for name, path in found.items() if path}
     if not found or len(files) < len(found):
-        missing = ", ".join(sorted(found.keys() - files.keys())) or "nothing of it is on record"
-        raise UnconfirmableError(f"its runner is not kept here: {missing}")
+        missing = sorted(found.keys() - files.keys())
+        raise UnconfirmableError(reasons.RUNNER_GONE(files=missing or None))
     if isinstance(now.runner, PythonRunner) and _SCRIPT in files:
         runner = _with_its_engine(now.runner, record.engine_from or "")
         return replace(runner, kept=files)
     if isinstance(now.runner, NativeRunner) and _PROGRAM in files:
         return NativeRunner(files.pop(_PROGRAM), files)
-    raise UnconfirmableError("it was measured with another kind of runner")
+    raise UnconfirmableError(reasons.OTHER_RUNNER())
 
 
 def _with_its_engine(runner: PythonRunner, engine_from: str) -> PythonRunner:
@@ -128,5 +129,5 @@ def _with_its_engine(runner: PythonRunner, engine_from: str) -> PythonRunner:
         for python in cache_dir().glob(f"environments/{name}-py*-{digest[:12]}/bin/python"):
             return replace(runner, interpreter=str(python), environment=engine_from)
     raise UnconfirmableError(
-        f"its environment {name} with the lock {digest[:_DIGEST_SHOWN]} is not here any more"
+        reasons.ENVIRONMENT_GONE(environment=name, lock=digest[:_DIGEST_SHOWN])
     )

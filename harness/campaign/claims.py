@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from harness.campaign import reasons
 from harness.campaign.measured import sampled_s
 from harness.core import contract
 from harness.core.supervision import processors_in
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from harness.campaign.launch import Ended
     from harness.core.contract import Event, Job
+    from harness.core.reason import Reason
     from harness.core.records import Measured
 
 __all__ = ["contradictions", "not_on_its_unit", "off_its_processors"]
@@ -33,7 +35,7 @@ def contradictions(
     job: Job,
     *,
     keeps_contract: bool,
-) -> Iterator[str]:
+) -> Iterator[Reason]:
     """Say why what a runner claims of its times and memory cannot be true.
 
     Parameters
@@ -46,10 +48,7 @@ def contradictions(
     outside = ended.outside
     claimed = sampled_s(found)
     if outside.exit and claimed > CLOCKS_AGREE * outside.exit.wall_s + CLOCK_SLACK_S:
-        yield (
-            f"the runner claims {claimed:.3g} s of inferences, and its launch took "
-            f"{outside.exit.wall_s:.3g} s: its clock or its unit is wrong"
-        )
+        yield reasons.CLOCK(claimed=claimed, took=outside.exit.wall_s)
     if not keeps_contract:
         return
     yield from _unlike_sampling(events, found, job)
@@ -60,13 +59,10 @@ def contradictions(
     if seen and told is not None:
         too_little = MEMORY_FACTOR * told < seen
         if too_little or told > MEMORY_FACTOR * seen + MEMORY_SLACK:
-            yield (
-                f"the runner claims a peak memory of {told / 1e6:.3g} MB, and the supervisor saw "
-                f"{seen / 1e6:.3g} MB"
-            )
+            yield reasons.OTHER_MEMORY(claimed=told, seen=seen)
 
 
-def _unlike_sampling(events: Sequence[Event], found: Measured, job: Job) -> Iterator[str]:
+def _unlike_sampling(events: Sequence[Event], found: Measured, job: Job) -> Iterator[Reason]:
     """Say why samples are not those of sampling that ended when the job lets it end."""
     batches = [event.ns for event in events if isinstance(event, contract.Samples)]
     if any(
@@ -74,30 +70,24 @@ def _unlike_sampling(events: Sequence[Event], found: Measured, job: Job) -> Iter
         for number, batch in enumerate(batches)
         for other in batches[:number]
     ):
-        yield "the runner wrote the same samples twice"
+        yield reasons.SAME_SAMPLES()
     if not found.samples_ns:
         return
     limits, made, claimed = job.sampling, found.inferences or 0, sampled_s(found)
     most = limits.max_samples * _callers(events)
     if made > most and not job.sustained:
-        yield f"the runner claims {made} inferences, and was to make {most} at most"
+        yield reasons.TOO_MANY_SAMPLES(made=made, most=most)
     # Samples that stand for others tell roughly how long all of them took.
     share = LEAST_SHARE if made > len(found.samples_ns) else 1 / CLOCKS_AGREE
     passed_s = (claimed + made * EACH_S + CLOCK_SLACK_S * limits.min_seconds) / share
     if made < limits.min_samples and passed_s < limits.max_seconds:
-        yield (
-            f"the runner claims {made} inferences in {claimed:.3g} s, and was to make "
-            f"{limits.min_samples} at least"
-        )
+        yield reasons.TOO_FEW_SAMPLES(made=made, claimed=claimed, least=limits.min_samples)
     least_s = min(limits.min_seconds, limits.max_seconds)
     if passed_s < least_s and (job.sustained or made < most):
-        yield (
-            f"the runner claims {claimed:.3g} s of inferences, and was to go on for "
-            f"{least_s:g} s: its clock or its unit is wrong, or it ended too early"
-        )
+        yield reasons.TOO_SHORT(claimed=claimed, asked=least_s)
 
 
-def _unlike_windows(events: Sequence[Event], found: Measured, ended: Ended) -> Iterator[str]:
+def _unlike_windows(events: Sequence[Event], found: Measured, ended: Ended) -> Iterator[Reason]:
     """Say why samples take far less time than passed while they were taken."""
     windows = []
     if found.window_ns:
@@ -107,10 +97,7 @@ def _unlike_windows(events: Sequence[Event], found: Measured, ended: Ended) -> I
     claimed = sampled_s(found) / _callers(events) + (found.inferences or 0) * EACH_S
     for window, slack in windows:
         if found.samples_ns and claimed + slack < LEAST_SHARE * window:
-            yield (
-                f"the runner claims {sampled_s(found):.3g} s of inferences, and {window:.3g} s "
-                "passed between its events 'warmup' and 'samples': its clock or its unit is wrong"
-            )
+            yield reasons.OTHER_WINDOW(claimed=sampled_s(found), passed=window)
             return
 
 
@@ -129,13 +116,13 @@ def _seen_window_s(events: Sequence[Event], ended: Ended) -> float | None:
     return (at["samples"] - at["warmup"]) / 1e9
 
 
-def _foreign_times(events: Sequence[Event], ended: Ended) -> Iterator[str]:
+def _foreign_times(events: Sequence[Event], ended: Ended) -> Iterator[Reason]:
     """Say why an event's time is not one of this launch's."""
     times = [event.t_ns for event in events if event.t_ns is not None]
     started = ended.outside.started.t_ns if ended.outside.started else None
     over = ended.outside.exit.t_ns if ended.outside.exit else None
     if times and (times[0] < (started or 0) or (over is not None and times[-1] > over)):
-        yield "the runner's events have times that are not of this launch: its clock is wrong"
+        yield reasons.FOREIGN_TIMES()
 
 
 def _callers(events: Sequence[Event]) -> int:
@@ -143,7 +130,7 @@ def _callers(events: Sequence[Event]) -> int:
     return max(1, len(callers))
 
 
-def off_its_processors(ended: Ended, bound: Collection[int] | None) -> Iterator[str]:
+def off_its_processors(ended: Ended, bound: Collection[int] | None) -> Iterator[Reason]:
     """Say why a launch did not run on the processors alone that it was bound to.
 
     Parameters
@@ -157,19 +144,16 @@ def off_its_processors(ended: Ended, bound: Collection[int] | None) -> Iterator[
     for reading in outside.environment:
         online = processors_in(reading.online) if reading.online else set(bound)
         if missing := sorted(set(bound) - online):
-            when = "" if reading.ms is None else f", {reading.ms / 1e3:.0f} s in"
-            yield f"processor {missing[0]} went offline{when}"
+            seconds = None if reading.ms is None else reading.ms / 1e3
+            yield reasons.OFFLINE(processor=missing[0], seconds=seconds)
             break
     listed = outside.exit.affinity if outside.exit else None
     allowed = processors_in(listed) if listed else set()
     if not allowed <= set(bound):
-        yield (
-            f"its threads were allowed on processors {_listed(allowed)}, and it was bound to "
-            f"{_listed(bound)}"
-        )
+        yield reasons.UNBOUND(allowed=_listed(allowed), bound=_listed(bound))
 
 
-def not_on_its_unit(found: Measured, job: Job, excluded: str) -> Iterator[str]:
+def not_on_its_unit(found: Measured, job: Job, excluded: str) -> Iterator[Reason]:
     """Say why a launch computed on the processor, where the device has not what it stands for.
 
     A driver may well keep the processor busy while it waits: that alone is no reason.
@@ -184,10 +168,7 @@ def not_on_its_unit(found: Measured, job: Job, excluded: str) -> Iterator[str]:
         return
     share = spent * 1e6 * len(samples) / max(1, sum(samples))
     if share >= LEAST_SHARE:
-        yield (
-            f"it computed on the processor, whose time was {share:.0%} of the inferences', and "
-            f"by its probe the device cannot use {job.backend}: {excluded}"
-        )
+        yield reasons.ON_PROCESSOR(share=share, backend=job.backend, excluded=excluded)
 
 
 def _listed(processors: Collection[int]) -> str:

@@ -99,7 +99,7 @@ class Execution:
             return_s=run.protocol.wait_for_device_s,
         )
         for name, each in absent.items():
-            recovery.absent(name, each.why)
+            recovery.absent(name, each.error.reason)
         self.means = Means(
             prepared=dict(prepared),
             devices=self._devices,
@@ -144,9 +144,7 @@ class Execution:
                 "finished": self._wall.now(),
                 "clock_jumped_s": self._wall.jumped_s or self.run.clock_jumped_s,
                 "cases": [
-                    record.model_copy(
-                        update={"left_out": self.means.left_out.get(record.case.id, "")}
-                    )
+                    record.model_copy(update={"left_out": self.means.left_out.get(record.case.id)})
                     for record in self.run.cases
                 ],
             }

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from harness.campaign import reasons
 from harness.campaign.judge import judge
 from harness.campaign.launch import DeviceBusyError, LaunchLostError
 from harness.campaign.queue import Queue
@@ -24,7 +25,7 @@ from harness.campaign.retry import (
 )
 from harness.campaign.share import is_unread
 from harness.core.clock import SteadyClock
-from harness.core.errors import HarnessError, LabError
+from harness.core.errors import HarnessError
 from harness.core.records import Category, Launch, Measured, OutputCheck, Role, Status
 from harness.lab.leases import LeasedError
 from harness.transports.base import TransferError, TransportError
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from harness.campaign.prepare import Prepared
     from harness.campaign.recovery import Recovery
     from harness.campaign.share import Share
+    from harness.core.reason import Reason
     from harness.core.records import CaseRecord, DeviceRecord
 
 __all__ = ["Means", "measure"]
@@ -90,7 +92,7 @@ class Means:
     hosts: int = 1
     idle: set[str] = field(default_factory=set)
     stop: threading.Event = field(default_factory=threading.Event)
-    left_out: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, Reason] = field(default_factory=dict)
     active: dict[str, tuple[Launcher, str]] = field(default_factory=dict)
 
 
@@ -196,7 +198,7 @@ class _Host:
                     else:
                         self._devices[name].answers()
                 except HarnessError as error:
-                    self._recovery.still_away(name, error.message)
+                    self._recovery.still_away(name, error.reason)
                 else:
                     self._recovery.back(self._devices[name].device)
                     self._refill(self._devices[name])
@@ -205,9 +207,8 @@ class _Host:
                 map(self._is_aside, self._queue.devices())
             )
             if self._recovery.is_lost(name, others_work=others_work):
-                what = "not reached:" if name in self._means.absent else "device put aside because"
-                why = f"{what} {self._recovery.of(name).aside}"
-                self._queue.leave_out_device(name, why)
+                left_out = reasons.NOT_REACHED if name in self._means.absent else reasons.ASIDE
+                self._queue.leave_out_device(name, left_out(why=self._recovery.of(name).aside))
 
     def _join(self, absent: Absent) -> None:
         """Take a device in that could not be reached when the run began.
@@ -224,7 +225,7 @@ class _Host:
             if not (away and self._recovery.cycles_left(absent.device)):
                 raise
             if failed := self._recovery.power_cycle(absent.device, absent.answers):
-                raise LabError(failed) from None
+                raise failed from None
             joined = absent.join()
         name = absent.device.name
         self._take_stock(joined.device)
@@ -294,7 +295,7 @@ class _Host:
             return
         self._recovery.went_well(device.device.name)
         if slot.role is Role.FILL and launch.status is Status.INVALID and not queue.holds(slot):
-            self._give_up(slot, launch.reason)
+            self._give_up(slot, _why(launch))
 
     def _failed(self, on: OnDevice, slot: Slot, launch: Launch, cause: Cause) -> None:
         device, queue = on.device, self._queue
@@ -312,20 +313,21 @@ class _Host:
                 if cause is Cause.LOST:
                     self._refill(on)
             case GiveUp():
-                self._give_up(slot, launch.reason)
+                self._give_up(slot, _why(launch))
             case PowerCycle():
                 failed = self._recovery.power_cycle(device, on.answers)
                 if failed is None:
                     queue.forgive(slot)
                     self._refill(on)
                 elif not self._stop.is_set():
-                    self._recovery.put_aside(device, f"{launch.reason}; {failed}")
+                    why = reasons.POWER_CYCLED(why=_why(launch), cycle=failed.reason)
+                    self._recovery.put_aside(device, why)
             case Aside(may_return):
-                self._recovery.put_aside(device, launch.reason, may_return=may_return)
+                self._recovery.put_aside(device, _why(launch), may_return=may_return)
 
-    def _give_up(self, slot: Slot, why: str) -> None:
+    def _give_up(self, slot: Slot, why: Reason) -> None:
         case = self._queue.case_of(slot)
-        self._queue.leave_out_case(case.id, f"given up after a launch that failed: {why}")
+        self._queue.leave_out_case(case.id, reasons.GIVEN_UP(why=why))
         self._observer.gave_up(self._devices[case.device].device.host, case.label, why)
 
     def _launch(self, name: str, slot: Slot, attempt: int) -> tuple[Launch, Cause | None]:
@@ -344,7 +346,6 @@ class _Host:
         ended: Ended | None = None
         check: OutputCheck | None = None
         failure: TransportError | None = None
-        said = False
         try:
             links = device.links(prepared, job)
             if prepared.case.model_cache == "kept":
@@ -365,18 +366,17 @@ class _Host:
             excluded = prepared.excluded
             verdict = judge(ended, job, slot.role, runner=prepared.runner, excluded=excluded)
             status, category, reason = verdict.status, verdict.category, verdict.reason
-            found, said = verdict.measured, verdict.said
+            found = verdict.measured
             if status is Status.OK and verdict.outputs:
                 fills = slot.role is Role.FILL
                 check = patience(
                     partial(device.check, job, prepared, verdict.outputs, fills_cache=fills)
                 )
                 if not check.passed:
-                    status, reason = Status.INVALID, f"wrong outputs: {check.reason}"
+                    status, reason = Status.INVALID, reasons.WRONG_OUTPUTS(why=check.reason)
         except TransportError as error:
             failure = error
-            hint = f" (try: {error.hint})" if error.hint else ""
-            status, category, reason = Status.FAILED, _category(error), f"{error.message}{hint}"
+            status, category, reason = Status.FAILED, _category(error), error.reason
         launch = Launch(
             id=f"{self._share.run}-{slot.case_id}-{slot.slot}-{attempt}",
             case_id=slot.case_id,
@@ -394,7 +394,13 @@ class _Host:
             **dict(found),
         )
         failed = status is Status.FAILED
-        return launch, cause_of(launch, failure, said=said) if failed else None
+        return launch, cause_of(launch, failure) if failed else None
+
+
+def _why(launch: Launch) -> Reason:
+    """Return why a launch failed: each that did has a reason."""
+    assert launch.reason  # noqa: S101 - for the type checker
+    return launch.reason
 
 
 def _category(error: TransportError) -> Category:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from harness.campaign import reasons
 from harness.campaign.patience import Patience
 from harness.core.contract import MAX_EVENTS_BYTES, is_done
 from harness.core.supervision import (
@@ -49,11 +50,7 @@ _BUSY = 75
 _SIGNAL_BASE = 128
 _KILLED = 137
 
-_LOST = {
-    "absent": "it is not there any more",
-    "lost": "its supervisor was killed, or the device restarted",
-    "orphaned": "its supervisor was killed; the runner was ended",
-}
+_LOST = {"absent": reasons.GONE, "lost": reasons.LOST, "orphaned": reasons.ORPHANED}
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _ABSENT = b"edge-supervisor 1 absent "
@@ -169,8 +166,7 @@ class _Stream:
         events, log_first, log, record = sizes
         if len(content) != events + log + record:
             raise _MalformedError(
-                f"the supervisor's answer has {len(content)} bytes, "
-                f"and says that it has {events + log + record}"
+                reasons.ANSWER_SIZE(bytes=len(content), announced=events + log + record)
             )
         self.events += content[:events]
         self.log += content[events : events + log]
@@ -179,7 +175,7 @@ class _Stream:
         self.record += content[events + log :]
         # The supervisor gives no more than that, in however many answers.
         if len(self.events) > MAX_EVENTS_BYTES + 1 or len(self.record) > MAX_RECORD_BYTES:
-            raise TransferError("the supervisor's answers have no end")
+            raise TransferError(reasons.ANSWER_ENDLESS())
 
 
 class Launcher:
@@ -368,15 +364,11 @@ class Launcher:
                 return _ended(stream, collected=collected)
             if state in _LOST:
                 self.stop([job.launch])
-                raise LaunchLostError(f"launch {job.launch}: {_LOST[state]}")
+                raise LaunchLostError(_LOST[state](launch=job.launch))
             on_state(state)
             first_seen = first_seen or time.monotonic()
             if time.monotonic() - first_seen > limit_s + HANGING_S:
-                raise LaunchLostError(
-                    f"launch {job.launch}: still there {HANGING_S:g} s after its time limit; "
-                    "its supervisor hangs",
-                    hint="restart the device: its disk may be failing",
-                )
+                raise LaunchLostError(reasons.OVERDUE(launch=job.launch, seconds=HANGING_S))
 
     def _ask(self, step: Callable[[], Completed], stream: _Stream) -> tuple[str, bool]:
         """Take in what the supervisor answers; what makes no sense is asked for again."""
@@ -440,17 +432,16 @@ class Launcher:
             stream.take(answer.stdout[header.end() :], [int(size) for size in sizes.split()])
             return state.decode(), begun == b"1"
         if answer.returncode == 0 and not header:
-            strange = self.supervisor.not_run(answer)
-            raise _MalformedError(strange.message, hint=strange.hint)
+            raise _MalformedError(self.supervisor.not_run(answer).reason)
         raise self._refused(answer)
 
     def _refused(self, answer: Completed) -> TransportError:
         if answer.returncode == LEASED:
             return LeasedError.of(answer)
         if answer.returncode == _BUSY:
-            return DeviceBusyError(said(answer), hint="wait for that launch, or end it")
+            return DeviceBusyError(reasons.BUSY(said=said(answer)))
         if answer.returncode == CANNOT_PREPARE:
-            return TransferError(f"{self._base}: a launch could not be prepared: {said(answer)}")
+            return TransferError(reasons.NOT_PREPARED(folder=self._base, said=said(answer)))
         return self.supervisor.not_run(answer)
 
     def _call(
@@ -484,9 +475,9 @@ def _ended(stream: _Stream, *, collected: bool) -> Ended:
     try:
         record = parse_supervision(bytes(stream.record))
     except SupervisionError as error:
-        raise TransferError(str(error)) from None
+        raise TransferError(reasons.RECORD(why=error.reason)) from None
     if record.exit is None:
-        raise TransferError("supervisor.jsonl: it has ended, and has no exit")
+        raise TransferError(reasons.NO_EXIT())
     return Ended(
         status=_status(record.exit),
         seconds=record.exit.wall_s,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from harness.core.reason import Reason
     from harness.core.records import Launch
 
 __all__ = ["Observer"]
@@ -31,17 +32,17 @@ class Observer:
     def again(self, host: str, case: str, after_s: float) -> None:
         """Tell that a failed launch is made again, after so many seconds."""
 
-    def gave_up(self, host: str, case: str, why: str) -> None:
+    def gave_up(self, host: str, case: str, why: Reason) -> None:
         """Tell that the rest of a case's launches is left out."""
 
     def asks_for_more(self, host: str, launches: int) -> None:
         """Tell that the first stage asked for so many launches in a second one."""
 
-    def put_aside(self, host: str, device: str, why: str, *, may_return: bool) -> None:
+    def put_aside(self, host: str, device: str, why: Reason, *, may_return: bool) -> None:
         """Tell that a device's launches are left out, for now or for good."""
 
     def came_back(self, host: str, device: str) -> None:
         """Tell that a device that was put aside answers again."""
 
-    def power_cycles(self, host: str, device: str, outcome: str | None) -> None:
+    def power_cycles(self, host: str, device: str, outcome: Reason | None) -> None:
         """Tell that a device is switched off and on, and then what came of it."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.analysis import outputs
+from harness.campaign import reasons
 from harness.core.hashing import sha256_of
 from harness.core.records import OutputCheck, shape_text
 from harness.lab.power import boot_id
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from harness.campaign.prepare import Change, Prepared
     from harness.core.contract import Job, Outputs
     from harness.core.errors import LabError
+    from harness.core.reason import Reason
     from harness.core.records import CaseRecord, DeviceRecord
     from harness.lab.inventory import Device
     from harness.transports.base import Transport
@@ -60,8 +62,8 @@ class Absent:
 
     Attributes
     ----------
-    error, why
-        What was wrong; the same with what to do.
+    error
+        What was wrong.
     join
         Reaches it now, or raises a :class:`HarnessError`.
     answers
@@ -70,7 +72,6 @@ class Absent:
 
     device: Device
     error: LabError
-    why: str
     join: Callable[[], Joined]
     answers: Callable[[], str]
 
@@ -250,7 +251,7 @@ class OnDevice:
             values = prepared.runner.read_output(output, target.read_bytes())
             if values is not None and sha256_of(target) == output.sha256:
                 return values
-        raise TransferError(f"{output.file}: what was pulled is not what the runner announced")
+        raise TransferError(reasons.OUTPUT_CHANGED(file=output.file))
 
 
 def _together(checks: Mapping[int | None, OutputCheck], changes: Sequence[Change]) -> OutputCheck:
@@ -260,7 +261,7 @@ def _together(checks: Mapping[int | None, OutputCheck], changes: Sequence[Change
             shapes = ", ".join(
                 f"{name} {shape_text(shape)}" for name, shape in changes[change].shapes.items()
             )
-            reason = f"after the change to {shapes}: {check.reason}"
+            reason = reasons.AFTER_CHANGE(shapes=shapes, why=check.reason)
             return check.model_copy(update={"reason": reason})
     failed = (check for check in checks.values() if not check.passed)
     return next(failed, max(checks.values(), key=lambda check: check.relative_error or 0.0))
@@ -269,18 +270,20 @@ def _together(checks: Mapping[int | None, OutputCheck], changes: Sequence[Change
 def _unlike(
     claimed: Sequence[Outputs],
     references: Mapping[int | None, Mapping[int, Sequence[NDArray[Any]]]],
-) -> str | None:
+) -> Reason | None:
     """Say what a runner claims that the model does not return: nothing of that size is pulled."""
     if len({(output.change, output.seed, output.index) for output in claimed}) < len(claimed):
-        return "an output was returned twice"
+        return reasons.TWICE()
     for output in claimed:
         expected = references.get(output.change, {}).get(output.seed, ())
         if output.index >= len(expected):
-            return f"output {output.index} for seed {output.seed}, of {len(expected)}"
+            return reasons.UNEXPECTED(output=output.index, seed=output.seed, outputs=len(expected))
         shape = expected[output.index].shape
         if output.shape != shape:
-            return (
-                f"output {output.index} for seed {output.seed} is {list(output.shape)} "
-                f"instead of {list(shape)}"
+            return reasons.SHAPE(
+                output=output.index,
+                seed=output.seed,
+                shape=str(list(output.shape)),
+                expected=str(list(shape)),
             )
     return None

@@ -6,6 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, TypeVar
 
+from harness.campaign import reasons
 from harness.transports.base import (
     AuthenticationError,
     CommandTimeoutError,
@@ -74,7 +75,7 @@ class Patience:
         tries = 0
         while True:
             if self._over.is_set():
-                raise TransportError("interrupted")
+                raise TransportError(reasons.INTERRUPTED())
             try:
                 result = step()
             except (AuthenticationError, HostKeyError):

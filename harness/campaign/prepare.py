@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from harness import engines
+from harness.campaign import reasons
 from harness.campaign.kept import keep
 from harness.campaign.launch import Handling
 from harness.campaign.plan import Slot
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.campaign.runners import Runner
+    from harness.core.reason import Reason
     from harness.core.records import ArtifactRecord, Case, Protocol, Repeats
     from harness.lab.inventory import Device, EngineSpec
     from harness.lab.runners import RegisteredRunner
@@ -164,8 +166,8 @@ class EngineOn:
     ----------
     runner
         The registered runner that measures it there; none where a Python does.
-    fault
-        Why that runner cannot run there, or empty.
+    faults
+        Why that runner cannot run there; nothing where it can.
     version
         Of the engine, where it is known before it runs.
     excluded
@@ -173,7 +175,7 @@ class EngineOn:
     """
 
     runner: RegisteredRunner | None = None
-    fault: str = ""
+    faults: Sequence[Reason] = ()
     version: str | None = None
     excluded: Mapping[str, str] = field(default_factory=dict)
 
@@ -223,11 +225,11 @@ def prepare(
             ready = _prepare(case, device, model, found, others, progress)
         except _RefusedError as refusal:
             record = record.model_copy(
-                update={"artifact": refusal.artifact, "refused": str(refusal)}
+                update={"artifact": refusal.artifact, "refused": refusal.reason}
             )
         except ToolchainError as error:
             errors.append(error)
-            record = record.model_copy(update={"refused": f"not built: {error.message}"})
+            record = record.model_copy(update={"refused": reasons.NOT_BUILT(why=error.reason)})
         else:
             counted = count_operations(model, progress, ready.shapes)
             record = record.model_copy(
@@ -255,7 +257,7 @@ def _turns(case: Case, cases: Sequence[Case]) -> list[Case]:
     return [*alike[place:], *alike[:place]] if len(alike) > 1 else []
 
 
-def too_large(artifact: ArtifactRecord, facts: Mapping[str, Any]) -> str:
+def too_large(artifact: ArtifactRecord, facts: Mapping[str, Any]) -> Reason | None:
     """Say why an artifact cannot fit into a device's memory, or nothing where it may.
 
     The estimate is a lower bound: weights as they are stored, and where a compiler told it, its
@@ -271,12 +273,8 @@ def too_large(artifact: ArtifactRecord, facts: Mapping[str, Any]) -> str:
     weights = (told.weight_bytes if told else None) or artifact.size_bytes
     needed = weights + ((told.memory_bytes if told else None) or 0)
     if available is None or needed <= available:
-        return ""
-    of_all = f" of {total / 1e6:.0f} MB" if total else ""
-    return (
-        f"it needs {needed / 1e6:.0f} MB at least for its weights and intermediate results "
-        f"(estimate), and the device has {available / 1e6:.0f} MB{of_all} available"
-    )
+        return None
+    return reasons.TOO_LARGE(needed=needed, available=available, total=total or None)
 
 
 def count_operations(
@@ -293,45 +291,49 @@ def count_operations(
         return None
 
 
-def refusal(case: Case, device: Device, model: Model) -> str | None:
+def refusal(case: Case, device: Device, model: Model) -> Reason | None:
     """Say why a case cannot be measured, by the files of its device and model alone."""
     spec = device.spec.engines.get(case.engine)
     if spec is None:
-        return f"{device.name} has no engine '{case.engine}' in its file"
+        return reasons.NO_ENGINE(device=device.name, engine=case.engine)
     return next(_refusals(case, device, model, spec), None)
 
 
-def _refusals(case: Case, device: Device, model: Model, spec: EngineSpec) -> Iterator[str]:
+def _refusals(case: Case, device: Device, model: Model, spec: EngineSpec) -> Iterator[Reason]:
     engine = engines.get(case.engine)
     loads = engine.format_on(case.backend)
     if loads not in recipes.targets(model):
-        yield f"{model.name} is no model for engine '{case.engine}'"
+        yield reasons.NO_MODEL(model=model.name, engine=case.engine)
     if case.backend not in spec.backends:
-        yield f"{device.name} has no backend '{case.backend}' for {case.engine} in its file"
+        yield reasons.NO_BACKEND(device=device.name, backend=case.backend, engine=case.engine)
     if lacking := engine.lacks(device.spec, case.backend):
         yield lacking
     precisions = engine.precisions_on(device.spec, case.backend)
     if case.precision not in precisions:
-        yield (
-            f"{case.engine} is measured in {' and '.join(precisions)} on {case.backend} of "
-            f"{device.name}, not in {case.precision}"
+        yield reasons.PRECISION(
+            engine=case.engine,
+            precisions=precisions,
+            backend=case.backend,
+            device=device.name,
+            precision=case.precision,
         )
     if loads in recipes.targets(model):
         target = engine.target(device.spec, case.backend)
         built = recipes.precisions(model, loads, target)
         if built and case.precision not in built:
-            yield f"{model.name} is built in {' and '.join(built)}, not in {case.precision}"
+            yield reasons.NOT_BUILT_IN(model=model.name, built=built, precision=case.precision)
     if spec.runner is None and engine.in_python and case.backend not in engine.in_python:
-        yield f"the Python runner has no backend '{case.backend}': give a 'runner'"
+        yield reasons.PYTHON_BACKEND(backend=case.backend)
     if case.model_cache == "kept" and not engine.keeps_models(case.backend):
-        yield f"{case.engine} keeps no compiled models for backend '{case.backend}'"
+        yield reasons.NO_MODEL_CACHE(engine=case.engine, backend=case.backend)
 
 
 class _RefusedError(Exception):
     """A case must not run; its artifact may have been built."""
 
-    def __init__(self, reason: str, artifact: ArtifactRecord | None = None) -> None:
+    def __init__(self, reason: Reason, artifact: ArtifactRecord | None = None) -> None:
         super().__init__(reason)
+        self.reason = reason
         self.artifact = artifact
 
 
@@ -347,8 +349,8 @@ def _prepare(
         raise _RefusedError(refused)
     settings = device.spec.engines[case.engine].backends[case.backend]
     there = found.get((device.name, case.engine), EngineOn())
-    if there.runner and there.fault:
-        raise _RefusedError(f"runner '{there.runner.name}': {there.fault}")
+    if there.runner and there.faults:
+        raise _RefusedError(reasons.RUNNER_UNFIT(runner=there.runner.name, why=there.faults))
     engine = engines.get(case.engine)
     target = engine.target(device.spec, case.backend)
     shapes = shapes_of(case, model)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from harness.campaign.plan import Slot
     from harness.campaign.share import Share
+    from harness.core.reason import Reason
     from harness.core.records import Case, CaseRecord, Launch
 
 __all__ = ["Queue"]
@@ -33,7 +34,7 @@ class Queue:
     """
 
     def __init__(self, share: Share) -> None:
-        self.left_out: dict[str, str] = {}
+        self.left_out: dict[str, Reason] = {}
         self._share = share
         self._cases = {record.case.id: record.case for record in share.cases}
         self._plan = list(share.slots)
@@ -154,11 +155,11 @@ class Queue:
             for attempt in attempts
         )
 
-    def leave_out_case(self, case_id: str, why: str) -> None:
+    def leave_out_case(self, case_id: str, why: Reason) -> None:
         """Make no more launches of a case."""
         self._leave_out(why, lambda slot: slot.case_id == case_id)
 
-    def leave_out_device(self, device: str, why: str) -> None:
+    def leave_out_device(self, device: str, why: Reason) -> None:
         """Make no more launches on a device."""
         self._leave_out(why, lambda slot: self.case_of(slot).device == device)
 
@@ -215,7 +216,7 @@ class Queue:
         within = self._invalid[slot.case_id, slot.role] <= self._share.protocol.redo_budget
         return attempts[-1].status is Status.INVALID and within
 
-    def _leave_out(self, why: str, is_out: Callable[[Slot], bool]) -> None:
+    def _leave_out(self, why: Reason, is_out: Callable[[Slot], bool]) -> None:
         for slot in self.left():
             if is_out(slot):
                 self.left_out.setdefault(slot.case_id, why)

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from harness.campaign import reasons
 from harness.campaign.launch import DeviceBusyError, Launcher
 from harness.campaign.locks import hold_host
 from harness.campaign.on_device import Absent, Joined, OnDevice
@@ -13,6 +14,7 @@ from harness.campaign.prepare import EngineOn, prepare, too_large
 from harness.campaign.recovery import note
 from harness.core.errors import LabError, SpecificationError
 from harness.core.records import DeviceEventKind, DeviceRecord
+from harness.lab import reasons as lab_reasons
 from harness.lab.connect import connect
 from harness.lab.inventory import load_device
 from harness.lab.leases import Lease, LeasedError, me
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
 
     from harness.campaign.prepare import Prepared
+    from harness.core.reason import Reason
     from harness.core.records import Case, CaseRecord, Protocol, Repeats
     from harness.lab.inventory import Device
     from harness.lab.probe import Facts
@@ -102,11 +105,7 @@ class Claim:
         try:
             lease.take(self.wait_s, lambda held: progress(f"waiting for {device}: {held}"))
         except LeasedError as error:
-            raise LeasedError(
-                f"{device}: {error.message}",
-                hint="wait for it: harness run --wait 30m; or end it: "
-                f"harness devices break-lease {device} --reason WHY",
-            ) from None
+            raise LeasedError(lab_reasons.LEASED_DEVICE(device=device, why=error.reason)) from None
         return lease
 
 
@@ -164,17 +163,10 @@ class Bench:
                 self.unreachable[name] = error
                 self.records[name] = _record(device, {})
                 if not isinstance(error, LeasedError | DeviceBusyError):
-                    note(store, name, DeviceEventKind.UNREACHABLE, detail=error.message)
+                    note(store, name, DeviceEventKind.UNREACHABLE, detail=error.reason)
         hopeful = [each for each in self.unreachable if self.lab.devices[each].spec.power_cycle]
         if self.unreachable and not self.reached and not hopeful:
             raise next(iter(self.unreachable.values()))
-
-    def why_not(self, name: str) -> str:
-        """Return why a device was not reached, and what to do."""
-        error = self.unreachable[name]
-        # What names it does so for errors that stand alone; this one never does.
-        message = error.message.removeprefix(f"{name}: ")
-        return f"{message}{f' (try: {error.hint})' if error.hint else ''}"
 
     def absent(
         self,
@@ -186,7 +178,6 @@ class Bench:
             name: Absent(
                 self.lab.devices[name],
                 self.unreachable[name],
-                self.why_not(name),
                 self._joining(
                     self.lab.devices[name],
                     [(case, repeats) for case, repeats in cases if case.device == name],
@@ -255,7 +246,7 @@ class Bench:
             runner = self.lab.runners.get(spec.runner or "")
             self.engines[device.name, engine] = EngineOn(
                 runner,
-                _unfit(runner, engine, device, facts, transport) if runner else "",
+                _unfit(runner, engine, device, facts, transport) if runner else [],
                 engine_version(engine, runner, spec.python, facts),
                 {
                     verdict.backend: "; ".join(verdict.reasons)
@@ -295,12 +286,12 @@ def _refuse_stranger(device: Device, facts: Facts) -> None:
 
 def _unfit(
     runner: RegisteredRunner, engine: str, device: Device, facts: Facts, transport: Transport
-) -> str:
-    """Say why a registered runner must not be pushed to a device, or nothing."""
+) -> list[Reason]:
+    """Say why a registered runner must not be pushed to a device; nothing where it may."""
     if runner.spec.engine != engine:
-        return f"it measures {runner.spec.engine}, not {engine}"
+        return [reasons.OTHER_ENGINE(engine=runner.spec.engine, asked=engine)]
     missing = missing_libraries(transport, runner, device.spec.library_folders)
-    return "; ".join(faults(runner, facts, missing))
+    return faults(runner, facts, missing)
 
 
 def _refuse_company(launcher: Launcher, device: Device, run_id: str | None) -> None:
@@ -311,8 +302,4 @@ def _refuse_company(launcher: Launcher, device: Device, run_id: str | None) -> N
         if run_id is None or not launch.startswith(f"{run_id}-")
     ]
     if foreign:
-        raise DeviceBusyError(
-            f"{device.name}: a launch of another run is under way there ({foreign[0][:80]})",
-            hint="wait until it ends (its time limit is enforced there), "
-            "or go on with that run: harness run --resume",
-        )
+        raise DeviceBusyError(reasons.COMPANY(device=device.name, launch=foreign[0][:80]))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from harness.campaign import reasons
 from harness.campaign.retry import FRUITLESS, RETURN_S, Failure, look_after_s
 from harness.core.records import DeviceEvent, DeviceEventKind
 from harness.lab.power import PowerCycleError, power_cycle
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from harness.campaign.observer import Observer
     from harness.campaign.retry import Cause
+    from harness.core.reason import Reason
     from harness.lab.inventory import Device
     from harness.results.store import Store
 
@@ -37,7 +39,7 @@ class Standing:
     Attributes
     ----------
     aside
-        Why it is put aside; empty where it is measured.
+        Why it is put aside; none where it is measured.
     in_a_row
         Its failures since a launch ended well.
     fruitless
@@ -46,7 +48,7 @@ class Standing:
         How often it was power-cycled.
     """
 
-    aside: str = ""
+    aside: Reason | None = None
     may_return: bool = True
     since: float = 0.0
     looks: int = 0
@@ -119,7 +121,7 @@ class Recovery:
         spec = device.spec.power_cycle
         return spec.most - self.of(device.name).cycles if spec else 0
 
-    def put_aside(self, device: Device, why: str, *, may_return: bool = True) -> None:
+    def put_aside(self, device: Device, why: Reason, *, may_return: bool = True) -> None:
         """Leave a device's launches out until it answers again."""
         standing = self.of(device.name)
         standing.fruitless += 1
@@ -131,7 +133,7 @@ class Recovery:
         self._note(device.name, DeviceEventKind.PUT_ASIDE, why)
         self._observer.put_aside(device.host, device.name, why, may_return=standing.may_return)
 
-    def absent(self, device: str, why: str) -> None:
+    def absent(self, device: str, why: Reason) -> None:
         """Take down that a device was not reached when the run began.
 
         It is tried again at once, and then for as long as others are measured.
@@ -144,7 +146,7 @@ class Recovery:
         standing = self.of(device)
         return bool(standing.aside and standing.may_return) and self.clock() >= standing.next_look
 
-    def still_away(self, device: str, why: str) -> None:
+    def still_away(self, device: str, why: Reason) -> None:
         """Take down that a device was looked after in vain."""
         standing = self.of(device)
         standing.looks += 1
@@ -160,11 +162,11 @@ class Recovery:
 
     def back(self, device: Device) -> None:
         """Measure on a device again."""
-        self.of(device.name).aside = ""
+        self.of(device.name).aside = None
         self._note(device.name, DeviceEventKind.CAME_BACK)
         self._observer.came_back(device.host, device.name)
 
-    def power_cycle(self, device: Device, answers: Callable[[], str]) -> str | None:
+    def power_cycle(self, device: Device, answers: Callable[[], str]) -> PowerCycleError | None:
         """Switch a device off and on and wait for its answer; return why not, if it failed."""
         spec = device.spec.power_cycle
         assert spec  # noqa: S101 - for the type checker: else there are no cycles left
@@ -175,12 +177,12 @@ class Recovery:
                 said = power_cycle(spec, self._folder, answers, self._is_over)
             except PowerCycleError as error:
                 if not self._is_over():
-                    self._note(device.name, DeviceEventKind.POWER_CYCLE_FAILED, error.message)
-                    self._observer.power_cycles(device.host, device.name, error.message)
-                return error.message
+                    self._note(device.name, DeviceEventKind.POWER_CYCLE_FAILED, error.reason)
+                    self._observer.power_cycles(device.host, device.name, error.reason)
+                return error
         self.of(device.name).in_a_row.clear()
-        self._note(device.name, DeviceEventKind.POWER_CYCLED, said)
-        self._observer.power_cycles(device.host, device.name, "it answers again")
+        self._note(device.name, DeviceEventKind.POWER_CYCLED, reasons.ANSWERS(boot=said))
+        self._observer.power_cycles(device.host, device.name, reasons.BACK())
         return None
 
     def pause_s(self, devices: Iterable[str]) -> float:
@@ -189,12 +191,17 @@ class Recovery:
         looks = [each.next_look - self.clock() for each in standings if each.aside]
         return max(0.0, min([STEP_S, *looks]))
 
-    def _note(self, device: str, kind: DeviceEventKind, detail: str = "") -> None:
+    def _note(self, device: str, kind: DeviceEventKind, detail: Reason | None = None) -> None:
         note(self._store, device, kind, run=self._run_id, detail=detail)
 
 
 def note(
-    store: Store, device: str, kind: DeviceEventKind, *, run: str | None = None, detail: str = ""
+    store: Store,
+    device: str,
+    kind: DeviceEventKind,
+    *,
+    run: str | None = None,
+    detail: Reason | None = None,
 ) -> None:
     """Write a line of a device's history."""
     store.note(DeviceEvent(device=device, at=datetime.now(UTC), kind=kind, run=run, detail=detail))

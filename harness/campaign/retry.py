@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from harness.campaign import reasons
 from harness.campaign.launch import DeviceBusyError
 from harness.core.records import Category
 from harness.lab.leases import LeasedError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.core.errors import LabError
+    from harness.core.reason import Code
     from harness.core.records import Launch
 
 __all__ = [
@@ -126,15 +128,22 @@ def cause_of_error(error: LabError) -> Cause:
             return Cause.LINK
 
 
-def cause_of(launch: Launch, error: LabError | None = None, *, said: bool = False) -> Cause:
+# What the runner or the engine itself said is wrong: it will say so again.
+_SAID: Final = (
+    reasons.RUNNER_SAID,
+    reasons.ENGINE_SAID,
+    reasons.ENGINE_CRASHED,
+    reasons.ENGINE_EXITED,
+)
+
+
+def cause_of(launch: Launch, error: LabError | None = None) -> Cause:
     """Return why a launch failed.
 
     Parameters
     ----------
     error
         What kept it from being made or read, where something did.
-    said
-        Whether the runner itself told what is wrong.
     """
     match launch.category:
         case Category.CONNECTION | Category.DEPLOY if error:
@@ -145,14 +154,18 @@ def cause_of(launch: Launch, error: LabError | None = None, *, said: bool = Fals
             return Cause.TIMEOUT
         case Category.DEVICE:
             return _of_device(launch, error)
-    return Cause.SAID if said else Cause.CRASHED
+    return Cause.SAID if _is(launch, *_SAID) else Cause.CRASHED
 
 
 def _of_device(launch: Launch, error: LabError | None) -> Cause:
     if error:
         cause = cause_of_error(error)
         return Cause.LOST if cause is Cause.LINK else cause
-    return Cause.HANGS if launch.exit and launch.exit.reason == "unkillable" else Cause.SHORT
+    return Cause.HANGS if _is(launch, reasons.UNKILLABLE) else Cause.SHORT
+
+
+def _is(launch: Launch, *codes: Code) -> bool:
+    return launch.reason is not None and launch.reason.code in {each.name for each in codes}
 
 
 def next_step(

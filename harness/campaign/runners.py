@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from harness.campaign.launch import Ended
     from harness.core.contract import Job, Outputs
+    from harness.core.reason import Reason
     from harness.core.records import Case
     from harness.engines.base import Tool
     from harness.lab.inventory import BackendSpec
@@ -54,7 +55,7 @@ class Runner(abc.ABC):
     profiles = True
     """Whether it can be asked for what its engine measures of its operators."""
 
-    def lacks(self, case: Case, settings: BackendSpec) -> str | None:
+    def lacks(self, case: Case, settings: BackendSpec) -> Reason | None:
         """Say what a case asks for that it would leave aside without a word, or return none."""
         del case, settings
         return None
@@ -173,7 +174,7 @@ class ForeignRunner(Runner):
     changes_shapes = False
     profiles = False
 
-    def lacks(self, case: Case, settings: BackendSpec) -> str | None:
+    def lacks(self, case: Case, settings: BackendSpec) -> Reason | None:
         """See :meth:`Runner.lacks`."""
         return self.tool.lacks(case, settings.options)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from harness import __version__
 from harness.analysis.expectations import fits
+from harness.campaign import reasons
 from harness.campaign.again import UnconfirmableError, again
 from harness.campaign.execute import Execution
 from harness.campaign.locks import hold_run
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from harness.campaign.on_device import Absent
     from harness.campaign.prepare import Prepared
     from harness.campaign.spec import Campaign
+    from harness.core.reason import Reason
     from harness.core.records import Case
     from harness.models.manifest import Model
     from harness.results.store import Store
@@ -215,7 +217,7 @@ class Confirmation:
     """
 
     session: Session | None
-    unconfirmable: dict[str, str]
+    unconfirmable: dict[str, Reason]
 
 
 @contextmanager
@@ -280,10 +282,10 @@ def confirm(  # noqa: PLR0913 - both sides, and what a user may ask
             try:
                 ready_then = again(old, record, known, ready, kept, folder)
             except UnconfirmableError as error:
-                unconfirmable[record.case.id] = str(error)
+                unconfirmable[record.case.id] = error.reason
                 continue
             update = {"case": ready_then.case, "launches": blocks, **only_measured}
-            update |= {"precision": None, "more": None, "refused": None, "left_out": ""}
+            update |= {"precision": None, "more": None, "refused": None, "left_out": None}
             both += [record, old.model_copy(update=update)]
             prepared |= {record.case.id: ready, ready_then.case.id: ready_then}
         if not both:
@@ -335,7 +337,7 @@ def _of_name(records: Iterable[ModelRecord], name: str) -> ModelRecord | None:
 def _refused_where_absent(record: CaseRecord, bench: Bench) -> CaseRecord:
     if record.case.device not in bench.unreachable:
         return record
-    reason = f"not reached: {bench.why_not(record.case.device)}"
+    reason = reasons.NOT_REACHED(why=bench.unreachable[record.case.device].reason)
     return record.model_copy(update={"refused": reason})
 
 
@@ -360,7 +362,7 @@ def _session(
             folder=bench.workspace.root,
         )
 
-    warnings = [f"{name}: {bench.why_not(name)}" for name in bench.unreachable]
+    warnings = [f"{name}: {error.message}" for name, error in bench.unreachable.items()]
     return Session(run, execution_of, warnings)
 
 

@@ -215,10 +215,24 @@ def _as_json(found: dict[str, list[Finding]]) -> list[dict[str, Any]]:
     return [
         {
             "audited": name,
-            "findings": [{"title": finding.title, **asdict(finding)} for finding in findings],
+            "findings": [_finding_as_json(finding) for finding in findings],
         }
         for name, findings in found.items()
     ]
+
+
+def _finding_as_json(finding: Finding) -> dict[str, Any]:
+    return {
+        "title": finding.title,
+        "rule": finding.rule,
+        "severity": finding.severity,
+        "sentence": finding.sentence,
+        "evidence": [
+            {"where": str(each.where), "what": str(each.what), "value": str(each.value)}
+            for each in finding.evidence
+        ],
+        "cases": finding.cases,
+    }
 
 
 def _print(name: str, findings: Sequence[Finding]) -> None:

@@ -166,7 +166,7 @@ def _print(outcomes: list[Outcome]) -> None:
             _reason(outcome, f"the reference does not vary, and cannot tell: output {which}")
     for outcome in wrong:
         assert outcome.check is not None  # noqa: S101 - that is what 'wrong' holds
-        _reason(outcome, outcome.check.reason)
+        _reason(outcome, str(outcome.check.reason))
     by_cause: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         if outcome.reason:

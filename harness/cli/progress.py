@@ -13,6 +13,7 @@ from harness.analysis.cases import NS_PER_MS
 from harness.api import Observer
 from harness.campaign.retry import RETURN_S
 from harness.cli.terminal import Steps, stderr
+from harness.core.reason import ENGLISH
 from harness.core.records import Status
 from harness.core.text import count, milliseconds, visible
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from harness.analysis.gate import Gate
     from harness.core.errors import LabError
+    from harness.core.reason import Reason
     from harness.core.records import Case, Launch, Run
     from harness.export.follow import Follower
 
@@ -59,7 +61,7 @@ class LiveProgress(Observer):
     def __init__(self, export: Follower | None = None) -> None:
         self._export = export
         self._steps = Steps()
-        self._told: set[tuple[str, str]] = set()
+        self._told: set[tuple[str, Reason]] = set()
         self._console = stderr()
         self._lock = threading.Lock()
         self._run: Run | None = None
@@ -145,12 +147,16 @@ class LiveProgress(Observer):
                 highlight=False,
             )
             if launch.reason:
-                self._console.print(f"   {visible(launch.reason)}", markup=False, highlight=False)
+                self._console.print(
+                    f"   {visible(str(launch.reason))}", markup=False, highlight=False
+                )
+            if hint := ENGLISH.hint(launch.reason):
+                self._console.print(f"   try: {visible(hint)}", markup=False, highlight=False)
             for unmet in launch.conditions.unmet if launch.conditions else ():
                 if (case.device, unmet) not in self._told:
                     self._told.add((case.device, unmet))
                     self._console.print(
-                        f"[yellow]warning:[/] {case.device}: {escape(visible(unmet))}",
+                        f"[yellow]warning:[/] {case.device}: {escape(visible(str(unmet)))}",
                         highlight=False,
                     )
 
@@ -165,12 +171,12 @@ class LiveProgress(Observer):
         self._progress.update(self._tasks[host], total=self._totals[host])
         self._say(f"{count(launches, 'more launch')}, for the precision that was asked for")
 
-    def gave_up(self, host: str, case: str, why: str) -> None:
+    def gave_up(self, host: str, case: str, why: Reason) -> None:
         """Say that a case's other launches are left out."""
         del host, why
         self._say(f"{case}: its other launches are left out; --resume tries again")
 
-    def put_aside(self, host: str, device: str, why: str, *, may_return: bool) -> None:
+    def put_aside(self, host: str, device: str, why: Reason, *, may_return: bool) -> None:
         """Say that a device's launches are left out, for now or for good."""
         if may_return:
             self._progress.update(self._tasks[host], description=f"{device} is put aside")
@@ -189,7 +195,7 @@ class LiveProgress(Observer):
         del host
         self._say(f"{device} answers again, and goes on")
 
-    def power_cycles(self, host: str, device: str, outcome: str | None) -> None:
+    def power_cycles(self, host: str, device: str, outcome: Reason | None) -> None:
         """Say that a device is switched off and on, and what came of it."""
         if outcome is None:
             self._progress.update(self._tasks[host], description=f"{device} is power-cycled")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from harness.analysis.expectations import Outcome
+    from harness.analysis.failures import FailureGroup
     from harness.analysis.summary import Range
     from harness.core.records import Launch, Run
 
@@ -237,6 +238,9 @@ def prune(ctx: click.Context, age_s: float, *, dry_run: bool) -> None:
     click.echo(f"logs of {count(launches, 'launch')}, {megabytes(size)}: {done}", err=True)
 
 
+_REASON = {"code", "facts"}
+
+
 def _outcome(launch: Launch) -> str:
     where = f" ({launch.category})" if launch.category else ""
     return f"{launch.status}{where}" + (f": {launch.reason}" if launch.reason else "")
@@ -251,18 +255,19 @@ def run_as_json(run: Run) -> dict[str, Any]:
     from harness.analysis.shapes import after_changes
     from harness.quantities import quantities
 
-    content = run.model_dump(mode="json")
+    content: dict[str, Any] = _worded(run.model_dump(mode="json"))
     results = case_results(run)
-    content["failures"] = [asdict(group) for group in failure_groups(run, results)]
+    content["failures"] = [_failure_as_json(group) for group in failure_groups(run, results)]
     changes = after_changes(results)
     for row, result in zip(content["cases"], results, strict=True):
         row["id"] = result.record.case.id
         row["state"] = result.state.value
-        row["reason"] = result.reason
+        row["reason"] = str(result.reason or "")
+        row["reason_code"] = result.reason.code if result.reason else None
         row["lacking"] = result.lacking
         row["precision_reached"] = result.precision_reached
         row["repeatability"] = repeatability(result.figures_ms)
-        row["flags"] = [asdict(flag) for flag in flags(result)]
+        row["flags"] = [{"kind": flag.kind, "text": str(flag.reason)} for flag in flags(result)]
         row["latency_ms"] = asdict(result.latency_ms) if result.latency_ms else None
         row["first_load_ms"] = _parts(result.first_loads_ms)
         row["filling_ms"] = _parts(result.filling_ms)
@@ -301,7 +306,38 @@ def run_as_json(run: Run) -> dict[str, Any]:
 
 def _outcome_as_json(outcome: Outcome) -> dict[str, Any]:
     names = ("quantity", "unit", "limit", "at_least", "met", "value", "low", "high", "reason")
-    return {name: getattr(outcome, name) for name in names}
+    told = {name: getattr(outcome, name) for name in names}
+    told["reason"] = str(outcome.reason or "")
+    told["reason_code"] = outcome.reason.code if outcome.reason else None
+    return told
+
+
+def _failure_as_json(group: FailureGroup) -> dict[str, Any]:
+    from harness.core.reason import ENGLISH
+
+    hint = ENGLISH.hint(group.reason) or str(group.todo)
+    told = {name: getattr(group, name) for name in ("category", "launches", "made_good")}
+    told |= {"reason": str(group.reason), "reason_code": group.reason.code}
+    return told | {"devices": group.devices, "cases": group.cases, "todo": hint}
+
+
+def _worded(value: object) -> Any:  # noqa: ANN401 - JSON
+    """Return JSON with each reason in words, and beside it its code."""
+    from harness.core.reason import Reason
+
+    if isinstance(value, list):
+        return [_worded(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == _REASON:
+        return str(Reason.model_validate(value))
+    told = {name: _worded(each) for name, each in value.items()}
+    codes = {
+        f"{name}_code": each["code"]
+        for name, each in value.items()
+        if isinstance(each, dict) and each.keys() == _REASON
+    }
+    return told | codes
 
 
 def _parts(by_state: Mapping[str, Mapping[str, Range]]) -> dict[str, Any]:

@@ -63,7 +63,8 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
                     "memory_launches": row.memory_launches,
                     "profile_launches": row.profile_launches,
                     "artifact": row.artifact.id if row.artifact else None,
-                    "refused": row.refused,
+                    "refused": str(row.refused) if row.refused else None,
+                    "refused_code": row.refused.code if row.refused else None,
                 }
                 for row in rows
             ],

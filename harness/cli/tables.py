@@ -10,11 +10,12 @@ from rich.table import Column, Table
 
 from harness.analysis.cases import State, case_results
 from harness.analysis.expectations import Met, check_expectations
-from harness.analysis.failures import failure_groups, without_hint
+from harness.analysis.failures import failure_groups
 from harness.analysis.flags import OF_LAUNCHES, flags, repeatability
 from harness.analysis.shapes import after_changes
 from harness.analysis.sustained import course
 from harness.cli.terminal import console
+from harness.core.reason import ENGLISH
 from harness.core.records import DeviceMemory
 from harness.core.text import (
     UNKNOWN,
@@ -101,7 +102,7 @@ def _print_complaints(out: Console, results: Sequence[CaseResult]) -> None:
                 f"{planned} failed or were not made"
             )
         for flag in flags(result):
-            words = f"{result.record.case.label}: {flag.text}"
+            words = f"{result.record.case.label}: {flag.reason}"
             out.print(f"[yellow]![/] {escape(visible(words))}")
         if result.precision_reached is False:
             out.print(
@@ -120,7 +121,7 @@ def _failures(groups: Sequence[FailureGroup]) -> Table:
             f"{group.launches}{good}",
             ", ".join(group.devices),
             str(len(group.cases)),
-            escape(visible(f"{without_hint(group.example)}\ntry: {group.todo}")),
+            escape(visible(f"{group.reason}\ntry: {ENGLISH.hint(group.reason) or group.todo}")),
         )
     return table
 

@@ -22,6 +22,8 @@ from pydantic import (
     model_validator,
 )
 
+from harness.core.reason import Code, Reason, code
+
 __all__ = [
     "PROTOCOL",
     "Clock",
@@ -588,10 +590,33 @@ _ORDER = {
 }
 _REPEATED = {"samples", "shape", "outputs"}
 _MAX_FAULTS = 1000
+_FILE = "events.jsonl"
+
+TOO_LARGE: Final = code("contract.too-large", "{file} is larger than {limit} MiB")
+TOO_MANY: Final = code("contract.too-many", "{file} has more than {limit} lines")
+INVALID: Final = code("contract.invalid", "{file}:{line}: {fault}[, in '{shown}']")
+AFTER_END: Final = code("contract.after-end", "{file}:{line}: '{event}' after the end")
+NO_TIME: Final = code("contract.no-time", "{file}:{line}: '{event}' has no 't_ns'")
+EARLIER: Final = code(
+    "contract.earlier", "{file}:{line}: '{event}' is earlier than the event that it follows"
+)
+NO_CLOCK: Final = code("contract.no-clock", "{file}:{line}: '{event}' has no 'clock'")
+NOT_IN_2: Final = code(
+    "contract.not-in-2", "{file}:{line}: '{event}' is not for runners of version 2"
+)
+NO_PROFILE: Final = code(
+    "contract.no-profile", "{file}:{line}: '{event}' in a launch that is no profile"
+)
+TWICE: Final = code("contract.twice", "{file}:{line}: '{event}' twice of one caller")
+OUT_OF_ORDER: Final = code("contract.out-of-order", "{file}:{line}: '{event}' out of order")
 
 
 class EventsError(ValueError):
     """What the runner wrote does not keep the contract."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
 
 
 def fault_of(error: ValidationError) -> str:
@@ -635,10 +660,10 @@ def parse_events(content: bytes, *, profile: bool = True) -> list[Event]:
         what comes once.
     """
     if len(content) > MAX_EVENTS_BYTES:
-        raise EventsError(f"events.jsonl is larger than {MAX_EVENTS_BYTES >> 20} MiB")
+        raise EventsError(TOO_LARGE(file=_FILE, limit=MAX_EVENTS_BYTES >> 20))
     lines = content.split(b"\n")[:-1]
     if len(lines) > MAX_EVENTS:
-        raise EventsError(f"events.jsonl has more than {MAX_EVENTS} lines")
+        raise EventsError(TOO_MANY(file=_FILE, limit=MAX_EVENTS))
     events: list[Event] = []
     order = _Order(profile=profile)
     for number, line in enumerate(lines, 1):
@@ -646,9 +671,10 @@ def parse_events(content: bytes, *, profile: bool = True) -> list[Event]:
             event = _EVENT.validate_json(line)
         except ValidationError as error:
             shown = _printable(line[:60].decode(errors="replace"))
-            raise EventsError(f"events.jsonl:{number}: {fault_of(error)}, in {shown!r}") from None
-        if fault := order.fault(event):
-            raise EventsError(f"events.jsonl:{number}: '{event.event}' {fault}")
+            fault = INVALID(file=_FILE, line=number, fault=fault_of(error), shown=shown)
+            raise EventsError(fault) from None
+        if wrong := order.fault(event):
+            raise EventsError(wrong(file=_FILE, line=number, event=event.event))
         events.append(event)
     return events
 
@@ -664,10 +690,10 @@ class _Order:
         self.t_ns = 0
         self.callers: set[int | None] = set()
 
-    def fault(self, event: Event) -> str:
+    def fault(self, event: Event) -> Code | None:
         """Take in an event; return what is wrong with it where it is, or nothing."""
         if self.ended:
-            return "after the end"
+            return AFTER_END
         if isinstance(event, Hello):
             self.protocol = event.protocol
         self.ended = isinstance(event, Done | Failure)
@@ -675,26 +701,26 @@ class _Order:
         rank = _ORDER.get("shape" if of_change else event.event)
         if rank is not None:
             if rank < self.stage or (rank == self.stage and event.event not in _REPEATED):
-                return "out of order"
+                return OUT_OF_ORDER
             self.stage = rank
-        return self._fault_of_version_2(event) if self.protocol == PROTOCOL else ""
+        return self._fault_of_version_2(event) if self.protocol == PROTOCOL else None
 
-    def _fault_of_version_2(self, event: Event) -> str:
+    def _fault_of_version_2(self, event: Event) -> Code | None:
         if event.t_ns is None:
-            return "has no 't_ns'"
+            return NO_TIME
         if event.t_ns < self.t_ns:
-            return "is of a time before the event that it follows"
+            return EARLIER
         self.t_ns = event.t_ns
-        fault = ""
+        fault: Code | None = None
         match event:
             case Hello(clock=None):
-                fault = "has no 'clock'"
+                fault = NO_CLOCK
             case Environment():
-                fault = "is not for runners of version 2"
+                fault = NOT_IN_2
             case Placement() | Layers() if not self.profile:
-                fault = "in a launch that is no profile"
+                fault = NO_PROFILE
             case Samples(caller=caller):
                 if caller in self.callers or (self.callers and None in {caller, *self.callers}):
-                    fault = "twice of one caller"
+                    fault = TWICE
                 self.callers.add(caller)
         return fault

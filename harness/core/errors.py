@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from harness.core.reason import Reason
+
 __all__ = [
     "ExitCode",
     "HarnessError",
@@ -56,17 +58,27 @@ class HarnessError(Exception):
     Parameters
     ----------
     message
-        One line: what is wrong, and where.
+        One line: what is wrong, and where. What can become a launch's or a case's reason is a
+        :class:`Reason`, whose words the message then is.
     hint
-        One line: what to do about it.
+        One line: what to do about it; by default the reason's.
+
+    Attributes
+    ----------
+    reason
+        What is wrong, as it is stored.
     """
 
     exit_code: ClassVar[ExitCode] = ExitCode.LAB
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+    def __init__(self, message: str | Reason, *, hint: str | None = None) -> None:
+        # Pydantic takes longer to import than the command line has to say what it can do.
+        from harness.core.reason import ENGLISH, plain  # noqa: PLC0415
+
+        self.reason = plain(message, hint) if isinstance(message, str) else message
+        self.message = ENGLISH.say(self.reason)
+        self.hint = hint or ENGLISH.hint(self.reason) or None
+        super().__init__(self.message)
 
 
 def unexpected(error: Exception) -> str:

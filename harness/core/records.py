@@ -31,6 +31,7 @@ from harness.core.contract import (
     Sampling,
     WarmupPolicy,
 )
+from harness.core.reason import Category, MaybeReason, SomeReason
 from harness.core.supervision import Conditions, Exit
 
 __all__ = [
@@ -65,7 +66,7 @@ __all__ = [
     "shape_text",
 ]
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 
 Precision = Literal["fp32", "fp16", "int8"]
 """What an engine computes in. In int8 are the layers that quantization takes, not all of them."""
@@ -88,17 +89,6 @@ class Status(StrEnum):
     OK = "ok"
     FAILED = "failed"
     INVALID = "invalid"
-
-
-class Category(StrEnum):
-    """Where a launch failed."""
-
-    CONNECTION = "connection"
-    DEPLOY = "deploy"
-    RUNNER = "runner"
-    ENGINE = "engine"
-    TIMEOUT = "timeout"
-    DEVICE = "device"
 
 
 class Estimator(StrEnum):
@@ -304,7 +294,7 @@ class Drift(Record):
         The share of inputs for which the same element of the output is largest; none where no
         output is a vector of scores, or fp32 chooses the same element for every input.
     fault
-        Why it cannot be told (NaN), in a sentence; then the figures are none.
+        Why it cannot be told (NaN); then the figures are none.
     """
 
     computed_by: str
@@ -313,7 +303,7 @@ class Drift(Record):
     relative_error: float | None = None
     max_error: float | None = None
     top1: float | None = None
-    fault: str = ""
+    fault: MaybeReason = None
 
 
 class LayerEstimate(Record):
@@ -467,14 +457,14 @@ class DeviceEvent(Record):
     run
         In which it happened.
     detail
-        What was found, in a sentence; untrusted.
+        What was found; untrusted.
     """
 
     device: str
     at: datetime
     kind: DeviceEventKind
     run: str | None = None
-    detail: str = ""
+    detail: MaybeReason = None
 
 
 class Repeats(Record):
@@ -530,10 +520,10 @@ class CaseRecord(Repeats):
     artifact: ArtifactRecord | None = None
     runner_files: dict[str, str] = Field(default_factory=dict)
     engine_from: str | None = None
-    refused: str | None = None
+    refused: MaybeReason = None
     options: dict[str, str] = Field(default_factory=dict)
     variables: dict[str, str] = Field(default_factory=dict)
-    left_out: str = ""
+    left_out: MaybeReason = None
     macs: int | None = None
 
     @property
@@ -599,7 +589,7 @@ class OutputCheck(Record):
     passed
         Whether every measure is within tolerance.
     reason
-        Why not, in a sentence; empty where it passed.
+        Why not; none where it passed.
     relative_error
         The largest ``|y - r| / |r - mean(r)|`` (Euclidean norms) over inputs and outputs.
     cosine
@@ -614,7 +604,7 @@ class OutputCheck(Record):
     """
 
     passed: bool
-    reason: str = ""
+    reason: MaybeReason = None
     relative_error: float | None = None
     cosine: float | None = None
     tolerance: float
@@ -655,11 +645,11 @@ class Throttling(Record):
     watched
         The signs that could be watched there. Without any, whether it was slowed is unknown.
     seen
-        Those that appeared, in sentences.
+        Those that appeared.
     """
 
     watched: list[str] = Field(default_factory=list)
-    seen: list[str] = Field(default_factory=list)
+    seen: list[SomeReason] = Field(default_factory=list)
 
 
 class ShapeChange(Record):
@@ -806,7 +796,7 @@ class Launch(Measured):
     started: datetime
     status: Status
     category: Category | None = None
-    reason: str = ""
+    reason: MaybeReason = None
     outputs: OutputCheck | None = None
     wall_s: float | None = None
     log: str = ""

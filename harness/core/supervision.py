@@ -10,9 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeVar
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from harness.core.contract import (
+    AFTER_END,
+    INVALID,
+    TOO_LARGE,
     Bytes,
     Environment,
     EventBase,
@@ -21,6 +24,7 @@ from harness.core.contract import (
     ShortText,
     fault_of,
 )
+from harness.core.reason import Reason, SomeReason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,9 +44,20 @@ __all__ = [
 
 MAX_RECORD_BYTES: Final = 8 << 20
 MAX_RECORD_LINES: Final = 20_000
+MAX_REASON_BYTES: Final = 2000
+_FILE: Final = "supervisor.jsonl"
 
 Seconds = Annotated[float, Field(ge=0, le=1e9)]
 Count = Annotated[int, Field(ge=0, le=1 << 62)]
+
+
+def _bounded(reason: Reason) -> Reason:
+    if len(reason.model_dump_json()) > MAX_REASON_BYTES:
+        raise ValueError(f"a reason of more than {MAX_REASON_BYTES} bytes")
+    return reason
+
+
+DeviceReason = Annotated[SomeReason, AfterValidator(_bounded)]
 Pid = Annotated[int, Field(ge=1)]
 
 
@@ -50,7 +65,7 @@ class Waiting(EventBase):
     """The launch is not begun yet: the device is not as it has to be, and why."""
 
     event: Literal["waiting"] = "waiting"
-    reason: ShortText
+    reason: DeviceReason
 
 
 class Conditions(EventBase):
@@ -74,8 +89,8 @@ class Conditions(EventBase):
     waited_s: Seconds
     background_load: Annotated[float, Field(ge=0, le=1)] | None = None
     governor: ShortText | None = None
-    missed: ShortText | None = None
-    unmet: Annotated[list[ShortText], Field(max_length=8)] = Field(default_factory=list)
+    missed: DeviceReason | None = None
+    unmet: Annotated[list[DeviceReason], Field(max_length=8)] = Field(default_factory=list)
 
 
 class Started(EventBase):
@@ -162,6 +177,8 @@ class Exit(EventBase):
         CPU time of the processes that kept processors busy for it.
     other_cpu_s
         CPU time of all else on the device meanwhile, the kernel included; counted in ticks.
+    disk_full
+        Whether nothing more could be written to the launch's folder when it had ended.
     """
 
     event: Literal["exit"] = "exit"
@@ -181,6 +198,7 @@ class Exit(EventBase):
     log_bytes: Count
     load_cpu_s: Seconds | None = None
     other_cpu_s: Seconds | None = None
+    disk_full: bool = False
 
 
 @dataclass(frozen=True)
@@ -212,6 +230,10 @@ def processors_in(listed: str) -> set[int]:
 class SupervisionError(ValueError):
     """What the supervisor wrote makes no sense."""
 
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
 
 def parse_supervision(content: bytes) -> Supervision:
     """Parse the content of ``supervisor.jsonl``; a last line without its line feed is left out.
@@ -223,15 +245,16 @@ def parse_supervision(content: bytes) -> Supervision:
     """
     lines = content.split(b"\n")[:-1]
     if len(content) > MAX_RECORD_BYTES or len(lines) > MAX_RECORD_LINES:
-        raise SupervisionError("supervisor.jsonl is too large")
+        raise SupervisionError(TOO_LARGE(file=_FILE, limit=MAX_RECORD_BYTES >> 20))
     entries: list[_Entry] = []
     for number, line in enumerate(lines, 1):
         try:
             entry = _ENTRY.validate_json(line)
         except ValidationError as error:
-            raise SupervisionError(f"supervisor.jsonl:{number}: {fault_of(error)}") from None
+            fault = INVALID(file=_FILE, line=number, fault=fault_of(error))
+            raise SupervisionError(fault) from None
         if entries and isinstance(entries[-1], Exit):
-            raise SupervisionError(f"supervisor.jsonl:{number}: '{entry.event}' after the exit")
+            raise SupervisionError(AFTER_END(file=_FILE, line=number, event=entry.event))
         entries.append(entry)
     return Supervision(
         conditions=_last(entries, Conditions),

@@ -28,6 +28,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
+from harness.engines import reasons
 from harness.workspace import cache_dir
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.core.contract import Event, InputSpec, Job, Outputs
+    from harness.core.reason import Reason
     from harness.core.records import Case, Partition, Precision
 
 __all__ = [
@@ -343,7 +345,7 @@ class Tool(ABC):
     name: str
 
     @abstractmethod
-    def lacks(self, case: Case, options: Mapping[str, str]) -> str | None:
+    def lacks(self, case: Case, options: Mapping[str, str]) -> Reason | None:
         """Say what a case asks for that it would leave aside without a word, or return none."""
 
     @abstractmethod
@@ -521,10 +523,10 @@ class Engine:
         del said
         return {}
 
-    def lacks(self, device: DeviceFacts, backend: str) -> str | None:
+    def lacks(self, device: DeviceFacts, backend: str) -> Reason | None:
         """Say why a backend of a device cannot be measured with it at all, or return none."""
         del device
-        return None if backend == "cpu" else f"the harness measures {self.name} on the CPU only"
+        return None if backend == "cpu" else reasons.CPU_ONLY(engine=self.name)
 
     def usual_precision(self, backend: str) -> Precision:
         """Return what it computes in on a backend where a campaign does not say."""
@@ -557,7 +559,7 @@ class Engine:
         files: Mapping[str, Path],
         backend: str = "cpu",
         version: str | None = None,
-    ) -> str | None:
+    ) -> Reason | None:
         """Say why an artifact must not be run there, or return none.
 
         It is asked before anything is pushed: an engine may return garbage for a wrong

@@ -204,6 +204,7 @@ class _CaseTail(BaseModel):
     artifact_bytes: int | None
     drift: float | None
     model_macs: int | None
+    reason_code: str | None = None
 
 
 class _LaunchTail(BaseModel):
@@ -214,6 +215,7 @@ class _LaunchTail(BaseModel):
     wall_s: float | None
     engine_version: str | None
     runner: str | None
+    reason_code: str | None = None
 
 
 _OWN: Final = frozenset().union(
@@ -247,6 +249,8 @@ class CaseRow(_CaseTail, _CaseFigures):
     ----------
     state, reason
         ``measured``, or what it is instead, and why in a sentence.
+    reason_code
+        The same for a program.
     launches_planned, launches_counted
         Launches that were to measure, and those that the latency is of.
     estimator
@@ -277,6 +281,8 @@ class LaunchRow(_LaunchTail, _LaunchFigures):
         By the controller's clock.
     category, reason
         Where and why it failed, or why it is invalid.
+    reason_code
+        The same for a program.
     estimator
         What ``latency_ms`` is of the samples: ``median`` or ``mean``.
     outputs_passed, outputs_relative_error
@@ -455,6 +461,7 @@ def _of_case(run: Run, result: CaseResult) -> Iterator[CaseRow]:
         **_identity(run, result),
         state=result.state.value,
         reason=_text(result.reason),
+        reason_code=result.reason.code if result.reason else None,
         launches_planned=record.launches + (record.more or 0),
         launches_counted=len(result.counted),
         estimator=next((launch.estimator.value for launch in result.counted), None),
@@ -507,6 +514,7 @@ def _of_launches(run: Run, result: CaseResult) -> Iterator[LaunchRow]:
             started=launch.started,
             category=launch.category.value if launch.category else None,
             reason=_text(launch.reason),
+            reason_code=launch.reason.code if launch.reason else None,
             estimator=launch.estimator.value,
             outputs_passed=outputs.passed if outputs else None,
             outputs_relative_error=_finite(outputs.relative_error) if outputs else None,

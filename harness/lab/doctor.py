@@ -210,7 +210,7 @@ def supervisor_state(
                 Check(
                     "lock",
                     "warning",
-                    said(lock),
+                    str(said(lock)),
                     "a launch is under way, or hangs there: wait for it",
                 )
             )

@@ -14,12 +14,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from harness.lab import reasons
 from harness.lab.supervisor import said
 from harness.transports.base import TransferError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from harness.core.reason import Reason
     from harness.lab.supervisor import DeviceSupervisor
     from harness.transports.base import Completed, Transport
 
@@ -27,7 +29,12 @@ __all__ = ["LEASED", "Holding", "Lease", "LeasedError", "break_lease", "holdings
 
 TERM_S: Final = 300
 LEASED: Final = 77
-_BROKEN: Final = "the lease was broken "  # as the supervisor says it; who and why follow
+_REFUSALS: Final = (  # as the supervisor words them
+    (re.compile(r"leased to (?P<holder>.*) for another (?P<seconds>\d{1,15}) s"), reasons.LEASED),
+    (re.compile(r"(?P<holder>.*) waits longer"), reasons.QUEUED),
+    (re.compile(r"the lease was broken (?P<said>.*)"), reasons.BROKEN),
+    (re.compile(r"too many wait for this device"), reasons.CROWDED),
+)
 _TELL_S: Final = 60.0  # who has it, after the first time: a log is not to fill with it
 _LOOK_S: Final = 5.0  # of one call: a wait is made of many, so that it can be told and interrupted
 _SLACK_S: Final = 30.0
@@ -54,11 +61,7 @@ class LeasedError(TransportError):
     @classmethod
     def of(cls, answer: Completed) -> LeasedError:
         """Return the error for a supervisor's refusal."""
-        why = said(answer)
-        hint = "wait for it: harness run --wait 30m; or end it: harness devices break-lease"
-        if why.startswith(_BROKEN):
-            hint = "ask them; when it is free again: harness run --resume --wait 30m"
-        return cls(why, hint=hint)
+        return cls(_whose(answer))
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,7 @@ class Lease:
             if left <= step:
                 raise LeasedError.of(answer)
             if self._clock() >= tell:
-                progress(said(answer))
+                progress(str(_whose(answer)))
                 tell = self._clock() + _TELL_S
 
     def keep(self) -> None:
@@ -209,6 +212,15 @@ def break_lease(supervisor: DeviceSupervisor, reason: str, *, lock: str | None =
     _check(supervisor.call(["lease", *where, "break", me(), reason]))
 
 
+def _whose(answer: Completed) -> Reason:
+    """Return who has a device, as the supervisor's refusal has it."""
+    line = said(answer)
+    for pattern, refusal in _REFUSALS:
+        if isinstance(line, str) and (found := pattern.fullmatch(line)):
+            return refusal(**found.groupdict())
+    return reasons.LEASE_FAILED(said=line)
+
+
 def me() -> str:
     """Return this user and machine, as other users of a lab read it."""
     return f"{getpass.getuser()}@{socket.gethostname()}"
@@ -216,4 +228,4 @@ def me() -> str:
 
 def _check(answer: Completed) -> None:
     if answer.returncode != 0:
-        raise TransferError(f"the device's lease: {said(answer)}")
+        raise TransferError(reasons.LEASE_FAILED(said=said(answer)))

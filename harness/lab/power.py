@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.core.errors import LabError
+from harness.lab import reasons
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,13 +82,9 @@ def power_cycle(
         except LabError as error:
             last = error
         if is_over():
-            raise PowerCycleError("interrupted")
+            raise PowerCycleError(reasons.INTERRUPTED())
         if time.monotonic() > deadline:
-            raise PowerCycleError(
-                f"it was power-cycled, and did not answer within {spec.boot_within_s:g} s: "
-                f"{last.message}",
-                hint="is it the right socket? a slow one needs a higher boot_within_s",
-            )
+            raise PowerCycleError(reasons.NO_ANSWER(seconds=spec.boot_within_s, why=last.reason))
         _sleep(_BETWEEN_LOOKS_S, is_over)
 
 
@@ -107,8 +104,7 @@ def _switch(spec: PowerCycle, folder: Path, is_over: Callable[[], bool]) -> None
             )
         except OSError as error:
             raise PowerCycleError(
-                f"its power_cycle command cannot be run: {spec.command[0]}: {error.strerror}",
-                hint="it is looked for in PATH, and runs in the workspace's folder",
+                reasons.NO_COMMAND(command=spec.command[0], said=error.strerror or "")
             ) from error
         deadline = time.monotonic() + spec.time_limit_s
         while process.poll() is None and time.monotonic() < deadline and not is_over():
@@ -118,18 +114,21 @@ def _switch(spec: PowerCycle, folder: Path, is_over: Callable[[], bool]) -> None
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            took = "interrupted" if is_over() else f"not done within {spec.time_limit_s:g} s"
-            raise PowerCycleError(f"its power_cycle command was {took}{_said(output)}")
+            if is_over():
+                raise PowerCycleError(reasons.INTERRUPTED())
+            raise PowerCycleError(
+                reasons.COMMAND_SLOW(seconds=spec.time_limit_s, said=_said(output))
+            )
         if ended != 0:
-            raise PowerCycleError(f"its power_cycle command failed (exit {ended}){_said(output)}")
+            raise PowerCycleError(reasons.COMMAND_FAILED(status=ended, said=_said(output)))
 
 
-def _said(output: IO[bytes]) -> str:
+def _said(output: IO[bytes]) -> str | None:
     """Return the last line that the command printed."""
     size = output.seek(0, os.SEEK_END)
     output.seek(max(0, size - _TAIL))
     lines = output.read().decode(errors="replace").strip().splitlines()
-    return f": {lines[-1][:300]}" if lines else ""
+    return lines[-1][:300] if lines else None
 
 
 def _sleep(

@@ -21,7 +21,7 @@ from harness.core.errors import SpecificationError
 from harness.core.hashing import sha256_of
 from harness.core.yamlfile import Spec, dump, load, named, names, nearest
 from harness.engines import ENGINES, tools
-from harness.lab import elf
+from harness.lab import elf, reasons
 from harness.lab.inventory import ABI
 from harness.transports.base import TransferError
 from harness.workspace import check_name
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from harness.core.reason import Reason
     from harness.lab.elf import Elf, Version
     from harness.lab.probe import Facts
     from harness.transports.base import Transport
@@ -332,12 +333,12 @@ def missing_libraries(
     answer = transport.run(["sh", "-c", _LOOK, "sh", "\n".join([*folders, *more]), *runner.needed])
     *missing, end = answer.text.splitlines() or [""]
     if end != "end":
-        raise TransferError("looking for a runner's libraries was cut short")
+        raise TransferError(reasons.CUT_SHORT())
     return tuple(name for name in runner.needed if name in set(missing))
 
 
-def faults(runner: RegisteredRunner, facts: Facts, missing: Sequence[str]) -> list[str]:
-    """Say why a runner cannot run on a device, each reason in a sentence.
+def faults(runner: RegisteredRunner, facts: Facts, missing: Sequence[str]) -> list[Reason]:
+    """Say why a runner cannot run on a device.
 
     What the device did not tell (its libc, say) counts as no fault.
 
@@ -348,23 +349,20 @@ def faults(runner: RegisteredRunner, facts: Facts, missing: Sequence[str]) -> li
     """
     found = []
     if facts.abi is not None and facts.abi != runner.spec.abi:
-        return [f"it is built for {runner.spec.abi}, and the device is {facts.abi}"]
+        return [reasons.OTHER_ABI(built=runner.spec.abi, abi=facts.abi)]
     loader = runner.files[runner.spec.tool].loader
     if facts.libc == "none" and loader:
-        found.append(f"it needs the loader {loader}, and the device has none")
+        found.append(reasons.NO_LOADER(loader=loader))
     if runner.glibc and facts.libc in ("musl", "bionic"):
-        found.append(f"it needs glibc, and the device has {facts.libc}")
+        found.append(reasons.NO_GLIBC(libc=facts.libc))
     if runner.glibc and facts.libc == "glibc" and facts.libc_version:
         has = tuple(int(part) for part in facts.libc_version.split(".") if part.isdecimal())
         if has < runner.glibc:
             found.append(
-                f"it needs glibc {version_text(runner.glibc)}, "
-                f"and the device has {facts.libc_version}"
+                reasons.OLD_GLIBC(needed=version_text(runner.glibc), found=facts.libc_version)
             )
     if missing:
-        found.append(
-            f"the device lacks {', '.join(missing)}: give what may be shipped beside it with --lib"
-        )
+        found.append(reasons.NO_LIBRARIES(libraries=missing))
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from harness.lab import reasons
 from harness.lab.sending import Gzipped, Link, gain_below
 from harness.lab.supervisor import CANNOT_PREPARE, no_room, said
 from harness.transports.base import Completed, TransferError
@@ -109,10 +110,7 @@ class DeviceStore:
                 return
             if answer.returncode not in {_WRONG_CONTENT, _CUT_SHORT}:
                 raise self._refused(answer)
-        raise TransferError(
-            f"{source.name}: corrupted in transfer, twice: sent with SHA-256 {digest}; "
-            f"there: {said(answer)}"
-        )
+        raise TransferError(reasons.CORRUPTED(file=source.name, sent=digest, said=said(answer)))
 
     def _put(self, digest: str, source: Path, size: int) -> Completed:
         with source.open("rb") as file:
@@ -128,5 +126,5 @@ class DeviceStore:
         if answer.returncode == _NO_ROOM:
             return no_room(self._folder, why)
         if answer.returncode == CANNOT_PREPARE:
-            return TransferError(f"{self._folder}: {why}")
+            return TransferError(reasons.NO_FOLDER(folder=self._folder, said=why))
         return self._supervisor.not_run(answer)

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from harness.core.hashing import sha256_of
+from harness.lab import reasons
 from harness.transports.base import (
     DEFAULT_OUTPUT_LIMIT,
     DEFAULT_TIMEOUT,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from harness.core.reason import Reason
     from harness.transports.base import ByteSource, Transport
 
 __all__ = ["DeviceSupervisor", "no_room", "said"]
@@ -27,6 +29,7 @@ __all__ = ["DeviceSupervisor", "no_room", "said"]
 CANNOT_PREPARE: Final = 98
 _CANNOT_RUN = {126, 127}
 _ATTEMPTS = 2
+_AVAILABLE = 3  # column of df -P
 
 
 class DeviceSupervisor:
@@ -90,10 +93,7 @@ class DeviceSupervisor:
 
     def not_run(self, answer: Completed) -> TransferError:
         """Return the error for an answer that is not the supervisor's."""
-        return TransferError(
-            f"the device did not run the supervisor (exit {answer.returncode}): {said(answer)}",
-            hint="is its ABI right, and may programs be run from its workdir?",
-        )
+        return TransferError(reasons.NOT_RUN(status=answer.returncode, said=said(answer)))
 
     def _install(self) -> None:
         """Push the supervisor, which then tells its own digest.
@@ -102,7 +102,7 @@ class DeviceSupervisor:
         """
         made = self._transport.run(["mkdir", "-p", self.store])
         if made.returncode != 0:
-            raise TransferError(f"{self.store}: {said(made)}")
+            raise TransferError(reasons.NO_FOLDER(folder=self.store, said=said(made)))
         for _ in range(_ATTEMPTS):
             new = f"{self.store}/{self.digest}.{secrets.token_hex(4)}.new"
             try:
@@ -110,32 +110,38 @@ class DeviceSupervisor:
                 adopted = self._transport.run([new, "store", "adopt", new])
             except TransportError as error:
                 self._remove(new)
-                if "No space left" in error.message:
-                    raise no_room(self.store, error.message) from error
+                if self._is_full():
+                    raise no_room(self.store, error.reason) from error
                 raise
             if adopted.text.strip() == self.digest:
                 return
             self._remove(new)
         if adopted.returncode != 0:
             raise self.not_run(adopted)
-        raise TransferError(f"{self._local.name}: corrupted in transfer, twice")
+        raise TransferError(reasons.CORRUPTED(file=self._local.name))
+
+    def _is_full(self) -> bool:
+        """Whether the disk under the store is full, as the device counts it."""
+        with suppress(TransportError):
+            # Blocks of 1 KiB, POSIX's format: filesystem, size, used, available …
+            lines = self._transport.run(["df", "-Pk", self.store]).text.splitlines()
+            columns = lines[-1].split() if lines else []
+            return len(columns) > _AVAILABLE and columns[_AVAILABLE] == "0"
+        return False
 
     def _remove(self, path: str) -> None:
         with suppress(TransportError):
             self._transport.run(["rm", "-f", path])
 
 
-def no_room(folder: str, why: str) -> TransferError:
+def no_room(folder: str, said: str | Reason) -> TransferError:
     """Return the error for a full disk."""
-    return TransferError(
-        f"the device has no room in {folder}: {why}",
-        hint="make room there, or set 'workdir' in the device's file",
-    )
+    return TransferError(reasons.NO_ROOM(folder=folder, said=said))
 
 
-def said(answer: Completed) -> str:
-    """Return the last line that a command complained with."""
+def said(answer: Completed) -> str | Reason:
+    """Return the last line that a command complained with, or its exit status."""
     lines = answer.stderr.decode(errors="replace").strip().splitlines()
     if not lines:
-        return f"exit status {answer.returncode}"
+        return reasons.EXIT_STATUS(status=answer.returncode)
     return lines[-1].removeprefix("edge-supervisor: ")[:300]

@@ -90,7 +90,9 @@ def runner_states(workspace: Workspace, spec: DeviceSpec, facts: Facts) -> dict[
     found = {name: load_runner(workspace, name) for name in named & set(names(workspace.runners))}
     return {
         name: RunnerState(
-            runner.spec.engine, frozenset(runner.spec.libraries), tuple(faults(runner, facts, ()))
+            runner.spec.engine,
+            frozenset(runner.spec.libraries),
+            tuple(map(str, faults(runner, facts, ()))),
         )
         for name, runner in found.items()
     }

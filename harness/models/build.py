@@ -20,7 +20,7 @@ import numpy as np
 from harness.core.errors import SpecificationError
 from harness.core.hashing import sha256_of
 from harness.core.records import ArtifactRecord, Partition
-from harness.models import cache, environments, failures, recipes
+from harness.models import cache, environments, failures, reasons, recipes
 from harness.models.artifacts import RECORD, read, unchanged
 from harness.models.calibration import CalibrationSource
 from harness.models.drift import measure
@@ -193,7 +193,7 @@ def _build(wanted: Recipe, model: str, progress: Callable[[str], None]) -> Artif
         raise failure
     artifact = read(wanted.folder)
     if artifact is None:
-        raise ToolchainError(f"{wanted.folder}: gone since it was built")
+        raise ToolchainError(reasons.GONE(folder=str(wanted.folder)))
     cache.mark_used(wanted.folder)
     return artifact
 
@@ -236,7 +236,7 @@ def _make(wanted: Recipe, model: str, folder: Path, progress: Callable[[str], No
     files = {}
     for name in (roles(wanted.format) or {}).values():
         if not (work / name).is_file():  # opt may end with 0 and without a word
-            raise StageFailedError(f"{step}: {wanted.stage} ended well, but wrote no {name}")
+            raise StageFailedError(reasons.WROTE_NOTHING(step=step, stage=wanted.stage, file=name))
         (work / name).rename(folder / name)
         files[name] = sha256_of(folder / name)
     drift, kernels = measure(wanted, folder, work, step, progress)

@@ -7,12 +7,13 @@ it. What depends on the machine at the moment (no room, no memory, no interprete
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from harness.core.reason import Reason
+from harness.models import reasons
 from harness.models.toolchain import StageFailedError, ToolchainError
 from harness.workspace import cache_dir
 
@@ -24,10 +25,12 @@ __all__ = ["forget", "of_a_stage", "read", "remember"]
 
 _FAILURE = "failure.json"
 _LOG = "log.txt"
-# Of the machine, and not of the stage: ended from outside, no memory, no room.
+# Of the machine, and not of the stage: ended from outside, no memory, no room. The words are of
+# the tools, which have no code for it.
+_OUTSIDE = {"SIGKILL", "SIGTERM", "SIGINT", "SIGHUP"}
 _PASSING = re.compile(
-    r"ended by SIG(?:KILL|TERM|INT|HUP)|No space left|MemoryError|[Oo]ut of memory|bad_alloc"
-    r"|cannot start|Disk quota|Read-only file system|Resource temporarily unavailable"
+    r"No space left|MemoryError|[Oo]ut of memory|bad_alloc|Disk quota|Read-only file system"
+    r"|Resource temporarily unavailable"
 )
 
 
@@ -37,11 +40,17 @@ def of_a_stage() -> Iterator[None]:
     try:
         yield
     except ToolchainError as error:
-        if _PASSING.search(error.message):
+        if any(map(_is_passing, error.reason.chain())):
             raise
-        failed = StageFailedError(error.message, hint=error.hint)
+        failed = StageFailedError(error.reason)
         failed.log = error.log
         raise failed from error
+
+
+def _is_passing(reason: Reason) -> bool:
+    if reason.code == reasons.NOT_STARTED.name or reason.facts.get("signal") in _OUTSIDE:
+        return True
+    return any(isinstance(fact, str) and _PASSING.search(fact) for fact in reason.facts.values())
 
 
 def remember(folder: Path, final: Path, error: StageFailedError) -> None:
@@ -51,20 +60,20 @@ def remember(folder: Path, final: Path, error: StageFailedError) -> None:
             shutil.rmtree(path)
         else:
             path.unlink()
-    hint = error.hint
+    reason = error.reason
     if error.log and error.log.exists():
         shutil.move(error.log, folder / _LOG)
-        hint = f"the whole log is in {final / _LOG}"
-    content = {"message": error.message, "hint": hint}
-    (folder / _FAILURE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        facts = reason.facts | ({"log": str(final / _LOG)} if "log" in reason.facts else {})
+        reason = reason.model_copy(update={"facts": facts})
+    (folder / _FAILURE).write_text(reason.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
 def read(folder: Path) -> StageFailedError | None:
     """Return why the stage that was to fill a folder failed, if it did."""
     try:
-        content = json.loads((folder / _FAILURE).read_text(encoding="utf-8"))
-        return StageFailedError(str(content["message"]), hint=content["hint"])
-    except (OSError, ValueError, KeyError, TypeError):
+        content = (folder / _FAILURE).read_text(encoding="utf-8")
+        return StageFailedError(Reason.model_validate_json(content))
+    except (OSError, ValueError):
         return None
 
 

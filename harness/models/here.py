@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.analysis.outputs import check
 from harness.engines import which_checks
-from harness.models import build, environments
+from harness.models import build, environments, reasons
 from harness.models.recipes import environment_of, recipe
 from harness.models.toolchain import ToolchainError, UnusableArtifactError
 
@@ -54,6 +54,6 @@ def check_here(
         given = build.outputs(model, engine.name, artifact, progress=progress)
     except ToolchainError as error:
         raise UnusableArtifactError(
-            f"{engine.name} cannot run it: {error.message}", hint=error.hint
+            reasons.CANNOT_RUN(engine=engine.name, why=error.reason)
         ) from error
     return check(given, expected, tolerance)

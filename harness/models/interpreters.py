@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import uv
 
+from harness.models import reasons
 from harness.models.toolchain import ToolchainError, run
 
 if TYPE_CHECKING:
@@ -42,11 +43,7 @@ def find(version: str) -> Path:
     for candidate in _candidates(version):
         if path := _ask(candidate, version):
             return path
-    raise ToolchainError(
-        f"Python {version} was found neither on PATH nor among pyenv's or uv's versions",
-        hint=f"'{sys.executable} -m uv python install {version}' (where uv's downloads can be "
-        f"reached), 'pyenv install {version}', or any other way to a python{version} on PATH",
-    )
+    raise ToolchainError(reasons.NO_PYTHON(version=version, python=sys.executable))
 
 
 def obtain(version: str, progress: Callable[[str], None]) -> Path:
@@ -69,8 +66,7 @@ def obtain(version: str, progress: Callable[[str], None]) -> Path:
             )
         except ToolchainError as error:
             raise ToolchainError(
-                f"{missing.message}, and uv could not download it: {error.message}",
-                hint=missing.hint,
+                reasons.NOT_DOWNLOADED(why=missing.reason, download=error.reason)
             ) from error
     return find(version)
 

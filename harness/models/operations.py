@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from harness.models import reasons
 from harness.models.build import build, find
 from harness.models.recipes import targets
 from harness.models.toolchain import ToolchainError
@@ -92,7 +93,7 @@ def count(
         return None
     artifact = build(model, "operations", shapes=shapes, progress=progress)
     if (counted := _read(artifact)) is None:
-        raise ToolchainError(f"{artifact.path('operations')} is not what its stage writes")
+        raise ToolchainError(reasons.NOT_COUNTED(path=str(artifact.path("operations"))))
     return counted
 
 

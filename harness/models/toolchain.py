@@ -12,11 +12,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from harness.core.errors import LabError
+from harness.models import reasons
 from harness.workspace import cache_dir
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from harness.core.reason import Reason
 
 __all__ = [
     "StageFailedError",
@@ -103,19 +106,26 @@ def run(command: Sequence[str], *, name: str, folder: Path) -> str:
                 )
             )
         except OSError as error:
-            raise ToolchainError(f"{name}: cannot start {command[0]}: {error.strerror}") from error
+            raise ToolchainError(
+                reasons.NOT_STARTED(step=name, program=command[0], said=error.strerror or "")
+            ) from error
     if code:
-        ended = f"ended by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         said = cause(log.read_text(encoding="utf-8", errors="replace").partition("\n\n")[2])
-        failed = ToolchainError(
-            f"{name} failed: {said or 'it said nothing'} ({ended})",
-            hint=f"the whole log is in {log}",
-        )
+        failed = ToolchainError(_failed(name, code, said, log))
         failed.log = log
         raise failed
     said = log.read_text(encoding="utf-8", errors="replace").partition("\n\n")[2]
     log.unlink()
     return said
+
+
+def _failed(step: str, code: int, said: str, log: Path) -> Reason:
+    known = {"step": step, "log": str(log)}
+    if code < 0:
+        return reasons.ENDED(**known, signal=signal.Signals(-code).name, said=said or None)
+    if said:
+        return reasons.FAILED(**known, said=said, status=code)
+    return reasons.FAILED_SILENTLY(**known, status=code)
 
 
 def end_running() -> None:

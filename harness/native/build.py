@@ -13,7 +13,7 @@ from harness.core.hashing import sha256_of
 from harness.core.yamlfile import nearest
 from harness.engines import ENGINES
 from harness.lab.elf import read
-from harness.models import environments
+from harness.models import environments, reasons
 from harness.models.toolchain import ToolchainError, run
 from harness.native import abi as abis
 from harness.native import compilers
@@ -223,9 +223,6 @@ def _compile(
     name = f"edge-runner-{engine}"
     made = read(scratch / name)
     if made.abi is None or abis.get(made.abi).machine != abi.machine:
-        raise ToolchainError(
-            f"{step}: the compiler made a program for {made.abi or made.machine}",
-            hint="give the compiler for this ABI, or name the compiler's own with --abi",
-        )
+        raise ToolchainError(reasons.OTHER_ABI(step=step, abi=made.abi or made.machine))
     shutil.copy2(scratch / name, folder / name)
     shutil.rmtree(scratch)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from harness.analysis.advice import Basis, Leaning, Rule, Verdict, Weight
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from harness.analysis.advice import Advice, Finding, Subject
     from harness.report.language import Language
@@ -128,7 +128,7 @@ class AdviceWords:
             Rule.BUSY_CPU: self._busy,
             Rule.POWER: self._power,
         }
-        return said[finding.rule](finding.facts)
+        return said[finding.rule](finding)
 
     def change(self, finding: Finding) -> str:
         """Say what would change a rule's answer."""
@@ -163,7 +163,8 @@ class AdviceWords:
             Rule.POWER: _("A measurement of energy, which takes a power meter."),
         }[finding.rule]
 
-    def _latency(self, facts: Mapping[str, float | str]) -> str:
+    def _latency(self, finding: Finding) -> str:
+        facts = finding.facts
         _ = self._
         if "why" in facts:
             said = {
@@ -176,7 +177,7 @@ class AdviceWords:
                     "not the same kind."
                 ),
             }[str(facts["why"])]
-            return f"{said} {facts['reason']}".strip()
+            return f"{said} {self._language.say(finding.reason)}".strip()
         shown = {"ratio": times(float(facts["speed_up"])), "n": facts["launches"]}
         if "low" not in facts:
             return (
@@ -192,10 +193,12 @@ class AdviceWords:
             % shown
         )
 
-    def _outputs(self, facts: Mapping[str, float | str]) -> str:
-        return self._("The NPU's outputs are wrong: %(reason)s") % facts
+    def _outputs(self, finding: Finding) -> str:
+        why = self._language.say(finding.reason)
+        return self._("The NPU's outputs are wrong: %(reason)s") % {"reason": why}
 
-    def _subgraphs(self, facts: Mapping[str, float | str]) -> str:
+    def _subgraphs(self, finding: Finding) -> str:
+        facts = finding.facts
         return (
             self._(
                 "Subgraphs on the NPU: %(number)s; up to %(few)s are bearable, each border is "
@@ -204,7 +207,8 @@ class AdviceWords:
             % facts
         )
 
-    def _short(self, facts: Mapping[str, float | str]) -> str:
+    def _short(self, finding: Finding) -> str:
+        facts = finding.facts
         cpu, limit = float(facts["cpu_ms"]), float(facts["limit_ms"])
         shown = {
             "cpu": self._language.milliseconds(cpu),
@@ -222,7 +226,8 @@ class AdviceWords:
             self._("%(cpu)s on the CPU, above about %(limit)s: there is something to win.") % shown
         )
 
-    def _shapes(self, facts: Mapping[str, float | str]) -> str:
+    def _shapes(self, finding: Finding) -> str:
+        facts = finding.facts
         if facts["inputs"]:
             return (
                 self._(
@@ -237,7 +242,8 @@ class AdviceWords:
             )
         return self._("All inputs have fixed shapes.")
 
-    def _coverage(self, facts: Mapping[str, float | str]) -> str:
+    def _coverage(self, finding: Finding) -> str:
+        facts = finding.facts
         share = self._language.share(float(facts["share"]))
         message = (
             self._("%(share)s of the multiply-accumulates run on the NPU.")
@@ -249,10 +255,12 @@ class AdviceWords:
             said += " " + self._("Left to the CPU: %(left)s.") % facts
         return said
 
-    def _precision(self, facts: Mapping[str, float | str]) -> str:
+    def _precision(self, finding: Finding) -> str:
+        facts = finding.facts
         _ = self._
-        if "fault" in facts:
-            return _("int8 cannot be used: %(fault)s") % facts
+        if finding.reason:
+            fault = self._language.say(finding.reason)
+            return _("int8 cannot be used: %(fault)s") % {"fault": fault}
         if facts["precision"] != "int8":
             return _("The NPU runs it in %(precision)s; nothing is lost to quantization.") % facts
         if "cosine" not in facts and "top1" not in facts:
@@ -267,7 +275,8 @@ class AdviceWords:
             "drift": self._language.listed(*parts)
         }
 
-    def _first_load(self, facts: Mapping[str, float | str]) -> str:
+    def _first_load(self, finding: Finding) -> str:
+        facts = finding.facts
         _, ms = self._, self._language.milliseconds
         parts = []
         if "plain_ms" in facts:
@@ -295,7 +304,8 @@ class AdviceWords:
         """Say after how many inferences a load is made up for."""
         return f"{count:,.0f}".replace(",", "\u202f") if math.isfinite(count) else "∞"
 
-    def _busy(self, facts: Mapping[str, float | str]) -> str:
+    def _busy(self, finding: Finding) -> str:
+        facts = finding.facts
         if "speed_up" in facts:
             shown = {name: times(float(value)) for name, value in facts.items()}
             return (
@@ -318,7 +328,8 @@ class AdviceWords:
             % shown
         )
 
-    def _power(self, facts: Mapping[str, float | str]) -> str:
+    def _power(self, finding: Finding) -> str:
+        facts = finding.facts
         if "freed" not in facts:
             return self._("Energy is not measured, and nothing that stands for it.")
         return self._(

@@ -20,10 +20,14 @@ from babel.messages.pofile import read_po
 from babel.support import NullTranslations, Translations
 
 from harness.core import text
+from harness.core.reason import ENGLISH, Wording
 from harness.quantities import quantities
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
+
+    from harness.core.reason import Reason
 
 __all__ = ["LANGUAGES", "Language", "language"]
 
@@ -65,6 +69,18 @@ class Language:
     def known(self, words: str) -> str:
         """Return words that the harness itself put into a record; what is not known, as it is."""
         return self._words.get(words) or words
+
+    def say(self, what: Reason | str | None) -> str:
+        """Return a reason in this language; text that is not the harness's, as it is."""
+        return what if isinstance(what, str) else self._reasons.say(what)
+
+    def hint(self, reason: Reason | None) -> str:
+        """Return what to do about a reason; empty where it has no hint."""
+        return self._reasons.hint(reason)
+
+    @cached_property
+    def _reasons(self) -> Wording:
+        return ENGLISH if self.tag == LANGUAGES[0] else _Reasons(self)
 
     def setting(self, words: str) -> str:
         """Return what tells a case from others, as :attr:`Case.setting` says it."""
@@ -190,6 +206,29 @@ class Language:
             "max_samples": gettext("at the most samples"),
             "max_seconds": gettext("at the longest time"),
         } | {said: gettext(said) for each in quantities() for said in each.words}
+
+
+class _Reasons(Wording):
+    """Reasons in a language other than English."""
+
+    def __init__(self, language: Language) -> None:
+        super().__init__()
+        self._language = language
+
+    def message(self, english: str) -> str:
+        return self._language.gettext(english) if english else ""  # that is a catalogue's header
+
+    def known(self, word: str) -> str:
+        return self._language.known(word)
+
+    def listed(self, items: Sequence[str], between: str) -> str:
+        gettext = self._language.gettext
+        return (gettext("; ") if between == "; " else gettext(", ")).join(items)
+
+    def number(self, value: float, spec: str) -> str:
+        if spec == "percent":
+            return self._language.percent(value)
+        return super().number(value, spec)
 
 
 @cache

@@ -28,13 +28,13 @@ from harness.analysis.expectations import Met, check_expectations
 from harness.analysis.shapes import after_changes
 from harness.analysis.sustained import course
 from harness.core import text
+from harness.core.reason import Reason
 from harness.report import facts, findings
 from harness.report.advice_words import times
 from harness.report.charts import Charts, over_time, thin
 from harness.report.language import LANGUAGES, Language
 from harness.report.language import language as translated
 from harness.report.published import gains, neighbours
-from harness.report.sentences import Sentences
 from harness.report.verdicts import change
 from harness.report.view import FURTHER, ReportView
 from harness.report.words import Words
@@ -338,7 +338,8 @@ def _data(view: ReportView) -> str:
                 "emulated": case.device.emulated,
                 "simulated": case.simulated,
                 "state": case.state.value,
-                "reason": case.reason,
+                "reason": str(case.reason or ""),
+                "reason_code": case.reason.code if case.reason else None,
                 "latency_ms": case.latency_ms.center if case.latency_ms else None,
                 "interval_ms": case.ends_ms,
                 "artifact": case.record.artifact.id if case.record.artifact else None,
@@ -358,7 +359,8 @@ def _launch(launch: Launch, state: State, points: int) -> dict[str, Any]:
         "position": launch.position,
         "started": launch.started.isoformat(),
         "status": launch.status.value,
-        "reason": launch.reason,
+        "reason": str(launch.reason or ""),
+        "reason_code": launch.reason.code if launch.reason else None,
     }
     if state is State.WRONG:  # it has no figure anywhere
         return found
@@ -431,13 +433,14 @@ def _filters(language: Language) -> dict[str, Callable[..., Any]]:
         "plain": lambda value: None if value is None else f"{value:.4g}",
         "plain_column": lambda pair: ("", pair[1]),
         "pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False),
-        "said": Sentences(language).say,
+        "said": language.say,
         "setting": language.setting,
         "share": language.share,
         "shell": shlex.quote,
         "side_latency": lambda side: _side(side, language),
         "signed": lambda value: f"{value:+.1%}",
         "times": times,
+        "todo": lambda cause: language.hint(cause.reason) or language.say(cause.todo),
         "when": language.when,
     }
 
@@ -453,6 +456,8 @@ def _finalizer(language: Language) -> Callable[[Any], Any]:
 
     def finalize(value: Any) -> Any:  # noqa: ANN401 - whatever a template prints
         """Make whatever a template prints honest and harmless, before it is escaped."""
+        if isinstance(value, Reason):
+            value = language.say(value)
         if type(value) is str:  # and not Markup, which is one, too
             return text.visible(value)
         return unknown if value is None else value

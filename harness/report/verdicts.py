@@ -75,7 +75,7 @@ def finding_in_words(finding: Finding) -> str:
 def case_in_words(comparison: Comparison) -> str:
     """Say in a sentence or two what came of a case."""
     if comparison.refusals:
-        reasons = "; ".join(reason for _, reason in comparison.refusals)
+        reasons = "; ".join(str(reason) for _, reason in comparison.refusals)
         words = f"not comparable: {reasons}"
     else:
         told = [each for each in comparison.findings if each.verdict is comparison.verdict]
@@ -132,10 +132,13 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         "baseline": comparison.baseline.name,
         "contrast": comparison.contrast,
         "verdict": comparison.verdict,
-        "refusals": [{"kind": kind, "reason": reason} for kind, reason in comparison.refusals],
+        "refusals": [
+            {"kind": kind, "code": reason.code, "reason": str(reason)}
+            for kind, reason in comparison.refusals
+        ],
         "differences": comparison.differences,
         "confirmed_by": comparison.confirmed_by,
-        "unconfirmable": comparison.unconfirmable,
+        "unconfirmable": str(comparison.unconfirmable or ""),
         "findings": [asdict(finding) for finding in comparison.findings],
     }
 

@@ -7,7 +7,7 @@ in its own way is in :mod:`harness.results.sqlite` and :mod:`harness.results.pos
 from __future__ import annotations
 
 import abc
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from hashlib import sha256
 from itertools import count
@@ -29,6 +29,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from harness.core.errors import ResultsError, SpecificationError
+from harness.core.reason import Reason, plain
 from harness.core.records import Category, DeviceEvent, DeviceEventKind, Launch, Record, Run, Status
 from harness.core.yamlfile import nearest
 from harness.results.imported import ImportedTable
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HEAD", "METADATA", "Database"]
 
-HEAD: Final = 3
+HEAD: Final = 4
 """The schema's version: that of the newest file in ``migrations/versions``."""
 DETAIL_LIMIT = 500
 BULK: Final = (
@@ -468,7 +469,7 @@ class Database(Store, abc.ABC):
 
     def note(self, happened: DeviceEvent) -> None:
         row = happened.model_dump(mode="json", exclude={"run"}) | {"run_id": happened.run}
-        row["detail"] = happened.detail[:DETAIL_LIMIT]
+        row["detail"] = _stored(happened.detail)
         same = select(EventRow.number).filter_by(**row)
         self._write(
             lambda session: session.add(EventRow(**row)),
@@ -486,7 +487,7 @@ class Database(Store, abc.ABC):
                     at=datetime.fromisoformat(row.at),
                     kind=DeviceEventKind(row.kind),
                     run=row.run_id,
-                    detail=row.detail,
+                    detail=_read(row.detail),
                 )
                 for row in session.scalars(query)
             ]
@@ -579,6 +580,21 @@ class Database(Store, abc.ABC):
 def devices(run: Run) -> dict[str, str]:
     """Return the device of each of a run's cases, by the case's id."""
     return {record.case.id: record.case.device for record in run.cases}
+
+
+def _stored(detail: Reason | None) -> str:
+    """Return a reason as a line of a device's history has it; a long one in words, cut off."""
+    if detail is None:
+        return ""
+    stored = detail.model_dump_json()
+    return stored if len(stored) <= DETAIL_LIMIT else str(detail)[:DETAIL_LIMIT]
+
+
+def _read(stored: str) -> Reason | None:
+    """Read it back; until schema version 3 it was a sentence."""
+    with suppress(ValidationError):
+        return Reason.model_validate_json(stored)
+    return plain(stored) if stored else None
 
 
 def _run_columns(run: Run) -> dict[str, Any]:

@@ -16,11 +16,13 @@ import paramiko
 from paramiko.packet import Packetizer
 from paramiko.ssh_exception import IncompatiblePeer
 
+from harness.transports import reasons
 from harness.transports.base import AuthenticationError, ConnectError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
+    from harness.core.reason import Reason
     from harness.transports.ssh.host_keys import HostKeys
     from harness.transports.target import SshTarget
 
@@ -155,10 +157,10 @@ def _negotiate(
     except IncompatiblePeer as error:
         raise _incompatible(target, transport, error) from error
     except (paramiko.SSHException, EOFError, OSError) as error:
-        why = f"no SSH server answered within {timeout:g} s" if transport.is_active() else error
+        silent = reasons.SSH_SILENT(seconds=timeout) if transport.is_active() else None
+        why = silent or str(error) or reasons.HUNG_UP()
         raise ConnectError(
-            f"{target.name}: {target.address}: {why or 'it hung up'}",
-            hint="is an SSH server running on that port?",
+            reasons.NO_SERVER(device=target.name, address=target.address, why=why)
         ) from error
     return transport
 
@@ -166,21 +168,23 @@ def _negotiate(
 def _reach(
     target: SshTarget, host_keys: HostKeys, timeout: float, stack: ExitStack
 ) -> socket.socket | paramiko.Channel:
-    where = f"{target.name}: {target.address}"
+    where = {"device": target.name, "address": target.address}
     if target.jump:
         jump = Connection(target.jump, host_keys, timeout=timeout)
         stack.callback(jump.close)
         try:
             return jump.open_tunnel(target.host, target.port, timeout)
         except (paramiko.SSHException, EOFError) as error:
-            why = getattr(error, "text", None) or error
-            raise ConnectError(f"{where} is not reached from {target.jump.name}: {why}") from error
+            said = str(getattr(error, "text", None) or error)
+            raise ConnectError(
+                reasons.NOT_FROM_JUMP(**where, jump=target.jump.name, said=said)
+            ) from error
     if target.proxy_command:
         return _proxy(target.proxy_command, stack)
     try:
         link = socket.create_connection((target.host, target.port), timeout=timeout)
     except OSError as error:
-        raise ConnectError(f"{where}: {_why(error, timeout)}", hint=_what_to_do(error)) from error
+        raise ConnectError(_why(error, timeout, where)) from error
     stack.callback(link.close)
     # Nagle's algorithm costs 50 ms a command; and without the kernel's own limit a link that
     # went dead silently would hold a call for as long as TCP repeats itself, a quarter of an hour.
@@ -203,24 +207,16 @@ def _proxy(command: str, stack: ExitStack) -> socket.socket:
     return ours
 
 
-def _why(error: OSError, timeout: float) -> str:
+def _why(error: OSError, timeout: float, where: Mapping[str, str]) -> Reason:
     if isinstance(error, socket.gaierror):
-        return "there is no such host"
+        return reasons.NO_HOST(**where)
     if isinstance(error, ConnectionRefusedError):
-        return "connection refused"
+        return reasons.REFUSED(**where)
     if isinstance(error, TimeoutError):
-        return f"no answer within {timeout:g} s"
-    return error.strerror or str(error)
-
-
-def _what_to_do(error: OSError) -> str:
-    if isinstance(error, socket.gaierror):
-        return "check the address, or give the alias a HostName in ~/.ssh/config"
-    if isinstance(error, ConnectionRefusedError):
-        return "is an SSH server running on that port?"
-    if error.errno == errno.ENETUNREACH:
-        return "is this machine on the device's network?"
-    return "is the device on, and on the network?"
+        return reasons.NO_ANSWER(**where, seconds=timeout)
+    off_net = error.errno == errno.ENETUNREACH
+    failed = reasons.NO_NETWORK if off_net else reasons.UNREACHABLE
+    return failed(**where, said=error.strerror or str(error))
 
 
 def _incompatible(
@@ -238,20 +234,20 @@ def _incompatible(
         theirs = offered.get(field, [])
         if theirs and not set(theirs) & set(known):
             return ConnectError(
-                f"{target.name}: its SSH server offers no {what} that is supported here, "
-                f"only {', '.join(theirs)[:300]}",
-                hint=f"update the device's SSH server, or enable there: {', '.join(known[:3])}",
+                reasons.INCOMPATIBLE(
+                    device=target.name,
+                    what=what,
+                    offered=", ".join(theirs)[:300],
+                    known=list(known[:3]),
+                )
             )
-    return ConnectError(f"{target.name}: {error}")
-
-
-# A server that knows RSA keys with SHA-1 only refuses them without a word of that.
-_SHA2 = "; RSA is used with SHA-2, which old servers do not know: try an ECDSA or Ed25519 key"
+    return ConnectError(reasons.NO_SSH(device=target.name, said=str(error)))
 
 
 def _log_in(transport: _Transport, target: SshTarget) -> None:
     refused = 0
-    notes: list[str] = []
+    notes: list[Reason] = []
+    where = {"device": target.name, "address": target.address}
     copy = f"ssh-copy-id -p {target.port} {target.user}@{target.host}"
     agent = paramiko.Agent()
     try:
@@ -260,40 +256,37 @@ def _log_in(transport: _Transport, target: SshTarget) -> None:
                 missing = transport.auth_publickey(target.user, key)
             except paramiko.BadAuthenticationType as error:
                 raise AuthenticationError(
-                    f"{target.name}: {target.address} takes no keys, "
-                    f"only {', '.join(error.allowed_types)}",
-                    hint="allow public keys in the configuration of the device's SSH server",
+                    reasons.NO_KEYS(**where, methods=error.allowed_types)
                 ) from error
             except paramiko.AuthenticationException as error:
                 # paramiko takes no answer for a refusal.
                 overdue = transport.is_active() and "timeout" in str(error)
                 dropped = not (transport.is_active() or transport.dismissed or refused)
                 if overdue or dropped:
-                    raise ConnectError(
-                        f"{target.name}: {target.address}: the connection broke during the login"
-                    ) from error
+                    raise ConnectError(reasons.BROKE_IN_LOGIN(**where)) from error
                 refused += 1
-                notes.append(f"{origin} (refused{_SHA2 if key.get_name() == 'ssh-rsa' else ''})")
+                # A server that knows RSA keys with SHA-1 only refuses them without a word of that.
+                rsa = key.get_name() == "ssh-rsa"
+                notes.append((reasons.RSA_REFUSED if rsa else reasons.KEY_REFUSED)(key=origin))
                 if not transport.is_active():
                     raise AuthenticationError(
-                        f"{target.name}: {target.address} hung up: {'; '.join(notes)}",
-                        hint="too many keys? name one: identity_file in the device's file",
+                        reasons.TOO_MANY_KEYS(**where, tried=notes)
                     ) from error
             else:
                 if not missing:
                     return
-                notes.append(f"{origin} (accepted, but {', '.join(missing)} is asked for too)")
+                notes.append(reasons.MORE_ASKED(key=origin, methods=missing))
     except (paramiko.SSHException, EOFError, OSError) as error:
-        raise ConnectError(f"{target.name}: {target.address}: {error}") from error
+        raise ConnectError(reasons.FAILED(**where, said=str(error))) from error
     finally:
         agent.close()
-    tried = "; ".join(notes) or "no agent is running, and ~/.ssh has no usual key file"
-    raise AuthenticationError(f"{target.name}: no login at {target.address}: {tried}", hint=copy)
+    tried = notes or [reasons.NOTHING_TRIED()]
+    raise AuthenticationError(reasons.NO_LOGIN(**where, tried=tried, command=copy))
 
 
 def _keys(
-    target: SshTarget, held: tuple[paramiko.AgentKey, ...], notes: list[str]
-) -> Iterator[tuple[str, paramiko.PKey]]:
+    target: SshTarget, held: tuple[paramiko.AgentKey, ...], notes: list[Reason]
+) -> Iterator[tuple[str | Reason, paramiko.PKey]]:
     """Give the keys to try and where each is from; what cannot be used is noted."""
     usual = [Path.home() / ".ssh" / f"id_{kind}" for kind in ("ed25519", "ecdsa", "rsa")]
     for path in target.identity_files or [path for path in usual if path.exists()]:
@@ -302,17 +295,17 @@ def _keys(
         except (TypeError, FileNotFoundError) as error:
             # TypeError is how cryptography says that a passphrase is missing.
             if key := _of_file(path, held):
-                yield f"{path} (from the agent)", key
+                yield reasons.FROM_AGENT(key=str(path)), key
             elif isinstance(error, FileNotFoundError):
-                notes.append(f"{path} (no such file)")
+                notes.append(reasons.KEY_MISSING(key=str(path)))
             else:
-                notes.append(f"{path} (encrypted, and no agent holds it: ssh-add {path})")
+                notes.append(reasons.KEY_ENCRYPTED(key=str(path)))
         except OSError as error:
-            notes.append(f"{path} ({error.strerror})")
+            notes.append(reasons.KEY_UNREADABLE(key=str(path), said=error.strerror or ""))
         except Exception as error:  # noqa: BLE001 - cryptography's errors have no common class
-            notes.append(f"{path} (not a private key of a supported type: {error})")
+            notes.append(reasons.KEY_UNSUPPORTED(key=str(path), said=str(error)))
     if not target.identities_only:
-        yield from ((f"the agent's {key.fingerprint}", key) for key in held)
+        yield from ((reasons.OF_AGENT(key=key.fingerprint), key) for key in held)
 
 
 def _of_file(path: Path, held: tuple[paramiko.AgentKey, ...]) -> paramiko.AgentKey | None:

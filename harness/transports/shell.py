@@ -14,6 +14,7 @@ import secrets
 import shlex
 from typing import TYPE_CHECKING
 
+from harness.transports import reasons
 from harness.transports.base import (
     DEFAULT_OUTPUT_LIMIT,
     DEFAULT_PULL_LIMIT,
@@ -201,11 +202,13 @@ class ShellTransport(Transport):
                 argv = ["sh", "-c", _PUSH, "sh", target, "x" if mode & 0o100 else ""]
                 status = self._execute(argv, file, out, err, timeout)
         except OSError as error:
-            raise TransferError(f"{source}: {error.strerror}") from error
+            raise TransferError(
+                reasons.FILE(path=str(source), said=error.strerror or "")
+            ) from error
         self._check(status, target, err)
         if out.content.strip() != str(size).encode():
             arrived = out.content.strip().decode(errors="replace")
-            raise TransferError(f"{target}: {arrived} of {size} bytes arrived")
+            raise TransferError(reasons.CUT_SHORT(path=target, arrived=arrived, size=size))
 
     def pull(
         self,
@@ -224,8 +227,8 @@ class ShellTransport(Transport):
     def _check(self, status: int, path: str, err: Capture) -> None:
         if status != 0:
             said = err.content.decode(errors="replace").strip().splitlines()
-            why = said[-1] if said else f"exit status {status}"
-            raise TransferError(f"{self._name}: {path}: {why}")
+            why = said[-1] if said else reasons.EXIT_STATUS(status=status)
+            raise TransferError(reasons.DEVICE_FILE(device=self._name, path=path, said=why))
 
     @abc.abstractmethod
     def _execute(

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.transports import reasons
 from harness.transports.base import TransferError
 
 if TYPE_CHECKING:
@@ -62,7 +63,9 @@ def receive(source: str, target: Path, limit: int) -> Iterator[Callable[[bytes],
     try:
         descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:50]}.")
     except OSError as error:
-        raise TransferError(f"{target.parent}: {error.strerror}") from error
+        raise TransferError(
+            reasons.FILE(path=str(target.parent), said=error.strerror or "")
+        ) from error
     temporary = Path(name)
     try:
         with open(descriptor, "wb") as file:  # noqa: PTH123 - Path.open takes no descriptor
@@ -72,12 +75,14 @@ def receive(source: str, target: Path, limit: int) -> Iterator[Callable[[bytes],
                 received += len(chunk)
                 if received > limit:
                     raise TransferError(  # noqa: TRY301 - the cleaning up is for all errors
-                        f"{source}: larger than {limit} bytes, not pulled"
+                        reasons.TOO_LARGE(path=source, limit=limit)
                     )
                 try:
                     file.write(chunk)
                 except OSError as error:
-                    raise TransferError(f"{target}: {error.strerror}") from error
+                    raise TransferError(
+                        reasons.FILE(path=str(target), said=error.strerror or "")
+                    ) from error
 
             yield write
         temporary.chmod(0o644)

@@ -47,7 +47,7 @@ FAILED = _launch(Status.FAILED, None, None, reason="crashed")
 def test_states(launches, state, reason):
     result = _result(*launches)
     assert result.state is state
-    assert result.reason.startswith(reason)
+    assert str(result.reason).startswith(reason)
     assert (result.latency_ms is not None) == (state is State.MEASURED)
 
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.analysis.cases import State, case_results
-from harness.analysis.failures import failure_groups, normalised
+from harness.analysis.failures import alike, failure_groups
+from harness.core.reason import ENGLISH, plain
 from harness.core.records import (
     Case,
     CaseRecord,
@@ -20,6 +21,7 @@ from harness.core.records import (
     Run,
     Status,
 )
+from harness.lab.reasons import NO_ROOM
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 ONE, OTHER = (Case(model=name, device=name.upper(), engine="e") for name in "ab")
@@ -57,8 +59,8 @@ def test_launches_of_several_cases_that_failed_alike_are_one_group():
     (group,) = failure_groups(made, case_results(made))
     assert (group.category, group.launches, group.made_good) == ("engine", 2, 0)
     assert (group.devices, group.cases) == (["A", "B"], [ONE.label, OTHER.label])
-    assert group.example == reasons[0]
-    assert group.todo == "harness results logs r --failed"
+    assert str(group.reason) == reasons[0]
+    assert str(group.todo) == "harness results logs r --failed"
 
 
 def test_a_failure_that_was_made_good_comes_last_and_does_not_count_as_lacking():
@@ -84,17 +86,18 @@ def test_what_was_left_out_says_why():
     why = "device put aside because no answer"
     made = run(launch(ONE, 0, Status.OK), a=why, b=why)
     (group,) = failure_groups(made, case_results(made))
-    assert (group.category, group.launches, group.reason) == ("not measured", 3, why)
-    assert group.todo == "harness run --resume r"
+    assert (group.category, group.launches, str(group.reason)) == ("not measured", 3, why)
+    assert str(group.todo) == "harness run --resume r"
     one, other = case_results(made)
     assert (one.state, one.lacking) == (State.MEASURED, 1)
-    assert (other.state, other.reason) == (State.MISSING, why)
+    assert (other.state, str(other.reason)) == (State.MISSING, why)
 
 
 def test_the_hint_of_a_reason_is_what_to_do():
-    made = run(launch(ONE, 0, reason="no room (try: make room)", category=Category.DEPLOY))
+    reason = NO_ROOM(folder="/tmp", said="none")
+    made = run(launch(ONE, 0, reason=reason, category=Category.DEPLOY))
     (group,) = failure_groups(made, case_results(made))
-    assert (group.reason, group.todo) == ("no room", "make room")
+    assert ENGLISH.hint(group.reason) == "make room there, or set 'workdir' in the device's file"
 
 
 def test_invalid_launches_and_wrong_outputs_are_told_apart():
@@ -116,15 +119,15 @@ def test_invalid_launches_and_wrong_outputs_are_told_apart():
     ],
 )
 def test_what_differs_each_time_does_not_tell_causes_apart(one, other):
-    assert normalised(one) == normalised(other)
+    assert alike(plain(one)) == alike(plain(other))
 
 
 def test_what_tells_causes_apart_stays():
-    assert normalised("kernel conv2d of fp16") != normalised("kernel conv3d of fp16")
-    assert normalised("SIGSEGV") != normalised("SIGABRT")
+    assert alike(plain("kernel conv2d of fp16")) != alike(plain("kernel conv3d of fp16"))
+    assert alike(plain("SIGSEGV")) != alike(plain("SIGABRT"))
 
 
 @given(st.text(max_size=2000))
 def test_any_text_has_a_bounded_normal_form(text):
-    assert len(normalised(text)) <= 1000
-    assert "\n" not in normalised(text)
+    assert len(alike(plain(text))) <= 1000
+    assert "\n" not in alike(plain(text))

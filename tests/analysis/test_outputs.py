@@ -60,7 +60,7 @@ def test_another_engine_within_tolerance_passes(reference, noise, seed):
 def test_the_reference_itself_passes():
     result = check(make_reference(), make_reference(), TOLERANCE)
     assert result.passed
-    assert result.reason == ""
+    assert result.reason is None
     assert result.relative_error == 0
     assert result.cosine == pytest.approx(1)
     assert result.tolerance == TOLERANCE
@@ -111,7 +111,7 @@ def test_what_is_taken_for_the_answer_to_another_input_fails():
     result = check(outputs, reference, 0.4)
     assert not result.passed
     assert result.relative_error < 0.4
-    assert result.reason == "output 0 for seed 1 is nearer to the reference for seed 2"
+    assert str(result.reason) == "output 0 for seed 1 is nearer to the reference for seed 2"
 
 
 def test_a_plain_comparison_would_have_passed():
@@ -134,7 +134,7 @@ def test_one_wrong_output_of_many_fails_and_is_named():
     outputs[2][1] = outputs[2][1] + np.float32(1)
     result = check(outputs, make_reference(), TOLERANCE)
     assert not result.passed
-    assert "output 1 for seed 2" in result.reason
+    assert "output 1 for seed 2" in str(result.reason)
 
 
 def drop_seed(outputs):
@@ -170,7 +170,7 @@ def overflow(outputs):
     [
         (drop_seed, "seeds [1, 2] instead of [1, 2, 3]"),
         (add_seed, "seeds [1, 2, 3, 9]"),
-        (drop_tensor, "1 outputs for seed 1 instead of 2"),
+        (drop_tensor, "1 output for seed 1 instead of 2"),
         (turn, "output 0 for seed 1 is float32[10, 1] instead of float32[1, 10]"),
         (truncate, "is int32[1, 10]"),
         (spoil, "output 1 for seed 3 has NaN"),
@@ -182,7 +182,7 @@ def test_what_cannot_be_compared_fails_and_is_named(fault, reason):
     fault(outputs)
     result = check(outputs, make_reference(), TOLERANCE)
     assert not result.passed
-    assert reason in result.reason
+    assert reason in str(result.reason)
     assert result.relative_error is None
 
 
@@ -211,7 +211,7 @@ def not_finite():
 def test_a_reference_that_can_tell_nothing_lets_nothing_pass(reference, reason):
     result = check(reference(), reference(), TOLERANCE)
     assert not result.passed
-    assert reason in result.reason
+    assert reason in str(result.reason)
 
 
 def test_the_first_choice_tells_something_only_where_it_varies():
@@ -237,7 +237,7 @@ def test_a_constant_output_is_named_and_the_others_decide():
     moved = constant_beside(make_reference(shapes=((1, 10),)), priors + np.float32(0.1))
     wrong = check(moved, reference, TOLERANCE)
     assert not wrong.passed
-    assert "output 1" in wrong.reason
+    assert "output 1" in str(wrong.reason)
     ignorant = dict.fromkeys(reference, reference[1])
     assert not check(ignorant, reference, TOLERANCE).passed
 
@@ -252,13 +252,13 @@ def alike(value):
 def test_where_no_output_varies_the_check_decides_nothing_but_is_not_failed(value):
     result = check(alike(value), alike(value), TOLERANCE)
     assert (result.passed, result.decides, result.undecided) == (True, False, [0])
-    assert "nothing tells a right answer from a wrong one" in undecided(alike(value))
+    assert "nothing tells a right answer from a wrong one" in str(undecided(alike(value)))
     if value.size:
         assert not check(alike(value + np.float32(1)), alike(value), TOLERANCE).passed
 
 
 def test_a_reference_that_decides_has_nothing_undecided():
-    assert undecided(make_reference()) == ""
+    assert undecided(make_reference()) is None
 
 
 def labels(*values, dtype=np.int64):
@@ -297,7 +297,7 @@ def test_a_shape_that_depends_on_the_input_is_compared_input_by_input():
     off = changed(reference, lambda value: value * np.float32(1.01))
     assert not check(off, reference, TOLERANCE).passed
     fewer = {**reference, 3: [reference[3][0][:2]]}
-    assert "is float32[2, 2] instead of float32[3, 2]" in check(fewer, reference, 0.4).reason
+    assert "is float32[2, 2] instead of float32[3, 2]" in str(check(fewer, reference, 0.4).reason)
 
 
 @pytest.mark.parametrize("shape", [(1,), (1, 1)])
@@ -312,4 +312,4 @@ def test_swapped_outputs_of_one_shape_are_noticed_and_named():
     swapped = {seed: values[::-1] for seed, values in reference.items()}
     result = check(swapped, reference, TOLERANCE)
     assert not result.passed
-    assert "it is output" in result.reason
+    assert "it is output" in str(result.reason)

@@ -13,6 +13,7 @@ from benchmarks.detection.recorded_page import NONE, section
 from harness.analysis.comparison import Verdict
 from harness.analysis.gate import gate
 from harness.cli.results import run_as_json
+from harness.core.reason import plain
 from harness.core.records import Status
 from harness.report.verdicts import gate_as_json
 from tests.analysis.conftest import make_case, make_run
@@ -127,7 +128,7 @@ def test_what_failed_was_busy_or_undecided_is_told(tmp_path):
     first = measured(random, {"d": 10.0})
     session(tmp_path, 0, first)
     second = measured(random, {"d": 11.0})
-    failed = {"status": Status.FAILED, "reason": "it crashed", "figure_ns": None}
+    failed = {"status": Status.FAILED, "reason": plain("it crashed"), "figure_ns": None}
     second.launches[4] = second.launches[4].model_copy(update=failed)
     told = judged(second, first)
     told["decided"] = False

@@ -262,7 +262,7 @@ class Bench:
             ready = {each.case.id: prepared[each.case.id] for each in cases}
             return Joined(on, record, cases, ready)
 
-        return Absent(on.device, ConnectError("no answer"), "no answer", join, answers)
+        return Absent(on.device, ConnectError("no answer"), join, answers)
 
     def measure(self, run: Run) -> tuple[Recorder, list[Launch]]:
         """Execute a run; return what was told and what is stored."""

@@ -113,7 +113,7 @@ def test_a_runner_that_is_gone(lab):
     with pytest.raises(UnconfirmableError, match=r"its runner is not kept here: edge_runner\.py"):
         lab()
     unknown = lab.stored.model_copy(update={"runner_files": {}})
-    with pytest.raises(UnconfirmableError, match="nothing of it"):
+    with pytest.raises(UnconfirmableError, match="its runner is not kept here"):
         lab(unknown)
 
 
@@ -148,5 +148,5 @@ def test_a_native_runner_and_one_of_another_kind(lab, tmp_path):
     program = NativeRunner(tmp_path / "new")
     found = lab(native, runner=program)
     assert found.runner.program.read_text() == "old"
-    with pytest.raises(UnconfirmableError, match="another kind of runner"):
+    with pytest.raises(UnconfirmableError, match="different kind of runner"):
         lab(native)

@@ -237,7 +237,7 @@ def test_forgetting(device):
         (Completed(126, b"", b"sh: Permission denied"), "Permission denied"),
         (Completed(139), r"\(exit 139\)"),
         (Completed(98, b"", b"edge-supervisor: log: No space left on device"), "No space left"),
-        (Completed(0, b"edge-supervisor 1 ended 1 5 0 0 0\nabc"), "says that it has 5"),
+        (Completed(0, b"edge-supervisor 1 ended 1 5 0 0 0\nabc"), "but announces 5"),
         (Completed(0, b"edge-supervisor 1 ended 1 0 0 0 0\n"), "has no exit"),
         (Completed(0, b"edge-supervisor 1 ended 1 0 0 0 3\n{}\n"), r"supervisor.jsonl:1: "),
     ],

@@ -64,32 +64,36 @@ def case(engine="paddle-lite", backend=NPU, **more):
         ("paddle-lite", "cpu", None),
         ("paddle-lite", NPU, None),
         ("paddle-lite", "gpu", "board has no backend 'gpu' for paddle-lite in its file"),
-        ("paddle-lite", "npu:unheard_of", "opt builds for no NNAdapter device 'unheard_of'"),
+        (
+            "paddle-lite",
+            "npu:unheard_of",
+            "opt does not build for an NNAdapter device 'unheard_of'",
+        ),
         ("onnxruntime", "cpu", "has no backend 'cpu' for onnxruntime"),
-        ("onnxruntime", NPU, "onnxruntime measures on 'cpu' and 'npu:qnn' only"),
+        ("onnxruntime", NPU, "onnxruntime is measured on cpu, npu:qnn only"),
         ("paddle-inference", "cpu", None),
-        ("calibration", "cpu", "m is no model for engine 'calibration'"),
+        ("calibration", "cpu", "engine 'calibration' cannot run m"),
         ("rknn", "cpu", "board has no engine 'rknn' in its file"),
     ],
 )
 def test_what_a_device_file_says_of_backends(board, engine, backend, said):
     found = refusal(case(engine, backend), board(), MODEL)
-    assert found == said or said in found
+    assert found is None if said is None else said in str(found)
 
 
 def test_a_precision_that_the_engine_does_not_have(board):
     found = refusal(case(backend="cpu", precision="fp16"), board(), MODEL)
-    assert found == "paddle-lite is measured in fp32 and int8 on cpu of board, not in fp16"
+    assert str(found) == "paddle-lite is measured in fp32, int8 on cpu of board, not in fp16"
 
 
 def test_paddle_inference_has_no_int8_on_arm(board):
     found = refusal(case("paddle-inference", "cpu", precision="int8"), board(), MODEL)
-    assert found == "paddle-inference is measured in fp32 on cpu of board, not in int8"
+    assert str(found) == "paddle-inference is measured in fp32 on cpu of board, not in int8"
 
 
 def test_the_python_runner_has_the_cpu_only(board):
     text = DEVICE.replace("runner: mine", "python: /usr/bin/python3")
-    assert "the Python runner has no backend" in refusal(case(), board(text), MODEL)
+    assert "the Python runner has no backend" in str(refusal(case(), board(text), MODEL))
 
 
 @pytest.mark.parametrize(
@@ -111,7 +115,7 @@ def test_a_foreign_tool_has_a_flag_for_the_options_or_the_case_is_refused():
     tool = ForeignRunner(BenchmarkBin(), None, [])
     assert tool.lacks(case(), BackendSpec(options={"context_properties": "A=1"})) is None
     lacking = tool.lacks(case(), BackendSpec(options={"power_mode": "high"}))
-    assert lacking == "benchmark_bin has no option 'power_mode'"
+    assert str(lacking) == "benchmark_bin has no option 'power_mode'"
 
 
 def artifact(size_bytes, **partition):
@@ -130,7 +134,7 @@ def artifact(size_bytes, **partition):
     [
         (artifact(102_000_000), 64_000_000, 102),
         (artifact(102_000_000, weight_bytes=50_000_000), 64_000_000, None),
-        (artifact(1, weight_bytes=50_000_000, memory_bytes=20_000_000), 64_000_000, 70),
+        (artifact(1, weight_bytes=50_000_000, memory_bytes=20_000_000), 64_000_000, "70.0"),
         (artifact(102_000_000), 102_000_000, None),
         (artifact(102_000_000), None, None),  # the device does not tell
     ],
@@ -141,9 +145,9 @@ def test_a_model_that_cannot_fit_into_memory_is_refused_with_the_estimate(
     facts = {"memory_available_bytes": available, "memory_total_bytes": 128_000_000}
     said = too_large(record, facts)
     if needed is None:
-        assert said == ""
+        assert said is None
     else:
-        assert said == (
-            f"it needs {needed} MB at least for its weights and intermediate results (estimate), "
-            "and the device has 64 MB of 128 MB available"
+        assert str(said) == (
+            f"it needs at least {needed} MB for its weights and intermediate results (estimate), "
+            "and the device has 64.0 MB of 128 MB available"
         )

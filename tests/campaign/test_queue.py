@@ -8,6 +8,7 @@ import pytest
 
 from harness.campaign.queue import Queue
 from harness.campaign.share import shares
+from harness.core.reason import plain
 from harness.core.records import Case, CaseRecord, Category, Launch, Protocol, Role, Run, Status
 from harness.core.supervision import Exit
 from harness.lab.inventory import Device, DeviceSpec
@@ -88,9 +89,9 @@ def test_what_is_postponed_waits_while_others_are_made():
 def test_a_device_that_is_put_aside_is_passed_over_and_may_be_left_out():
     queue = Queue(*shares(run_of(case("m"), case("m", "there")), DEVICES))
     assert queue.case_of(take(queue, {"here"}.__contains__)).device == "there"
-    queue.leave_out_device("here", "it is gone")
+    queue.leave_out_device("here", plain("it is gone"))
     assert queue.devices() == {"there"}
-    assert list(queue.left_out.values()) == ["it is gone"]
+    assert list(queue.left_out.values()) == [plain("it is gone")]
 
 
 def test_nothing_is_measured_before_its_model_cache_is_filled():

@@ -49,7 +49,7 @@ def test_a_device_that_stays_away_is_left_and_the_others_go_on(bench, host):
     assert by_device(bench, run) == {"here": [Status.OK] * 3, "there": [Status.FAILED]}
     assert (observer.aside, observer.back) == (["there"], [])
     assert events(bench) == [DeviceEventKind.PUT_ASIDE]
-    left_out = {each.case.device: each.left_out for each in execution.outcome().cases}
+    left_out = {each.case.device: str(each.left_out or "") for each in execution.outcome().cases}
     assert left_out == {"here": "", "there": f"device put aside because {AWAY}"}
     assert bench.time.now - 1000 >= 300  # it is waited for where nothing else is left
 
@@ -63,6 +63,10 @@ def test_how_long_a_device_is_waited_for_is_the_campaigns(bench, seconds):
     bench.execution(run, bench.recorder()).measure()
     assert by_device(bench, run)["here"] == [Status.OK]
     assert seconds <= bench.time.now - 1000 < seconds + 60
+
+
+def told(reasons):
+    return [reason and str(reason) for reason in reasons]
 
 
 def test_a_device_that_comes_back_goes_on(bench):
@@ -93,7 +97,7 @@ def test_a_device_is_power_cycled_when_it_does_not_answer(bench):
     observer, launches = bench.measure(bench.run(launches=2))
     assert [launch.status for launch in launches] == [Status.FAILED, Status.OK, Status.OK]
     assert launches[0].category is Category.CONNECTION
-    assert observer.cycles == [None, "it answers again"]
+    assert told(observer.cycles) == [None, "it answers again"]
     assert events(bench, "here") == [DeviceEventKind.POWER_CYCLED]
 
 
@@ -119,10 +123,10 @@ def test_a_power_cycle_that_does_not_help_puts_the_device_aside(bench, code, sai
     execution = bench.execution(run, observer)
     execution.measure()
     assert by_device(bench, run) == {"here": [Status.OK] * 2, "there": [Status.FAILED]}
-    assert said in observer.cycles[1]
+    assert said in str(observer.cycles[1])
     assert events(bench) == [DeviceEventKind.POWER_CYCLE_FAILED, DeviceEventKind.PUT_ASIDE]
     (why,) = (each.left_out for each in execution.outcome().cases if each.left_out)
-    assert why.startswith("device put aside because no answer")
+    assert str(why).startswith("device put aside because no answer")
 
 
 def test_power_cycles_of_a_run_are_bounded(bench):
@@ -138,7 +142,7 @@ def test_power_cycles_of_a_run_are_bounded(bench):
     bench.transport, bench.reconnect_s = Drops(), 0
     bench.power_cycle = PowerCycle(command=["true"], most=2)
     observer, launches = bench.measure(bench.run(launches=2))
-    assert observer.cycles == [None, "it answers again"] * 2
+    assert told(observer.cycles) == [None, "it answers again"] * 2
     assert {launch.status for launch in launches} == {Status.FAILED}
     assert observer.aside == ["here"] * 3
 
@@ -149,7 +153,7 @@ def test_what_an_engine_says_itself_is_not_tried_again(bench):
     execution.measure()
     (launch,) = bench.store.load(run.id).launches
     (case,) = execution.outcome().cases
-    assert case.left_out == f"given up after a launch that failed: {launch.reason}"
+    assert str(case.left_out) == f"given up after a launch that failed: {launch.reason}"
 
 
 def test_a_failed_launch_is_made_again_after_a_pause(bench):
@@ -216,7 +220,7 @@ def test_a_device_that_never_joins_says_that_it_was_not_reached(bench):
     execution = bench.execution(run := bench.run(launches=2), bench.recorder())
     execution.measure()
     assert by_device(bench, run) == {"here": [Status.OK] * 2, "there": []}
-    left_out = [each.left_out for each in execution.outcome().cases]
+    left_out = [str(each.left_out or "") for each in execution.outcome().cases]
     assert left_out == ["", f"not reached: {AWAY}"]
 
 
@@ -235,4 +239,4 @@ def test_a_device_that_is_not_there_is_power_cycled_first(bench):
     observer = bench.recorder()
     bench.execution(run, observer).measure()
     assert by_device(bench, run) == {"here": [Status.OK] * 2, "there": [Status.OK] * 2}
-    assert observer.cycles == [None, "it answers again"]
+    assert told(observer.cycles) == [None, "it answers again"]

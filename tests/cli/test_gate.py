@@ -155,7 +155,7 @@ def test_what_must_not_be_compared_is_invalid(keep_run, cli):
     keep_run({CPU: STEADY}, "two", inputs=[InputSpec(name="x", shape=(1, 8))])
     said = cli("check", "--baseline", "good", "--run", "two")
     assert said.code == 4
-    assert "not comparable: m was fed other inputs" in " ".join(said.out.split())
+    assert "not comparable: m was fed different inputs" in " ".join(said.out.split())
 
 
 def test_one_launch_only_is_inconclusive(keep_run, cli):

@@ -104,7 +104,7 @@ def test_version_2_has_its_clocks_callers_placement_and_layers():
     [
         ([{**HELLO, "protocol": 2}], "'hello' has no 'clock'"),
         ([HELLO_2, {**LOADED, "t_ns": None}], "'loaded' has no 't_ns'"),
-        ([HELLO_2, {**LOADED, "t_ns": 999}], "before the event that it follows"),
+        ([HELLO_2, {**LOADED, "t_ns": 999}], "earlier than the event that it follows"),
         ([HELLO_2, {"event": "environment", "phase": "before"}], "is not for runners of version 2"),
         ([HELLO_2, LOADED, SAMPLES, SAMPLES], "twice of one caller"),
         ([HELLO_2, LOADED, {**SAMPLES, "caller": 1}, {**SAMPLES, "caller": 1}], "twice of one"),

@@ -125,9 +125,9 @@ def test_no_memory_and_no_room(lab, small, on_board):
     assert (large["exit"]["signal"], large["exit"]["oom_kills"]) == (9, 1)
     assert unpushed["category"] == "deploy"
     assert "the device has no room in /data/none/work/store: " in unpushed["reason"]
-    assert "(try: make room there" in unpushed["reason"]
+    assert unpushed["reason_code"] == "store.no-room"
     assert wide["category"] == "device"
-    assert "No space left on device (try: " in wide["reason"]
+    assert wide["reason_code"] == "launch.disk-full"
     kept = on_board("cd /data; ls none/work/store; ls */work/launches edge-harness/launches").text
     assert "partial" not in kept
     assert f"{run['id']}-" not in kept

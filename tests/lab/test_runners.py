@@ -114,7 +114,7 @@ def test_a_changed_file_is_noticed(workspace, runner):
         (BOARD.model_copy(update={"libc": "musl"}), (), "needs glibc, and the device has musl"),
         (BOARD.model_copy(update={"libc": "none"}), (), "needs the loader /lib/ld-linux"),
         (BOARD.model_copy(update={"abi": "x86_64-linux"}), (), "built for arm64-linux"),
-        (BOARD, ("libgomp.so.1",), "lacks libgomp.so.1: .*--lib"),
+        (BOARD, ("libgomp.so.1",), "lacks libgomp.so.1"),
     ],
 )
 def test_what_keeps_a_runner_from_running(runner, facts, missing, said):
@@ -123,7 +123,7 @@ def test_what_keeps_a_runner_from_running(runner, facts, missing, said):
         assert found == []
     else:
         (fault,) = found
-        assert re.search(said, fault)
+        assert re.search(said, str(fault))
 
 
 def test_libraries_are_looked_for_on_the_device(workspace, elf_double, tmp_path):

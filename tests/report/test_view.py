@@ -51,7 +51,7 @@ def test_an_invalid_launch_is_shown_and_does_not_count(made_up):
     assert case.figures_ms == [1.0, 1.0, 1.0]
     assert case.set_aside_ms == [2.0]
     assert len(case.traces) == 4
-    assert [launch.reason for launch in case.bad] == ["hot"]
+    assert [str(launch.reason) for launch in case.bad] == ["hot"]
 
 
 def test_what_does_not_measure_is_no_figure(made_up):
@@ -69,7 +69,7 @@ def test_what_does_not_measure_is_no_figure(made_up):
         ("cold", True, False),
         ("cold", False, True),
     ]
-    assert [launch.reason for launch in case.bad] == ["lost"]
+    assert [str(launch.reason) for launch in case.bad] == ["lost"]
 
 
 def test_first_loads_from_a_cold_and_a_warm_page_cache_are_not_mixed(made_up):

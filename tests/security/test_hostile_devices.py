@@ -102,7 +102,7 @@ def launcher(supervisor):
 )
 def test_a_launch_whose_answers_have_no_end(launcher, what, most):
     device = HostileDevice(**dict.fromkeys(["run", "read"], answer("running", **{what: CHUNK})))
-    with pytest.raises(TransferError, match="have no end"):
+    with pytest.raises(TransferError, match="do not end"):
         launcher(device).run(JOB, {}, ["true"])
     assert len(device.asked) * len(CHUNK) <= most + 2 * len(CHUNK)
 

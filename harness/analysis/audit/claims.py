@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
+from harness.analysis.audit import wording
 from harness.analysis.audit.finding import Evidence, Finding, Severity
-from harness.core.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from harness.analysis.audit.figures import Figure
+    from harness.core.reason import Reason
     from harness.results.imported import ImportedFigure
 
 __all__ = ["claims", "contradictions"]
@@ -34,7 +36,7 @@ def contradictions(figures: Sequence[Figure]) -> Iterator[Finding]:
             yield Finding(
                 "contradiction",
                 Severity.WARNING,
-                f"{found[0]} has {len(found)} figures, and nothing tells them apart",
+                wording.CONTRADICTION(figure=str(found[0]), figures=len(found)),
                 tuple(figure.evidence for figure in found),
             )
 
@@ -52,38 +54,40 @@ def claims(figures: Sequence[ImportedFigure]) -> Iterator[Finding]:
         yield Finding(
             "needless-digits",
             Severity.NOTE,
-            f"{len(needless)} of {count(len(figures), 'figure')} have up to {most} significant "
-            "digits, more than is known of how far launches differ",
+            wording.DIGITS(needless=len(needless), figures=len(figures), digits=most),
             tuple(_evidence(figure) for figure in needless[:SHOWN]),
         )
 
 
-def _evidence(figure: ImportedFigure, value: str | None = None) -> Evidence:
-    where = f"line {figure.cell.line}, column {figure.cell.column}"
+def _evidence(figure: ImportedFigure, value: Reason | None = None) -> Evidence:
+    where = wording.CELL(line=figure.cell.line, column=figure.cell.column)
     return Evidence(where, figure.label, value or figure.cell.text)
+
+
+def _of_samples(figure: ImportedFigure) -> Reason:
+    return wording.OF_SAMPLES(figure=figure.cell.text, samples=figure.samples)
 
 
 def _interval(figure: ImportedFigure) -> Iterator[Finding]:
     low, high = figure.low_ms, figure.high_ms
     if low is None and high is None:
         return
-    claimed = f"{figure.latency_ms:g} ms in {low or 0:g} to {high or float('inf'):g} ms"
+    shown = {"figure": figure.latency_ms, "low": low or 0, "high": high or math.inf}
     if (low is not None and low > figure.latency_ms) or (
         high is not None and high < figure.latency_ms
     ):
         yield Finding(
             "false-interval",
             Severity.ERROR,
-            f"{figure.label}: the interval does not hold the figure",
-            (_evidence(figure, claimed),),
+            wording.NOT_IN_INTERVAL(figure=figure.label),
+            (_evidence(figure, wording.CLAIMED(**shown)),),
         )
     elif figure.launches == 1:
         yield Finding(
             "false-interval",
             Severity.WARNING,
-            f"{figure.label}: an interval of one launch says how its samples scatter, and nothing "
-            "of how launches differ",
-            (_evidence(figure, f"{claimed}, 1 launch"),),
+            wording.INTERVAL_OF_ONE(figure=figure.label),
+            (_evidence(figure, wording.CLAIMED(**shown, launches=1)),),
         )
 
 
@@ -94,9 +98,17 @@ def _percentile(figure: ImportedFigure) -> Iterator[Finding]:
         yield Finding(
             "few-for-percentile",
             Severity.WARNING,
-            f"{figure.label}: {figure.statistic} of {count(figure.samples, 'sample')}, "
-            f"and it takes {needed}",
-            (_evidence(figure, f"{figure.cell.text}, {count(figure.samples, 'sample')}"),),
+            wording.FEW_SAMPLES(
+                figure=figure.label,
+                statistic=figure.statistic,
+                samples=figure.samples,
+                needed=needed,
+            ),
+            (
+                _evidence(
+                    figure, wording.OF_SAMPLES(figure=figure.cell.text, samples=figure.samples)
+                ),
+            ),
         )
 
 

@@ -6,12 +6,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from harness.analysis.audit import wording
 from harness.analysis.audit.finding import Evidence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from harness.analysis.cases import CaseResult
+    from harness.core.reason import Reason
     from harness.core.records import DeviceRecord
     from harness.results.imported import ImportedFigure
 
@@ -70,7 +72,7 @@ class Figure:
     setting: Setting
     value: float
     resolution: float
-    where: str
+    where: Reason
     text: str
     place: tuple[int, int] | None = None
     ends: tuple[float, float] | None = None
@@ -85,7 +87,7 @@ class Figure:
         return Evidence(self.where, what, self.text)
 
     def __str__(self) -> str:
-        return self.evidence.what
+        return str(self.evidence.what)
 
 
 def of_imported(figure: ImportedFigure, macs: Mapping[str, int]) -> Figure:
@@ -107,7 +109,7 @@ def of_imported(figure: ImportedFigure, macs: Mapping[str, int]) -> Figure:
         ),
         value=figure.latency_ms,
         resolution=_last_digit(cell.text) * scale,
-        where=f"line {cell.line}, column {cell.column}",
+        where=wording.CELL(line=cell.line, column=cell.column),
         text=cell.text,
         place=(cell.line, cell.position),
         ends=ends,
@@ -130,7 +132,7 @@ def of_case(result: CaseResult, device: DeviceRecord, macs: Mapping[str, int]) -
         setting=setting,
         value=known.center,
         resolution=NS_IN_MS,
-        where=f"case {case.id}",
+        where=wording.CASE(case=case.id),
         text=f"{known.center:.{OWN_DECIMALS}f} ms",
         ends=known.ends,
         macs=result.record.macs or counted or (partition.macs if partition else None),

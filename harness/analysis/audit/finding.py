@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from harness.core.reason import Reason
 
 __all__ = ["RULES", "Evidence", "Finding", "Rule", "Severity"]
 
@@ -27,16 +30,16 @@ class Evidence:
     Attributes
     ----------
     where
-        Where it stands: ``line 5, column npu_ms``; ``launch 3``.
+        Where it is: ``line 5, column npu_ms``; ``launch 3``.
     what
         What it is of, in words: model, device, setting.
     value
-        The value as it stands there, with its unit where the source has none in its header.
+        The value as it is written there, with its unit where the source has none in its header.
     """
 
-    where: str
-    what: str
-    value: str
+    where: Reason
+    what: str | Reason
+    value: str | Reason
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,8 @@ class Finding:
         A key of :data:`RULES`.
     severity
         Of this finding; the same rule has milder and graver ones.
-    sentence
-        What is wrong, in a sentence that can be read alone.
+    reason
+        What is wrong; it can be read alone.
     evidence
         What it rests on.
     cases
@@ -61,9 +64,14 @@ class Finding:
 
     rule: str
     severity: Severity
-    sentence: str
+    reason: Reason
     evidence: tuple[Evidence, ...]
     cases: tuple[str, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """What is wrong, in English."""
+        return str(self.reason)
 
     @property
     def title(self) -> str:

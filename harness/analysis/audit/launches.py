@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from harness.analysis.audit import wording
 from harness.analysis.audit.finding import Evidence, Finding, Severity
 from harness.analysis.audit.repeats import coincidence
 from harness.analysis.cases import NS_PER_MS, State
 from harness.analysis.flags import Kind, flags
 from harness.core.quantity import Summary
 from harness.core.records import Estimator, Status
-from harness.core.text import count, milliseconds, percent
+from harness.core.text import milliseconds
 from harness.quantities import quantities
 from harness.quantities.latency import PLUGIN as LATENCY
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from harness.analysis.cases import CaseResult
     from harness.core.quantity import Quantity
+    from harness.core.reason import Reason
     from harness.core.records import DeviceRecord, Launch
 
 __all__ = ["launches"]
@@ -79,84 +81,86 @@ def _finding(
     rule: str,
     severity: Severity,
     result: CaseResult,
-    sentence: str,
-    evidence: Sequence[tuple[Launch, str]],
+    reason: Reason,
+    evidence: Sequence[tuple[Launch, str | Reason]],
 ) -> Finding:
-    label = result.record.case.label
-    more = f" (and {len(evidence) - SHOWN} more)" if len(evidence) > SHOWN else ""
+    told = wording.OF_CASE(case=result.record.case.label, finding=reason)
+    if len(evidence) > SHOWN:
+        told = wording.MORE(finding=told, more=len(evidence) - SHOWN)
     return Finding(
         rule,
         severity,
-        f"{label}: {sentence}{more}",
+        told,
         tuple(_evidence(result, launch, value) for launch, value in evidence[:SHOWN]),
         (result.record.case.id,),
     )
 
 
-def _evidence(result: CaseResult, launch: Launch, value: str) -> Evidence:
-    return Evidence(f"{launch.name} ({launch.id})", result.record.case.label, value)
+def _evidence(result: CaseResult, launch: Launch, value: str | Reason) -> Evidence:
+    where = wording.LAUNCH(launch=launch.name, id=launch.id)
+    return Evidence(where, result.record.case.label, value)
+
+
+def _several(found: Sequence[Reason]) -> Reason:
+    return found[0] if len(found) == 1 else wording.SEVERAL(found=found)
 
 
 def _state(result: CaseResult) -> Iterator[Finding]:
     if result.wrong:
-        bad = [(one, one.reason) for one in result.wrong]
-        yield _finding("wrong-outputs", Severity.ERROR, result, "wrong outputs", bad)
+        bad = [(one, one.reason or "") for one in result.wrong]
+        yield _finding("wrong-outputs", Severity.ERROR, result, wording.WRONG_OUTPUTS(), bad)
         return
-    invalid = [(one, one.reason) for one in result.of(Status.INVALID)]
+    invalid = [(one, one.reason or "") for one in result.of(Status.INVALID)]
     if invalid:
-        of = f"{len(invalid)} of {count(len(result.measuring), 'launch')} were invalid"
+        of = wording.INVALID(invalid=len(invalid), launches=len(result.measuring))
         severity = Severity.ERROR if result.state is State.INVALID else Severity.NOTE
         yield _finding("invalid-launches", severity, result, of, invalid)
 
 
 def _unchecked(result: CaseResult) -> Iterator[Finding]:
     unchecked = [
-        (one, "the reference does not vary" if one.outputs else "no output check")
+        (one, wording.NO_VARIATION() if one.outputs else wording.NO_CHECK())
         for one in result.counted
         if one.outputs is None or not one.outputs.decides
     ]
     if unchecked:
-        said = f"outputs of {len(unchecked)} of {count(len(result.counted), 'launch')} unchecked"
+        said = wording.UNCHECKED(unchecked=len(unchecked), launches=len(result.counted))
         yield _finding("unchecked-outputs", Severity.WARNING, result, said, unchecked)
     if len(result.counted) == 1:
         (only,) = result.counted
         figure = milliseconds(result.figures_ms[0] if result.figures_ms else None)
-        yield _finding(
-            "one-launch", Severity.NOTE, result, "one launch: no interval", [(only, figure)]
-        )
+        yield _finding("one-launch", Severity.NOTE, result, wording.ONE_LAUNCH(), [(only, figure)])
 
 
 def _conditions(result: CaseResult) -> Iterator[Finding]:
     slowed = [
-        (one, "; ".join(one.throttling.seen))
+        (one, _several(one.throttling.seen))
         for one in result.counted
         if one.throttling and one.throttling.seen
     ]
     if slowed:
-        said = f"{count(len(slowed), 'launch')} that count were throttled"
+        said = wording.THROTTLED(launches=len(slowed))
         yield _finding("throttled", Severity.ERROR, result, said, slowed)
     unmet = [
-        (one, "; ".join(one.conditions.unmet))
+        (one, _several(one.conditions.unmet))
         for one in result.counted
         if one.conditions and one.conditions.unmet
     ]
     if unmet:
-        said = f"conditions were not met for {count(len(unmet), 'launch')}"
+        said = wording.UNMET(launches=len(unmet))
         yield _finding("unmet-conditions", Severity.WARNING, result, said, unmet)
 
 
 def _flagged(result: CaseResult) -> Iterator[Finding]:
     """Tell what an interval takes for granted, and launches contradict."""
     shown = [
-        (one, f"{one.figure_ns / NS_PER_MS:.6g} ms" + (
-            f", warm-up ended by {one.warmup_reason}" if one.warmup_reason else ""
-        ))
+        (one, wording.FIGURE(figure=one.figure_ns / NS_PER_MS, end=one.warmup_reason))
         for one in result.counted
         if one.figure_ns
-    ]  # fmt: skip
+    ]
     for flag in flags(result):
         rule = "not-warm" if flag.kind in (Kind.WARMUP, Kind.SETTLING) else "uneven-launches"
-        yield _finding(rule, Severity.NOTE, result, flag.text, shown)
+        yield _finding(rule, Severity.NOTE, result, flag.reason, shown)
     for quantity in WITH_INTERVAL:
         known = result.estimate(quantity)
         if known is None or known.low is None or known.high is None:
@@ -164,11 +168,10 @@ def _flagged(result: CaseResult) -> Iterator[Finding]:
         half = (known.high - known.low) / 2 / known.center
         if half > WIDE:
             severity = Severity.WARNING if half > VERY_WIDE else Severity.NOTE
-            what = (
-                "its interval" if quantity is LATENCY else f"the interval of its {quantity.title}"
-            )
             ends = f"{quantity.interval(known.low, known.high)} {quantity.unit.shown}"
-            said = f"{what} is {ends}, ±{percent(half)}"
+            said = wording.WIDE(interval=ends, half=half)
+            if quantity is not LATENCY:
+                said = wording.WIDE_OF(quantity=quantity.title, interval=ends, half=half)
             figures = shown if quantity is LATENCY else _shown(result, quantity)
             yield _finding("wide-interval", severity, result, said, figures)
 
@@ -185,16 +188,16 @@ def _company(result: CaseResult) -> Iterator[Finding]:
         if one.exit and one.exit.other_cpu_s is not None and one.exit.wall_s:
             others = one.exit.other_cpu_s / one.exit.wall_s
             if others > OTHERS:
-                busy.append((one, f"others used {others:.2f} processors"))
+                busy.append((one, wording.OTHERS(processors=others)))
     if len(busy) * 2 > len(result.counted):
-        said = f"others kept the device busy in {count(len(busy), 'launch')}"
+        said = wording.BUSY(launches=len(busy))
         yield _finding("busy-device", Severity.WARNING, result, said, busy)
 
 
 def _warmth(result: CaseResult) -> Iterator[Finding]:
     """Compare what is warm with what is cold."""
     later = [
-        (one, f"{one.figure_ns / NS_PER_MS:.6g} ms, first {one.first_load.first_ms:.6g} ms")
+        (one, wording.FIRST(figure=one.figure_ns / NS_PER_MS, first=one.first_load.first_ms))
         for one in result.counted
         if one.first_load
         and one.figure_ns
@@ -205,7 +208,7 @@ def _warmth(result: CaseResult) -> Iterator[Finding]:
             "warm-slower-than-cold",
             Severity.WARNING,
             result,
-            "the timed inferences are slower than the first one",
+            wording.SLOWER_LATER(),
             later,
         )
     reads: defaultdict[str, list[tuple[Launch, float]]] = defaultdict(list)
@@ -215,13 +218,13 @@ def _warmth(result: CaseResult) -> Iterator[Finding]:
     cold, warm = reads["cold"], reads["warm"]
     if min(len(cold), len(warm)) > 1 and min(ms for _, ms in warm) > max(ms for _, ms in cold):
         shown = [
-            (one, f"read {state} in {ms:.6g} ms") for state in reads for one, ms in reads[state]
+            (one, wording.READ(state=state, read=ms)) for state in reads for one, ms in reads[state]
         ]
         yield _finding(
             "warm-slower-than-cold",
             Severity.WARNING,
             result,
-            "reading from a warm page cache is slower than from a cold one",
+            wording.SLOWER_WARM(),
             shown,
         )
 
@@ -229,7 +232,7 @@ def _warmth(result: CaseResult) -> Iterator[Finding]:
 def _clock(result: CaseResult) -> Iterator[Finding]:
     """Look at what the clock that timed the samples says of itself."""
     equal = [
-        (one, f"{len(one.samples_ns)} samples of {one.samples_ns[0]} ns")
+        (one, wording.SAMPLES(samples=len(one.samples_ns), each=one.samples_ns[0]))
         for one in result.counted
         if len(one.samples_ns) >= CONSTANT and len(set(one.samples_ns)) == 1
     ]
@@ -237,18 +240,15 @@ def _clock(result: CaseResult) -> Iterator[Finding]:
     coarse = [(one, step, step / median(one.samples_ns)) for one, step in steps if step]
     coarse = [each for each in coarse if each[2] > COARSE]
     if equal:
-        said = f"all samples of {count(len(equal), 'launch')} are equal"
+        said = wording.EQUAL_SAMPLES(launches=len(equal))
         yield _finding("constant-samples", Severity.ERROR, result, said, equal)
     elif not coarse:
         yield from _same_figures(result)
     if coarse:
         worst = max(share for *_, share in coarse)
         severity = Severity.WARNING if worst >= VERY_COARSE else Severity.NOTE
-        said = f"the clock goes in steps of {percent(worst)} of what it times"
-        shown = [
-            (one, f"steps of {step} ns, {percent(share)} of the median")
-            for one, step, share in coarse
-        ]
+        said = wording.COARSE(step=worst)
+        shown = [(one, wording.STEPS(step=step, share=share)) for one, step, share in coarse]
         yield _finding("coarse-timer", severity, result, said, shown)
     yield from _passed(result)
 
@@ -271,7 +271,7 @@ def _same_figures(result: CaseResult) -> Iterator[Finding]:
     chance = coincidence(tick, figure, alike)
     if chance ** (len(medians) - 1) < BY_CHANCE:
         shown = [(one, f"{one.figure_ns:.0f} ns") for one in medians]
-        said = f"all {len(medians)} launches have the same figure"
+        said = wording.EQUAL_FIGURES(launches=len(medians))
         yield _finding("constant-samples", Severity.ERROR, result, said, shown)
 
 
@@ -282,9 +282,9 @@ def _passed(result: CaseResult) -> Iterator[Finding]:
         took = (sum(one.samples_ns) + sum(one.warmup_ns)) / 1e9
         passed = min((s for s in (one.wall_s, one.exit and one.exit.wall_s) if s), default=None)
         if passed is not None and took > passed * SLACK:
-            impossible.append((one, f"{took:.3f} s of samples in {passed:.3f} s"))
+            impossible.append((one, wording.SAMPLED(sampled=took, passed=passed)))
     if impossible:
-        said = f"samples of {count(len(impossible), 'launch')} take longer than the launch itself"
+        said = wording.TOO_LONG(launches=len(impossible))
         yield _finding("more-time-than-passed", Severity.ERROR, result, said, impossible)
 
 
@@ -300,21 +300,21 @@ def _step(samples_ns: Sequence[int]) -> int:
 def _memory(result: CaseResult, device: DeviceRecord) -> Iterator[Finding]:
     """Compare the peak of memory with what was shared out of it, and with what there is."""
     total = device.facts.get("memory_total_bytes")
-    below: list[tuple[Launch, str]] = []
-    above: list[tuple[Launch, str]] = []
+    below: list[tuple[Launch, Reason]] = []
+    above: list[tuple[Launch, Reason]] = []
     for one in result.launches:
         peak, pss = one.vmhwm_bytes, one.pss_bytes
         if one.status is not Status.OK or peak is None:
             continue
         if pss is not None and pss > PSS_SLACK * peak + PSS_SLACK_BYTES:
-            below.append((one, f"peak {peak:,} bytes, PSS {pss:,} bytes"))
+            below.append((one, wording.PEAK_AND_PSS(peak=peak, pss=pss)))
         if isinstance(total, int) and max(peak, pss or 0) > total:
-            above.append((one, f"{max(peak, pss or 0):,} bytes of {total:,}"))
+            above.append((one, wording.OF_TOTAL(used=max(peak, pss or 0), total=total)))
     if below:
-        said = f"the peak of memory is below the proportional share in {len(below)} launches"
+        said = wording.PEAK_BELOW_PSS(launches=len(below))
         yield _finding("impossible-memory", Severity.ERROR, result, said, below)
     if above:
-        said = f"more memory than the device has in {len(above)} launches"
+        said = wording.TOO_MUCH_MEMORY(launches=len(above))
         yield _finding("impossible-memory", Severity.ERROR, result, said, above)
 
 
@@ -325,16 +325,16 @@ def _cpu_time(result: CaseResult) -> Iterator[Finding]:
         if one.cpu_ms_per_inference is None or not one.figure_ns:
             continue
         latency, used = one.figure_ns / NS_PER_MS, one.cpu_ms_per_inference
-        shown = f"{used:.4g} ms of CPU time in {latency:.4g} ms"
+        shown = wording.CPU_TIME(used=used, latency=latency)
         if result.record.case.backend == "cpu" and used < IDLE * latency:
             idle.append((one, shown))
         elif used > BUSY * latency * threads:
             busy.append((one, shown))
     if idle:
-        said = f"hardly any CPU time in {count(len(idle), 'launch')}: it waited"
+        said = wording.IDLE(launches=len(idle))
         yield _finding("no-cpu-time", Severity.WARNING, result, said, idle)
     if busy and result.record.case.backend == "cpu":
-        said = f"more CPU time than {count(threads, 'thread')} can use"
+        said = wording.TOO_BUSY(threads=threads)
         yield _finding("more-cpu-time", Severity.WARNING, result, said, busy)
 
 
@@ -348,11 +348,11 @@ def _copies(results: Sequence[CaseResult]) -> Iterator[Finding]:
     for samples, found in seen.items():
         if len(found) > 1:
             shown = ", ".join(map(str, samples[:DISTINCT]))
-            value = f"{len(samples)} samples: {shown}, … ns"
+            value = wording.SAME_SAMPLES(samples=len(samples), shown=shown)
             yield Finding(
                 "repeated-samples",
                 Severity.ERROR,
-                f"{len(found)} launches have the same {len(samples)} samples in the same order",
+                wording.COPIED(launches=len(found), samples=len(samples)),
                 tuple(_evidence(result, one, value) for result, one in found[:SHOWN]),
                 tuple(dict.fromkeys(result.record.case.id for result, _ in found)),
             )
@@ -373,10 +373,13 @@ def _unwatched(
         yield Finding(
             "throttling-unwatched",
             Severity.NOTE,
-            f"{name}: nothing there tells whether {count(len(launched), 'launch')} of "
-            f"{count(len(found), 'case')} were throttled",
+            wording.UNWATCHED(device=name, launches=len(launched), cases=len(found)),
             tuple(
-                Evidence(f"case {result.record.case.id}", result.record.case.label, "no sensor")
+                Evidence(
+                    wording.CASE(case=result.record.case.id),
+                    result.record.case.label,
+                    wording.NO_SENSOR(),
+                )
                 for result in found[:SHOWN]
             ),
             tuple(result.record.case.id for result in found),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import numpy as np
 from scipy.stats import kendalltau
 
+from harness.analysis.audit import wording
 from harness.analysis.audit.finding import Evidence, Finding, Severity
 from harness.analysis.peak import achieved
 from harness.core.text import milliseconds
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.analysis.audit.figures import Figure
+    from harness.core.reason import Reason
 
 __all__ = ["orders"]
 
@@ -88,7 +90,7 @@ def _backends(figures: Sequence[Figure]) -> Iterator[Finding]:
                 yield _finding(
                     "implausible-speed-up",
                     Severity.WARNING,
-                    f"{fast} is {times:,.0f} times as fast as on {_backend(slow)}",
+                    wording.FASTER(fast=str(fast), times=times, slow=_backend(slow)),
                     fast,
                     slow,
                 )
@@ -98,10 +100,16 @@ def _backends(figures: Sequence[Figure]) -> Iterator[Finding]:
                 yield _finding(
                     "swapped-columns",
                     Severity.WARNING,
-                    f"{fast.model} on {fast.device}: {_backend(fast)} is {times:.3g} times as fast "
-                    f"as {_backend(slow)}; in all {len(others)} other rows {_backend(slow)} is the "
-                    f"faster, {usual[0]:.3g} to {usual[-1]:.3g} times, as if the two were swapped "
-                    "here",
+                    wording.SWAPPED(
+                        model=fast.model,
+                        device=fast.device,
+                        fast=_backend(fast),
+                        times=times,
+                        slow=_backend(slow),
+                        others=len(others),
+                        low=usual[0],
+                        high=usual[-1],
+                    ),
                     first,
                     second,
                 )
@@ -149,13 +157,12 @@ def _threads(figures: Sequence[Figure]) -> Iterator[Finding]:
         by_threads = sorted({each.setting.threads: each for each in alike}.items())
         for (fewer, one), (more, other) in combinations(by_threads, 2):
             speed_up = one.value / other.value
-            what = f"{one.model} on {one.device}"
+            of = {"model": one.model, "device": one.device}
             if 1 / speed_up > SLOWER:
                 yield _finding(
                     "threads-slower",
                     Severity.WARNING,
-                    f"{what}: with {more} threads it takes {1 / speed_up:.3g} times as long as "
-                    f"with {fewer}",
+                    wording.THREADS_SLOWER(**of, more=more, times=1 / speed_up, fewer=fewer),
                     one,
                     other,
                 )
@@ -163,8 +170,7 @@ def _threads(figures: Sequence[Figure]) -> Iterator[Finding]:
                 yield _finding(
                     "implausible-speed-up",
                     Severity.WARNING,
-                    f"{what}: {more / fewer:.3g} times the threads make it {speed_up:.3g} times "
-                    "as fast",
+                    wording.SUPERLINEAR(**of, more=more / fewer, times=speed_up),
                     one,
                     other,
                 )
@@ -196,13 +202,15 @@ def _out_of_line(figures: Sequence[Figure]) -> Iterator[Finding]:
         off = float(residuals[row, column])
         if abs(off) > bound and math.isclose(table[row, column], math.log(figure.value)):
             expected = Evidence(
-                "calculated", f"expected of {figure}", milliseconds(figure.value / math.exp(off))
+                wording.CALCULATED(),
+                wording.EXPECTED(figure=str(figure)),
+                milliseconds(figure.value / math.exp(off)),
             )
+            unlike = wording.ABOVE if off > 0 else wording.BELOW
             yield Finding(
                 "out-of-line",
                 Severity.WARNING,
-                f"{figure}: {math.exp(abs(off)):.2g} times {'more' if off > 0 else 'less'} than "
-                "the other figures of this model and of this column lead to expect",
+                unlike(figure=str(figure), times=math.exp(abs(off))),
                 (figure.evidence, expected),
                 figure.cases,
             )
@@ -242,8 +250,9 @@ def _rates(figures: Sequence[Figure]) -> Iterator[Finding]:
             yield _finding(
                 "rate-for-latency",
                 Severity.ERROR,
-                f"{ordered[0].device}, {ordered[0].setting}: figures of {len(alike)} models fall "
-                "as the models grow, as frames per second do",
+                wording.FALLING(
+                    device=ordered[0].device, setting=str(ordered[0].setting), models=len(alike)
+                ),
                 *ordered,
             )
 
@@ -260,14 +269,17 @@ def _bigger(figures: Sequence[Figure]) -> Iterator[Finding]:
                 yield _finding(
                     "bigger-model-faster",
                     severity,
-                    f"{big.device}, {big.setting}: {big.model} computes {times:.2g} times as much "
-                    f"as {small.model} and takes {big.value / small.value:.2g} of its time",
+                    wording.BIGGER_FASTER(
+                        device=big.device,
+                        setting=str(big.setting),
+                        big=big.model,
+                        times=times,
+                        small=small.model,
+                        share=big.value / small.value,
+                    ),
                     big,
                     small,
-                    *(
-                        Evidence("operations", each.model, f"{each.macs:,} multiply-accumulates")
-                        for each in (big, small)
-                    ),
+                    *(_operations(each) for each in (big, small)),
                 )
 
 
@@ -290,15 +302,27 @@ def _beyond(figures: Sequence[Figure], peaks: Peaks) -> Iterator[Finding]:
             yield _finding(
                 "beyond-peak",
                 severity,
-                f"{figure}: {reached / 1e9:.4g} GOP/s are {reached / peak:.3g} times the peak of "
-                f"{peak / 1e9:.4g} GOP/s",
+                wording.BEYOND_PEAK(
+                    figure=str(figure),
+                    reached=reached / 1e9,
+                    times=reached / peak,
+                    peak=peak / 1e9,
+                ),
                 figure,
-                Evidence("operations", figure.model, f"{figure.macs:,} multiply-accumulates"),
-                Evidence("peak", f"{figure.device} {figure.setting.backend}", f"{peak:.4g} op/s"),
+                _operations(figure),
+                Evidence(
+                    wording.PEAK(),
+                    f"{figure.device} {figure.setting.backend}",
+                    wording.PEAK_RATE(peak=peak),
+                ),
             )
 
 
-def _finding(rule: str, severity: Severity, sentence: str, *on: Figure | Evidence) -> Finding:
+def _operations(figure: Figure) -> Evidence:
+    return Evidence(wording.OPERATIONS(), figure.model, wording.MACS(macs=figure.macs))
+
+
+def _finding(rule: str, severity: Severity, reason: Reason, *on: Figure | Evidence) -> Finding:
     evidence = tuple(each if isinstance(each, Evidence) else each.evidence for each in on)
     cases = (case for each in on if not isinstance(each, Evidence) for case in each.cases)
-    return Finding(rule, severity, sentence, evidence, tuple(dict.fromkeys(cases)))
+    return Finding(rule, severity, reason, evidence, tuple(dict.fromkeys(cases)))

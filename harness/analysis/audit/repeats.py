@@ -8,13 +8,14 @@ from collections import Counter, defaultdict
 from itertools import combinations
 from typing import TYPE_CHECKING, Final, Literal
 
+from harness.analysis.audit import wording
 from harness.analysis.audit.finding import Finding, Severity
-from harness.core.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 
     from harness.analysis.audit.figures import Figure
+    from harness.core.reason import Reason
 
 __all__ = ["coincidence", "repeats"]
 
@@ -39,6 +40,18 @@ ENDINGS: Final = 3
 PAIRED: Final = 50
 """Of figures that are all equal, so many are compared in pairs; the rest adds nothing."""
 
+_SHIFTED: Final = {
+    ("model", True): wording.MODEL_SHIFTED_ON,
+    ("model", False): wording.MODEL_SHIFTED_BACK,
+    ("device", True): wording.DEVICE_SHIFTED_ON,
+    ("device", False): wording.DEVICE_SHIFTED_BACK,
+}
+_THINGS: Final = {
+    "model": wording.MODELS,
+    "device": wording.DEVICES,
+    "setting": wording.SETTINGS,
+}
+
 Axis = Literal["model", "device"]
 Pair = tuple["Figure", "Figure"]
 
@@ -58,10 +71,10 @@ def repeats(figures: Sequence[Figure]) -> Iterator[Finding]:
     ]
     told: set[Pair] = set()
     for axis in ("model", "device"):
-        for rule, sentence, found in _rows(figures, pairs, axis):
+        for rule, reason, found in _rows(figures, pairs, axis):
             if not told.issuperset(found):
                 told.update(found)
-                yield _finding(rule, sentence, found)
+                yield _finding(rule, reason, found)
     for group in groups:
         yield from _single(group, figures, told)
     yield from _endings(figures)
@@ -104,7 +117,7 @@ def _coincidence(one: Figure, other: Figure) -> float:
 
 def _rows(
     figures: Sequence[Figure], pairs: Iterable[Pair], axis: Axis
-) -> Iterator[tuple[str, str, list[Pair]]]:
+) -> Iterator[tuple[str, Reason, list[Pair]]]:
     """Compare the rows of the table that has models (or devices) as rows, all else as columns."""
     columns: dict[Hashable, int] = {}
     rows: defaultdict[str, dict[int, Figure]] = defaultdict(dict)
@@ -129,24 +142,21 @@ def _rows(
         chance = tried * math.prod(_coincidence(*pair) for pair in equal)
         common = len(rows[one_name].keys() & rows[other_name].keys())
         if shift == 0 and chance * math.comb(common, len(equal)) < CHANCE:
-            share = f"all {common}" if len(equal) == common else f"{len(equal)} of the {common}"
-            sentence = (
-                f"{one_name} and {other_name}: {share} figures that both have are the same, "
-                "to the last digit"
-            )
-            yield "identical-rows", sentence, equal
+            both = {"one": one_name, "other": other_name, "figures": common}
+            if len(equal) == common:
+                yield "identical-rows", wording.IDENTICAL(**both), equal
+            else:
+                yield "identical-rows", wording.MOSTLY_IDENTICAL(**both, same=len(equal)), equal
         elif shift and chance * 2 * len(columns) < CHANCE:
-            sentence = (
-                f"{len(equal)} figures of {axis} {one_name} stand at {other_name} again, "
-                f"{count(abs(shift), 'column')} further {'on' if shift > 0 else 'back'}"
-            )
-            yield "shifted-columns", sentence, equal
+            shifted = _SHIFTED[axis, shift > 0]
+            reason = shifted(figures=len(equal), one=one_name, other=other_name, columns=abs(shift))
+            yield "shifted-columns", reason, equal
     yield from _scaled(rows, tried)
 
 
 def _scaled(
     rows: Mapping[str, Mapping[int, Figure]], tried: int
-) -> Iterator[tuple[str, str, list[Pair]]]:
+) -> Iterator[tuple[str, Reason, list[Pair]]]:
     """Yield pairs of rows whose figures have one ratio, to the last digit."""
     for one, other in combinations(rows, 2):
         columns = sorted(rows[one].keys() & rows[other].keys())
@@ -155,11 +165,8 @@ def _scaled(
         common = [(rows[one][column], rows[other][column]) for column in columns]
         ratio = _ratio(common, tried)
         if ratio and abs(ratio - 1) > SAME:
-            sentence = (
-                f"all {len(common)} figures of {other} are {ratio:.6g} times those of {one}, "
-                "to the last digit"
-            )
-            yield "scaled-rows", sentence, common
+            reason = wording.SCALED(figures=len(common), other=other, ratio=ratio, one=one)
+            yield "scaled-rows", reason, common
 
 
 def _ratio(pairs: Sequence[Pair], tried: int) -> float | None:
@@ -189,14 +196,14 @@ def _single(
         return
     if _expected(things, figures) < CHANCE:
         values = (
-            (name, len({getattr(each, name) for each in things}))
-            for name in ("model", "device", "setting")
+            (counted, len({getattr(each, name) for each in things}))
+            for name, counted in _THINGS.items()
         )
-        differ = [count(number, name) for name, number in values if number > 1]
+        differ = [counted(n=number) for counted, number in values if number > 1]
         yield Finding(
             "repeated-figure",
             Severity.ERROR,
-            f"{things[0].text} stands {len(things)} times, for {' and '.join(differ)}",
+            wording.REPEATED(figure=things[0].text, times=len(things), things=differ),
             tuple(each.evidence for each in things),
             _cases(things),
         )
@@ -248,8 +255,9 @@ def _endings(figures: Sequence[Figure]) -> Iterator[Finding]:
                 yield Finding(
                     "repeated-digits",
                     Severity.WARNING,
-                    f"{one} and {other}: {len(alike)} of the {len(known)} figures that both have "
-                    "differ, and end in the same two digits",
+                    wording.SAME_ENDINGS(
+                        one=one, other=other, alike=len(alike), figures=len(known)
+                    ),
                     tuple(figure.evidence for pair in alike for figure in pair),
                     _cases(figure for pair in alike for figure in pair),
                 )
@@ -277,10 +285,10 @@ def _tail(number: int, least: int, chance: float) -> float:
     )
 
 
-def _finding(rule: str, sentence: str, pairs: Iterable[Pair]) -> Finding:
+def _finding(rule: str, reason: Reason, pairs: Iterable[Pair]) -> Finding:
     figures = [figure for pair in pairs for figure in pair]
     evidence = tuple(figure.evidence for figure in figures)
-    return Finding(rule, Severity.ERROR, sentence, evidence, _cases(figures))
+    return Finding(rule, Severity.ERROR, reason, evidence, _cases(figures))
 
 
 def _cases(figures: Iterable[Figure]) -> tuple[str, ...]:

@@ -14,8 +14,10 @@ from harness.engines.base import (
     Made,
     Source,
 )
+from harness.engines.reasons import BACKENDS
 
 if TYPE_CHECKING:
+    from harness.core.reason import Reason
     from harness.core.records import Precision
     from harness.engines.base import DeviceFacts, Request
 
@@ -25,9 +27,13 @@ _FOLDER = Path(__file__).parent
 
 
 class _Ncnn(Engine):
-    def lacks(self, device: DeviceFacts, backend: str) -> str | None:
+    def lacks(self, device: DeviceFacts, backend: str) -> Reason | None:
         del device
-        return None if backend in self.in_python else "ncnn measures on 'cpu' and 'gpu' only"
+        return (
+            None
+            if backend in self.in_python
+            else BACKENDS(engine=self.name, backends=["cpu", "gpu"])
+        )
 
     def precisions_on(self, device: DeviceFacts, backend: str) -> tuple[Precision, ...]:
         del device

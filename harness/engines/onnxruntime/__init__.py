@@ -20,8 +20,11 @@ from harness.engines.base import (
     Native,
     Source,
 )
+from harness.engines.onnxruntime import reasons
+from harness.engines.reasons import BACKENDS
 
 if TYPE_CHECKING:
+    from harness.core.reason import Reason
     from harness.core.records import Precision
     from harness.engines.base import DeviceFacts, Request
 
@@ -34,13 +37,13 @@ _NPU_ABIS = ("x86_64-linux", "arm64-linux")
 
 
 class _OnnxRuntime(Engine):
-    def lacks(self, device: DeviceFacts, backend: str) -> str | None:
+    def lacks(self, device: DeviceFacts, backend: str) -> Reason | None:
         if backend == "cpu":
             return None
         if backend != _NPU:
-            return f"{self.name} measures on 'cpu' and '{_NPU}' only"
+            return BACKENDS(engine=self.name, backends=["cpu", _NPU])
         if device.abi not in _NPU_ABIS:
-            return f"onnxruntime-qnn has no wheel for {device.abi}"
+            return reasons.NO_WHEEL(abi=device.abi)
         return None
 
     def usual_precision(self, backend: str) -> Precision:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.core.records import Partition
-from harness.core.yamlfile import nearest
 from harness.engines.base import (
     ANDROID_ABIS,
     LINUX_ABIS,
@@ -19,13 +18,14 @@ from harness.engines.base import (
     Sdk,
     Source,
 )
-from harness.engines.paddle_lite import nb
+from harness.engines.paddle_lite import nb, reasons
 from harness.engines.paddle_lite.benchmark_bin import FATAL, BenchmarkBin
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Mapping
 
+    from harness.core.reason import Reason
     from harness.engines.base import DeviceFacts, Request
 
 __all__ = ["PLUGIN"]
@@ -46,15 +46,14 @@ class _PaddleLite(Engine):
     leaves the rest to the CPU, without a word and up to the whole model.
     """
 
-    def lacks(self, device: DeviceFacts, backend: str) -> str | None:
+    def lacks(self, device: DeviceFacts, backend: str) -> Reason | None:
         kind, _, name = backend.partition(":")
         if kind == "gpu":
-            return "no runner of the harness uses Paddle Lite's OpenCL backend"
+            return reasons.NO_OPENCL()
         if kind == "npu" and name not in nb.NNADAPTER_DEVICES:
-            offer = nearest(name, nb.NNADAPTER_DEVICES)
-            return f"opt builds for no NNAdapter device '{name}'; {offer}"
+            return reasons.NO_NNADAPTER(name=name, known=sorted(nb.NNADAPTER_DEVICES))
         if kind == "npu" and _processor(device) != "arm":
-            return f"NPU artifacts are built for ARM processors, and the device is {device.abi}"
+            return reasons.ARM_ONLY(abi=device.abi)
         return None
 
     def recipe(self, request: Request) -> Made:
@@ -106,25 +105,19 @@ class _PaddleLite(Engine):
         files: Mapping[str, Path],
         backend: str = "cpu",
         version: str | None = None,
-    ) -> str | None:
+    ) -> Reason | None:
         info = nb.inspect(files["model"])
         needed, found = _processor(device), info.targets
         if backend != "cpu":
             if "nnadapter" not in found:
-                return f"opt gave no part of it to {backend}: all of it would run on the CPU"
+                return reasons.NOTHING_ON_NPU(backend=backend)
             found -= {"nnadapter"}
         if not found <= {needed}:
-            return (
-                f"its kernels are for {' and '.join(sorted(found))}, a {device.abi} device runs "
-                f"those for {needed}: Paddle Lite would return garbage without an error"
-            )
+            return reasons.OTHER_KERNELS(kernels=sorted(found), abi=device.abi, needed=needed)
         # A commit's hash, which an untagged library reports, says nothing: its outputs will.
         released = version and re.match(r"v?\d+\.", version)
         if version and released and _release(version) != _release(info.opt_version):
-            return (
-                f"it was made by opt {info.opt_version}, and the runner's Paddle Lite is "
-                f"{version}: they must be of one version"
-            )
+            return reasons.OTHER_VERSION(opt=info.opt_version, runner=version)
         return None
 
 

@@ -28,6 +28,7 @@ from harness.core.contract import (
     Outputs,
 )
 from harness.engines.base import Tool
+from harness.engines.paddle_lite import reasons
 from harness.runner.python import edge_runner
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.core.contract import Event, Job
+    from harness.core.reason import Reason
     from harness.core.records import Case
 
 __all__ = ["PROGRAM", "BenchmarkBin", "command", "inputs", "parse", "read_output", "translate"]
@@ -81,12 +83,12 @@ class BenchmarkBin(Tool):
 
     name = PROGRAM
 
-    def lacks(self, case: Case, options: Mapping[str, str]) -> str | None:
+    def lacks(self, case: Case, options: Mapping[str, str]) -> Reason | None:
         """See :meth:`Tool.lacks`."""
         if case.model_cache == "kept":
-            return "benchmark_bin has no flag for a model cache"
+            return reasons.NO_MODEL_CACHE()
         unknown = options.keys() - OPTIONS
-        return f"benchmark_bin has no option '{min(unknown)}'" if unknown else None
+        return reasons.NO_OPTION(option=min(unknown)) if unknown else None
 
     def files(self, job: Job, check_file: Path | None, scratch: Path) -> dict[str, Path]:
         """See :meth:`Tool.files`: it reads all its inputs as text."""

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from harness.core.text import version_of
 from harness.engines.base import Engine, Environment, Format, Made, Native, Sdk, Source
-from harness.engines.rknn import compiler
+from harness.engines.reasons import BACKENDS
+from harness.engines.rknn import compiler, reasons
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from harness.core.reason import Reason
     from harness.core.records import Partition
     from harness.engines.base import DeviceFacts, Request
 
@@ -24,6 +26,7 @@ _FOLDER = Path(__file__).parent
 _CHIPS = ("rk3562", "rk3566", "rk3568", "rk3576", "rk3588", "rv1103", "rv1106")
 # Those whose NPU computes in integers only, with a small runtime.
 _INTEGER_CHIPS = ("rv1103", "rv1106")
+
 
 _BACKEND = "npu:rknpu"
 # In what a device's file or device tree says, as in "rockchip,rk3588s".
@@ -39,23 +42,16 @@ class _Rknn(Engine):
     A runtime older than the compiler may refuse them, too, or run them with a warning at most.
     """
 
-    def lacks(self, device: DeviceFacts, backend: str) -> str | None:
+    def lacks(self, device: DeviceFacts, backend: str) -> Reason | None:
         if backend != _BACKEND:
-            return f"{self.name} measures on '{_BACKEND}' only"
+            return BACKENDS(engine=self.name, backends=[_BACKEND])
         chip = self.target(device)
         known = [name for name in _CHIPS if name not in _INTEGER_CHIPS]
         if chip in known:
             return None
         if chip in _INTEGER_CHIPS:
-            return (
-                f"the small runtime of {chip} (librknnmrt.so) needs another runner, which there "
-                "is not"
-            )
-        said = f"'{device.soc}'" if device.soc else "nothing"
-        return (
-            f"artifacts are compiled for one chip, and the device's soc says {said}: write one of "
-            f"{', '.join(known)} as 'soc' into the device's file"
-        )
+            return reasons.SMALL_RUNTIME(chip=chip)
+        return reasons.NO_CHIP(soc=device.soc or None, known=known)
 
     def recipe(self, request: Request) -> Made:
         options: dict[str, Any] = {
@@ -89,16 +85,12 @@ class _Rknn(Engine):
         files: Mapping[str, Path],
         backend: str = "cpu",
         version: str | None = None,
-    ) -> str | None:
+    ) -> Reason | None:
         del device, backend
         made_by = _compiler(files["model"])
         if version is None or made_by is None or version_of(version) >= version_of(made_by):
             return None
-        return (
-            f"it was compiled by RKNN-Toolkit2 {made_by}, and the device's librknnrt.so is "
-            f"{version}, which is older: give it one of {made_by} or newer "
-            "(harness runners add ... --lib librknnrt.so)"
-        )
+        return reasons.OLD_RUNTIME(compiler=made_by, runtime=version)
 
 
 def _compiler(model: Path) -> str | None:

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 from harness.core.records import Throttling
 from harness.core.supervision import processors_in
+from harness.lab import reasons
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from harness.core.contract import Environment
+    from harness.core.reason import Code, Reason
 
 __all__ = ["CLOCK_SHARE", "throttling"]
 
@@ -30,7 +32,7 @@ _OWN_WILL = re.compile("pstate|intel_cpufreq")
 # Cooling devices that slow processors down; not fans, backlights, modems and chargers. Linux names
 # them after drivers: thermal-cpufreq-0, cpufreq-cpu0, devfreq-fde40000.npu, Processor, idle-cpu0.
 _SLOWING = re.compile("cpu|freq|npu|gpu|processor|powerclamp|idle", re.IGNORECASE)
-_MOST = 8  # sentences
+_MOST = 8  # signs
 
 
 def throttling(
@@ -56,8 +58,8 @@ def throttling(
         slows processors down.
     """
     watched: list[str] = []
-    seen: list[str] = []
-    for sign, of, is_worse in _signs(readings[0], cpus, npu=npu) if readings else ():
+    seen: list[Reason] = []
+    for sign, found, of, is_worse in _signs(readings[0], cpus, npu=npu) if readings else ():
         before = of(readings[0])
         pairs = [
             (name, before[name], now, reading.ms)
@@ -67,16 +69,18 @@ def throttling(
         ]
         if pairs:
             watched.append(sign)
-        first: dict[str, str] = {}
+        first: dict[str, Reason] = {}
         for name, was, now, ms in pairs:
             if is_worse(was, now):
-                when = "" if ms is None else f", {ms / 1e3:.0f} s in"
-                first.setdefault(name, f"{sign}: {name} from {was} to {now}{when}")
+                seconds = None if ms is None else ms / 1e3
+                first.setdefault(name, found(name=name, before=was, after=now, seconds=seconds))
         seen += first.values()
     return Throttling(watched=watched, seen=seen[:_MOST])
 
 
-_Sign = tuple[str, "Callable[[Environment], Mapping[str, int]]", "Callable[[int, int], bool]"]
+_Sign = tuple[
+    str, "Code", "Callable[[Environment], Mapping[str, int]]", "Callable[[int, int], bool]"
+]
 
 
 def _signs(before: Environment, cpus: Collection[int] | None, *, npu: bool) -> Iterator[_Sign]:
@@ -101,13 +105,24 @@ def _signs(before: Environment, cpus: Collection[int] | None, *, npu: bool) -> I
         return {} if now is None else {f"cpu{cpu}": int(cpu in now) for cpu in there}
 
     there = processors_in(before.online) if before.online else set()
-    yield "processors online", online, operator.gt
-    yield "processor clock in kHz", clocks, lambda was, now: now < CLOCK_SHARE * was
-    yield "clock limit in kHz", lambda reading: reading.frequency_limits_khz, operator.gt
-    yield "cooling state", slowing, operator.lt
+    yield "processors online", reasons.OFFLINE, online, operator.gt
+    yield (
+        "processor clock in kHz",
+        reasons.PROCESSOR_CLOCK,
+        clocks,
+        lambda was, now: now < CLOCK_SHARE * was,
+    )
+    yield (
+        "clock limit in kHz",
+        reasons.CLOCK_LIMIT,
+        lambda reading: reading.frequency_limits_khz,
+        operator.gt,
+    )
+    yield "cooling state", reasons.COOLING, slowing, operator.lt
     if npu:
         yield (
             "NPU clock in kHz",
+            reasons.NPU_CLOCK,
             lambda reading: reading.npu_khz,
             lambda was, now: now < CLOCK_SHARE * was,
         )

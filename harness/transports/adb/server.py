@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from harness.core.errors import SpecificationError
 from harness.core.text import visible
+from harness.transports.adb import reasons
 from harness.transports.base import ConnectError, TransportError
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class AdbServer:
                 _request(link, service.encode(), deadline)
                 return _message(link, deadline)
         except TimeoutError as error:
-            raise ConnectError(f"{self._where} gave no answer in time") from error
+            raise ConnectError(reasons.SERVER_SILENT(address=self._address)) from error
 
     def open(self, serial: str, service: bytes, deadline: float) -> socket.socket:
         """Connect to a service of a device.
@@ -144,12 +145,14 @@ class AdbServer:
             if link:
                 link.close()
             if isinstance(error, (OSError, EOFError)) and not isinstance(error, TimeoutError):
-                raise ConnectError(f"{self._where}: {error}") from error
+                raise ConnectError(
+                    reasons.SERVER_FAILED(address=self._address, said=str(error))
+                ) from error
             raise
 
     @property
-    def _where(self) -> str:
-        return f"the adb server at {self.host}:{self.port}"
+    def _address(self) -> str:
+        return f"{self.host}:{self.port}"
 
     def _connect(self, deadline: float) -> socket.socket:
         link = socket.create_connection((self.host, self.port), timeout=_left(deadline))
@@ -159,13 +162,10 @@ class AdbServer:
     def _start(self) -> None:
         """Start the server, as ``adb`` would; it knows its USB devices when this returns."""
         if not ipaddress.ip_address(socket.getaddrinfo(self.host, None)[0][4][0]).is_loopback:
-            raise ConnectError(f"{self._where} does not run", hint="start it on that machine")
+            raise ConnectError(reasons.NO_SERVER(address=self._address))
         program = shutil.which("adb")
         if program is None:
-            raise ConnectError(
-                f"{self._where} does not run, and there is no adb here to start it",
-                hint="apt-get install adb",
-            )
+            raise ConnectError(reasons.NO_ADB(address=self._address))
         try:
             # In a session of its own: Ctrl-C is for this process, and the server is the user's.
             done = subprocess.run(
@@ -178,11 +178,11 @@ class AdbServer:
             )
         except subprocess.TimeoutExpired as error:
             raise ConnectError(
-                f"{self._where} did not start within {_START_TIMEOUT:g} s"
+                reasons.SERVER_SLOW(address=self._address, seconds=_START_TIMEOUT)
             ) from error
         if done.returncode != 0:
             said = _clean(done.stderr.decode(errors="replace"))
-            raise ConnectError(f"{self._where} did not start: {said}", hint="adb start-server")
+            raise ConnectError(reasons.SERVER_NOT_STARTED(address=self._address, said=said))
 
 
 def receive(link: socket.socket, size: int, deadline: float) -> bytes:
@@ -208,20 +208,20 @@ def receive(link: socket.socket, size: int, deadline: float) -> bytes:
 def _request(link: socket.socket, service: bytes, deadline: float) -> None:
     """Send a request, and wait until it is accepted."""
     if len(service) > _MAX_REQUEST:
-        raise TransportError(f"a command of {len(service)} bytes is too long for adb")
+        raise TransportError(reasons.TOO_LONG(bytes=len(service)))
     link.settimeout(_left(deadline))
     link.sendall(b"%04x%s" % (len(service), service))
     answer = receive(link, 4, deadline)
     if answer == b"FAIL":
         raise AdbRefusedError(_clean(_message(link, deadline)))
     if answer != b"OKAY":
-        raise ConnectError(f"what answers there is not an adb server: it says {answer!r}")
+        raise ConnectError(reasons.NOT_ADB(said=repr(answer)))
 
 
 def _message(link: socket.socket, deadline: float) -> str:
     length = receive(link, 4, deadline)
     if not re.fullmatch(rb"[0-9A-Fa-f]{4}", length):
-        raise ConnectError(f"what answers there is not an adb server: it says {length!r}")
+        raise ConnectError(reasons.NOT_ADB(said=repr(length)))
     return receive(link, int(length, 16), deadline).decode(errors="replace")
 
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 from harness.core.errors import SpecificationError
 from harness.core.text import visible
+from harness.transports import reasons
+from harness.transports.adb import reasons as adb_reasons
 from harness.transports.adb.server import (
     SERIAL_PATTERN,
     AdbRefusedError,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator, Sequence
 
+    from harness.core.reason import Code
     from harness.transports.base import ByteSource
 
 __all__ = ["AdbTransport", "only_serial"]
@@ -46,33 +49,13 @@ _CONNECT_TIMEOUT = 15.0  # the server gives up connecting after 10
 _ABORT_TIMEOUT = 5.0
 _SCRATCH = ("/tmp", "/data/local/tmp")  # noqa: S108 - the device's; Android has the second only
 
-# What the server says of a device that cannot be used, what that means, and what to do.
-_STATES: tuple[tuple[str, type[ConnectError], str, str], ...] = (
-    (
-        "unauthorized",
-        AuthenticationError,
-        "it does not trust this computer's adb key",
-        "unlock its screen and accept 'Allow USB debugging'; if it does not ask, plug it in anew",
-    ),
-    (
-        "permission|udev",
-        AuthenticationError,
-        "this user has no permission to open its USB device",
-        "apt-get install android-sdk-platform-tools-common, join plugdev, log in, adb kill-server",
-    ),
-    ("authorizing|connecting", ConnectError, "it is still connecting", "try again in a moment"),
-    (
-        "offline",
-        ConnectError,
-        "it is offline: the adb server has it, and it does not answer",
-        "is it booting? Else plug it in anew, or: adb reconnect offline",
-    ),
-    (
-        "not found",
-        ConnectError,
-        "the adb server has no such device",
-        "is it plugged in, with USB debugging on? See: adb devices -l",
-    ),
+# What the server says of a device that cannot be used, and what that means.
+_STATES: tuple[tuple[str, type[ConnectError], Code], ...] = (
+    ("unauthorized", AuthenticationError, adb_reasons.UNAUTHORIZED),
+    ("permission|udev", AuthenticationError, adb_reasons.NO_PERMISSION),
+    ("authorizing|connecting", ConnectError, adb_reasons.CONNECTING),
+    ("offline", ConnectError, adb_reasons.OFFLINE),
+    ("not found", ConnectError, adb_reasons.NOT_FOUND),
 )
 
 
@@ -95,10 +78,7 @@ def only_serial(server: AdbServer | None = None) -> str:
             hint=f"name one: adb://{next(iter(devices))}",
         )
     if not devices:
-        raise ConnectError(
-            "the adb server has no device",
-            hint="plug it in and switch USB debugging on; on the network: adb://HOST:PORT",
-        )
+        raise ConnectError(adb_reasons.NO_DEVICE())
     ((serial, state),) = devices.items()
     if state != "device":
         raise _explained(f"adb://{serial}", state)
@@ -167,7 +147,7 @@ class AdbTransport(ShellTransport):
         except TimeoutError:
             self._abort(line, token)
             raise CommandTimeoutError(
-                f"{self._name}: '{line.program}' was not done within {timeout:g} s"
+                reasons.TOO_SLOW(device=self._name, program=line.program, seconds=timeout)
             ) from None
         except KeyboardInterrupt:
             self._abort(line, token)
@@ -181,9 +161,7 @@ class AdbTransport(ShellTransport):
         return reader.status
 
     def _lost(self, line: CallLine) -> ConnectionLostError:
-        return ConnectionLostError(
-            f"{self._name}: the connection broke before '{line.program}' was done"
-        )
+        return ConnectionLostError(reasons.BROKE(device=self._name, program=line.program))
 
     def _features(self) -> str:
         """Ask what the device's daemon can do; one on the network is connected to first."""
@@ -207,10 +185,8 @@ class AdbTransport(ShellTransport):
         answer = self._server.query(f"host:connect:{self._serial}", deadline)
         # Where the device did not accept our key, it is there and unauthorized.
         if not re.match("(already )?connected to|failed to authenticate", answer):
-            raise ConnectError(
-                f"{self._name}: {visible(answer.strip())[:_MAX_MESSAGE]}",
-                hint="is it on the network, and does its adbd listen? By USB: adb tcpip 5555",
-            )
+            said = visible(answer.strip())[:_MAX_MESSAGE]
+            raise ConnectError(adb_reasons.NOT_CONNECTED(device=self._name, said=said))
 
     def _disconnect(self, deadline: float) -> None:
         with contextlib.suppress(AdbRefusedError):
@@ -259,7 +235,7 @@ class AdbTransport(ShellTransport):
             with self._server.open(self._serial, b"sync:", deadline) as link:
                 _send_file(link, f"{base}.in", stdin, deadline)
         except TransferError as error:
-            raise TransferError(f"{self._name}: {error.message}") from error
+            raise TransferError(reasons.OF_DEVICE(device=self._name, why=error.reason)) from error
         return f"{base}.sh"
 
     def _put_script(self, line: CallLine, token: str, deadline: float) -> str:
@@ -297,10 +273,10 @@ class AdbTransport(ShellTransport):
 
 def _explained(name: str, said: str) -> ConnectError:
     """Return the error for what the server says of a device that cannot be used."""
-    for sign, kind, meaning, hint in _STATES:
+    for sign, kind, meaning in _STATES:
         if re.search(sign, said):
-            return kind(f"{name}: {meaning}", hint=hint)
-    return ConnectError(f"{name}: {said}", hint="see: adb devices -l")
+            return kind(meaning(device=name))
+    return ConnectError(adb_reasons.UNUSABLE(device=name, said=said))
 
 
 def _base(folder: str, token: str) -> str:
@@ -319,7 +295,7 @@ def _send_file(link: socket.socket, path: str, content: ByteSource, deadline: fl
     kind, size = _SYNC.unpack(receive(link, _SYNC.size, deadline))
     if kind != b"OKAY":
         said = receive(link, min(size, _MAX_MESSAGE), deadline) if kind == b"FAIL" else kind
-        raise TransferError(f"{path}: {visible(said.decode(errors='replace'))}")
+        raise TransferError(reasons.FILE(path=path, said=visible(said.decode(errors="replace"))))
 
 
 def _send(link: socket.socket, kind: bytes, number: int, content: bytes, deadline: float) -> None:

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.transports import reasons
 from harness.transports.base import (
     DEFAULT_OUTPUT_LIMIT,
     DEFAULT_PULL_LIMIT,
@@ -89,7 +90,7 @@ class LocalTransport(Transport):
                 _communicate(process, source, out, err, time.monotonic() + timeout)
             except subprocess.TimeoutExpired:
                 raise CommandTimeoutError(
-                    f"'{argv[0]}' was not done within {timeout:g} s on this machine"
+                    reasons.TOO_SLOW_HERE(program=argv[0], seconds=timeout)
                 ) from None
             finally:
                 if process.returncode is None:
@@ -111,7 +112,8 @@ class LocalTransport(Transport):
             if os.access(source, os.X_OK):
                 Path(target).chmod(0o755)
         except OSError as error:
-            raise TransferError(f"{error.filename or target}: {error.strerror}") from error
+            path = str(error.filename or target)
+            raise TransferError(reasons.FILE(path=path, said=error.strerror or "")) from error
 
     def pull(
         self,
@@ -125,13 +127,13 @@ class LocalTransport(Transport):
         del timeout
         path = Path(source)
         if path.exists() and not path.is_file():
-            raise TransferError(f"{source}: not a regular file")
+            raise TransferError(reasons.NOT_REGULAR(path=source))
         try:
             with path.open("rb") as file, receive(source, target, limit) as write:
                 while chunk := file.read(_CHUNK):
                     write(chunk)
         except OSError as error:
-            raise TransferError(f"{source}: {error.strerror}") from error
+            raise TransferError(reasons.FILE(path=source, said=error.strerror or "")) from error
 
     def close(self) -> None:
         """Do nothing: there is no connection."""

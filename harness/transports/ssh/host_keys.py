@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import paramiko
 from paramiko.hostkeys import HostKeyEntry, InvalidHostKey
 
+from harness.transports import reasons
 from harness.transports.base import HostKeyError
 
 if TYPE_CHECKING:
@@ -72,22 +73,19 @@ class HostKeys:
         """
         entries = _read(self._path) + _read(self._user_path)
         if any(entry.revoked and entry.key == key for entry in entries):
-            raise HostKeyError(f"{target.name}: its host key {describe(key)} was revoked")
+            raise HostKeyError(reasons.KEY_REVOKED(device=target.name, key=describe(key)))
         known = self.of(target)
         if key in known:
             return
-        where = f"{target.name} ({target.host_key_name})"
+        presented = {
+            "device": target.name,
+            "host": target.host_key_name,
+            "key": describe(key),
+        }
         if known:
-            recorded = ", ".join(describe(each) for each in known)
-            raise HostKeyError(
-                f"{where}: its host key is {describe(key)}, but {recorded} is on record: "
-                "another machine answers, or it was installed anew",
-                hint=f"if you know why: harness devices trust {target.name} --replace",
-            )
-        raise HostKeyError(
-            f"{where}: its host key {describe(key)} is unknown",
-            hint=f"harness devices trust {target.name}",
-        )
+            recorded = [describe(each) for each in known]
+            raise HostKeyError(reasons.KEY_CHANGED(**presented, recorded=recorded))
+        raise HostKeyError(reasons.KEY_UNKNOWN(**presented))
 
     def record(self, target: SshTarget, key: paramiko.PKey) -> None:
         """Put a key into the workspace's file, in place of what it has for that server."""

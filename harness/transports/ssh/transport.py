@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import paramiko
 
 from harness.core.text import visible
+from harness.transports import reasons
 from harness.transports.base import CommandTimeoutError, ConnectionLostError, TransportError
 from harness.transports.connection import CONNECT_TIMEOUT, Connection
 from harness.transports.shell import AfterMark, CallLine, ShellTransport
@@ -102,7 +103,7 @@ class SshTransport(ShellTransport):
         except _Overtime:
             self._abort(channel, line)
             raise CommandTimeoutError(
-                f"{self._name}: '{line.program}' was not done within {timeout:g} s"
+                reasons.TOO_SLOW(device=self._name, program=line.program, seconds=timeout)
             ) from None
         except KeyboardInterrupt:
             self._abort(channel, line)
@@ -111,9 +112,7 @@ class SshTransport(ShellTransport):
             _close(channel)
             starter.join()
         if status < 0:
-            raise ConnectionLostError(
-                f"{self._name}: the connection broke before '{line.program}' was done"
-            )
+            raise ConnectionLostError(reasons.BROKE(device=self._name, program=line.program))
         return status
 
     @contextlib.contextmanager
@@ -157,19 +156,17 @@ class SshTransport(ShellTransport):
         try:
             return connection.open_session(timeout)
         except paramiko.ChannelException as error:
-            raise TransportError(
-                f"{self._name}: its SSH server takes no commands: {error.text}",
-                hint="look at MaxSessions, ForceCommand and the user's shell on the device",
-            ) from error
+            raise TransportError(reasons.NO_COMMANDS(device=self._name, said=error.text)) from error
         except _BROKEN as error:
-            raise ConnectionLostError(f"{self._name}: no channel for a command: {error}") from error
+            raise ConnectionLostError(
+                reasons.NO_CHANNEL(device=self._name, said=str(error))
+            ) from error
 
     def _not_a_shell(self, status: int, said: bytes) -> TransportError:
         lines = visible(said.decode(errors="replace")).strip().splitlines()
-        what = f"it says '{lines[-1][:200]}'" if lines else f"it ended with exit status {status}"
+        what = lines[-1][:200] if lines else reasons.EXIT_STATUS(status=status)
         return TransportError(
-            f"{self._name}: {self._target.user}'s login there runs no commands: {what}",
-            hint="give the user a login shell that runs sh (chsh -s /bin/sh), or name another user",
+            reasons.NOT_A_SHELL(device=self._name, user=self._target.user, said=what)
         )
 
     def _abort(self, channel: paramiko.Channel, line: CallLine) -> None:
