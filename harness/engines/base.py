@@ -481,6 +481,12 @@ class Engine:
         del backend
         return self.format
 
+    @property
+    def kernels_script(self) -> Path | None:
+        """What tells, where it runs on the held-out inputs, which kernels it has; if there is."""
+        path = self.folder / "stages" / "kernels.py"
+        return path if path.is_file() else None
+
     def recipe(self, request: Request) -> Made:
         """Return how an artifact in one of its formats is made."""
         raise NotImplementedError(f"{self.name} makes no {request.format}")

@@ -70,9 +70,8 @@ def measure(
         (work / HELD_OUT).unlink(missing_ok=True)
         (work / HELD_OUT).symlink_to(held_out)
         (work / ENGINE_MODULE).symlink_to(engine.device_module)
-        telling = engine.folder / "stages" / "kernels.py"
-        if telling.is_file():
-            (work / _KERNELS).symlink_to(telling)
+        if engine.kernels_script:
+            (work / _KERNELS).symlink_to(engine.kernels_script)
         request = json.dumps(_request(made, samples, folder))
         script = str(resource("models", "stages", "heldout.py"))
         try:

@@ -113,11 +113,12 @@ class Recipe:
             "sources": [source.id for source in self.sources],
         }
         if self.engine:  # what it is found to drift is a part of the artifact
+            engine = engines.get(self.engine)
+            scripts = (_stage("heldout"), engine.device_module, engine.kernels_script)
             content["engine"] = [
                 self.engine,
                 environment_of(self.engine).digest,
-                sha256_of(_stage("heldout")),
-                sha256_of(engines.get(self.engine).device_module),
+                *(sha256_of(script) for script in scripts if script),
             ]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
