@@ -142,6 +142,9 @@ void test_steadiness() {
   CHECK(even.reached());
   even.add(10'000);  // a streak that is broken begins again
   CHECK(!even.reached());
+  Steadiness step(policy);
+  for (int i = 0; i < 70; ++i) step.add(i < 10 ? 2000 : 1000);
+  CHECK(!step.reached());  // the slow average is far behind still
   Steadiness falling(policy);
   for (int i = 0; i < 60; ++i) falling.add(100'000 - 1000 * i);
   CHECK(!falling.reached());
