@@ -12,7 +12,6 @@ from filelock import FileLock
 
 from harness.campaign.launch import Launcher
 from harness.campaign.locks import is_running
-from harness.campaign.reach import Bench
 from harness.campaign.session import begin, resume
 from harness.core.contract import Job
 from harness.core.errors import LabError, SpecificationError
@@ -130,13 +129,6 @@ def test_a_device_that_others_have_is_named_once_with_what_ends_their_lease(star
         start()
     assert caught.value.message == "here: leased to ann@lab (demo) for another 9 s"
     assert "harness devices break-lease here --reason" in caught.value.hint
-
-
-@pytest.mark.parametrize("message", ["away: no answer", "no answer"])
-def test_why_a_device_is_away_does_not_name_it_again(message):
-    bench = Bench(None, None, None, None, None, print)
-    bench.unreachable["away"] = LabError(message, hint="look")
-    assert bench.why_not("away") == "no answer (try: look)"
 
 
 def test_a_model_that_does_not_fit_into_the_device_is_refused(start, workspace, monkeypatch):

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import pytest
 
+from harness.core.reason import plain
 from harness.core.records import (
     ArtifactRecord,
     Category,
@@ -278,7 +279,7 @@ def test_of_very_many_cases_some_are_shown_and_the_rest_is_left_to_export(monkey
     run = large_run(60)
     last = run.cases[-1].case
     failed = [
-        launch.model_copy(update={"status": Status.FAILED, "reason": "the link dropped"})
+        launch.model_copy(update={"status": Status.FAILED, "reason": plain("the link dropped")})
         if launch.case_id == last.id
         else launch
         for launch in run.launches
