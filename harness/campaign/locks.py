@@ -26,6 +26,8 @@ def is_running(workspace: Workspace, run_id: str) -> bool:
             return False
     except Timeout:
         return True
+    except (LabError, OSError):  # nothing can be written here: no run's launches, either
+        return False
 
 
 def hold_run(stack: ExitStack, workspace: Workspace, run_id: str) -> None:

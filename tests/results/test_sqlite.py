@@ -18,6 +18,7 @@ import pytest
 from harness.core.errors import LabError, ResultsError
 from harness.core.records import Case, Category, Status
 from harness.results.sqlite import SqliteStore
+from harness.workspace import Workspace
 from tests.results.conftest import CASE, NOW, make_launch, make_run
 
 
@@ -182,3 +183,21 @@ def test_where_nothing_can_be_written_results_are_read(filled, request, log):
         with pytest.raises(LabError, match="readonly database") as caught:
             store.add("r1", make_launch(51))
         assert "writable" in caught.value.hint
+
+
+def test_commands_read_a_workspace_that_cannot_be_written_to(request, cli, monkeypatch):
+    root = Path(tempfile.mkdtemp())
+    request.addfinalizer(lambda: shutil.rmtree(root))
+    for name in ("devices", "campaigns"):
+        (root / name).mkdir()
+    with Workspace(root).store() as store:
+        store.create(make_run())  # interrupted, as far as can be told
+    monkeypatch.setenv("EDGE_HARNESS_WORKSPACE", str(root))
+    commands = (["results", "list"], ["results", "show", "--json"])
+    before = [cli(*words) for words in commands]
+    for path in (root, *root.rglob("*")):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    request.getfixturevalue("_as_nobody")
+    assert [cli(*words) for words in commands] == before
+    assert {said.code for said in before} == {0}
+    assert "interrupted" in before[0].out
