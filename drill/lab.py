@@ -29,8 +29,10 @@ from drill.device import (
 from drill.kinds import InLab, Kind, OnLink, OnRunner, OnStore
 from drill.link import Strikes, struck
 from drill.oracle import Audit, Met, audit
-from harness.campaign import launch, patience, prepare, reach, session
+from harness.campaign import patience, prepare, reach, session
 from harness.campaign.execute import Execution
+from harness.campaign.launch import Launcher
+from harness.campaign.limits import Limits
 from harness.core.records import Status
 from harness.native.supervisor import supervisor
 from harness.results.database import Database
@@ -347,7 +349,8 @@ class _Lab:
         for device in self.devices.values():
             device.meet(os.getpid())
         _double(patience, "_PAUSES_S", (0.01, 0.05))
-        _double(launch, "RECONNECT_S", self._kind.patience_s)
+        limits = Limits(reconnect_s=self._kind.patience_s)
+        _double(reach, "Launcher", partial(Launcher, limits=limits))
         # Between launches, time passes faster: what waits to be tried again need not.
         faster: dict[str, Any] = {
             "clock": lambda: time.monotonic() * HASTE,

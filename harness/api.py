@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from harness.analysis.gate import FRESH, Gate, gate
+from harness.campaign.limits import LIMITS, Limits
 from harness.campaign.observer import Observer as _Launches
 from harness.core.errors import ExitCode, LabError, ResultsError, SpecificationError
 from harness.workspace import Workspace, check_name
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Contrast",
     "Gate",
+    "Limits",
     "Observer",
     "Plan",
     "Workspace",
@@ -151,13 +153,14 @@ def plan(campaign: Path | str, *, workspace: Where = None, only: Sequence[str] =
     return Plan(rows, lab.devices, loaded.protocol, expected)
 
 
-def measure(
+def measure(  # noqa: PLR0913 - what a user may ask of a run
     campaign: Path | str,
     *,
     workspace: Where = None,
     only: Sequence[str] = (),
     seed: int | None = None,
     wait_s: float = 0.0,
+    limits: Limits = LIMITS,
     observer: Observer | None = None,
 ) -> Run:
     """Measure a campaign: build, push, launch; each launch is stored as it ends.
@@ -172,6 +175,8 @@ def measure(
         Of the launches' order; by default random.
     wait_s
         How long to wait for devices that others have, in s.
+    limits
+        How long to wait for devices that do not answer.
 
     Returns
     -------
@@ -193,7 +198,7 @@ def measure(
     with found.store() as store:
         session = begin(
             found, Path(campaign), store,
-            only=only, seed=seed, wait_s=wait_s, progress=told.preparing,
+            only=only, seed=seed, wait_s=wait_s, limits=limits, progress=told.preparing,
         )  # fmt: skip
         return _measured(session, store, told)
 
@@ -204,6 +209,7 @@ def resume(
     campaign: str | None = None,
     workspace: Where = None,
     wait_s: float = 0.0,
+    limits: Limits = LIMITS,
     observer: Observer | None = None,
 ) -> Run:
     """Go on with a run: what it has is kept, what failed or is missing is measured.
@@ -227,7 +233,9 @@ def resume(
     found, told = _workspace(workspace), observer or Observer()
     with found.store() as store:
         wanted = run or _interrupted(found, store, campaign)
-        session = resume(found, wanted, store, wait_s=wait_s, progress=told.preparing)
+        session = resume(
+            found, wanted, store, wait_s=wait_s, limits=limits, progress=told.preparing
+        )
         return _measured(session, store, told)
 
 

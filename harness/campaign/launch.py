@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from harness.campaign import reasons
+from harness.campaign.limits import LIMITS, Limits
 from harness.campaign.patience import Patience
 from harness.core.contract import MAX_EVENTS_BYTES, is_done
 from harness.core.supervision import (
@@ -38,10 +39,6 @@ __all__ = ["DeviceBusyError", "Ended", "Handling", "LaunchLostError", "Launcher"
 
 LOG_LIMIT: Final = 64 << 10
 FILE_LIMIT: Final = 256 << 20  # bytes of a file: no runner fills the disk
-WAIT_S: Final = 20.0  # of one reading: so long a link that hangs is not noticed
-SLACK_S: Final = 30.0  # beyond that: starting, sending and the link
-OVERDUE_S: Final = 5.0  # after that a reading ought to have been answered
-RECONNECT_S: Final = 60.0
 HANGING_S: Final = 30.0  # after its time limit: the supervisor takes 10 s to give up
 
 _ATTEMPTS = 3  # at an answer that makes sense
@@ -192,8 +189,10 @@ class Launcher:
     lock
         The device's lock file; without it the supervisor chooses one, the same for everybody.
     patience
-        With the device's link. Where it is given up, the launch goes on; running it again
-        collects it.
+        With the device's link, by default that of the limits. Where it is given up, the launch goes
+        on; running it again collects it.
+    limits
+        How long its answers are waited for.
 
     Attributes
     ----------
@@ -215,8 +214,10 @@ class Launcher:
         *,
         lock: str | None = None,
         patience: Patience | None = None,
+        limits: Limits = LIMITS,
     ) -> None:
-        self.patience = patience or Patience(RECONNECT_S)
+        self.patience = patience or Patience(limits.reconnect_s)
+        self._limits = limits
         self.supervisor = DeviceSupervisor(transport, workdir, supervisor)
         self._transport = transport
         self._base = self.supervisor.launches
@@ -269,7 +270,7 @@ class Launcher:
             self.patience(partial(self.stop, [self._unended]))
         options = [*self._options(job, links), *handling.options(job.model_cache)]
         content = job.model_dump_json().encode()
-        wait = _wait_s(job)
+        wait = min(self._limits.reading_s, math.ceil(job.time_limit) + 1)
         sent = False
 
         def begin(read: Callable[[], Completed]) -> Completed:
@@ -345,14 +346,14 @@ class Launcher:
         stream = _Stream()
         collected: bool | None = None
         first_seen: float | None = None
-        wait = _wait_s(job)
+        wait = min(self._limits.reading_s, math.ceil(job.time_limit) + 1)
 
         def read() -> Completed:
             reading = [self.folder(job.launch), "--from", stream.position, "--wait", f"{wait:g}"]
             return self._call("read", reading, wait=wait)
 
         while True:
-            with _overdue(wait + OVERDUE_S, partial(on_state, "silent")):
+            with _overdue(wait + self._limits.overdue_s, partial(on_state, "silent")):
                 state, begun = self._ask(
                     partial(first, read) if collected is None else read, stream
                 )
@@ -450,7 +451,7 @@ class Launcher:
         return self.supervisor.call(
             [verb, *arguments],
             stdin=stdin,
-            timeout=wait + SLACK_S,
+            timeout=wait + self._limits.slack_s,
             output_limit=MAX_EVENTS_BYTES + LOG_LIMIT + MAX_RECORD_BYTES + 200,
         )
 
@@ -465,10 +466,6 @@ def _overdue(seconds: float, tell: Callable[[], object]) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
-
-
-def _wait_s(job: Job) -> float:
-    return min(WAIT_S, math.ceil(job.time_limit) + 1)
 
 
 def _ended(stream: _Stream, *, collected: bool) -> Ended:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.campaign import reasons
 from harness.campaign.launch import DeviceBusyError, Launcher
+from harness.campaign.limits import LIMITS, Limits
 from harness.campaign.locks import hold_host
 from harness.campaign.on_device import Absent, Joined, OnDevice
 from harness.campaign.prepare import EngineOn, prepare, too_large
@@ -136,6 +137,7 @@ class Bench:
     claim: Claim
     run_id: str | None
     progress: Callable[[str], None]
+    limits: Limits = LIMITS
     reached: dict[str, OnDevice] = field(default_factory=dict)
     records: dict[str, DeviceRecord] = field(default_factory=dict)
     unreachable: dict[str, LabError] = field(default_factory=dict)
@@ -236,7 +238,7 @@ class Bench:
         _refuse_stranger(device, facts)
         check_workdir(transport, device)
         program = supervisor(device.spec.abi, self.progress)
-        launcher = Launcher(transport, device.workdir, program)
+        launcher = Launcher(transport, device.workdir, program, limits=self.limits)
         launcher.lease = self.claim.lease(
             device.name, launcher.supervisor, self.stack, self.progress
         )

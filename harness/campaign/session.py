@@ -15,6 +15,7 @@ from harness.analysis.expectations import fits
 from harness.campaign import reasons
 from harness.campaign.again import UnconfirmableError, again
 from harness.campaign.execute import Execution
+from harness.campaign.limits import LIMITS, Limits
 from harness.campaign.locks import hold_run
 from harness.campaign.prepare import count_operations
 from harness.campaign.reach import Bench, Claim, Lab
@@ -93,6 +94,7 @@ def begin(  # noqa: PLR0913 - what a user may ask of a run
     only: Sequence[str] = (),
     seed: int | None = None,
     wait_s: float = 0.0,
+    limits: Limits = LIMITS,
     progress: Callable[[str], None],
 ) -> Iterator[Session]:
     """Begin a new run of a campaign; on leaving, its leases are given back and all is closed.
@@ -117,7 +119,7 @@ def begin(  # noqa: PLR0913 - what a user may ask of a run
     with ExitStack() as stack:
         run_id = f"{path.stem}-{started:%Y%m%d-%H%M%S}"
         claim = Claim(f"{run_id}-{secrets.token_hex(4)}", path.stem, wait_s)
-        bench = Bench(workspace, lab, stack, claim, None, progress)
+        bench = Bench(workspace, lab, stack, claim, None, progress, limits)
         bench.reach_all(store)
         records, prepared = bench.prepare(cases, campaign.protocol)
         run = Run(
@@ -148,6 +150,7 @@ def resume(
     store: Store,
     *,
     wait_s: float = 0.0,
+    limits: Limits = LIMITS,
     progress: Callable[[str], None],
 ) -> Iterator[Session]:
     """Go on with a run: what it has is kept, what failed or is missing is measured.
@@ -171,7 +174,7 @@ def resume(
         lab = Lab.of(workspace, cases)
         # By the same name: what a controller that was killed still holds is this run's.
         claim = Claim(run.lease or run_id, run.campaign, wait_s)
-        bench = Bench(workspace, lab, stack, claim, run_id, progress)
+        bench = Bench(workspace, lab, stack, claim, run_id, progress, limits)
         bench.reach_all(store)
         records, prepared = bench.prepare(cases, run.protocol)
         for before, now in zip(run.cases, records, strict=True):
@@ -231,6 +234,7 @@ def confirm(  # noqa: PLR0913 - both sides, and what a user may ask
     blocks: int,
     kept: KeptFiles,
     wait_s: float = 0.0,
+    limits: Limits = LIMITS,
     progress: Callable[[str], None],
 ) -> Iterator[Confirmation]:
     """Begin a run that launches cases anew, a candidate and its baseline in turns.
@@ -261,7 +265,7 @@ def confirm(  # noqa: PLR0913 - both sides, and what a user may ask
     with ExitStack() as stack:
         run_id = f"check-{candidate.campaign[:40]}-{started:%Y%m%d-%H%M%S}"
         claim = Claim(f"{run_id}-{secrets.token_hex(4)}", candidate.campaign, wait_s)
-        bench = Bench(workspace, lab, stack, claim, None, progress)
+        bench = Bench(workspace, lab, stack, claim, None, progress, limits)
         bench.reach_all(store)
         records, prepared = bench.prepare(cases, protocol)
         records = [_refused_where_absent(record, bench) for record in records]

@@ -25,11 +25,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness import api
+from harness.campaign.limits import LIMITS, Limits
+from harness.cli.progress import LiveProgress
 from harness.core.contract import InputSpec
+from harness.core.errors import ExitCode, HarnessError, worst
 from harness.core.hashing import sha256_of
 from harness.core.records import ArtifactRecord
 from harness.models.artifacts import Artifact
 from harness.transports.ssh.transport import SshTransport
+from tests.conftest import Said
 
 if TYPE_CHECKING:
     from harness.workspace import Workspace
@@ -38,6 +43,7 @@ REPOSITORY = Path(__file__).parent.parent.parent
 ABI = f"{platform.machine()}-linux".replace("aarch64", "arm64")
 PUSHED = 4  # the supervisor, the artifact, and the runner with its engine's module
 LAUNCHES = 2
+PUSHED = 4  # files: supervisor, model, runner, and its engine's module
 INPUT = InputSpec(name="x", shape=(1, 3, 224, 224), low=-1, high=1)  # outputs of 600 kB
 
 # The device's interpreter: Python with the engine double, which keeps a journal of its runners.
@@ -60,16 +66,19 @@ protocol:
   warmup: {{min_samples: 2, min_seconds: 0, max_samples: 2}}
   sampling: {{min_samples: 5, min_seconds: 0, max_samples: 5}}
   time_limit: 60
+  wait_for_device_s: 0
 """
 
 
 @dataclass
 class Remote:
-    """A device behind a link, and the command line of its workspace."""
+    """A device behind a link, and what the command line does in its workspace."""
 
     workspace: Workspace
     call: object
     link: object
+    printed: object
+    limits: Limits = LIMITS
 
     @property
     def workdir(self):
@@ -83,12 +92,25 @@ class Remote:
     def reached(self):
         return self.gate.with_suffix(".reached")
 
-    def harness(self, *words):
-        return self.call("run", *words)
-
     def run(self, devices="board"):
-        (self.workspace.campaigns / "c.yaml").write_text(CAMPAIGN % devices)
-        return self.harness(self.workspace.campaigns / "c.yaml")
+        path = self.workspace.campaigns / "c.yaml"
+        path.write_text(CAMPAIGN % devices)
+        return self._said(partial(api.measure, path))
+
+    def resume(self, run=None):
+        return self._said(partial(api.resume, run))
+
+    def _said(self, measure):
+        """Do what the command line does, with limits of this device's."""
+        try:
+            with LiveProgress() as progress:
+                run = measure(workspace=self.workspace, limits=self.limits, observer=progress)
+            code = worst(api.exit_codes(run))
+        except HarnessError as error:
+            code = error.exit_code
+        except KeyboardInterrupt:
+            code = ExitCode.INTERRUPTED
+        return Said(int(code), "", self.printed().err)
 
     def stored(self):
         said = self.call("results", "show", "--json")
@@ -164,9 +186,9 @@ def _home(tmp_path, monkeypatch, supervisor):
 
 
 @pytest.fixture
-def remote(workspace, cli, link, sshd, monkeypatch):
+def remote(workspace, cli, link, sshd, monkeypatch, capsys):
     tmp_path = workspace.root
-    remote = Remote(workspace, cli, link)
+    remote = Remote(workspace, cli, link, capsys.readouterr)
     python = tmp_path / "python"
     python.write_text(
         PYTHON.format(
@@ -246,8 +268,7 @@ def test_a_launch_goes_on_without_its_link(remote):
 
 @pytest.mark.parametrize("stage", ["during the push", "while outputs are pulled"])
 def test_a_link_that_stays_away(remote, monkeypatch, stage):
-    monkeypatch.setattr("harness.campaign.launch.RECONNECT_S", 0)
-    monkeypatch.setattr("harness.campaign.recovery.RETURN_S", 0)
+    remote.limits = Limits(reconnect_s=0)
     remote.link.cut_when(partial(STAGES[stage], remote), refuse=math.inf)
     said = remote.run()
     assert said.code == 3
@@ -256,7 +277,7 @@ def test_a_link_that_stays_away(remote, monkeypatch, stage):
     begun = remote.journal("begun")
     assert len(begun) == (stage == "while outputs are pulled")
     remote.link.restore()
-    assert remote.harness("--resume", remote.stored()["id"]).code == 0
+    assert remote.resume(remote.stored()["id"]).code == 0
     after = remote.is_complete()
     assert after[:1] == before
     collected = [launch["wall_s"] is None for launch in after[1:]]
@@ -264,24 +285,21 @@ def test_a_link_that_stays_away(remote, monkeypatch, stage):
 
 
 def test_what_went_on_behind_a_link_that_stayed_away_is_collected(remote, monkeypatch):
-    monkeypatch.setattr("harness.campaign.launch.RECONNECT_S", 0)
-    monkeypatch.setattr("harness.campaign.recovery.RETURN_S", 0)
+    remote.limits = Limits(reconnect_s=0)
     with remote.in_samples(partial(remote.link.cut, refuse=math.inf)):
         assert remote.run().code == 3
     remote.go_on()
     before = remote.stored()["launches"]
     assert {launch["category"] for launch in before} == {"connection"}
     remote.link.restore()
-    assert remote.harness("--resume", remote.stored()["id"]).code == 0
+    assert remote.resume(remote.stored()["id"]).code == 0
     after = remote.is_complete()
     assert after[:1] == before
     assert [launch["wall_s"] is None for launch in after[1:]] == [True, False]
 
 
 def test_a_link_that_stalls_is_told_and_made_anew(remote, monkeypatch):
-    monkeypatch.setattr("harness.campaign.launch.WAIT_S", 0.1)
-    monkeypatch.setattr("harness.campaign.launch.OVERDUE_S", 0.5)
-    monkeypatch.setattr("harness.campaign.launch.SLACK_S", 3)
+    remote.limits = Limits(reading_s=0.1, overdue_s=0.5, slack_s=3)
     monkeypatch.setattr("harness.transports.ssh.transport._ABORT_TIMEOUT", 0.1)
 
     def act():
@@ -311,7 +329,7 @@ def test_a_link_that_is_slow(remote):
 
 
 def test_an_interruption_while_the_link_stalls(remote, monkeypatch):
-    monkeypatch.setattr("harness.campaign.launch.SLACK_S", 1)
+    remote.limits = Limits(slack_s=4)
     monkeypatch.setattr("harness.transports.ssh.transport._ABORT_TIMEOUT", 0.1)
     monkeypatch.setattr(
         "harness.lab.connect.SshTransport", partial(SshTransport, connect_timeout=2)
@@ -329,13 +347,13 @@ def test_an_interruption_while_the_link_stalls(remote, monkeypatch):
     assert f"harness run --resume {run['id']}" in said.err
     remote.link.restore()
     remote.go_on()
-    assert remote.harness("--resume").code == 0
+    assert remote.resume().code == 0
     launches = remote.is_complete()
     assert [launch["wall_s"] is None for launch in launches] == [True, False]
 
 
 def test_an_interruption_during_a_push(remote, monkeypatch):
-    monkeypatch.setattr("harness.campaign.launch.SLACK_S", 1)
+    remote.limits = Limits(slack_s=4)
     monkeypatch.setattr("harness.transports.ssh.transport._ABORT_TIMEOUT", 0.1)
 
     def interrupt(way):
@@ -348,13 +366,12 @@ def test_an_interruption_during_a_push(remote, monkeypatch):
     assert remote.run().code == 130
     remote.link.restore()
     assert remote.journal("begun") == []
-    assert remote.harness("--resume").code == 0
+    assert remote.resume().code == 0
     assert len(remote.is_complete()) == LAUNCHES
 
 
 def test_others_of_the_host_do_not_wait_for_a_device_that_is_away(remote, monkeypatch):
-    monkeypatch.setattr("harness.campaign.launch.RECONNECT_S", 0)
-    monkeypatch.setattr("harness.campaign.recovery.RETURN_S", 0)
+    remote.limits = Limits(reconnect_s=0)
     remote.link.cut_when(partial(STAGES["during the push"], remote), refuse=math.inf)
     assert remote.run("board, here").code == 3
     run = remote.stored()

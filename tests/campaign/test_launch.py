@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from drill.doubles import CORRUPT, AnswerLost, Delay, FakeTransport, FaultyTransport
 from harness.campaign.launch import DeviceBusyError, Handling, Launcher, LaunchLostError
+from harness.campaign.limits import LIMITS, Limits
 from harness.campaign.patience import Patience
 from harness.core.contract import Job
 from harness.transports.base import (
@@ -52,6 +53,9 @@ class Link(LocalTransport):
         return answer
 
 
+SHORT = Limits(reading_s=0.02)
+
+
 @dataclass
 class Device:
     """Launches of shell scripts on this machine."""
@@ -59,12 +63,13 @@ class Device:
     folder: object
     program: object
     link: Link = field(default_factory=Link)
+    limits: Limits = LIMITS
 
     def launcher(self, link=None, patience_s=20, patience=None):
         return Launcher(
             link or self.link, str(self.folder / "work"), self.program,
             lock=str(self.folder / "lock"),
-            patience=patience or Patience(patience_s, pause=lambda _: None),
+            patience=patience or Patience(patience_s, pause=lambda _: None), limits=self.limits,
         )  # fmt: skip
 
     def run(self, script, name="one", launcher=None, limit=20, **more):
@@ -117,7 +122,7 @@ def test_a_link_that_drops_and_comes_back(device, before, after):
 
 @pytest.mark.parametrize("after", [[2], [2, 3, 5]])
 def test_a_link_that_drops_while_reading(device, monkeypatch, after):
-    monkeypatch.setattr("harness.campaign.launch.WAIT_S", 0.02)
+    device.limits = SHORT
     gate = device.folder / "gate"
     os.mkfifo(gate)
     device.link.after = dict.fromkeys(after, LOST)
@@ -153,7 +158,7 @@ def test_a_changed_host_key_is_not_tried_again(device):
 
 
 def test_two_controllers(device, monkeypatch):
-    monkeypatch.setattr("harness.campaign.launch.WAIT_S", 0.02)
+    device.limits = SHORT
     os.mkfifo(device.folder / "gate")
     other = device.launcher(LocalTransport())
     device.link.after = {1: LOST}
@@ -168,7 +173,7 @@ def test_two_controllers(device, monkeypatch):
 
 
 def test_a_killed_supervisor(device, monkeypatch):
-    monkeypatch.setattr("harness.campaign.launch.WAIT_S", 0.02)
+    device.limits = SHORT
     os.mkfifo(device.folder / "gate")
     inner = device.link.run
 
@@ -184,7 +189,7 @@ def test_a_killed_supervisor(device, monkeypatch):
 
 
 def test_a_supervisor_that_hangs(device, monkeypatch):
-    monkeypatch.setattr("harness.campaign.launch.WAIT_S", 0.02)
+    device.limits = SHORT
     monkeypatch.setattr("harness.campaign.launch.HANGING_S", 0.1)
     os.mkfifo(device.folder / "gate")
     inner = device.link.run
