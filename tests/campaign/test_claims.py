@@ -295,6 +295,6 @@ def test_the_supervisor_sees_what_a_runner_does(supervisor, tmp_path, does, said
     ended = launcher.run(job, {}, [sys.executable, "-c", DISHONEST, does, everywhere])
     verdict = judge(ended, job)
     assert verdict.status is (Status.INVALID if said else Status.OK), verdict.reason
-    assert (said or "") in verdict.reason
+    assert (said or "") in str(verdict.reason)
     assert ended.outside.exit.affinity
     assert all(reading.online for reading in ended.outside.environment)
