@@ -12,6 +12,8 @@ from harness.campaign.launch import Handling
 from harness.campaign.plan import Slot
 from harness.campaign.runners import ForeignRunner, NativeRunner, PythonRunner
 from harness.core.contract import MAX_SAMPLES, PROTOCOL, Job, Sampling, WarmupPolicy
+from harness.core.errors import HarnessError, unexpected
+from harness.core.reason import plain
 from harness.core.records import CaseRecord, Role
 from harness.lab.conditions.spec import Conditions
 from harness.lab.inventory import BackendSpec
@@ -124,6 +126,8 @@ class Prepared:
                 max_seconds=sustained_s,
             )
         changes = self.changes if slot.role is Role.MEASURE else ()
+        interface = self.artifact.record.interface
+        inputs = recipes.taken(manifest.fed(self.shapes), interface)
         job = Job(
             protocol=PROTOCOL if profile else 1,
             launch=launch,
@@ -131,7 +135,8 @@ class Prepared:
             backend=self.case.backend,
             files=dict(self.artifact.roles),
             precision=self.case.precision,
-            inputs=manifest.fed(self.shapes),
+            inputs=inputs,
+            outputs=interface.outputs if interface else [],
             check_seeds=manifest.check_seeds,
             check_files=[*self.check_files][: 1 + len(changes)],
             threads=self.case.threads,
@@ -139,7 +144,9 @@ class Prepared:
             warmup=warmup,
             sampling=sampling,
             sustained=sustained_s is not None,
-            shape_changes=[dict(each.shapes) for each in changes],
+            shape_changes=[
+                {spec.name: each.shapes[spec.name] for spec in inputs} for each in changes
+            ],
             profile=profile,
             time_limit=protocol.time_limit + (sustained_s or 0.0),
             page_cache=protocol.page_cache_of(slot.slot),
@@ -206,12 +213,13 @@ def prepare(
 
     Raises
     ------
-    ToolchainError
-        No case could be prepared, and an environment or an artifact could not be made.
+    HarnessError
+        No case could be prepared, and an environment or an artifact could not be made, or a model
+        cannot be used so.
     """
     records: list[CaseRecord] = []
     prepared: dict[str, Prepared] = {}
-    errors: list[ToolchainError] = []
+    errors: list[HarnessError] = []
     for case, repeats in cases:
         record = CaseRecord(
             case=case,
@@ -223,31 +231,38 @@ def prepare(
         others = _turns(case, [each for each, _ in cases]) if protocol.shape_changes else []
         try:
             ready = _prepare(case, device, model, found, others, progress)
+            update = _recorded(ready, protocol, progress)
         except _RefusedError as refusal:
-            record = record.model_copy(
-                update={"artifact": refusal.artifact, "refused": refusal.reason}
-            )
-        except ToolchainError as error:
+            update = {"artifact": refusal.artifact, "refused": refusal.reason}
+        except HarnessError as error:
             errors.append(error)
-            record = record.model_copy(update={"refused": reasons.NOT_BUILT(why=error.reason)})
+            update = {"refused": reasons.NOT_BUILT(why=error.reason)}
+        except Exception as error:  # noqa: BLE001 - one case never ends the others
+            update = {"refused": reasons.NOT_BUILT(why=plain(unexpected(error)))}
         else:
-            counted = count_operations(model, progress, ready.shapes)
-            record = record.model_copy(
-                update={
-                    "artifact": inspected(model, ready.artifact, ready.shapes),
-                    "options": ready.settings.options,
-                    "variables": ready.settings.variables,
-                    "shape_changes": [dict(each.shapes) for each in ready.changes],
-                    **ready.deployed(protocol),
-                    **({} if ready.runner.profiles else {"profile_launches": 0}),
-                    "macs": counted.macs if counted else None,
-                }
-            )
             prepared[case.id] = ready
-        records.append(record)
+        records.append(record.model_copy(update=update))
     if errors and not prepared:
         raise errors[0]
     return records, prepared
+
+
+def _recorded(
+    ready: Prepared, protocol: Protocol, progress: Callable[[str], None]
+) -> dict[str, Any]:
+    """Return what a case's record has of how it is launched."""
+    counted = count_operations(ready.model, progress, ready.shapes)
+    if ready.artifact.record.format == "nb":  # its subgraphs are of the Paddle program's layers
+        count_operations(ready.model, progress, ready.shapes, recipes.PADDLE_PROGRAM)
+    return {
+        "artifact": inspected(ready.model, ready.artifact, ready.shapes),
+        "options": ready.settings.options,
+        "variables": ready.settings.variables,
+        "shape_changes": [dict(each.shapes) for each in ready.changes],
+        **ready.deployed(protocol),
+        **({} if ready.runner.profiles else {"profile_launches": 0}),
+        "macs": counted.macs if counted else None,
+    }
 
 
 def _turns(case: Case, cases: Sequence[Case]) -> list[Case]:
@@ -278,14 +293,17 @@ def too_large(artifact: ArtifactRecord, facts: Mapping[str, Any]) -> Reason | No
 
 
 def count_operations(
-    model: Model, progress: Callable[[str], None], shapes: Shapes | None = None
+    model: Model,
+    progress: Callable[[str], None],
+    shapes: Shapes | None = None,
+    program: str = "any",
 ) -> Operations | None:
     """Return what one inference of a model computes; nothing where that cannot be counted.
 
     It only stands beside what is measured, and is no reason not to measure.
     """
     try:
-        return operations.count(model, shapes=shapes, progress=progress)
+        return operations.count(model, shapes=shapes, program=program, progress=progress)
     except ToolchainError as error:
         progress(f"the operations of {model.name} are unknown: {error.message}")
         return None
@@ -367,13 +385,16 @@ def _prepare(
     reference = build.reference(model, shapes=shapes, progress=progress)
     check_file = build.check_inputs(model, shapes=shapes, progress=progress)
     runner = _runner(case, device, there.runner, reference, check_file, progress)
+    if refused := _of_fixed_shapes(artifact, shapes):
+        raise _RefusedError(refused, inspected(model, artifact, shapes))
     if refused := runner.lacks(case, settings):
         raise _RefusedError(refused, inspected(model, artifact, shapes))
     excluded = there.excluded.get(case.backend, "")
     if excluded:
         progress(f"{case.label}: by its probe {device.name} cannot use {case.backend}: {excluded}")
     changes = []
-    if engine.changes_shapes(device.spec, case.backend) and runner.changes_shapes:
+    fixed = artifact.record.interface and artifact.record.interface.fixed_shapes
+    if engine.changes_shapes(device.spec, case.backend) and runner.changes_shapes and not fixed:
         for other in others:
             wanted = shapes_of(other, model)
             inputs = {spec.name: spec.shape for spec in model.manifest.fed(wanted)}
@@ -393,6 +414,13 @@ def _prepare(
         check_file=check_file,
         excluded=excluded,
     )
+
+
+def _of_fixed_shapes(artifact: Artifact, shapes: Shapes | None) -> Reason | None:
+    """Say why an artifact cannot take a case's shapes, or return none."""
+    interface = artifact.record.interface
+    fixed = interface is not None and interface.fixed_shapes
+    return reasons.FIXED_SHAPES() if fixed and shapes is not None else None
 
 
 def shapes_of(case: Case, model: Model) -> Shapes | None:

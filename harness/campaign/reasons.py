@@ -213,6 +213,10 @@ NO_MODEL_CACHE: Final = code(
 )
 RUNNER_UNFIT: Final = code("case.runner-unfit", "runner '{runner}': {why}")
 OTHER_ENGINE: Final = code("case.other-engine", "it measures {engine}, not {asked}")
+FIXED_SHAPES: Final = code(
+    "case.fixed-shapes",
+    "it was converted for the shapes of the model's file alone: with open axes that failed",
+)
 NOT_BUILT: Final = code("case.not-built", "not built: {why}")
 NOT_REACHED: Final = code("case.not-reached", "not reached: {why}")
 ASIDE: Final = code("case.device-aside", "device put aside because {why}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING, Annotated, Literal, Self
@@ -11,6 +12,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     ValidationInfo,
     create_model,
     field_validator,
@@ -203,6 +205,16 @@ class Campaign(Spec):
     protocol: Protocol = Protocol()
     expect: list[StrictExpectation] = Field(default=[])
 
+    _computed_in: dict[str, Precision] = PrivateAttr(default_factory=dict)
+
+    def set_precisions(self, workspace: Workspace) -> None:
+        """Take from the models' files what each computes in."""
+        for name in {name for block in self.matrix for name in block.models}:
+            with suppress(
+                SpecificationError
+            ):  # what is wrong with a model is said where it is used
+                self._computed_in[name] = load_model(workspace, name).manifest.precision
+
     @model_validator(mode="after")
     def _pilots(self) -> Self:
         for block in self.matrix:
@@ -244,7 +256,10 @@ class Campaign(Spec):
             }
             for cell in product(*axes.values()):
                 settings = dict(zip(axes, cell, strict=True))
-                own = ENGINES.get(str(settings["engine"])).usual_precision(str(settings["backend"]))
+                own = self._computed_in.get(str(settings["model"]), "fp32")
+                if own == "fp32":  # else it is what the model's file computes in
+                    engine = ENGINES.get(str(settings["engine"]))
+                    own = engine.usual_precision(str(settings["backend"]))
                 settings["precision"] = settings["precision"] or own
                 case = Case.model_validate(settings)
                 found[case] = self._repeats(block)
@@ -273,4 +288,6 @@ def load_campaign(workspace: Workspace, path: Path) -> Campaign:
         "engines": set(ENGINES.plugins),
         "manifest": cache(lambda name: load_model(workspace, name).manifest),
     }
-    return load(path, Campaign, context=context)
+    campaign = load(path, Campaign, context=context)
+    campaign.set_precisions(workspace)
+    return campaign

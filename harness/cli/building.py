@@ -158,7 +158,8 @@ def _print(outcomes: list[Outcome]) -> None:
     }
     out.print(
         f"\n{len(built) - cached} built, {cached} there already; outputs of {len(checked)} "
-        f"checked, {len(wrong)} wrong; {counts['failed']} failed, {counts['refused']} refused"
+        f"checked, {len(wrong)} wrong; {counts['refused']} refused"
+        + (f", {counts['failed']} failed" if counts["failed"] else "")
     )
     for outcome in checked:
         if outcome.check and outcome.check.passed and outcome.check.undecided:

@@ -84,13 +84,14 @@ def inspect(
 def _of_model(
     ctx: click.Context, name: str, target: str | None, precision: Precision | None
 ) -> ArtifactRecord:
+    from harness.campaign.prepare import count_operations
     from harness.cli.terminal import steps
     from harness.models.batch import parse_targets
     from harness.models.build import build
     from harness.models.formats import target_names
     from harness.models.inspection import inspected
     from harness.models.manifest import load_model
-    from harness.models.operations import count as count_operations
+    from harness.models.recipes import PADDLE_PROGRAM
 
     model = load_model(workspace_of(ctx), name)
     if target is None:
@@ -102,8 +103,9 @@ def _of_model(
     if len(kinds) > 1:
         raise click.UsageError("one --target at a time is inspected")
     with steps() as shown:
-        count_operations(model, progress=shown.update)
         artifact = build(model, *kinds[0], precision=precision, progress=shown.update)
+        program = PADDLE_PROGRAM if artifact.record.format == "nb" else "any"
+        count_operations(model, shown.update, program=program)
     return inspected(model, artifact)
 
 

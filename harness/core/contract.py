@@ -146,6 +146,9 @@ class Job(Message):
         Role (``model``, ``params``) to file name within the launch's folder.
     precision
         What the artifact computes in, for an engine that has to be told.
+    outputs
+        The names of the model's outputs in its order, where they are known: the order in which
+        they are returned, also by an engine that sorts them.
     seed
         Of the inputs that are timed.
     check_seeds
@@ -182,6 +185,7 @@ class Job(Message):
     files: dict[ShortText, FileName]
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
     inputs: list[InputSpec]
+    outputs: Annotated[list[ShortText], Field(max_length=64)] = Field(default_factory=list)
     input_spec_version: Literal[1] = INPUT_SPEC_VERSION
     seed: Annotated[int, Field(ge=0, lt=1 << 31)] = 0
     check_seeds: list[Annotated[int, Field(ge=0, lt=1 << 31)]] = Field(default_factory=list)

@@ -360,6 +360,27 @@ class Partition(Record):
     estimates: list[LayerEstimate] = Field(default_factory=list)
 
 
+class Interface(Record):
+    """What an artifact takes and gives, where that differs from its model or is not told by it.
+
+    Attributes
+    ----------
+    inputs
+        Those that it has: a converter drops what has no effect.
+    outputs
+        Their names in the model's order: an engine may sort them.
+    fixed_shapes
+        Whether it takes the shapes alone that it was built for, though the model's axes vary.
+    notes
+        What preparing the model for the converter changed or could not do.
+    """
+
+    inputs: list[str]
+    outputs: list[str]
+    fixed_shapes: bool = False
+    notes: list[str] = Field(default_factory=list)
+
+
 class ArtifactRecord(Record):
     """The built model that a case ran.
 
@@ -381,6 +402,8 @@ class ArtifactRecord(Record):
         From fp32; of a quantized artifact.
     partition
         What of it runs where, if its file tells.
+    interface
+        What it takes and gives; none where it is as the model has it.
     """
 
     id: str
@@ -392,6 +415,7 @@ class ArtifactRecord(Record):
     provenance: dict[str, Any] = Field(default_factory=dict)
     drift: Drift | None = None
     partition: Partition | None = None
+    interface: Interface | None = None
 
 
 class ModelRecord(Record):

@@ -172,6 +172,8 @@ class Format:
         Whether it is built where nothing is asked for.
     fixed_shapes
         Whether it is compiled for the shapes that it is built at.
+    keeps
+        The precisions of models, other than fp32, that it is made of as they are.
     """
 
     name: str
@@ -182,6 +184,7 @@ class Format:
     integer_targets: tuple[str, ...] = ()
     usual: bool = False
     fixed_shapes: bool = False
+    keeps: tuple[Precision, ...] = ()
 
     @property
     def by_name(self) -> Mapping[str, str]:
@@ -212,6 +215,8 @@ class ModelFile:
         The script that tells what the file takes: it writes ``found.json`` (``docs/plugins.md``).
     reference
         The script that computes the model's reference outputs.
+    prepare
+        The script that prepares it for converters.
     alone
         Whether no other engine's format is made of it: the model has artifacts in those of this
         engine only, and this engine has none of other models.
@@ -223,6 +228,7 @@ class ModelFile:
     environment: str | None
     inspect: Path
     reference: Path
+    prepare: Path | None = None
     alone: bool = False
 
 
@@ -240,6 +246,8 @@ class Request:
         Each input's name to the extents of its axes that vary, by axis.
     algorithm, weights
         How the manifest says that a model is quantized.
+    computed_in
+        What the model's own file computes in.
     """
 
     format: str
@@ -250,6 +258,7 @@ class Request:
     ranges: Mapping[str, Mapping[int, tuple[int, int]]]
     algorithm: str
     weights: str
+    computed_in: Precision = "fp32"
 
 
 @dataclass(frozen=True)
@@ -259,11 +268,16 @@ class Source:
     Attributes
     ----------
     format
-        ``onnx``, ``pdmodel``, or ``samples`` (inputs that calibrate, and held-out ones).
+        ``onnx``, ``pdmodel``, ``samples`` (inputs that calibrate, and held-out ones), or
+        ``prepared``: the ONNX file as converters take it best (``ModelFile.prepare``).
+    needs
+        Of what is prepared: more that the converter needs, such as the newest ``opset`` that it
+        knows.
     """
 
     format: str
     precision: Precision | None = None
+    needs: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import platform
 import shutil
 import sys
 import time
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ import numpy as np
 
 from harness.core.errors import SpecificationError
 from harness.core.hashing import sha256_of
-from harness.core.records import ArtifactRecord, Partition
+from harness.core.records import ArtifactRecord, Interface, Partition
 from harness.models import cache, environments, failures, reasons, recipes
 from harness.models.artifacts import RECORD, read, unchanged
 from harness.models.calibration import CalibrationSource
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["build", "check_inputs", "find", "outputs", "reference"]
 
 _RUNNER = "edge_runner.py"
+_TOLD = "told.json"
 
 
 def build(
@@ -221,16 +223,12 @@ def _make(wanted: Recipe, model: str, folder: Path, progress: Callable[[str], No
             )
         (work / name).symlink_to(path.resolve())
     (work / _RUNNER).symlink_to(resource("runner", "python", _RUNNER))
-    environment = wanted.environment
-    if environment:
-        python = str(environments.python(environment.name, progress))
-        tools = {"python": environment.version, **environment.tools}
-    else:
-        python, tools = sys.executable, {"python": platform.python_version()}
+    python, tools = _python(wanted, progress)
     progress(f"building {step} ({wanted.stage})")
     request = json.dumps(wanted.options)
     started, clock = datetime.now(UTC), time.monotonic()
-    with failures.of_a_stage():
+    # What needs no tools takes a moment; it fails where a user's file is not as it was.
+    with failures.of_a_stage() if wanted.environment else nullcontext():
         said = run([python, "-I", str(wanted.script), request], name=step, folder=work)
     seconds = time.monotonic() - clock
     files = {}
@@ -239,11 +237,14 @@ def _make(wanted: Recipe, model: str, folder: Path, progress: Callable[[str], No
             raise StageFailedError(reasons.WROTE_NOTHING(step=step, stage=wanted.stage, file=name))
         (work / name).rename(folder / name)
         files[name] = sha256_of(folder / name)
+    interface = _interface(wanted, folder, work)
     drift, kernels = measure(wanted, folder, work, step, progress)
     engine = engine_of(wanted.format)
     partition = engine.planned(said, tools) if engine else None
     if partition is None and drift and kernels:
         partition = Partition(tool=drift.computed_by, kernels=kernels)
+    if fault := _unlike_asked(wanted, folder, precision, partition):
+        raise StageFailedError(f"{step}: {fault}")
     shutil.rmtree(work)
     record = ArtifactRecord(
         id=wanted.id,
@@ -263,8 +264,59 @@ def _make(wanted: Recipe, model: str, folder: Path, progress: Callable[[str], No
         },
         drift=drift,
         partition=partition,
+        interface=interface,
     )
     (folder / RECORD).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def _python(wanted: Recipe, progress: Callable[[str], None]) -> tuple[str, dict[str, str]]:
+    """Return the interpreter of a stage, and the versions of what it runs with."""
+    environment = wanted.environment
+    if environment is None:
+        return sys.executable, {"python": platform.python_version()}
+    python = str(environments.python(environment.name, progress))
+    return python, {"python": environment.version, **environment.tools}
+
+
+def _unlike_asked(
+    made: Recipe, folder: Path, asked: Precision | None, partition: Partition | None
+) -> str:
+    """Say how the precision of an artifact's kernels contradicts what it was built for, if so."""
+    engine = engine_of(made.format)
+    if engine is None:
+        return ""
+    paths = {role: folder / name for role, name in (roles(made.format) or {}).items()}
+    told = engine.partition(paths) or partition
+    found = {name.rpartition("/")[2] for name in (told.kernels if told else {})}
+    # What an NPU compiles itself is of any precision by its file.
+    if asked == "int8" and found and not found & {"int8", "any"}:
+        return f"asked for int8, and its kernels are {', '.join(sorted(found))}"
+    if asked != "int8" and "int8" in found:
+        return f"asked for {asked}, and kernels of it are int8: the model is quantized already"
+    return ""
+
+
+def _interface(made: Recipe, folder: Path, work: Path) -> Interface | None:
+    """Return what a new artifact takes and gives: as its sources do, but for what its stage told.
+
+    Raises
+    ------
+    StageFailedError
+        What the stage told is nothing that can be read.
+    """
+    found: dict[str, Any] = {}
+    for source in made.sources:
+        artifact = read(source.folder)
+        if artifact and artifact.record.interface:
+            found = artifact.record.interface.model_dump()
+            break
+    try:
+        for path in (folder / "interface.json", work / _TOLD):
+            if path.is_file():
+                found |= json.loads(path.read_text(encoding="utf-8"))
+        return Interface.model_validate(found) if found else None
+    except ValueError as error:
+        raise StageFailedError(f"{made.stage} told {error}") from error
 
 
 def _sound(folder: Path) -> bool:

@@ -35,6 +35,9 @@ _SHARED = {
         ),
         Environment("paddle3", "what Paddle 3 writes (PIR), to ONNX", "3.10", 245, _LOCKS),
         Environment("rapidocr", "trained PP-OCRv4 models", OWN_PYTHON, 15, _LOCKS),
+        Environment(
+            "onnx", "ONNX models: inspected, prepared for converters", OWN_PYTHON, 75, _LOCKS
+        ),
         Environment("x2paddle", "ONNX to Paddle", "3.10", 180, _LOCKS),
         Environment("native", "building native runners", OWN_PYTHON, 35, _LOCKS),
         Environment("zig", "the compiler of what runs on devices", OWN_PYTHON, 95, _LOCKS),

@@ -30,7 +30,7 @@ _LOG = "log.txt"
 _OUTSIDE = {"SIGKILL", "SIGTERM", "SIGINT", "SIGHUP"}
 _PASSING = re.compile(
     r"No space left|MemoryError|[Oo]ut of memory|bad_alloc|Disk quota|Read-only file system"
-    r"|Resource temporarily unavailable"
+    r"|Resource temporarily unavailable|has changed since"
 )
 
 

@@ -31,6 +31,10 @@ _ABOUT_MODELS = (
 # Made on the way, and never asked for by name.
 _INTERNAL = (
     Format("pir", {"model": "model.json", "params": "model.pdiparams"}),
+    Format(
+        "prepared",
+        {"model": "model.onnx", "frozen": "frozen.onnx", "interface": "interface.json"},
+    ),
     Format("outputs", {"outputs": "outputs.npz"}),
     Format("checks", {"inputs": "check_inputs.bin"}),
     Format("samples", {"calibration": "calibration.npz", "heldout": "heldout.npz"}),

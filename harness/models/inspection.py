@@ -12,6 +12,7 @@ from harness.core.records import Partition
 from harness.engines.base import Engine
 from harness.models.formats import engine_of, formats
 from harness.models.operations import known
+from harness.models.recipes import PADDLE_PROGRAM
 
 if TYPE_CHECKING:
     from harness.core.records import ArtifactRecord
@@ -70,7 +71,8 @@ def inspected(model: Model, artifact: Artifact, shapes: Shapes | None = None) ->
     found = record.partition
     more: dict[str, object] = {}
     if engine := engine_of(record.format):
-        counted = known(model, shapes=shapes)
+        program = PADDLE_PROGRAM if record.format == "nb" else "any"
+        counted = known(model, shapes=shapes, program=program)
         macs = Counter[str]()
         for layer in counted.layers if counted else ():
             macs[layer.name] += layer.macs

@@ -112,10 +112,10 @@ class FileSource(Spec):
     origin
         What the model's file was called.
     precision
-        What it computes in, of a file of which no other format is made.
+        What the file computes in.
     reference
         Another model of the workspace, the same one in another format: its reference outputs are
-        this one's. Of such a file alone.
+        this one's. Of a file alone of which no other format is made.
     """
 
     kind: Literal["file"]
@@ -149,10 +149,8 @@ class FileSource(Spec):
 
     @model_validator(mode="after")
     def _of_files_alone(self) -> Self:
-        if not self.alone and (self.reference or self.precision != "fp32"):
-            raise ValueError(
-                "'reference' and 'precision' are for files of which no other format is made"
-            )
+        if not self.alone and self.reference:
+            raise ValueError("'reference' is for files of which no other format is made")
         return self
 
     @property
@@ -197,9 +195,13 @@ class ModelInput(InputSpec):
         What is measured where nothing else is asked for.
     dynamic
         Axis to its smallest and largest extent; the others are fixed in the model.
+    batch_axis
+        Which axis counts the batch; none where a batch does not change the input, such as a
+        sampling rate.
     """
 
     dynamic: dict[Axis, tuple[Extent, Extent]] = Field(default_factory=dict)
+    batch_axis: Axis | None = 0
 
     @model_validator(mode="after")
     def _within(self) -> Self:
@@ -238,7 +240,8 @@ class ModelInput(InputSpec):
                 f"input '{self.name}' {fault}: {list(shape)} is no shape for it",
                 hint="'dynamic' of the model's manifest names the axes that vary",
             )
-        return InputSpec(**(self.model_dump(exclude={"dynamic"}) | {"shape": tuple(shape)}))
+        own = self.model_dump(exclude={"dynamic", "batch_axis"})
+        return InputSpec(**(own | {"shape": tuple(shape)}))
 
 
 Channels = tuple[float, float, float]
@@ -323,6 +326,11 @@ class Manifest(Spec):
     tolerance: dict[Precision, Annotated[float, Field(gt=0, lt=1)]] = Field(default=TOLERANCE)
     quantization: Quantization = Quantization()
 
+    @property
+    def precision(self) -> Precision:
+        """What the model itself computes in."""
+        return self.source.precision if isinstance(self.source, FileSource) else "fp32"
+
     @model_validator(mode="after")
     def _takes_images(self) -> Self:
         if self.quantization.images:
@@ -378,7 +386,7 @@ class Manifest(Spec):
         Parameters
         ----------
         batch
-            The first axis of every input; with 1 it is what it is.
+            The batch's axis of every input that has one; with 1 it is what it is.
         shapes
             Input to its shape; those that are not named have the manifest's.
 
@@ -393,17 +401,23 @@ class Manifest(Spec):
         found = {}
         for spec in self.inputs:
             shape = tuple((shapes or {}).get(spec.name, spec.shape))
-            if not shape or 0 not in spec.dynamic:
+            axis = spec.batch_axis
+            if axis is None:
+                found[spec.name] = shape
+                continue
+            if axis not in spec.dynamic:
+                which = "first axis" if axis == 0 else f"axis {axis}"
                 raise SpecificationError(
-                    f"input '{spec.name}' is {list(spec.shape)} with a first axis that is fixed: "
+                    f"input '{spec.name}' is {list(spec.shape)} with a {which} that is fixed: "
                     f"there is no batch of {batch}"
                 )
-            if shape[0] != spec.shape[0]:
+            if shape[axis] != spec.shape[axis]:
+                which = "the first axis" if axis == 0 else f"axis {axis}"
                 raise SpecificationError(
                     f"the shape {list(shape)} of input '{spec.name}' and a batch of {batch} both "
-                    "say what the first axis is"
+                    f"say what {which} is"
                 )
-            found[spec.name] = (batch, *shape[1:])
+            found[spec.name] = (*shape[:axis], batch, *shape[axis + 1 :])
         self.fed(found)
         return found
 

@@ -71,7 +71,11 @@ class Operations(_Counted):
 
 
 def count(
-    model: Model, *, shapes: Shapes | None = None, progress: Callable[[str], None]
+    model: Model,
+    *,
+    shapes: Shapes | None = None,
+    program: str = "any",
+    progress: Callable[[str], None],
 ) -> Operations | None:
     """Return what one inference of a model computes; none where nothing can count it.
 
@@ -81,6 +85,9 @@ def count(
     ----------
     shapes
         Of inputs, where they are not the manifest's.
+    program
+        ``any``: the model as it was given; ``paddle``: the Paddle program that is made of it, whose
+        layers have other names.
 
     Raises
     ------
@@ -91,17 +98,17 @@ def count(
     """
     if "operations" not in targets(model):
         return None
-    artifact = build(model, "operations", shapes=shapes, progress=progress)
+    artifact = build(model, "operations", program, shapes=shapes, progress=progress)
     if (counted := _read(artifact)) is None:
         raise ToolchainError(reasons.NOT_COUNTED(path=str(artifact.path("operations"))))
     return counted
 
 
-def known(model: Model, *, shapes: Shapes | None = None) -> Operations | None:
+def known(model: Model, *, shapes: Shapes | None = None, program: str = "any") -> Operations | None:
     """Return what :func:`count` would if it has counted already; else nothing."""
     if "operations" not in targets(model):
         return None
-    artifact = find(model, "operations", shapes=shapes)
+    artifact = find(model, "operations", program, shapes=shapes)
     return _read(artifact) if artifact else None
 
 

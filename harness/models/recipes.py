@@ -34,9 +34,10 @@ from harness.models.manifest import (
 from harness.workspace import cache_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-    from harness.core.records import ArtifactRecord, Precision
+    from harness.core.contract import InputSpec
+    from harness.core.records import ArtifactRecord, Interface, Precision
     from harness.engines.base import Environment, Source
     from harness.models.manifest import Model, Shapes
 
@@ -49,8 +50,39 @@ __all__ = [
     "precisions",
     "recipe",
     "resource",
+    "taken",
     "targets",
 ]
+
+PADDLE_PROGRAM = "paddle"
+"""The target of ``operations`` that are counted in the Paddle program, whatever the model is."""
+
+_X2PADDLE = {
+    "opset": 15,
+    "write_out": [
+        "AffineGrid",
+        "Attention",
+        "CastLike",
+        "Celu",
+        "CenterCropPad",
+        "Gelu",
+        "GroupNormalization",
+        "HardSwish",
+        "LayerNormalization",
+        "MeanVarianceNormalization",
+        "Mish",
+        "RMSNormalization",
+        "ReduceLogSum",
+        "ReduceLogSumExp",
+        "ReduceSumSquare",
+        "RotaryEmbedding",
+        "Selu",
+        "SwiGLU",
+        "Swish",
+    ],
+    "plain": True,
+}
+"""What X2Paddle needs: it knows no newer opset, and lacks these operators."""
 
 ONNX_OPSET = 11
 ONNX_OPSET_INT8 = 13  # the first whose DequantizeLinear has scales by channel
@@ -177,6 +209,7 @@ def recipe(
             hint=nearest(artifact_format, possible),
         )
     known = [*possible[artifact_format], *formats()[artifact_format].accelerators.values()]
+    known += [PADDLE_PROGRAM] if artifact_format == "operations" else []
     if target not in known:
         raise SpecificationError(
             f"'{artifact_format}' artifacts are not built for '{target}'",
@@ -205,6 +238,10 @@ def outputs(
         "code": sha256_of(engines.get(engine).device_module),
     }
     checked, checks = _checked(model, shapes)
+    if artifact.interface:
+        left = taken(model.manifest.fed(shapes), artifact.interface)
+        checked["inputs"] = checked["inputs"][: len(left)]
+        checked["outputs"] = artifact.interface.outputs
     source = recipe(model, artifact.format, artifact.target, shapes, artifact.precision)
     return Recipe(
         "outputs",
@@ -282,17 +319,32 @@ def _checked(model: Model, shapes: Shapes | None) -> tuple[dict[str, Any], tuple
 
 
 def precisions(model: Model, artifact_format: str, target: str) -> tuple[Precision, ...]:
-    """Return what an artifact of a model can be built to compute in; a user's file has its own."""
-    source = model.manifest.source
-    if isinstance(source, FileSource) and source.alone and source.format == artifact_format:
-        return (source.precision,)
-    return formats()[artifact_format].precisions_for(target)
+    """Return what an artifact of a model can be built to compute in; a user's file has its own.
+
+    What a file computes in it keeps: nothing makes fp32 of it, or quantizes it again.
+    """
+    source, made = model.manifest.source, formats()[artifact_format]
+    if isinstance(source, FileSource) and made.precisions:
+        if source.alone and source.format == artifact_format:
+            return (source.precision,)
+        if source.precision != "fp32":
+            as_it_is = source.format == artifact_format or source.precision in made.keeps
+            return (source.precision,) if as_it_is else ()
+    return made.precisions_for(target)
 
 
 def _precision(
     model: Model, artifact_format: str, target: str, wanted: Precision | None
 ) -> Precision | None:
     possible = precisions(model, artifact_format, target)
+    own = model.manifest.precision
+    if not possible and formats()[artifact_format].precisions:
+        raise SpecificationError(
+            f"'{model.name}' computes in {own} already: it is measured as it is, and not converted "
+            "to formats that are made of fp32 models",
+            hint="add the fp32 model that it was made of"
+            + (", and build that with --precision int8" if own == "int8" else ""),
+        )
     if wanted not in (None, *possible):
         kind = artifact_format if target == "any" else f"{artifact_format} {target}"
         raise SpecificationError(
@@ -324,16 +376,18 @@ def _by_engine(
         usual=manifest.fed(),
         ranges={spec.name: spec.dynamic for spec in manifest.inputs},
         algorithm=manifest.quantization.algorithm,
+        computed_in=manifest.precision,
         weights=manifest.quantization.weights,
     )
     made = engine.recipe(request)
+    fixed = shapes if formats()[artifact_format].fixed_shapes else None
     return Recipe(
         artifact_format,
         target,
         made.stage,
         environments.get(made.environment) if made.environment else None,
         dict(made.options),
-        tuple(_source(each, model, shapes) for each in made.sources),
+        tuple(_source(each, model, shapes, fixed) for each in made.sources),
         precision=precision,
         engine=_checking(made.drift_of, target) if made.drift_of else None,
         runs=made.drift_of,
@@ -347,11 +401,13 @@ def _checking(artifact_format: str, target: str = "any") -> str | None:
     return engine.name if engine else None
 
 
-def _source(wanted: Source, model: Model, shapes: Shapes | None) -> Recipe:
+def _source(wanted: Source, model: Model, shapes: Shapes | None, fixed: Shapes | None) -> Recipe:
     """Return how something is made that an engine makes its artifact from."""
     if wanted.format == "samples":
         # X2Paddle does not convert every ONNX file that an engine's toolkit takes.
         return _samples(model, shapes, compared=not _by_onnx(model))
+    if wanted.format == "prepared":
+        return _prepared(model, fixed, wanted.needs)
     return recipe(model, wanted.format, precision=wanted.precision)
 
 
@@ -458,6 +514,10 @@ def _shapes_of_other(model: Model, other: Model, shapes: Shapes | None) -> Shape
 
 def _operations(model: Model, target: str, shapes: Shapes | None, *_: object) -> Recipe:
     options = {"inputs": inputs(model, shapes)}
+    if _by_onnx(model) and target != PADDLE_PROGRAM:
+        # Not every ONNX file becomes a Paddle program.
+        onnx, sources = environments.get("onnx"), (_prepared(model, shapes),)
+        return Recipe("operations", target, _stage("count_onnx"), onnx, options, sources)
     paddle = environments.get("paddle")
     return Recipe("operations", target, _stage("operations"), paddle, options, (_exported(model),))
 
@@ -483,7 +543,8 @@ def _exported(model: Model) -> Recipe:
         if _by_onnx(model):
             options = {"inputs": inputs(model), "exported_shapes": _exported_shapes(model)}
             toolkit = environments.get("x2paddle")
-            return Recipe("pdmodel", "any", _stage("from_onnx"), toolkit, options, (_onnx(model),))
+            sources = (_prepared(model, needs=_X2PADDLE),)
+            return Recipe("pdmodel", "any", _stage("from_onnx"), toolkit, options, sources)
         return _taken_over(source, "pdmodel", model)
     options = {
         "function": source.function,
@@ -498,7 +559,7 @@ def _exported(model: Model) -> Recipe:
 def _onnx(model: Model, precision: Precision | None = "fp32") -> Recipe:
     """Return how a model's ONNX file is made."""
     paddle = environments.get("paddle")
-    if precision == "int8":
+    if precision == "int8" and model.manifest.precision == "fp32":
         return Recipe(
             "onnx",
             "any",
@@ -518,6 +579,29 @@ def _onnx(model: Model, precision: Precision | None = "fp32") -> Recipe:
     return Recipe(
         "onnx", "any", _stage("to_onnx"), paddle, {"opset": ONNX_OPSET}, (_exported(model),)
     )
+
+
+def _prepared(
+    model: Model, shapes: Shapes | None = None, needs: Mapping[str, Any] | None = None
+) -> Recipe:
+    """Return how a model's ONNX file is prepared for a converter.
+
+    Parameters
+    ----------
+    needs
+        What the converter needs (see :class:`harness.engines.base.Source`).
+    """
+    options: dict[str, Any] = {
+        "inputs": inputs(model, shapes),
+        "exported_shapes": _exported_shapes(model),
+    }
+    options |= {"opset": None, "write_out": [], "plain": False} | dict(needs or {})
+    reader = model_files()["onnx"][0]
+    if reader.prepare is None or reader.environment is None:
+        raise SpecificationError("no engine prepares ONNX files for converters")
+    environment = environments.get(reader.environment)
+    source = _onnx(model, model.manifest.precision)
+    return Recipe("prepared", "any", reader.prepare, environment, options, (source,))
 
 
 def _by_onnx(model: Model) -> bool:
@@ -540,9 +624,10 @@ def _taken_over(source: FileSource, artifact_format: str, model: Model) -> Recip
     )
     folder = (model.folder or Path()) / FILES
     files = {f"given-{name}": folder / str(digest) for name, digest in digests.items()}
-    script, precision = _stage("given"), source.precision if source.alone else None
-    options = {"files": digests}
-    return Recipe(artifact_format, "any", script, None, options, files=files, precision=precision)
+    script, options = _stage("given"), {"files": digests}
+    return Recipe(
+        artifact_format, "any", script, None, options, files=files, precision=source.precision
+    )
 
 
 def _exported_shapes(model: Model) -> list[list[int]]:
@@ -552,6 +637,28 @@ def _exported_shapes(model: Model) -> list[list[int]]:
 def inputs(model: Model, shapes: Shapes | None = None) -> list[dict[str, Any]]:
     """Return a model's input specifications as stages and runners read them."""
     return [spec.model_dump(mode="json") for spec in model.manifest.fed(shapes)]
+
+
+def taken(specs: Sequence[InputSpec], interface: Interface | None) -> list[InputSpec]:
+    """Return the inputs that an artifact has: it may have lost some of its model's.
+
+    Raises
+    ------
+    SpecificationError
+        They are not the last ones: the values of those after them would be others.
+    """
+    if interface is None:
+        return list(specs)
+    names = [spec.name for spec in specs]
+    kept = [name for name in names if name in interface.inputs]
+    if names[: len(kept)] != kept:
+        lost = next(name for name in names if name not in kept)
+        raise SpecificationError(
+            f"input '{lost}' has no effect, and converters leave it out",
+            hint="list it after the others under 'inputs' of the model's file, or add the file "
+            "again",
+        )
+    return list(specs[: len(kept)])
 
 
 def _stage(name: str) -> Path:

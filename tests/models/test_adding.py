@@ -210,8 +210,14 @@ PIR = b'{"base_code":{"magic":"pir","trainable":false,"version":1},"program":{}}
         (("a.json", None), "no such file", ""),
         (("a.nb", b"x"), r"a \.nb file cannot be added", "built for Paddle Lite already"),
         (("a.pt", b"x"), r"a \.pt file cannot be added", "torch.onnx.export"),
-        (("a.tflite", b"x"), "cannot be added", "tf2onnx"),
-        (("a.txt", b"x"), r"not an \.onnx, \.pdmodel or \.json file", ""),
+        (("a.PT", b"x"), r"a \.pt file cannot be added", "torch.onnx.export"),
+        (("a.mnn", b"x"), r"a \.mnn file cannot be added", "add what it was made of"),
+        (("a.param", b"x"), r"a \.param file cannot be added", "add what it was made of"),
+        (("a.xml", b"x"), r"a \.xml file cannot be added", "add the ONNX file"),
+        (("a.ort", b"x"), r"a \.ort file cannot be added", "the .onnx file"),
+        (("net.onnx.data", b"x"), r"a \.data file cannot be added", "name the .onnx file"),
+        (("__model__", b"x"), "__params__: no such file", "save_inference_model"),
+        (("a.txt", b"x"), r"not an .*\.onnx, \.pdmodel or \.json file", ""),
     ],
 )
 def test_what_cannot_be_added_says_what_to_do(given, workspace, tmp_path, file, fault, hint):
@@ -397,6 +403,73 @@ def test_a_file_that_was_changed_since_is_not_built(given, inspected, workspace,
     copied.unlink()
     with pytest.raises(SpecificationError, match="is not there"):
         build(model, "onnx", progress=print)
+
+
+BATCHED = {
+    "inputs": [
+        {"name": "x", "dtype": "float", "shape": [-1, -1], "axes": ["batch", "length"]},
+        {"name": "idle", "dtype": "float", "shape": [1], "used": False},
+        {"name": "state", "dtype": "float", "shape": [2, -1, 4], "axes": ["", "batch", ""]},
+        {"name": "rate", "dtype": "int64", "shape": []},
+    ],
+    "outputs": 2,
+}
+
+
+def test_one_name_of_an_axis_is_one_extent(given, inspected):
+    known = Known(shapes={"x": (2, 16)}, ranges={"rate": (16000, 16001)})
+    manifest = given(inspected(BATCHED), known).model.manifest
+    shapes = {spec.name: (spec.shape, spec.batch_axis) for spec in manifest.inputs}
+    # Those that converters leave out come last: the others' values do not depend on them.
+    assert list(shapes) == ["x", "state", "idle", "rate"]
+    assert shapes["x"] == ((2, 16), 0)
+    assert shapes["state"] == ((2, 2, 4), 1)
+    assert shapes["rate"] == ((), None)
+
+
+def test_a_stateful_model_batches(given, inspected):
+    answer = {"inputs": [each for each in BATCHED["inputs"] if each["name"] != "idle"]}
+    known = Known(shapes={"x": (1, 16)})
+    manifest = given(inspected(BATCHED | answer), known).model.manifest
+    assert manifest.batched(4) == {"x": (4, 16), "state": (2, 4, 4), "rate": ()}
+
+
+def test_the_hint_has_the_rank_and_known_axes_of_all_inputs(given, inspected):
+    open_too = {"name": "two words", "dtype": "float", "shape": [3, -1, -1]}
+    answer = {"inputs": [*BATCHED["inputs"], open_too], "outputs": 1}
+    with pytest.raises(SpecificationError) as caught:
+        given(inspected(answer), Known())
+    assert caught.value.hint.endswith("--shape x=1,N --shape 'two words'=3,N,M")
+
+
+def test_shapes_that_contradict_one_another_are_refused(given, inspected):
+    known = Known(shapes={"x": (2, 16), "state": (2, 3, 4)})
+    with pytest.raises(SpecificationError, match=r"\[2, 3, 4\] does not fit input 'state'"):
+        given(inspected(BATCHED), known)
+
+
+def test_a_folder_with_one_model_is_that_model(given, inspected, tmp_path):
+    inspected(OPEN)
+    folder = tmp_path / "exported"
+    folder.mkdir()
+    with pytest.raises(SpecificationError, match="a folder without a model"):
+        given(folder)
+    (folder / "Net.ONNX").write_bytes(b"x")
+    assert given(folder, Known(shapes={"x": (1, 3, 8, 8)})).model.name == "Net"
+    (folder / "other.onnx").write_bytes(b"x")
+    with pytest.raises(SpecificationError, match="several models"):
+        given(folder)
+
+
+def location(name):
+    return b"\x0a\x08location\x12" + bytes([len(name)]) + name
+
+
+@pytest.mark.parametrize("name", [b"../../etc/passwd", b"/etc/passwd", b"sub/net.data", b"..", b""])
+def test_weights_elsewhere_are_never_read(given, tmp_path, name):
+    (tmp_path / "net.onnx").write_bytes(b"x" + location(name))
+    with pytest.raises(SpecificationError, match="only a file beside it is taken"):
+        given(tmp_path / "net.onnx")
 
 
 def convert(networks, name, folder):

@@ -26,7 +26,7 @@ _FOLDER = Path(__file__).parent
 class _Mnn(Engine):
     def recipe(self, request: Request) -> Made:
         del request
-        return Made(_FOLDER / "stages" / "convert.py", "mnn", {}, (Source("onnx"),))
+        return Made(_FOLDER / "stages" / "convert.py", "mnn", {}, (Source("prepared"),))
 
 
 PLUGIN = _Mnn(

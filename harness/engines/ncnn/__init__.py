@@ -55,7 +55,7 @@ class _Ncnn(Engine):
             for spec in usual
         ]
         options = {"inputs": usual, "other_inputs": other}
-        return Made(_FOLDER / "stages" / "convert.py", "ncnn", options, (Source("onnx"),))
+        return Made(_FOLDER / "stages" / "convert.py", "ncnn", options, (Source("prepared"),))
 
 
 PLUGIN = _Ncnn(

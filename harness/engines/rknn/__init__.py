@@ -29,6 +29,7 @@ _INTEGER_CHIPS = ("rv1103", "rv1106")
 
 
 _BACKEND = "npu:rknpu"
+_OPSET = 19  # the newest that its toolkit knows
 # In what a device's file or device tree says, as in "rockchip,rk3588s".
 _CHIP = re.compile(r"(?:rk|rv)\d{4}")
 
@@ -59,12 +60,14 @@ class _Rknn(Engine):
             "precision": request.precision,
             "inputs": [spec.model_dump(mode="json") for spec in request.inputs],
         }
-        if request.precision == "int8":
+        if request.computed_in == "int8":
+            options["quantized"] = True
+        elif request.precision == "int8":
             # What the toolkit has of the algorithms.
             algorithm = {"mse": "mmse", "KL": "kl_divergence"}.get(request.algorithm, "normal")
             method = {"per-channel": "channel", "per-tensor": "layer"}[request.weights]
             options |= {"algorithm": algorithm, "method": method}
-        sources = (Source("onnx"), Source("samples"))
+        sources = (Source("prepared", needs={"opset": _OPSET}), Source("samples"))
         return Made(_FOLDER / "stages" / "compile.py", "rknn", options, sources)
 
     def planned(self, said: str, tools: Mapping[str, str]) -> Partition | None:
@@ -114,6 +117,7 @@ PLUGIN = _Rknn(
             precisions=("fp16", "int8"),
             integer_targets=_INTEGER_CHIPS,
             fixed_shapes=True,
+            keeps=("fp16", "int8"),
         ),
     ),
     precisions=("fp16", "int8"),

@@ -1,9 +1,10 @@
 """Compute what an engine on this machine gives for an artifact.
 
 Run in the engine's environment as ``outputs.py REQUEST``: a JSON object with ``engine``,
-``files`` (role to name), ``precision``, ``inputs``, ``check_seeds`` and ``check_files`` as in the
-contract's job. Runs the artifact in the current folder with what the Python runner uses, on one
-thread, and writes ``outputs.npz``: output ``j`` for seed ``s`` is the array ``s.j``.
+``files`` (role to name), ``precision``, ``inputs``, ``outputs``, ``check_seeds`` and
+``check_files`` as in the contract's job. Runs the artifact in the current folder with what the
+Python runner uses, on one thread, and writes ``outputs.npz``: output ``j`` for seed ``s`` is the
+array ``s.j``.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def main() -> None:
     for seed, inputs in edge_runner.check_inputs(job):
         engine.bind(inputs)
         engine.run()
-        for number, (_, output) in enumerate(engine.fetch()):
+        for number, (_, output) in enumerate(edge_runner.in_order(engine.fetch(), job)):
             # A copy: it may be the engine's own memory, which the next inference writes.
             arrays[f"{seed}.{number}"] = np.array(output)
     np.savez("outputs.npz", **arrays)

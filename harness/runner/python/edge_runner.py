@@ -707,6 +707,19 @@ def change_shapes(engine: Engine, job: dict[str, Any], events: Events) -> None:
         return_outputs(engine, changed, events, change=number)
 
 
+def in_order(
+    outputs: list[tuple[str, NDArray[Any]]], job: dict[str, Any]
+) -> list[tuple[str, NDArray[Any]]]:
+    """Return outputs in the model's order, where the job names them as the engine does.
+
+    Some engines sort them by name.
+    """
+    place = {name: n for n, name in enumerate(job.get("outputs", []))}
+    if {name for name, _ in outputs} != set(place):
+        return outputs
+    return sorted(outputs, key=lambda output: place[output[0]])
+
+
 def return_outputs(
     engine: Engine, job: dict[str, Any], events: Events, change: int | None = None
 ) -> None:
@@ -725,7 +738,7 @@ def return_outputs(
         with engine_is(f"running check seed {seed}"):
             engine.bind(inputs)
             engine.run()
-            outputs = engine.fetch()
+            outputs = in_order(engine.fetch(), job)
         for index, (name, value) in enumerate(outputs):
             if value.dtype.name not in DTYPES:
                 raise LaunchError(

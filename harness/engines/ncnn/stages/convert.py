@@ -3,7 +3,7 @@
 Run in the environment ``ncnn`` as ``convert.py REQUEST``: a JSON object with ``inputs`` (the
 contract's input specifications) and ``other_inputs``, the same at another shape where axes vary,
 which tells the converter which those are. Makes ``model.ncnn.param`` and ``model.ncnn.bin`` of
-``model.onnx`` in the current folder.
+``model.onnx`` in the current folder, whose inputs ``interface.json`` has.
 
 The converter is the program in pnnx's wheel. Its Python module would import torch.
 """
@@ -31,7 +31,11 @@ def main() -> None:
     """Do what the request says."""
     request = json.loads(sys.argv[1])
     program = Path(sysconfig.get_paths()["purelib"], "pnnx", "pnnx")
-    usual, other = (shapes(request[key]) for key in ("inputs", "other_inputs"))
+    taken = json.loads(Path("interface.json").read_bytes())["inputs"]
+    usual, other = (
+        shapes([spec for spec in request[key] if spec["name"] in taken])
+        for key in ("inputs", "other_inputs")
+    )
     options = ["fp16=0", f"inputshape={usual}"]
     if other != usual:
         options.append(f"inputshape2={other}")
@@ -42,6 +46,12 @@ def main() -> None:
     layers = {line.split()[0] for line in Path("model.ncnn.param").read_text().splitlines()[2:]}
     if unknown := sorted(name for name in layers if ncnn.layer_to_index(name) < 0):
         sys.exit(f"ncnn has no layer for what pnnx calls {', '.join(unknown)}")
+    net = ncnn.Net()
+    files = ((net.load_param, "model.ncnn.param"), (net.load_model, "model.ncnn.bin"))
+    if any(read(path) for read, path in files):
+        sys.exit("ncnn cannot load what pnnx made: what it printed says why")
+    if len(net.input_names()) != len(taken):
+        sys.exit(f"pnnx left {len(net.input_names())} of {len(taken)} inputs in it")
 
 
 if __name__ == "__main__":

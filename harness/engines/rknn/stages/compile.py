@@ -2,9 +2,10 @@
 
 Run in the environment ``rknn`` as ``compile.py REQUEST``: a JSON object with ``target`` (the
 chip: ``rk3588`` …), ``precision`` (``fp16`` or ``int8``), ``inputs`` (the contract's input
-specifications, whose shapes are fixed in the model) and for int8 ``algorithm`` and ``method``.
-Makes ``model.rknn`` of ``model.onnx`` in the current folder; ``calibration.npz`` has the samples
-for int8 (``x.j`` of input ``j``).
+specifications, whose shapes are fixed in the model) and for int8 ``algorithm`` and ``method``, or
+``quantized`` where the model is that already.
+Makes ``model.rknn`` of ``frozen.onnx`` in the current folder, whose inputs ``interface.json`` has;
+``calibration.npz`` has the samples for int8 (``x.j`` of input ``j``).
 
 Then the toolkit's simulator, which runs only what was just built, computes the outputs for the
 inputs in ``heldout.npz``: ``outputs.npz`` (``y.j``) and ``kernels.json`` (``computed_by``). The
@@ -123,18 +124,20 @@ def main() -> None:
     sys.stdout = sys.stderr = log
     from rknn.api import RKNN  # noqa: PLC0415 - after what stands for torch
 
-    int8 = request["precision"] == "int8"
+    int8 = request["precision"] == "int8" and not request.get("quantized")
     quantization = {}
     if int8:
         method, algorithm = request["method"], request["algorithm"]
         quantization = {"quantized_method": method, "quantized_algorithm": algorithm}
-    dataset = write_samples(len(request["inputs"])) if int8 else None
+    taken = json.loads(Path("interface.json").read_bytes())["inputs"]
+    specs = [spec for spec in request["inputs"] if spec["name"] in taken]  # the first of them
+    dataset = write_samples(len(specs)) if int8 else None
     toolkit: Any = RKNN(verbose=True)
-    names = [spec["name"] for spec in request["inputs"]]
-    shapes = [list(spec["shape"]) for spec in request["inputs"]]
+    names = [spec["name"] for spec in specs]
+    shapes = [list(spec["shape"]) for spec in specs]
     steps: tuple[tuple[str, Callable[[], Any]], ...] = (
         ("config", lambda: toolkit.config(target_platform=request["target"], **quantization)),
-        ("load_onnx", lambda: toolkit.load_onnx("model.onnx", names, shapes)),
+        ("load_onnx", lambda: toolkit.load_onnx("frozen.onnx", names, shapes)),
         ("build", lambda: toolkit.build(do_quantization=int8, dataset=dataset)),
         ("export_rknn", lambda: toolkit.export_rknn("model.rknn")),
         ("simulator", toolkit.init_runtime),
