@@ -116,7 +116,7 @@ class MeasuredRow(Row):
     model: str
     device: str
     emulated: bool
-    simulated: str | None
+    simulated: str | None = None
     soc: str | None
     kernel: str | None
     engine: str
