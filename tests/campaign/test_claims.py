@@ -278,7 +278,7 @@ emit("done")
         ("nothing", None),
         ("unbind", "its threads were allowed on processors"),
         ("fast", "passed between its events 'warmup' and 'samples'"),
-        ("small", "claims a peak memory of 1e-06 MB"),
+        ("small", "reports a peak memory of 0.00000100 MB, but the supervisor saw"),
     ],
 )
 def test_the_supervisor_sees_what_a_runner_does(supervisor, tmp_path, does, said):
