@@ -66,8 +66,8 @@ outputs(); emit("done")
         ("os.abort()", Category.RUNNER, "SIGABRT after 'start'"),
         ("hello(); print('bye'); sys.exit(3)", Category.ENGINE, "exited with 3 after 'hello': bye"),
         ("events.write('rubbish\\n')", Category.RUNNER, "broke the contract: events.jsonl:1"),
-        ("hello(); load(); sample()", Category.RUNNER, "without having finished, after 'memory'"),
-        ("hello(); load(); sample(); emit('done')", Category.RUNNER, "did not return the outputs"),
+        ("hello(); load(); sample()", Category.RUNNER, "before it had finished, after 'memory'"),
+        ("hello(); load(); sample(); emit('done')", Category.RUNNER, "the requested outputs"),
         ("hello(); load(); outputs(); emit('done')", Category.RUNNER, "without samples"),
         ("hello(); sample([0]); outputs(); emit('done')", Category.RUNNER, "without samples"),
         (

@@ -101,7 +101,7 @@ def test_an_engine_that_keeps_nothing(bench):
     (result,) = results(bench, run)
     assert result.state is State.FAILED
     assert str(result.reason) == (
-        "its model cache was not filled: the engine left nothing in its model cache"
+        "its model cache was not filled: the engine left its model cache empty"
     )
 
 
@@ -110,7 +110,7 @@ def test_a_launch_that_did_not_find_its_model_is_invalid(bench):
     run = bench.run(launches=1, model_caches=["kept"], redo_budget=0)
     _, (fill, launch) = bench.measure(run)
     assert (fill.status, launch.status) == (Status.OK, Status.INVALID)
-    assert "it wrote there" in str(launch.reason)
+    assert "the engine wrote to its model cache" in str(launch.reason)
 
 
 class StoppedError(Exception):

@@ -146,5 +146,6 @@ def test_a_model_that_does_not_fit_into_the_device_is_refused(start, workspace, 
     with workspace.store() as store:
         (summary,) = store.summaries()
         (case,) = store.load(summary.id).cases
-    assert str(case.refused).startswith("it needs 1000000000 MB at least for its weights")
+    assert case.refused.code == "case.too-large"
+    assert str(case.refused).startswith("it needs at least 1\u202f000\u202f000\u202f000 MB for")
     assert "(estimate), and the device has" in str(case.refused)

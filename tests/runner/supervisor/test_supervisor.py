@@ -337,6 +337,7 @@ def test_a_disk_that_the_runner_fills(lab, small_disk):
     answer = lab.begin("cat /dev/zero >big; echo '{}' >>events.jsonl || exit 5", name="disk/launch")
     assert answer.exit["status"] == 5
     assert b"No space left" in answer.log
+    assert answer.exit["disk_full"]
 
 
 def test_a_disk_that_is_full_before(lab, small_disk):

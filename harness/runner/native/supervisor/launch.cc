@@ -10,6 +10,7 @@
 #include <sys/inotify.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -28,6 +29,12 @@ namespace {
 
 // By which the controller's transport ends a command that it gave up, and what it started.
 constexpr char kCallMark[] = "EDGE_HARNESS_CALL=";
+constexpr unsigned long long kFull = 64 << 10;  // bytes: no more than that is left of a full disk
+
+bool disk_full() {
+  struct statvfs disk = {};
+  return statvfs(".", &disk) == 0 && disk.f_bavail * disk.f_frsize < kFull;
+}
 constexpr double kStop_s = kUnkillable_s + 5;
 constexpr double kSeldomGlance_s = 0.01;  // where the runner prints all the time
 constexpr int kGateLook_ms = 1000;
@@ -202,6 +209,7 @@ class Supervision {
           busy - others_before_s_ - runner_.used_s() - load_.used_s() - own_cpu_s();
       entry.number("other_cpu_s", others > 0 ? others : 0, 3);
     }
+    if (disk_full()) entry.boolean("disk_full", true);
     watch_.add_to(&entry);
     add_model_cache(&entry);
     runner_.add_traces(&entry);
