@@ -100,7 +100,7 @@ PLUGIN = _OnnxRuntime(
             prepare=_FOLDER / "stages" / "prepare.py",
         ),
     ),
-    precisions=("fp32", "int8"),
+    precisions=("fp32", "int8", "fp16"),
     in_python=("cpu", _NPU),
     environment="onnxruntime",
     environments=(
