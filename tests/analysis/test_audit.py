@@ -564,7 +564,7 @@ def test_a_value_that_is_there_three_times_in_a_real_table_is_found():
 
     assert not found(planted(2), "repeated-figure")
     (finding,) = found(planted(3), "repeated-figure")
-    assert "12.37 stands 3 times" in finding.sentence
+    assert "12.37 appears 3 times" in finding.sentence
 
 
 @pytest.mark.parametrize("axis", [0, 1])
