@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from benchmarks.detection.recorded import Recorded, Recording, Trial
 
 NONE: Final = (
-    "None are recorded yet: `python -m benchmarks.detection.record` takes a quiet machine.\n"
+    "None are recorded yet: `python -m benchmarks.detection.record` needs a quiet machine.\n"
 )
 LAUNCHES_PLOT: Final = "detection-recorded.svg"
 RULES_PLOT: Final = "detection-recorded-rules.svg"
@@ -39,7 +39,7 @@ def section(recording: Recording | None, plots: Path) -> str:
     if rows:
         _plot_rules(rows, plots / RULES_PLOT)
     parts = [
-        "**The machine was busy: these figures try the code, and say nothing else.**\n"
+        "**The machine was busy: these figures test the code, and prove nothing else.**\n"
         if recording.busy
         else "",
         _sessions(recording),
@@ -91,13 +91,12 @@ def _alarms(recording: Recording) -> str:
     expected = sum(run["gate"]["alarms_expected"] for run in _judged(recording))
     quantities = sum(len(each.findings) for each in trials)
     chance = (
-        f"By the spread that these launches have, {expected:.2g} regressions were to be expected "
+        f"With the spread of these launches, {expected:.2g} regressions were to be expected "
         f"by chance, over {quantities} quantities."
     )
     blocks = max((len(each.fresh[0]) for each in trials if each.fresh), default=0)
     fresh = (
-        f"Fresh launches of either side that decided: {blocks} at most, "
-        f"where the gate makes {FRESH}."
+        f"Fresh launches per side that decided: at most {blocks}, whereas the gate makes {FRESH}."
     )
     lines += ["", chance, *([fresh] if blocks else []), "", *_failed(recording)]
     return "\n".join(lines) + "\n"
@@ -193,9 +192,10 @@ def _effects(trials: Sequence[Trial]) -> str:
     if not told:
         return ""
     return (
-        "Had the later session's launches been slower by an effect (their figures times it), "
-        "it would have been found in so many; of those where the gate made fresh launches, or "
-        "needs none:\n\n" + table(["found", *told], [[rule, *row] for rule, row in rows.items()])
+        "How often an effect would have been found if the later session's launches had been slower "
+        "by it (their figures multiplied by it); only comparisons where the gate made fresh "
+        "launches, or needs none:\n\n"
+        + table(["found", *told], [[rule, *row] for rule, row in rows.items()])
     )
 
 
