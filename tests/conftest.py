@@ -57,11 +57,15 @@ def _isolate(config):
     os.environ["XDG_CACHE_HOME"] = str(own)
 
 
+# Their campaigns lease this machine, which only one may do at a time.
+LEASING = {"lab", "sshd", "supervisor"}
+
+
 def pytest_collection_modifyitems(items):
-    # Those that measure take turns: with pytest-xdist, all of them on one worker.
+    # Those that measure or lease take turns: with pytest-xdist, all of them on one worker.
     for item in items:
-        if item.get_closest_marker("e2e"):
-            item.add_marker(pytest.mark.xdist_group("e2e"))
+        if item.get_closest_marker("e2e") or LEASING & set(item.fixturenames):
+            item.add_marker(pytest.mark.xdist_group("device"))
 
 
 @dataclass(frozen=True)

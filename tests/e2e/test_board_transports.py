@@ -64,4 +64,4 @@ def test_the_board_tells_what_it_is(transport, device):
     assert facts.temperatures_c == {}
     assert facts.cpus[0].max_khz is None
     (python,) = facts.pythons
-    assert set(python.engines) == {"paddle-inference", "onnxruntime", "mnn", "ncnn"}
+    assert set(python.engines) == {"litert", "paddle-inference", "onnxruntime", "mnn", "ncnn"}
