@@ -61,6 +61,7 @@ def _isolate(config):
 LEASING = {"lab", "sshd", "supervisor"}
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
 def pytest_collection_modifyitems(items):
     # Those that measure or lease take turns: with pytest-xdist, all of them on one worker.
     for item in items:
