@@ -22,10 +22,10 @@ sample:
 	scripts/sample
 
 test: check
-	.venv/bin/pytest --numprocesses 2 --dist loadgroup
+	.venv/bin/pytest --numprocesses 2
 
 full: check
-	.venv/bin/pytest --numprocesses 2 --dist loadgroup -m ""
+	.venv/bin/pytest --numprocesses 2 -m ""
 
 check:
 	scripts/setup test

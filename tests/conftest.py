@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from harness.cli.app import main
 from harness.native.supervisor import supervisor as build_supervisor
@@ -58,15 +59,32 @@ def _isolate(config):
 
 
 # Their campaigns lease this machine, which only one may do at a time.
-LEASING = {"lab", "sshd", "supervisor"}
+LEASING = (
+    "tests/campaign/",
+    "tests/cli/test_bench.py",
+    "tests/cli/test_device_doctor.py",
+    "tests/drill/",
+    "tests/e2e/",
+    "tests/engines/litert/",
+    "tests/lab/",
+    "tests/plugins/",
+    "tests/results/test_postgresql.py",
+    "tests/runner/supervisor/",
+    "tests/security/",
+    "tests/test_pytest_plugin.py",
+    "tests/transports/test_devices_command.py",
+)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
-def pytest_collection_modifyitems(items):
-    # Those that measure or lease take turns: with pytest-xdist, all of them on one worker.
-    for item in items:
-        if item.get_closest_marker("e2e") or LEASING & set(item.fixturenames):
-            item.add_marker(pytest.mark.xdist_group("device"))
+class Turns(LoadScopeScheduling):
+    """Distribution over pytest-xdist's workers: files, and on one of them all that lease."""
+
+    def _split_scope(self, nodeid):
+        return "device" if nodeid.startswith(LEASING) else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return Turns(config, log)
 
 
 @dataclass(frozen=True)
