@@ -544,6 +544,6 @@ def test_it_is_python_3_8_and_stands_alone(path):
             imported.add(node.module.partition(".")[0])
     others = {
         "edge_runner", "MNN", "ncnn", "numpy", "onnxruntime", "openvino", "paddle", "paddlelite",
-        "onnxruntime_qnn", "rknnlite",
+        "onnxruntime_qnn", "ai_edge_litert", "rknnlite",
     }  # fmt: skip
     assert imported - others <= sys.stdlib_module_names
