@@ -16,6 +16,7 @@ import harness
 from harness.analysis.outputs import check
 from harness.engines.paddle_lite import nb
 from harness.models import environments
+from harness.models.artifacts import RECORD
 from harness.models.build import build, outputs, reference
 from harness.models.formats import formats
 from harness.models.manifest import Manifest, Model, load_model
@@ -49,7 +50,7 @@ def own_artifacts(tmp_path, monkeypatch):
 
 
 def artifact_folders(folder):
-    return [path for path in folder.iterdir() if path.suffix != ".lock"]
+    return [path for path in folder.iterdir() if (path / RECORD).exists()]
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v1_025_96", "ppocr_v4_cls"])
@@ -80,7 +81,8 @@ def test_the_simulator_computes_the_reference_outputs_in_fp16(name):
     assert artifact.path("model").read_bytes()[:4] == b"RKNN"
     drift = artifact.record.drift
     assert drift.computed_by == "RKNN-Toolkit2 2.5.0, simulator"
-    assert drift.cosine > 0.9999
+    # The classifier's outputs hardly vary: once its mean is taken out, rounding is a good part.
+    assert drift.cosine > 0.9995
     assert drift.max_error < 0.01
     # Half precision shows: it would not pass for fp32.
     assert drift.relative_error > model.manifest.tolerance["fp32"]
@@ -113,7 +115,8 @@ def test_the_toolkits_other_algorithms_quantize_too(algorithm):
 def test_a_chip_without_half_precision_is_one_line(tmp_path):
     python = str(environments.python("rknn", print))
     onnx = build(load_model(REPOSITORY, "ppocr_v4_cls"), "onnx", progress=print)
-    (tmp_path / "model.onnx").symlink_to(onnx.path("model"))
+    (tmp_path / "frozen.onnx").symlink_to(onnx.path("model"))
+    (tmp_path / "interface.json").write_text(json.dumps({"inputs": ["x"], "outputs": []}))
     request = {
         "target": "rv1106",
         "precision": "fp16",
@@ -205,7 +208,7 @@ def packaged(model, params):
     ("model", "params", "artifact_format", "fault"),
     [
         ("inference.pdiparams", "inference.pdiparams", "nb", "is no Paddle inference model"),
-        ("inference.pdmodel", "inference.pdmodel", "nb", "wrong nb x86 failed"),
+        ("inference.pdmodel", "inference.pdmodel", "nb", "wrong nb x86 was ended by SIGABRT"),
         ("inference.pdmodel", "inference.pdiparams", "reference", r"inputs are \['x'\], the man"),
     ],
 )
