@@ -596,6 +596,7 @@ def _prepared(
         "exported_shapes": _exported_shapes(model),
     }
     options |= {"opset": None, "write_out": [], "plain": False} | dict(needs or {})
+    options["made_here"] = not _by_onnx(model)
     reader = model_files()["onnx"][0]
     if reader.prepare is None or reader.environment is None:
         raise SpecificationError("no engine prepares ONNX files for converters")

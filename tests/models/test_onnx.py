@@ -42,7 +42,7 @@ def verdicts(model, *formats):
     return found
 
 
-RIGHT = (True, True, "")
+RIGHT = (True, True, None)
 
 
 @pytest.mark.parametrize("name", TORCH)

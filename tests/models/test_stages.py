@@ -81,8 +81,7 @@ def test_the_simulator_computes_the_reference_outputs_in_fp16(name):
     assert artifact.path("model").read_bytes()[:4] == b"RKNN"
     drift = artifact.record.drift
     assert drift.computed_by == "RKNN-Toolkit2 2.5.0, simulator"
-    # The classifier's outputs hardly vary: once its mean is taken out, rounding is a good part.
-    assert drift.cosine > 0.9995
+    assert drift.cosine > 0.9999
     assert drift.max_error < 0.01
     # Half precision shows: it would not pass for fp32.
     assert drift.relative_error > model.manifest.tolerance["fp32"]

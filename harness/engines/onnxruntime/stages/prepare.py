@@ -554,6 +554,12 @@ def main() -> None:
     inputs, wanted = real_inputs(model.graph), [spec["name"] for spec in request["inputs"]]
     if sorted(inputs) != sorted(wanted):
         sys.exit(f"the model's inputs are {sorted(inputs)}, the manifest's {sorted(wanted)}")
+    if request["made_here"]:
+        # Converters take what Paddle2ONNX made of our own export as it is, some nothing else.
+        shutil.copyfile("model.onnx", "frozen.onnx")
+        shutil.copyfile("model.onnx", "prepared.onnx")
+        finish(wanted, model, [])
+        return
     usual = {spec["name"]: spec["shape"] for spec in request["inputs"]}
     open_too = dict(zip(wanted, request["exported_shapes"], strict=True))
     notes: list[str] = []
@@ -564,11 +570,15 @@ def main() -> None:
     else:
         again = onnx.load("model.onnx", load_external_data=False)
         save(prepare(again, request, usual, notes), "frozen.onnx")
+    finish(wanted, prepared, notes)
+
+
+def finish(wanted: list[str], prepared: Any, notes: list[str]) -> None:
+    """Put the prepared model into its place, with what is known of it."""
     Path("prepared.onnx").replace("model.onnx")  # not into the file that a link leads to
     left = real_inputs(prepared.graph)
-    kept = [name for name in wanted if name in left]
     interface = {
-        "inputs": kept,
+        "inputs": [name for name in wanted if name in left],
         "outputs": [value.name for value in prepared.graph.output],
         "notes": notes,
     }
