@@ -36,8 +36,8 @@ FAULTS = {
     "nan": ("nan: true", ("invalid", None, "wrong outputs: output 0 for seed 1 has NaN")),
     "crash": ("fail: {at: 3, how: crash}", ("failed", "engine", "crashed with SIGSEGV")),
     "unloadable": ("fail: {how: error}", ("failed", "engine", "told to fail")),
-    "silent": ("fail: {at: 3, how: exit}", ("failed", "runner", "without having finished")),
-    "hanging": ("fail: {at: 3, how: hang}", ("failed", "timeout", "ended at its limit of 5 s")),
+    "silent": ("fail: {at: 3, how: exit}", ("failed", "runner", "before it had finished")),
+    "hanging": ("fail: {at: 3, how: hang}", ("failed", "timeout", "stopped at its limit of 5 s")),
 }
 
 
