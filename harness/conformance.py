@@ -36,6 +36,7 @@ from harness.core.contract import (
     parse_events,
 )
 from harness.core.errors import SpecificationError
+from harness.core.reason import Reason
 from harness.engines.base import ENGINE_MODULE
 from harness.models import build, environments, recipes
 
@@ -232,7 +233,7 @@ def _declaration(engine: Engine) -> Iterator[Check]:
     device = SimpleNamespace(abi="arm64-linux", soc=None)
     for backend in ("cpu", "gpu", "npu:unheard_of"):
         answers = {
-            "lacks": (engine.lacks(device, backend), (str, type(None))),
+            "lacks": (engine.lacks(device, backend), (Reason, type(None))),
             "precisions_on": (engine.precisions_on(device, backend), (tuple,)),
             "keeps_models": (engine.keeps_models(backend), (bool,)),
             "changes_shapes": (engine.changes_shapes(device, backend), (bool,)),

@@ -366,7 +366,10 @@ def _session(
             folder=bench.workspace.root,
         )
 
-    warnings = [f"{name}: {error.message}" for name, error in bench.unreachable.items()]
+    warnings = [
+        f"{name}: {error.message}" + (f" (try: {error.hint})" if error.hint else "")
+        for name, error in bench.unreachable.items()
+    ]
     return Session(run, execution_of, warnings)
 
 

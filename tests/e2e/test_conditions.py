@@ -108,7 +108,7 @@ def test_a_hot_device_makes_launches_invalid_and_redone(lab, conditioned, link):
     for launch in launches:
         assert launch["status"] == "invalid"
         assert launch["reason"] == (
-            "not begun: thermal_zone0 soc-thermal is at 71.0 C, above 50.0 C"
+            "not started: thermal_zone0 soc-thermal is at 71.0 C, above 50.0 C"
         )
 
 

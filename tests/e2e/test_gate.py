@@ -78,7 +78,7 @@ def test_a_slowdown_is_caught_confirmed_and_named(lab, gate):
 def test_a_slowdown_of_the_runner_itself_is_caught_and_confirmed(lab, gate, tmp_path, monkeypatch):
     """The runner's source is changed: what it is built to runs in turns with the baseline's."""
     shutil.copytree(Path(harness.__file__).parent, tmp_path / "harness")
-    source = tmp_path / "harness" / "runner" / "native" / "engines" / "calibration.cpp"
+    source = tmp_path / "harness" / "engines" / "calibration" / "runner.cc"
     text = source.read_text(encoding="utf-8")
     slower = text.replace("settings_.spin_us * factor", "1.5 * settings_.spin_us * factor")
     assert slower != text

@@ -72,7 +72,7 @@ def test_up_answers_and_down_leaves_nothing(lab):
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", status.port))
         left = {path.name for path in (lab.state / "boards/qemu-arm64").iterdir()}
-        assert left == {"host_ed25519", "id_ed25519", "known_hosts", "lock"}
+        assert left == {"host_ed25519", "id_ed25519", "known_hosts", "lock", "ports"}
         assert not board.down()
         # A zombie stays where no init process reaps it.
         if psutil.pid_exists(status.pid):
