@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from harness.campaign import reasons
-from harness.campaign.runners import NativeRunner, PythonRunner
+from harness.campaign.runners import PROGRAM, NativeRunner, PythonRunner
 from harness.core.errors import HarnessError
 from harness.lab.inventory import BackendSpec
 from harness.models import artifacts
@@ -23,11 +23,10 @@ if TYPE_CHECKING:
     from harness.core.records import CaseRecord, ModelRecord
     from harness.models.artifacts import Artifact
 
-__all__ = ["UnconfirmableError", "again"]
+__all__ = ["DIGEST_SHOWN", "UnconfirmableError", "again", "artifact_of"]
 
-_PROGRAM: Final = "edge-runner"
 _SCRIPT: Final = "edge_runner.py"
-_DIGEST_SHOWN: Final = 12
+DIGEST_SHOWN: Final = 12
 
 
 class UnconfirmableError(HarnessError):
@@ -65,23 +64,27 @@ def again(
         Something of it is not to be had.
     """
     case = record.case.model_copy(update={"side": "baseline"})
-    model = now.model
     runner = _runner(record, today, now, kept)
     # An earlier runner may not know of inputs that are given.
-    if models[0] != models[1] or (now.check_files and runner is not now.runner):
-        manifest = model.manifest.model_copy(update={"check_seeds": []})
-        model = model.model_copy(update={"manifest": manifest})
+    unknown = models[0] != models[1] or bool(now.check_files and runner is not now.runner)
     return replace(
         now,
         case=case,
-        model=model,
-        artifact=_artifact(record, kept, folder),
+        is_checked=now.is_checked and not unknown,
+        artifact=artifact_of(record, kept, folder),
         runner=runner,
         settings=BackendSpec(options=record.options, variables=record.variables),
     )
 
 
-def _artifact(record: CaseRecord, kept: KeptFiles, folder: Path) -> Artifact:
+def artifact_of(record: CaseRecord, kept: KeptFiles, folder: Path) -> Artifact:
+    """Return a stored case's artifact: from the user's cache, else put together in a folder.
+
+    Raises
+    ------
+    UnconfirmableError
+        It is in neither, as it was.
+    """
     stored = record.artifact
     files = roles(stored.format) if stored else None
     if stored is None or files is None or not stored.id.isalnum():
@@ -92,7 +95,7 @@ def _artifact(record: CaseRecord, kept: KeptFiles, folder: Path) -> Artifact:
     for name in files.values():
         path = kept.get(stored.files.get(name, ""))
         if path is None:
-            artifact = stored.id[:_DIGEST_SHOWN]
+            artifact = stored.id[:DIGEST_SHOWN]
             raise UnconfirmableError(reasons.ARTIFACT_GONE(artifact=artifact, file=name))
         (folder / name).symlink_to(path.resolve())
     return artifacts.Artifact(stored, folder, files)
@@ -111,8 +114,8 @@ def _runner(record: CaseRecord, today: CaseRecord, now: Prepared, kept: KeptFile
     if isinstance(now.runner, PythonRunner) and _SCRIPT in files:
         runner = _with_its_engine(now.runner, record.engine_from or "")
         return replace(runner, kept=files)
-    if isinstance(now.runner, NativeRunner) and _PROGRAM in files:
-        return NativeRunner(files.pop(_PROGRAM), files)
+    if isinstance(now.runner, NativeRunner) and PROGRAM in files:
+        return NativeRunner.of(files)
     raise UnconfirmableError(reasons.OTHER_RUNNER())
 
 
@@ -128,6 +131,4 @@ def _with_its_engine(runner: PythonRunner, engine_from: str) -> PythonRunner:
     if name.isalnum() and digest.isalnum():
         for python in cache_dir().glob(f"environments/{name}-py*-{digest[:12]}/bin/python"):
             return replace(runner, interpreter=str(python), environment=engine_from)
-    raise UnconfirmableError(
-        reasons.ENVIRONMENT_GONE(environment=name, lock=digest[:_DIGEST_SHOWN])
-    )
+    raise UnconfirmableError(reasons.ENVIRONMENT_GONE(environment=name, lock=digest[:DIGEST_SHOWN]))

@@ -114,6 +114,9 @@ class _Host:
         self._means = means
         self._queue = Queue(share)
         self._queue.left_out = means.left_out
+        for record in share.cases:
+            if why := means.left_out.get(record.case.id):
+                self._queue.leave_out_case(record.case.id, why)
         self._records = list(share.cases)
         self._recovery = means.recovery
         self._observer = means.observer

@@ -80,6 +80,8 @@ class Prepared:
         With the inputs of the check seeds, where they are not made of these.
     excluded
         Why, by its probe, the device cannot use the case's backend; empty where it may.
+    is_checked
+        Whether outputs are asked for and checked.
     """
 
     case: Case
@@ -93,6 +95,7 @@ class Prepared:
     changes: Sequence[Change] = ()
     check_file: Path | None = None
     excluded: str = ""
+    is_checked: bool = True
 
     @property
     def check_files(self) -> dict[str, Path]:
@@ -137,7 +140,7 @@ class Prepared:
             precision=self.case.precision,
             inputs=inputs,
             outputs=interface.outputs if interface else [],
-            check_seeds=manifest.check_seeds,
+            check_seeds=manifest.check_seeds if self.is_checked else [],
             check_files=[*self.check_files][: 1 + len(changes)],
             threads=self.case.threads,
             affinity=list(self.case.cpus) if self.case.cpus is not None else None,

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from harness.lab.inventory import BackendSpec
     from harness.lab.runners import RegisteredRunner
 
-__all__ = ["ForeignRunner", "NativeRunner", "PythonRunner", "Runner"]
+__all__ = ["PROGRAM", "ForeignRunner", "NativeRunner", "PythonRunner", "Runner"]
 
-_PROGRAM = "edge-runner"
+PROGRAM = "edge-runner"
 _SCRIPT = "edge_runner.py"
 
 
@@ -133,6 +133,11 @@ class NativeRunner(Runner):
     program: Path
     libraries: Mapping[str, Path] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, files: Mapping[str, Path]) -> NativeRunner:
+        """Return the runner whose files, by name in a launch's folder, are these."""
+        return cls(files[PROGRAM], {name: files[name] for name in files if name != PROGRAM})
+
     def adapt(self, job: Job) -> Job:
         """See :meth:`Runner.adapt`: an engine may be loaded by the name of its file."""
         loaded = engines.get(job.engine).library
@@ -144,12 +149,12 @@ class NativeRunner(Runner):
     def files(self, job: Job) -> Iterator[dict[str, Path]]:
         """See :meth:`Runner.files`."""
         del job
-        yield {_PROGRAM: self.program, **self.libraries}
+        yield {PROGRAM: self.program, **self.libraries}
 
     def command(self, job: Job) -> list[str]:
         """See :meth:`Runner.command`."""
         del job
-        return [f"./{_PROGRAM}", "job.json"]
+        return [f"./{PROGRAM}", "job.json"]
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from harness.models.manifest import Model, Shapes
     from harness.models.recipes import Recipe
 
-__all__ = ["build", "check_inputs", "find", "outputs", "reference"]
+__all__ = ["build", "check_inputs", "find", "outputs", "read_reference", "reference"]
 
 _RUNNER = "edge_runner.py"
 _TOLD = "told.json"
@@ -116,13 +116,22 @@ def reference(
     ToolchainError
         A stage failed.
     """
-    if isinstance(model.manifest.source, CalibrationSource):
-        specs = inputs(model, shapes)
-        return {
-            seed: [edge_runner.make_input(spec, seed, n) for n, spec in enumerate(specs)]
-            for seed in model.manifest.check_seeds
-        }
-    return _outputs(build(model, "reference", shapes=shapes, progress=progress))
+    calibration = isinstance(model.manifest.source, CalibrationSource)
+    made = None if calibration else build(model, "reference", shapes=shapes, progress=progress)
+    return read_reference(model, made, shapes)
+
+
+def read_reference(
+    model: Model, artifact: Artifact | None, shapes: Shapes | None = None
+) -> Mapping[int, list[NDArray[Any]]]:
+    """Return the reference outputs by check seed that an artifact has; without one, the inputs."""
+    if artifact is not None:
+        return _outputs(artifact)
+    specs = inputs(model, shapes)
+    return {
+        seed: [edge_runner.make_input(spec, seed, n) for n, spec in enumerate(specs)]
+        for seed in model.manifest.check_seeds
+    }
 
 
 def check_inputs(

@@ -78,7 +78,7 @@ def test_a_case_is_launched_with_its_own_artifact_runner_and_options(lab):
         assert files["edge_runner.py"].read_text() == "old"
     assert found.settings.options == {"power_mode": "0"}
     assert found.settings.variables == {"A": "b"}
-    assert found.model.manifest.check_seeds == [1, 2, 3]
+    assert found.is_checked
 
 
 def test_the_same_runner_is_used_as_it_is(lab):
@@ -87,13 +87,13 @@ def test_the_same_runner_is_used_as_it_is(lab):
 
 
 def test_outputs_of_another_model_are_not_checked_against_todays(lab):
-    assert lab(models=(OTHER, MODEL)).model.manifest.check_seeds == []
+    assert not lab(models=(OTHER, MODEL)).is_checked
 
 
 def test_inputs_that_are_given_are_not_asked_of_an_earlier_runner(lab, tmp_path):
-    assert lab(check_file=tmp_path).model.manifest.check_seeds == []
+    assert not lab(check_file=tmp_path).is_checked
     same = lab.stored.model_copy(update={"options": {}})
-    assert lab(today=same, check_file=tmp_path).model.manifest.check_seeds == [1, 2, 3]
+    assert lab(today=same, check_file=tmp_path).is_checked
 
 
 def test_a_file_that_is_gone_or_spoilt(lab):

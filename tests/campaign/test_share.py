@@ -7,6 +7,7 @@ from contextlib import closing
 
 from harness.campaign.host import measure
 from harness.campaign.share import Share
+from harness.core.reason import plain
 from harness.core.records import Status
 from harness.transports.local.transport import LocalTransport
 
@@ -56,6 +57,15 @@ def test_what_a_run_has_of_a_share_is_sent_along(bench):
     sent = Share.model_validate_json(execution.shares[0].model_dump_json())
     assert len(sent.attempts) == len(launches) == 4
     assert list(measure(sent, execution.means)) == []
+
+
+def test_a_case_that_is_left_out_from_the_start_is_not_launched(bench):
+    run = _two_cases(bench)
+    execution = bench.execution(run, bench.recorder())
+    one, two = (record.case.id for record in run.cases)
+    execution.means.left_out[one] = plain("its artifact is not here")
+    launches = list(measure(execution.shares[0], execution.means))
+    assert [each.case_id for each in launches] == [two, two]
 
 
 def test_two_threads_measure_two_shares(bench):
