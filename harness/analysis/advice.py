@@ -226,6 +226,11 @@ class Subject:
         return self.emulated or self.simulated is not None
 
     @property
+    def ran(self) -> bool:
+        """Whether both sides have a latency, be it a simulator's."""
+        return bool(self.on_cpu.figures_ms and self.on_npu.figures_ms)
+
+    @property
     def measured(self) -> bool:
         """Whether both sides have latencies that may be compared."""
         return (
@@ -443,7 +448,7 @@ def _outputs(subject: Subject) -> Finding | None:
 
 
 def _short(subject: Subject) -> Finding | None:
-    if not subject.on_cpu.figures_ms or subject.stand_in:
+    if not subject.on_cpu.figures_ms or subject.emulated:
         return None
     cpu_ms = _center(subject.on_cpu.figures_ms)
     short = cpu_ms < SHORT_CPU_MS

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness.analysis import reasons
 from harness.analysis.comparison import ratio
+from harness.analysis.layers import profile_of
 from harness.analysis.summary import estimate
 from harness.core.quantity import Better
 from harness.quantities import quantities
@@ -101,6 +102,8 @@ def _outcomes(
         yield Outcome(result, key, "", limit, Met.UNTOLD, reason=reason)
     if expectation.speedup is not None and result.record.case.backend != "cpu":
         yield _speedup(result, expectation.speedup, results)
+    if expectation.placement is not None and result.record.case.backend != "cpu":
+        yield _placement(result, expectation.placement)
     if expectation.drift is not None and result.record.case.precision == "int8":
         yield _drift(result, expectation.drift)
 
@@ -149,8 +152,10 @@ def _speedup(result: CaseResult, limit: float, results: Sequence[CaseResult]) ->
         and other.latency_ms
         and _alike(other.record.case) == same
     ]
-    if not result.figures_ms or not processors:
+    if result.simulated or not result.figures_ms or not processors:
         reason = result.reason or reasons.NO_CPU_CASE()
+        if result.simulated:
+            reason = reasons.SIMULATED_SPEED(simulated=result.simulated)
         return Outcome(result, "speed-up", "", limit, Met.UNTOLD, at_least=True, reason=reason)
     fastest = min(processors, key=lambda other: other.latency_ms.center if other.latency_ms else 0)
     found = ratio(fastest.figures_ms, result.figures_ms, pilots=(fastest.pilots, result.pilots))
@@ -167,6 +172,19 @@ def _speedup(result: CaseResult, limit: float, results: Sequence[CaseResult]) ->
         at_least=True,
         reason=over,
     )
+
+
+def _placement(result: CaseResult, limit: float) -> Outcome:
+    """Compare what ran on the accelerator, in percent; a profile has no interval."""
+    profile = profile_of(result)
+    share = profile.accelerated if profile else None
+    told = Outcome(result, "placement", "%", 100 * limit, Met.UNTOLD, at_least=True)
+    if share is None:
+        reason = reasons.UNCOUNTED() if profile else result.reason or reasons.NO_PROFILE()
+        return replace(told, reason=reason)
+    met = Met.YES if share >= limit else Met.NO
+    value = 100 * share
+    return replace(told, met=met, value=value, low=value, high=value)
 
 
 def _alike(case: Case) -> dict[str, object]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from harness.core.records import Role, Status
 
@@ -13,11 +14,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.analysis.cases import CaseResult
-    from harness.core.contract import Layer
+    from harness.core.contract import Layer, Part
+    from harness.core.records import CaseRecord
 
 __all__ = ["CaseProfile", "Heavy", "profile_of"]
 
 Unit = Literal["us", "cycles"]
+
+_MULTIPLIES: Final = re.compile(
+    r"attention|conv(?!ert)|einsum|fullyconnected|fully_connected|gemm|gru|innerproduct|inner_product"
+    r"|lstm|matmul|mul_mat|rnn",
+    re.IGNORECASE,
+)
+"""Operators that have a model's multiply-accumulates, as the engines call them."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +58,12 @@ class CaseProfile:
     Attributes
     ----------
     placement
-        Unit to the number of operators or subgraphs that it ran.
+        Unit to the number of operators that it ran, as far as the engine opens its subgraphs.
+    subgraphs
+        How many parts an accelerator was handed as a whole; 0 where the engine has none.
+    accelerated
+        The share of the multiply-accumulates that an accelerator ran; none where the processor ran
+        operators of which it is not known how many they have.
     layers
         The heaviest first; those in microseconds before those in cycles.
     unattributed_us
@@ -60,6 +74,8 @@ class CaseProfile:
     """
 
     placement: dict[str, int]
+    subgraphs: int
+    accelerated: float | None
     layers: list[Heavy]
     unattributed_us: float | None
     overhead: float | None
@@ -85,10 +101,36 @@ def profile_of(result: CaseResult) -> CaseProfile | None:
     usual = median(result.figures_ms) if result.figures_ms else None
     return CaseProfile(
         placement=dict(placement.most_common()),
+        subgraphs=sum(not part.op and not _on_processor(part) for part in profile.parts),
+        accelerated=_accelerated(profile.parts, result.record),
         layers=[*_heaviest(profile.layers, "us"), *_heaviest(profile.layers, "cycles")],
         unattributed_us=profile.unattributed_us,
         overhead=slowed / usual if slowed and usual else None,
     )
+
+
+def _on_processor(part: Part) -> bool:
+    return "cpu" in part.unit.lower()
+
+
+def _accelerated(parts: Sequence[Part], record: CaseRecord) -> float | None:
+    """Return which share of the multiply-accumulates no processor ran.
+
+    What an accelerator was handed as a whole is not opened at run time: so it is all but what the
+    operators on the processor have.
+    """
+    left = [part for part in parts if _on_processor(part)]
+    if not parts or len(left) == len(parts):
+        return 0.0 if parts else None
+    plan = record.artifact.partition if record.artifact else None
+    known = plan.operators if plan else {}
+    multiplying = [part for part in left if not part.op or _MULTIPLIES.search(part.op)]
+    if not multiplying:
+        return 1.0
+    whole = sum(known.values())
+    if not whole or not all(part.name in known for part in multiplying):
+        return None
+    return 1 - sum(known[part.name] for part in multiplying) / whole
 
 
 def _heaviest(layers: Sequence[Layer], measure: Unit) -> list[Heavy]:

@@ -81,6 +81,18 @@ NO_CPU_CASE: Final = code(
     "no case of the model on the device's processors has a latency",
 )
 OVER: Final = code("expectation.over", "over {setting}")
+NO_PROFILE: Final = code(
+    "expectation.no-profile",
+    "no launch was profiled",
+    hint="set 'profile_launches: 1' in the campaign's protocol",
+)
+UNCOUNTED: Final = code(
+    "expectation.uncounted",
+    "the engine's names of the operators left to the processor are not those that were counted",
+)
+SIMULATED_SPEED: Final = code(
+    "expectation.simulated", "{simulated} stood in for the accelerator: its times are no hardware's"
+)
 NO_DRIFT: Final = code("expectation.no-drift", "the artifact has no record of its drift")
 
 # Comparisons

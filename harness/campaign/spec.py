@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     ConfigDict,
     Field,
     PrivateAttr,
@@ -22,7 +21,7 @@ from pydantic import (
 from harness.core.contract import InputShape, ShortText
 from harness.core.errors import SpecificationError
 from harness.core.quantity import Better
-from harness.core.records import Case, Expectation, Precision, Protocol, Repeats
+from harness.core.records import Case, Expectation, Fraction, Precision, Protocol, Repeats
 from harness.core.yamlfile import Spec, load, nearest
 from harness.engines import ENGINES
 from harness.lab.inventory import Backend
@@ -41,22 +40,6 @@ __all__ = ["Block", "Campaign", "load_campaign"]
 
 MIN_PILOTS = 3  # of fewer, the spread tells next to nothing
 
-
-def _fraction(value: object) -> object:
-    """Return a percentage as a fraction; anything else as it is."""
-    if isinstance(value, str) and value.rstrip().endswith("%"):
-        try:
-            return float(value.rstrip()[:-1]) / 100
-        except ValueError:
-            return value
-    return value
-
-
-Fraction = Annotated[
-    float,
-    BeforeValidator(_fraction, json_schema_input_type=float | str),
-]
-"""A number, or a percentage: ``0.02`` and ``2%`` are the same."""
 
 Width = Annotated[Fraction, Field(ge=0.001, le=0.5)]
 Launches = Annotated[int, Field(ge=1, le=1000)]

@@ -133,6 +133,9 @@ def print_layers(found: Sequence[tuple[CaseResult, CaseProfile]], top: int) -> N
         out.print(f"[bold]{escape(visible(result.record.case.label))}[/]", soft_wrap=True)
         placed = ", ".join(f"{unit} {n}" for unit, n in profile.placement.items())
         out.print(escape(visible(f"operators by unit: {placed or UNKNOWN}")), soft_wrap=True)
+        if result.record.case.backend != "cpu":
+            share = UNKNOWN if profile.accelerated is None else percent(profile.accelerated)
+            out.print(f"multiply-accumulates on the accelerator: {share}{_planned(result)}")
         table = Table(Column("Layer", overflow="fold"), "Operator", "Unit", box=None)
         table.add_column("Time", justify="right")
         table.add_column("Share", justify="right")
@@ -158,6 +161,14 @@ def print_layers(found: Sequence[tuple[CaseResult, CaseProfile]], top: int) -> N
         if profile.overhead is not None:
             out.print(f"profiling takes {profile.overhead:.2f} times as long as a timed launch")
         out.print("")
+
+
+def _planned(result: CaseResult) -> str:
+    """Return what the build planned of that."""
+    plan = result.record.artifact.partition if result.record.artifact else None
+    if plan is None or not plan.macs or plan.npu_macs is None:
+        return ""
+    return f" (planned by the build: {percent(plan.npu_macs / plan.macs)})"
 
 
 def print_imported(tables: Sequence[ImportedTable], *, figures: bool) -> None:

@@ -257,7 +257,7 @@ class Quantity:
         """Return what is wrong with the declaration."""
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", self.key):
             return f"its name {self.name!r} is not lower-case letters, digits and '_'"
-        if self.expect in ("only", "speedup", "drift"):
+        if self.expect in ("only", "speedup", "drift", "placement"):
             return f"'{self.expect}' of a campaign's 'expect' is no quantity's"
         if self.margin is not None and not 0 < self.margin < 1:
             return f"its margin {self.margin!r} is not between 0 and 1"

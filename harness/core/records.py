@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     field_serializer,
@@ -48,6 +49,7 @@ __all__ = [
     "Estimator",
     "Expectation",
     "FirstLoad",
+    "Fraction",
     "Launch",
     "LayerEstimate",
     "Measured",
@@ -70,6 +72,23 @@ SCHEMA_VERSION: Final = 4
 
 Precision = Literal["fp32", "fp16", "int8"]
 """What an engine computes in. In int8 are the layers that quantization takes, not all of them."""
+
+
+def _fraction(value: object) -> object:
+    """Return a percentage as a fraction; anything else as it is."""
+    if isinstance(value, str) and value.rstrip().endswith("%"):
+        try:
+            return float(value.rstrip()[:-1]) / 100
+        except ValueError:
+            return value
+    return value
+
+
+Fraction = Annotated[
+    float,
+    BeforeValidator(_fraction, json_schema_input_type=float | str),
+]
+"""A number, or a percentage: ``0.02`` and ``2%`` are the same."""
 
 
 def shape_text(shape: Sequence[int]) -> str:
@@ -172,6 +191,9 @@ class Expectation(Record):
         (backend ``cpu``) it is. Only of other backends.
     drift
         Of int8 artifacts, at most: the largest relative error of outputs against fp32.
+    placement
+        At least: the share of the multiply-accumulates that an accelerator ran, such as ``95%``, as
+        a launch of role ``profile`` reports it. Only of other backends than ``cpu``.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -180,6 +202,7 @@ class Expectation(Record):
     only: list[str] = Field(default_factory=list)
     speedup: Annotated[float, Field(gt=0)] | None = None
     drift: Annotated[float, Field(gt=0)] | None = None
+    placement: Annotated[Fraction, Field(gt=0, le=1)] | None = None
 
     @model_validator(mode="after")
     def _something(self) -> Self:
@@ -346,6 +369,9 @@ class Partition(Record):
         estimate.
     estimates
         The compiler's, per layer.
+    operators
+        Multiply-accumulates by the name that the engine's profile has for an operator; only of
+        those that have any.
     """
 
     tool: str
@@ -358,6 +384,7 @@ class Partition(Record):
     weight_bytes: int | None = None
     memory_bytes: int | None = None
     estimates: list[LayerEstimate] = Field(default_factory=list)
+    operators: dict[str, int] = Field(default_factory=dict)
 
 
 class Interface(Record):

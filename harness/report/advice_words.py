@@ -33,6 +33,8 @@ class AdviceWords:
     def verdict(self, advice: Advice) -> str:
         """Say whether the NPU is worth it."""
         _ = self._
+        if advice.verdict is Verdict.UNDECIDED and advice.subject.stand_in:
+            return _("no verdict on speed")
         return {
             Verdict.PAYS: _("the NPU pays"),
             Verdict.PAYS_IF: _("the NPU pays on conditions"),
@@ -168,8 +170,8 @@ class AdviceWords:
         _ = self._
         if "why" in facts:
             said = {
-                "emulated": _("Not measured: the device is emulated, its times say nothing."),
-                "simulated": _("Not measured: the NPU is simulated, its times say nothing."),
+                "emulated": _("Not compared: the device is emulated, its times say nothing."),
+                "simulated": _("Not compared: the NPU is simulated, its times say nothing."),
                 "no-cpu": _("Not measured: there is no valid latency on the CPU beside it."),
                 "no-npu": _("Not measured: there is no valid latency on the NPU."),
                 "not-comparable": _(

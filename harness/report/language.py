@@ -184,6 +184,7 @@ class Language:
             "note": gettext("note"),
             "speed-up": gettext("speed-up"),
             "drift": gettext("drift"),
+            "placement": gettext("placement"),
             # of devices, and of what changed with a run
             "unreachable": gettext("unreachable"),
             "put aside": gettext("put aside"),

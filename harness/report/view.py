@@ -23,6 +23,7 @@ from harness.quantities import quantities
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
+    from harness.analysis.advice import Subject
     from harness.analysis.comparison import Ratio
     from harness.analysis.failures import FailureGroup
     from harness.analysis.layers import CaseProfile
@@ -646,6 +647,22 @@ class ReportView(_Cases):
         """The cases whose engine profiled a launch, with what it reported."""
         return [(case, profile) for case in self.cases if (profile := profile_of(case))]
 
+    def profile_on(self, subject: Subject) -> CaseProfile | None:
+        """Return what ran where on a subject's NPU: by the case that speaks for it, or one like it.
+
+        Like it is one that differs in its model cache or the like: engine, NPU and precision are
+        the same.
+        """
+        own = next((case for case in self.cases if case.id == subject.on_npu.case_id), None)
+        if own is None:
+            return None
+        alike = [
+            (case.id != own.id, profile)
+            for case, profile in self.profiles
+            if case.work == own.work and case.device is own.device and _same_build(case, own)
+        ]
+        return min(alike, key=lambda pair: pair[0])[1] if alike else None
+
     @property
     def order(self) -> list[tuple[Launch, CaseView]]:
         """All launches in the order in which they were made."""
@@ -662,6 +679,14 @@ def _by_device(
         for device in sorted(run.devices, key=lambda device: device.emulated)
     ]
     return devices, [case for device in devices for case in device.cases]
+
+
+def _same_build(one: CaseView, other: CaseView) -> bool:
+    """Return whether two cases run the same build of a model on the same unit."""
+    return all(
+        getattr(one.record.case, name) == getattr(other.record.case, name)
+        for name in ("engine", "backend", "precision")
+    )
 
 
 def _differences(one: CaseView, other: CaseView) -> list[tuple[str, str, str]]:

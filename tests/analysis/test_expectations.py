@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
 from harness.analysis.cases import case_results
 from harness.analysis.expectations import Met, check_expectations, fits
-from harness.core.records import ArtifactRecord, Drift, Expectation
+from harness.core.contract import Part
+from harness.core.records import ArtifactRecord, Drift, Expectation, Partition, Profile, Role
 from tests.analysis.conftest import load, make_case, make_run
 
 STEADY = [10.0, 10.1, 9.9, 10.05, 9.95]
@@ -102,3 +104,67 @@ def test_patterns():
     assert fits(NPU, ["npu:*", "m"])
     assert not fits(CPU, ["npu:*"])
     assert len(outcomes({CPU: STEADY, NPU: STEADY}, Expectation(latency_ms=1, only=["rknn"]))) == 1
+
+
+def placed(*on_cpu, limit=0.95, operators=None, **more):
+    """Return what comes of an expected placement, where the processor ran some parts."""
+    parts = [Part(name="graph", unit="NPU", operators=9), *on_cpu]
+    figures = {
+        "figure_ms": [10.0, 12.0],
+        "role": [Role.MEASURE, Role.PROFILE],
+        "profile": [None, Profile(parts=parts)],
+    } | more
+    plan = Partition(tool="t", operators=operators or {})
+    artifact = ArtifactRecord(
+        id="a", format="qnn", target="any", files={}, size_bytes=1, partition=plan
+    )
+    (found,) = outcomes({NPU: figures}, Expectation(placement=limit), artifact=artifact)
+    return found
+
+
+def test_a_placement_is_met_where_the_accelerator_ran_its_share():
+    hardmax = Part(name="h", op="Hardmax", unit="CPU")
+    found = placed(hardmax)
+    assert (found.quantity, found.met, found.value) == ("placement", Met.YES, 100.0)
+
+
+def test_a_placement_below_is_missed():
+    conv = Part(name="c", op="Conv", unit="CPU")
+    found = placed(conv, operators={"c": 60, "d": 940})
+    assert (found.met, found.value, found.limit) == (Met.NO, pytest.approx(94.0), 95.0)
+
+
+def test_a_launch_that_fell_back_misses_its_placement_though_it_is_invalid():
+    conv = Part(name="c", op="Conv", unit="CPU")
+    found = placed(profile=[None, Profile(parts=[conv])], status=["invalid", "invalid"])
+    assert (found.met, found.value) == (Met.NO, 0.0)
+
+
+def test_a_placement_is_untold_without_a_profile_or_a_count():
+    found = placed(profile=[None, None])
+    assert (found.met, str(found.reason)) == (Met.UNTOLD, "no launch was profiled")
+    found = placed(Part(name="c", op="Conv", unit="CPU"))
+    assert found.met is Met.UNTOLD
+    assert "not those that were counted" in str(found.reason)
+
+
+def test_nothing_is_placed_on_a_processor():
+    assert outcomes({CPU: STEADY}, Expectation(placement=0.95)) == []
+
+
+@pytest.mark.parametrize("written", ["95%", 0.95])
+def test_a_placement_is_written_as_a_share_or_in_percent(written):
+    assert Expectation(placement=written).placement == pytest.approx(0.95)
+
+
+@pytest.mark.parametrize("written", ["0%", "101%", "most", 95, -1])
+def test_what_is_no_share_is_refused(written):
+    with pytest.raises(ValidationError):
+        Expectation(placement=written)
+
+
+def test_a_simulator_has_no_speedup():
+    figures = {CPU: STEADY, NPU: {"figure_ms": STEADY, "simulated": ["a simulator"] * 5}}
+    (found,) = outcomes(figures, Expectation(speedup=2))
+    assert (found.met, found.value) == (Met.UNTOLD, None)
+    assert "a simulator stood in" in str(found.reason)

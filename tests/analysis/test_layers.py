@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from harness.analysis.cases import case_results
 from harness.analysis.layers import profile_of
 from harness.core.contract import Layer, Part
-from harness.core.records import Case, Profile, Role
+from harness.core.records import ArtifactRecord, Case, Partition, Profile, Role
 from tests.analysis.conftest import make_run
 
 CASE = Case(model="m", device="d", engine="e", backend="npu:x")
@@ -76,3 +78,46 @@ def test_without_a_profile_there_is_nothing():
 def test_layers_without_any_time_have_no_share():
     empty = Profile(layers=[Layer(name="a", op="b", unit="c")])
     assert profile_of(profiled(profile=empty)).layers == []
+
+
+def on_the_processor(*parts, operators=None):
+    """Return the share of an accelerator that ran a subgraph, beside parts on the processor."""
+    parts = [Part(name="graph", unit="NPU", operators=9), *parts]
+    plan = Partition(tool="t", operators=operators or {})
+    artifact = ArtifactRecord(
+        id="0" * 64, format="f", target="any", files={}, size_bytes=1, provenance={},
+        partition=plan,
+    )  # fmt: skip
+    result = profiled(profile=Profile(parts=parts))
+    record = result.record.model_copy(update={"artifact": artifact})
+    return profile_of(replace(result, record=record)).accelerated
+
+
+CONV = Part(name="conv", op="Conv", unit="CPUExecutionProvider")
+HARDMAX = Part(name="hardmax", op="Hardmax", unit="CPUExecutionProvider")
+
+
+def test_what_does_not_multiply_takes_nothing_from_the_accelerator():
+    assert on_the_processor(HARDMAX) == 1.0
+
+
+def test_what_multiplies_on_the_processor_is_taken_off():
+    counted = {"conv": 250, "other": 750}
+    assert on_the_processor(CONV, HARDMAX, operators=counted) == pytest.approx(0.75)
+
+
+def test_the_share_is_unknown_where_what_is_left_was_not_counted():
+    assert on_the_processor(CONV) is None
+    assert on_the_processor(CONV, operators={"other": 750}) is None
+    whole = Part(name="rest", unit="CPU", operators=3)  # nobody says what is in it
+    assert on_the_processor(whole, operators={"other": 750}) is None
+
+
+def test_all_on_the_processor_is_a_share_of_nothing():
+    result = profiled(profile=Profile(parts=[CONV, HARDMAX]))
+    assert profile_of(result).accelerated == 0.0
+    assert profile_of(result).subgraphs == 0
+
+
+def test_subgraphs_are_counted():
+    assert profile_of(profiled()).subgraphs == 1

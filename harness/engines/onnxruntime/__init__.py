@@ -6,9 +6,11 @@ its vendor's library simulates.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.core.records import Partition
 from harness.engines.base import (
     LINUX_ABIS,
     OWN_PYTHON,
@@ -24,6 +26,8 @@ from harness.engines.onnxruntime import reasons
 from harness.engines.reasons import BACKENDS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from harness.core.reason import Reason
     from harness.core.records import Precision
     from harness.engines.base import DeviceFacts, Request
@@ -32,6 +36,7 @@ __all__ = ["PLUGIN"]
 
 _FOLDER = Path(__file__).parent
 _NPU = "npu:qnn"
+_PLAN = "plan "
 # Of the plugin's wheels; on arm64 a board needs a Hexagon and Qualcomm's driver, too.
 _NPU_ABIS = ("x86_64-linux", "arm64-linux")
 
@@ -73,6 +78,13 @@ class _OnnxRuntime(Engine):
             options["activations"] = "uint8"
             sources += (Source("samples"),)
         return Made(_FOLDER / "stages" / "qnn.py", "qnn", options, sources)
+
+    def planned(self, said: str, tools: Mapping[str, str]) -> Partition | None:
+        told = [line for line in said.splitlines() if line.startswith(_PLAN)]
+        if not told:
+            return None
+        plan = json.loads(told[-1].removeprefix(_PLAN))
+        return Partition(tool=f"onnxruntime-qnn {tools['onnxruntime-qnn']}", **plan)
 
 
 PLUGIN = _OnnxRuntime(

@@ -170,10 +170,24 @@ class OnnxRuntime(Engine):
             {"name": name, "op": op, "unit": provider, "us": us}
             for (_, name), (op, provider, us) in nodes.items()
         ]
-        parts = [{key: layer[key] for key in ("name", "op", "unit")} for layer in layers]
+        whole_us = sum(run["dur"] for run in runs) / len(runs)
+        if not self.npu:
+            return Profile(layers, len(runs), whole_us)
         # One node of the NPU's is a whole subgraph, which its own runtime opens, in cycles.
-        layers += npu_layers() if self.npu else []
-        return Profile(layers, len(runs), sum(run["dur"] for run in runs) / len(runs), parts)
+        return Profile(layers + npu_layers(), len(runs), whole_us, self.parts())
+
+    def parts(self) -> list[dict[str, Any]]:
+        """Return the NPU's subgraphs, and the nodes that the processor runs."""
+        found = []
+        for number, part in enumerate(self.session.get_provider_graph_assignment_info()):
+            nodes = part.get_nodes()
+            if part.ep_name == CPU_PROVIDER:
+                found += [{"name": node.name, "op": node.op_type} for node in nodes]
+            else:
+                found.append({"name": f"subgraph {number}", "op": "", "operators": len(nodes)})
+            for each in found:
+                each.setdefault("unit", part.ep_name)
+        return found
 
 
 def npu_layers() -> list[dict[str, Any]]:
