@@ -15,6 +15,7 @@ from harness.cli.boards import down, status, up
 from harness.cli.device_doctor import doctor
 from harness.cli.leases import break_lease, in_json, in_words, leases_of
 from harness.cli.options import as_json, complete_names
+from harness.cli.provision import provision
 from harness.core.errors import HarnessError, SpecificationError, worst
 
 if TYPE_CHECKING:
@@ -38,15 +39,16 @@ Examples:
   harness devices up qemu-arm64              start the emulated ARM board
   harness devices add ssh://root@192.168.1.7 --name rk3588
   harness devices add adb://                 the one that is plugged in
+  harness devices provision rk3588 onnxruntime
   harness devices probe rk3588
   harness devices doctor rk3588              what is wrong with it, and what to do
 """
 )
 def devices() -> None:
-    """List, add, probe and trust devices; start and stop emulated boards."""
+    """Manage devices: list, add, provision, probe, trust; start and stop emulated boards."""
 
 
-for _command in (up, down, status, break_lease, doctor):
+for _command in (up, down, status, break_lease, doctor, provision):
     devices.add_command(_command)
 
 
@@ -263,13 +265,14 @@ def add(ctx: click.Context, address: str, name: str | None, identity_file: Path 
         workdir = own_workdir(transport, DEFAULT_ANDROID_WORKDIR if android else DEFAULT_WORKDIR)
     spec = register(path, scheme, plain, facts, identity_file=identity_file, workdir=workdir)
     found = [name for name, engine in spec.engines.items() if not engine.built_in]
-    engines = ", ".join(found) or "none found; see docs/devices.md for how to name them"
+    engines = ", ".join(found) or "none found"
     click.echo(f"wrote {path}: {spec.soc or spec.description or spec.abi}; engines: {engines}")
     if workdir:
         click.echo(f"works in {workdir}: the usual folder belongs to another user", err=True)
     if spec.device_class:
         click.echo(f"class: {_class_in_words(spec.device_class)}", err=True)
-    click.echo(f"next: harness devices probe {name}", err=True)
+    then = f"probe {name}" if found or android else f"provision {name} ENGINE"
+    click.echo(f"next: harness devices {then}", err=True)
 
 
 @devices.command(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import types
 import typing
+from contextlib import contextmanager
 from io import StringIO
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,12 +17,12 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from harness.core.errors import SpecificationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from pydantic_core import ErrorDetails
 
-__all__ = ["Spec", "dump", "load", "named", "names", "nearest"]
+__all__ = ["Spec", "dump", "edit", "load", "named", "names", "nearest"]
 
 SIZE_LIMIT = 1 << 20
 
@@ -122,6 +123,36 @@ def dump(content: BaseModel) -> str:
     plain = content.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
     yaml.dump(plain, stream)
     return stream.getvalue()
+
+
+@contextmanager
+def edit(path: Path) -> Iterator[Any]:
+    """Change a YAML file that :func:`load` has read; comments and order stay.
+
+    Yields
+    ------
+    dict
+        Its content, which is written back when the context ends without an error.
+
+    Raises
+    ------
+    SpecificationError
+        It cannot be written.
+    """
+    yaml = YAML()
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.width = SIZE_LIMIT
+    yaml.preserve_quotes = True
+    content = yaml.load(path.read_text(encoding="utf-8"))
+    yield content
+    stream = StringIO()
+    yaml.dump(content, stream)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(stream.getvalue(), encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise SpecificationError(f"{path}: {error.strerror}") from error
 
 
 def _describe(path: Path, document: object, model: type[BaseModel], fault: ErrorDetails) -> str:

@@ -92,7 +92,9 @@ def prepare(
         if name not in device.spec.engines:
             raise SpecificationError(
                 f"{device.name} has no engine '{name}'",
-                hint=f"it has {', '.join(sorted(device.spec.engines))}",
+                hint=f"it has {', '.join(sorted(device.spec.engines))}"
+                if device.spec.transport == "local" or not get(name).packages
+                else f"harness devices provision {device.name} {name}",
             )
     for manifest in workspace.models.glob("*.yaml"):
         manifest.unlink()  # of another time; files and artifacts stay
