@@ -280,7 +280,7 @@ def _fetch(engine: Engine, python: Python, platform: str, root: Path) -> None:
     try:
         run_tool(*command, *engine.packages, "numpy")
     except LabError as error:
-        why = error.message.splitlines()[-1].strip()
+        why = error.message.splitlines()[-1].strip().removeprefix("hint: ")
         raise LabError(
             f"no wheels of {engine.name} for Python {version} on {platform}: {why}",
             hint="name a newer Python of the device (--python), or use a native runner: "
