@@ -20,11 +20,22 @@ def device(abi):
         ("onnxruntime", "x86_64-linux", "npu:other", "measured on cpu, npu:qnn only"),
         ("ncnn", "arm64-linux", "gpu", None),
         ("ncnn", "arm64-linux", "npu:qnn", "measured on cpu, gpu only"),
+        ("mnn", "arm64-linux", "gpu:opencl", None),
+        ("mnn", "arm64-linux", "gpu", "measured on cpu, gpu:opencl, gpu:vulkan only"),
+        ("openvino", "x86_64-linux", "npu:intel", None),
+        ("openvino", "x86_64-linux", "gpu:x", "measured on cpu, gpu, npu:intel only"),
     ],
 )
 def test_what_is_lacking(engine, abi, backend, said):
     found = get(engine).lacks(device(abi), backend)
     assert (found is None) if said is None else (said in str(found))
+
+
+def test_intels_npu_runs_what_is_quantized():
+    engine = get("openvino")
+    assert engine.precisions_on(device("x86_64-linux"), "npu:intel") == ("int8",)
+    assert engine.usual_precision("npu:intel") == "int8"
+    assert engine.usual_precision("gpu") == "fp32"
 
 
 def test_an_npu_has_artifacts_of_its_own_that_are_compiled_for_one_shape():

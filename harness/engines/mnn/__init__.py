@@ -14,9 +14,11 @@ from harness.engines.base import (
     Made,
     Source,
 )
+from harness.engines.reasons import BACKENDS
 
 if TYPE_CHECKING:
-    from harness.engines.base import Request
+    from harness.core.reason import Reason
+    from harness.engines.base import DeviceFacts, Request
 
 __all__ = ["PLUGIN"]
 
@@ -24,6 +26,11 @@ _FOLDER = Path(__file__).parent
 
 
 class _Mnn(Engine):
+    def lacks(self, device: DeviceFacts, backend: str) -> Reason | None:
+        del device
+        known = backend in self.in_python
+        return None if known else BACKENDS(engine=self.name, backends=[*self.in_python])
+
     def recipe(self, request: Request) -> Made:
         del request
         return Made(_FOLDER / "stages" / "convert.py", "mnn", {}, (Source("prepared"),))
@@ -36,6 +43,7 @@ PLUGIN = _Mnn(
     folder=_FOLDER,
     format="mnn",
     formats=(Format(name="mnn", roles={"model": "model.mnn"}, precisions=("fp32",)),),
+    in_python=("cpu", "gpu:opencl", "gpu:vulkan"),
     environment="mnn",
     environments=(Environment("mnn", "ONNX to MNN; the engine mnn here", OWN_PYTHON, 45, _FOLDER),),
     checks=("any",),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_runner import Engine, Profile
+from edge_runner import Engine, LaunchError, Profile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,33 +13,51 @@ if TYPE_CHECKING:
 
 
 class Mnn(Engine):
-    """MNN on the CPU through its session API; shapes are planned when the model is loaded.
+    """MNN through its session API; shapes are planned when the model is loaded.
 
-    The inputs are copied into the session's memory when they are set. Its integers have 32 bits.
+    The inputs are copied into the session's memory when they are set. Its integers have 32 bits. On
+    a GPU an inference ends when its outputs are in the processor's memory, for MNN does not wait
+    for a GPU by itself.
     """
 
     name = "mnn"
-    thread_number = 4  # in its enumeration SessionInfoCode
+    backends = ("cpu", "gpu:opencl", "gpu:vulkan")
+    backend_number, thread_number = 2, 4  # in its enumeration SessionInfoCode
 
     def __init__(self) -> None:
         import MNN
 
         self.mnn = MNN
+        self.numbers = {"gpu:opencl": 3, "gpu:vulkan": 7}  # of its enumeration MNNForwardType
 
     def configure(self, job: dict[str, Any]) -> tuple[str, dict[str, str]]:
         self.model = job["files"]["model"]
         self.shapes = {spec["name"]: tuple(spec["shape"]) for spec in job["inputs"]}
         # "high" is fp32; "normal" may be less on processors that have fp16.
-        self.settings = {"backend": "CPU", "numThread": job["threads"], "precision": "high"}
-        return str(self.mnn.version()), {"backend": "CPU", "precision": "high"}
+        self.backend = job.get("backend", "cpu")
+        name = self.backend.rpartition(":")[2].upper()
+        self.settings = {"backend": name, "numThread": job["threads"], "precision": "high"}
+        return str(self.mnn.version()), {"backend": name, "precision": "high"}
 
     def load(self) -> list[str]:
         self.net = self.mnn.Interpreter(self.model)
         self.session = self.net.createSession(self.settings)
+        self.check_backend()
         names = list(self.net.getSessionInputAll(self.session))
         if sorted(names) == sorted(self.shapes):  # else the launch ends with both lists
             self.resize(self.shapes)
         return names
+
+    def check_backend(self) -> None:
+        """Refuse a session on another backend: MNN takes its CPU without an error."""
+        wanted = self.numbers.get(self.backend)
+        taken = self.net.getSessionInfo(self.session, self.backend_number)
+        if wanted is not None and taken != wanted:
+            raise LaunchError(
+                "EngineMissing",
+                f"backend {self.backend}: MNN would run on its CPU instead (backend {taken}): its "
+                f"build has no {self.settings['backend']}, or the device no driver",
+            )
 
     def loaded(self) -> dict[str, Any]:
         """Return what the session made of the settings."""
@@ -48,6 +66,11 @@ class Mnn(Engine):
         # The binding takes the bits of every answer for a float's; this one is an integer's.
         bits = struct.pack("f", self.net.getSessionInfo(self.session, self.thread_number))
         return {"build": {"threads": str(*struct.unpack("i", bits))}}
+
+    @property
+    def unit(self) -> str:
+        """Which unit has the session: of single operators MNN does not say it."""
+        return "CPU" if self.backend == "cpu" else self.settings["backend"]
 
     def resize(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """Plan for shapes."""
@@ -66,10 +89,13 @@ class Mnn(Engine):
             if not self.net.getSessionInput(self.session, name).copyFrom(given):
                 raise RuntimeError(f"input {name!r} cannot be copied into the session")
         net, session = self.net, self.session
+        outputs = self.host_outputs() if self.backend != "cpu" else []
 
         def run() -> None:
             if code := net.runSession(session):
                 raise RuntimeError(f"runSession returned {code}")
+            for output, host in outputs:
+                output.copyToHostTensor(host)
 
         self.run = run
 
@@ -80,16 +106,25 @@ class Mnn(Engine):
             return self.mnn.Halide_Type_Float, value, layout
         return self.mnn.Halide_Type_Int, value.astype("int32"), layout
 
+    def host_outputs(self) -> list[tuple[Any, Any]]:
+        """Return each output with a tensor in the processor's memory to copy it to."""
+        import numpy as np
+
+        found = []
+        for tensor in self.net.getSessionOutputAll(self.session).values():
+            floats = tensor.getDataType() == self.mnn.Halide_Type_Float
+            value = np.zeros(tensor.getShape(), "float32" if floats else "int32")
+            found.append((tensor, self.mnn.Tensor(value.shape, *self.kind(value))))
+        return found
+
     def fetch(self) -> list[tuple[str, NDArray[Any]]]:
         import numpy as np
 
         found = []
-        for name, tensor in self.net.getSessionOutputAll(self.session).items():
-            floats = tensor.getDataType() == self.mnn.Halide_Type_Float
-            value = np.zeros(tensor.getShape(), "float32" if floats else "int32")
-            host = self.mnn.Tensor(value.shape, *self.kind(value))
+        names = self.net.getSessionOutputAll(self.session)
+        for name, (tensor, host) in zip(names, self.host_outputs()):
             tensor.copyToHostTensor(host)
-            found.append((name, np.array(host.getNumpyData()).reshape(value.shape)))
+            found.append((name, np.array(host.getNumpyData()).reshape(tensor.getShape())))
         return found
 
     def profile(self, samples: Sequence[int]) -> Profile:
@@ -101,7 +136,7 @@ class Mnn(Engine):
         begun = [0]
 
         def before(_: object, operator: Any) -> bool:
-            layers.append({"name": operator.getName(), "op": operator.getType(), "unit": "CPU"})
+            layers.append({"name": operator.getName(), "op": operator.getType(), "unit": self.unit})
             begun[0] = time.perf_counter_ns()
             return True
 

@@ -13,13 +13,15 @@ if TYPE_CHECKING:
 
 
 class OpenVino(Engine):
-    """OpenVINO's CPU plugin on an ONNX model, inputs shared: no copy is part of an inference.
+    """OpenVINO on an ONNX model, inputs shared: on the CPU no copy is part of an inference.
 
-    One stream, and fp32 where the plugin would choose bf16 or fp16 by itself. With several threads
-    it binds them to processors, within the job's affinity, as its users meet it.
+    One stream, and fp32 where the plugin would choose bf16 or fp16 by itself; what an NPU computes
+    in is its own choice. With several threads the CPU's plugin binds them to processors, within
+    the job's affinity, as its users meet it.
     """
 
     name = "openvino"
+    backends = ("cpu", "gpu", "npu:intel")
 
     def __init__(self) -> None:
         import openvino
@@ -28,29 +30,48 @@ class OpenVino(Engine):
 
     def configure(self, job: dict[str, Any]) -> tuple[str, dict[str, str]]:
         self.model = job["files"]["model"]
-        self.properties = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "NUM_STREAMS": 1,
-            "INFERENCE_NUM_THREADS": job["threads"],
-            "INFERENCE_PRECISION_HINT": "f32",
-        }
+        self.core = self.ov.Core()
+        self.device = self.device_for(job.get("backend", "cpu"))
+        self.properties: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+        if self.device == "CPU":
+            self.properties["INFERENCE_NUM_THREADS"] = job["threads"]
+        if self.device != "NPU":
+            self.properties.update(NUM_STREAMS=1, INFERENCE_PRECISION_HINT="f32")
         if job.get("profile"):
             self.properties["PERF_COUNT"] = True
         build = {name.lower(): str(value) for name, value in self.properties.items()}
         return str(self.ov.get_version()), build
 
+    def device_for(self, backend: str) -> str:
+        """Return OpenVINO's name of a backend; one that it has not found is refused."""
+        found = [name.partition(".")[0] for name in self.core.available_devices]
+        wanted = backend.partition(":")[0].upper()
+        if wanted not in found:
+            raise LaunchError(
+                "EngineMissing", f"backend {backend}: OpenVINO finds only {', '.join(found)} here"
+            )
+        return wanted
+
     def load(self) -> list[str]:
-        self.compiled = self.ov.Core().compile_model(self.model, "CPU", self.properties)
-        wanted = self.properties["INFERENCE_NUM_THREADS"]
-        self.threads = self.compiled.get_property("INFERENCE_NUM_THREADS")
-        if self.threads != wanted:  # it takes no more than there are processors
-            raise LaunchError("BadJob", f"{wanted} threads: OpenVINO would run on {self.threads}")
+        self.compiled = self.core.compile_model(self.model, self.device, self.properties)
+        if self.device == "CPU":
+            wanted = self.properties["INFERENCE_NUM_THREADS"]
+            threads = self.compiled.get_property("INFERENCE_NUM_THREADS")
+            if threads != wanted:  # it takes no more than there are processors
+                raise LaunchError("BadJob", f"{wanted} threads: OpenVINO would run on {threads}")
         self.request = self.compiled.create_infer_request()
         return [value.get_any_name() for value in self.compiled.inputs]
 
     def loaded(self) -> dict[str, Any]:
-        """Return what the plugin made of the settings."""
-        return {"build": {"threads": str(self.threads)}}
+        """Return what the plugin made of the settings, or which devices got the operators."""
+        if self.device == "CPU":
+            return {"build": {"threads": str(self.properties["INFERENCE_NUM_THREADS"])}}
+        units: dict[str, int] = {}
+        taken = self.compiled.get_property("EXECUTION_DEVICES")
+        for name in taken:
+            unit = name.strip("()").partition(".")[0].lower()  # of one that warms up: "(CPU)"
+            units[unit] = len(self.compiled.get_runtime_model().get_ops())
+        return {"units": units, "build": {"execution_devices": ", ".join(taken)}}
 
     def bind(self, inputs: Mapping[str, NDArray[Any]]) -> None:
         self.inputs = inputs  # shared: the tensors point into them
@@ -73,7 +94,7 @@ class OpenVino(Engine):
             {
                 "name": node.node_name,
                 "op": node.node_type,
-                "unit": "CPU",
+                "unit": self.device,
                 "us": node.real_time.total_seconds() * 1e6,
             }
             for node in self.request.profiling_info

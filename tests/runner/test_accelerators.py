@@ -1,0 +1,133 @@
+"""Engines asked for an accelerator: what computes elsewhere is found, in each that can fall back.
+
+Qualcomm's runtime computes in its simulator, ncnn's Vulkan on Mesa's software driver; MNN's and
+OpenVINO's packages find no GPU here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from harness.campaign.judge import judge
+from harness.campaign.runners import Runner
+from harness.core.contract import InputSpec, Job, Sampling, WarmupPolicy
+from harness.core.records import Status
+from harness.core.supervision import Supervision
+from harness.engines import get
+from harness.models import environments
+from harness.models.adding import Known, add
+from harness.models.build import build
+from harness.models.manifest import load_model
+from harness.workspace import Workspace
+from tests.runner.conftest import device_module
+
+pytestmark = pytest.mark.e2e
+
+REPOSITORY = Workspace(Path(__file__).parents[2])
+HARDMAX = Path(__file__).parents[1] / "data" / "onnx" / "hardmax.onnx"
+ENVIRONMENTS = {"onnxruntime": "qnn", "mnn": "mnn", "openvino": "openvino", "ncnn": "ncnn"}
+
+
+def quiet(_):
+    pass
+
+
+@pytest.fixture
+def hardmax(workspace):
+    """Two convolutions with an operator between them that Qualcomm's NPU lacks."""
+    add(workspace, HARDMAX, Known(licence="MIT", name="hardmax"), progress=quiet)
+    return load_model(workspace, "hardmax")
+
+
+@pytest.fixture
+def measure(launch):
+    """Launch an engine on a backend; return its job and what it left."""
+
+    def measured(engine, backend, model=None, *, python=None, **fields):
+        host = get(engine)
+        model = model or load_model(REPOSITORY, "mobilenet_v1_025_96")
+        precision = host.usual_precision(backend)
+        built = build(model, host.format_on(backend), "any", precision=precision, progress=quiet)
+        job = Job(
+            protocol=2,
+            launch="test",
+            engine=engine,
+            backend=backend,
+            precision=precision,
+            files=dict(built.roles),
+            inputs=[InputSpec(**spec.model_dump()) for spec in model.manifest.fed()],
+            warmup=WarmupPolicy(min_samples=1, min_seconds=0, max_samples=1),
+            sampling=Sampling(min_samples=1, min_seconds=0, max_samples=2),
+            **fields,
+        )
+        artifact = {name: built.folder / name for name in built.roles.values()}
+        python = python or environments.python(ENVIRONMENTS[engine], quiet)
+        return job, launch(job, artifact, python=(python,), path="")
+
+    return measured
+
+
+def judged(job, ended):
+    """Judge what a launch left as a campaign does."""
+    left = SimpleNamespace(
+        events=(ended.folder / "events.jsonl").read_bytes(), status=ended.returncode,
+        log=ended.stderr, outside=Supervision(),
+    )  # fmt: skip
+    return judge(left, job, runner=Runner)
+
+
+def refused(ended):
+    assert ended.returncode == 1
+    assert ended["error"].kind == "EngineMissing"
+    return ended["error"].message
+
+
+def test_a_hardmax_in_the_middle_is_placed_on_the_processor(measure, hardmax):
+    _, ended = measure("onnxruntime", "npu:qnn", hardmax, profile=True)
+    assert ended.returncode == 0, ended.stderr
+    parts = ended["placement"].parts
+    assert [part.op for part in parts if part.op not in ("QuantizeLinear", "DequantizeLinear")] == [
+        "", "", "Hardmax",
+    ]  # fmt: skip
+    assert sum(part.operators for part in parts if not part.op) == ended["loaded"].units["npu"]
+
+
+def test_strict_makes_a_fallback_an_error(measure, hardmax):
+    _, ended = measure("onnxruntime", "npu:qnn", hardmax, options={"strict": "1"})
+    assert ended.returncode == 1
+    assert ended["error"].kind == "EngineFailed"
+    assert "fallback to CPU EP has been explicitly disabled" in ended["error"].message
+
+
+@pytest.mark.parametrize("name", ["opencl", "vulkan"])
+def test_mnn_takes_its_cpu_without_an_error_and_is_refused(measure, name):
+    _, ended = measure("mnn", f"gpu:{name}")
+    assert f"backend gpu:{name}: MNN would run on its CPU instead" in refused(ended)
+
+
+@pytest.mark.parametrize("backend", ["gpu", "npu:intel"])
+def test_a_device_that_openvino_does_not_find_is_named(measure, backend):
+    _, ended = measure("openvino", backend)
+    assert refused(ended) == f"backend {backend}: OpenVINO finds only CPU here"
+
+
+def test_openvino_choosing_by_itself_is_invalid_where_it_took_the_processor(measure, launch):
+    source = device_module("openvino").read_text()
+    automatic = "\nENGINE.device_for = lambda self, backend: 'AUTO'\n"
+    (launch.folder / "edge_engine.py").write_text(source + automatic)
+    job, ended = measure("openvino", "gpu")
+    assert ended.returncode == 0, ended.stderr
+    assert ended["loaded"].build["execution_devices"] == "CPU"
+    found = judged(job, ended)
+    assert found.status is Status.INVALID
+    assert str(found.reason) == "fell back: the engine ran all operators on cpu, none on gpu"
+
+
+def test_a_gpu_that_vulkan_does_not_find_is_named(measure, monkeypatch):
+    monkeypatch.setenv("VK_ICD_FILENAMES", "/nowhere.json")
+    monkeypatch.setenv("VK_DRIVER_FILES", "/nowhere.json")
+    _, ended = measure("ncnn", "gpu")
+    assert refused(ended) == "backend gpu: Vulkan finds no device here"
