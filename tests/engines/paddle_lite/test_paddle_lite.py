@@ -81,8 +81,8 @@ def test_a_backend_that_cannot_be_measured(abi, backend, said):
 
 
 def test_other_engines_are_measured_on_the_cpu():
-    lacking = get("openvino").lacks(device("arm64-linux"), "npu:verisilicon_timvx")
-    assert str(lacking) == "openvino is measured on the CPU only"
+    lacking = get("litert").lacks(device("arm64-linux"), "npu:verisilicon_timvx")
+    assert str(lacking) == "litert is measured on the CPU only"
 
 
 def test_what_is_no_nb_file_is_an_error(tmp_path):
