@@ -1,4 +1,4 @@
-"""Compiles what a wheel carries for devices: supervisor and calibration runner, for each ABI.
+"""Adds to a wheel the documentation's pages, and the programs for devices, for each ABI.
 
 They are data: the wheel is the same for every machine that the harness itself runs on. An editable
 install carries none; what it needs is compiled on first use, by the same code.
@@ -33,7 +33,7 @@ LIBRARIES = {
 
 
 class Carried(BuildHookInterface):
-    """Adds the programs to a wheel."""
+    """Adds pages and programs to a wheel."""
 
     def dependencies(self) -> list[str]:
         """Return what a build installs: the tools in the very versions of the locks."""
@@ -41,9 +41,13 @@ class Carried(BuildHookInterface):
         return [*own, *(f"{name}=={version}" for name, version in self._locked())]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Compile the programs, unless the user's cache has them."""
+        """Add the pages; compile the programs, unless the user's cache has them."""
         if version == "editable":
             return
+        for page in Path(self.root, "docs").rglob("*.md"):
+            if "_build" not in page.parts:
+                target = Path("harness", page.relative_to(self.root))
+                build_data["force_include"][str(page)] = str(target)
         for name, locked in self._locked():
             if (found := Distribution.from_name(name).version) != locked:
                 sys.exit(f"{name} {found} is installed, a wheel is built with {locked}")

@@ -407,7 +407,7 @@ def report(  # noqa: PLR0913 - what a user may ask of a report
 
     found, told = _workspace(workspace), observer or Observer()
     with found.store() as store:
-        shown = stored(store, store.latest(campaign=run) or run if run else None)
+        shown = stored(store, run)
         tables = [store.load_imported(name) for name in imported]
     held = gate(shown, load_baseline(found, baseline).run, baseline) if baseline else None
     told.preparing(f"rendering {shown.id}, {count(len(shown.launches), 'launch')}")
@@ -429,7 +429,13 @@ def runs(*, workspace: Where = None) -> list[RunSummary]:
 
 
 def results(run: str | None = None, *, workspace: Where = None) -> Run:
-    """Return a stored run with its launches, by default the newest."""
+    """Return a stored run with its launches, by default the newest.
+
+    Parameters
+    ----------
+    run
+        Its id, or a campaign's name for its newest run.
+    """
     with _workspace(workspace).store() as store:
         return stored(store, run)
 
@@ -437,12 +443,17 @@ def results(run: str | None = None, *, workspace: Where = None) -> Run:
 def stored(store: Store, run: str | None) -> Run:
     """Return a run of a store that is open, by default the newest.
 
+    Parameters
+    ----------
+    run
+        Its id, or a campaign's name for its newest run.
+
     Raises
     ------
     SpecificationError
         There is none.
     """
-    found = run or store.latest()
+    found = (store.latest(campaign=run) or run) if run else store.latest()
     if found is None:
         raise SpecificationError(
             "nothing was measured in this workspace yet", hint="harness run campaigns/demo.yaml"

@@ -152,7 +152,7 @@ SLOW_OR_HANGING: Final = code(
 )
 READ_LOGS: Final = code("todo.read-logs", "harness results logs {run} --failed")
 READ_CONDITIONS: Final = code(
-    "todo.read-conditions", "docs/conditions.md explains what makes a launch invalid"
+    "todo.read-conditions", "see 'Conditions' in the documentation for what makes a launch invalid"
 )
 OTHER_PRECISION: Final = code(
     "todo.other-precision",

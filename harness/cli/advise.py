@@ -10,6 +10,7 @@ import click
 from harness.api import stored
 from harness.cli.app import workspace_of
 from harness.cli.options import Duration, as_json, complete_run, in_language
+from harness.core.pages import page
 
 if TYPE_CHECKING:
     from harness.analysis.advice import Advice
@@ -62,7 +63,7 @@ def advise(
     from harness.analysis.advice import advise as advise_on
 
     with workspace_of(ctx).store() as store:
-        found = stored(store, store.latest(campaign=run) or run if run else None)
+        found = stored(store, run)
     needs = Needs(
         first_load_ms=None if first_load_within is None else 1e3 * first_load_within,
         inferences=inferences,
@@ -76,8 +77,8 @@ def advise(
         _print(advices, lang)
     else:
         click.echo(
-            f"run {found.id} has no case with an NPU: there is nothing to advise on; "
-            "docs/devices.md says how a device gets a backend npu:NAME",
+            f"run {found.id} has no case with an NPU: no advice; "
+            f"to give a device a backend npu:NAME: {page('devices')}",
             err=True,
         )
 
@@ -117,8 +118,8 @@ def _as_json(advice: Advice) -> dict[str, Any]:
 
 def _print(advices: list[Advice], lang: str) -> None:
     from rich.markup import escape
-    from rich.table import Table
 
+    from harness.cli.grid import Column, Grid
     from harness.cli.terminal import console
     from harness.core.text import visible
     from harness.report.advice_words import AdviceWords
@@ -141,22 +142,20 @@ def _print(advices: list[Advice], lang: str) -> None:
             rules = language(lang).listed(*words.rules(advice.tuning))
             said += f"; {gettext('needs tuning of its own to profit')}: {rules}"
         out.print(f"  [bold]{shown(said)}[/]")
-        table = Table(
-            gettext("Rule"),
-            gettext("Speaks for"),
-            gettext("Weight"),
-            gettext("Evidence"),
-            gettext("What would change the answer"),
-            box=None,
-            padding=(0, 2, 0, 0),
+        table = Grid(
+            Column(gettext("Rule"), wrap=14),
+            Column(gettext("Speaks for")),
+            Column(gettext("Weight"), 2),
+            Column(gettext("Evidence"), wrap=24),
+            Column(gettext("What would change the answer"), 1, wrap=24),
         )
         for finding in advice.findings:
-            table.add_row(
+            table.add(
                 shown(words.rule(finding.rule)),
                 shown(words.leaning(finding.leaning)),
                 shown(words.weight(finding.weight)),
                 shown(f"{words.evidence(finding)} ({words.basis(finding.basis)})"),
                 shown(words.change(finding)),
             )
-        out.print(table)
+        table.print(out)
         out.print("")

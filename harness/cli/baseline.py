@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.app import workspace_of
+from harness.cli.grid import wide_option
 from harness.cli.options import as_json, complete_baseline, complete_run
 
 if TYPE_CHECKING:
@@ -61,14 +62,15 @@ def set_baseline(ctx: click.Context, name: str, run_id: str | None, *, files: bo
 
 
 @baseline.command(name="list", epilog="\b\nExample:\n  harness baseline list --json")
+@wide_option
 @as_json
 @click.pass_context
 def list_baselines(ctx: click.Context, *, as_json: bool) -> None:
     """List the baselines; one that cannot be read is shown with the reason."""
     from rich.markup import escape
-    from rich.table import Table
 
     from harness.campaign.baselines import load_baseline, stored_baselines
+    from harness.cli.grid import Column, Grid
     from harness.cli.terminal import console
     from harness.core.errors import ResultsError
 
@@ -82,18 +84,25 @@ def list_baselines(ctx: click.Context, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
-    table = Table("Baseline", "Run", "Measured", "Cases", "Launches", box=None, pad_edge=False)
+    table = Grid(
+        Column("Baseline"),
+        Column("Run", wrap=16),
+        Column("Measured", 1),
+        Column("Cases", 2, right=True),
+        Column("Launches", 3, right=True),
+    )
     for row in rows:
         if "fault" in row:
-            table.add_row(row["name"], f"[red]{escape(row['fault'])}[/]")
+            table.add(row["name"], f"[red]{escape(row['fault'])}[/]", "", "", "")
         else:
             shown = (row["run"], row["started"][:16], str(row["cases"]), str(row["launches"]))
-            table.add_row(row["name"], *map(escape, shown))
-    console().print(table)
+            table.add(row["name"], *map(escape, shown))
+    table.print(console())
 
 
 @baseline.command(epilog="\b\nExample:\n  harness baseline show good")
 @click.argument("name", shell_complete=complete_baseline)
+@wide_option
 @as_json
 @click.pass_context
 def show(ctx: click.Context, name: str, *, as_json: bool) -> None:

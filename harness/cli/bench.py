@@ -126,7 +126,7 @@ def _show(run: Run) -> None:
 def _answer(results: list[CaseResult]) -> str:
     """Say which engine is fastest, and how sure that is."""
     from harness.analysis.comparison import ratio
-    from harness.report.advice_words import times
+    from harness.core.text import times
 
     ranked = sorted(
         (result for result in results if result.latency_ms and not result.simulated),

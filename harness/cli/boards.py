@@ -103,8 +103,7 @@ Examples:
 @click.pass_context
 def status(ctx: click.Context, board: str | None, *, as_json: bool) -> None:
     """Show which emulated boards run: all of them, or one."""
-    from rich.table import Table
-
+    from harness.cli.grid import Column, Grid
     from harness.cli.terminal import console, humane_seconds
     from harness.core.yamlfile import names
     from harness.lab.emulated.board import Board
@@ -115,12 +114,18 @@ def status(ctx: click.Context, board: str | None, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(each) for each in found], indent=2))
         return
-    table = Table(
-        "Board", "State", "SSH", "adb", "Process", "Up", "Image", box=None, pad_edge=False
+    table = Grid(
+        Column("Board"),
+        Column("State"),
+        Column("SSH", 1),
+        Column("adb", 2),
+        Column("Process", 4),
+        Column("Up", 3),
+        Column("Image", 5),
     )
     for each in found:
         if each.running:
-            table.add_row(
+            table.add(
                 each.name,
                 "[green]running[/]",
                 f"127.0.0.1:{each.port}",
@@ -130,5 +135,5 @@ def status(ctx: click.Context, board: str | None, *, as_json: bool) -> None:
                 (each.image or "")[:12],
             )
         else:
-            table.add_row(each.name, "down")
-    console().print(table)
+            table.add(each.name, "down", *[""] * 5)
+    table.print(console())

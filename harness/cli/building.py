@@ -129,15 +129,21 @@ def build(
 
 
 def _print(outcomes: list[Outcome]) -> None:
-    from rich.table import Table
-
+    from harness.cli.grid import Column, Grid
     from harness.cli.terminal import console
 
-    table = Table("Model", "Artifact", "Id", "Size", "Time", "", "Outputs", box=None)
-    table.pad_edge = False
+    table = Grid(
+        Column("Model"),
+        Column("Artifact", wrap=16),
+        Column("Id", 4),
+        Column("Size", 2, right=True),
+        Column("Time", 3, right=True),
+        Column("State"),
+        Column("Outputs", 1),
+    )
     for outcome in outcomes:
         record = outcome.artifact.record if outcome.artifact else None
-        table.add_row(
+        table.add(
             outcome.wanted.model.name,
             outcome.wanted.label,
             record.id[:ID_LENGTH] if record else "",
@@ -147,7 +153,7 @@ def _print(outcomes: list[Outcome]) -> None:
             _outputs(outcome),
         )
     out = console()
-    out.print(table)
+    table.print(out)
     built = [outcome for outcome in outcomes if outcome.artifact]
     checked = [outcome for outcome in built if outcome.check]
     wrong = [outcome for outcome in checked if outcome.check and not outcome.check.passed]
@@ -387,8 +393,7 @@ def clean(days: float, *, everything: bool, dry_run: bool, as_json: bool) -> Non
     are needed; environments that this version of the harness has a use for stay, unless --all says
     otherwise. A baseline whose artifact is gone is compared only after that is built again.
     """
-    from rich.table import Table
-
+    from harness.cli.grid import Column, Grid
     from harness.cli.terminal import console
     from harness.models import cache
 
@@ -410,11 +415,16 @@ def clean(days: float, *, everything: bool, dry_run: bool, as_json: bool) -> Non
         return
     out = console()
     if gone:
-        table = Table("", "What", "Size", "Used last", box=None, pad_edge=False)
+        table = Grid(
+            Column("Kind", 1),
+            Column("What", wrap=20),
+            Column("Size", right=True),
+            Column("Last used", 2),
+        )
         for entry in gone:
             used = f"{datetime.fromtimestamp(entry.used, UTC):%Y-%m-%d %H:%M}"
-            table.add_row(entry.kind, entry.what, size_label(entry.size_bytes), used)
-        out.print(table)
+            table.add(entry.kind, entry.what, size_label(entry.size_bytes), used)
+        table.print(out)
         out.print()
     frees = "would free" if dry_run else "freed"
     out.print(f"{frees} {size_label(freed)} in {cache_dir()}", soft_wrap=True)

@@ -10,6 +10,7 @@ import click
 
 from harness.analysis.gate import FRESH
 from harness.cli.app import workspace_of
+from harness.cli.grid import wide_option
 from harness.cli.options import (
     Duration,
     as_json,
@@ -19,7 +20,7 @@ from harness.cli.options import (
     complete_run,
     strict_option,
 )
-from harness.core.errors import SpecificationError, worst
+from harness.core.errors import LabError, SpecificationError, worst
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,6 +70,7 @@ Examples:
 @click.option("--junit", type=_file, help="Write JUnit XML.")
 @click.option("--markdown", type=_file, help="Write a summary for a pull request.")
 @strict_option
+@wide_option
 @as_json
 @click.pass_context
 def check(
@@ -101,12 +103,19 @@ def check(
         raise SpecificationError("--run judges a stored run as it is; leave the campaign out")
     for path in filter(None, (junit, markdown)):
         if not path.parent.is_dir():
-            raise SpecificationError(f"{path}: there is no such folder")
-    with LiveProgress() as progress:
-        found = api.check(
-            name, campaign, run=run_id, workspace=workspace_of(ctx), only=only, blocks=blocks,
-            changes=changes, wait_s=wait_s, observer=progress,
-        )  # fmt: skip
+            raise SpecificationError(f"{path.parent}: no such folder")
+    try:
+        with LiveProgress() as progress:
+            found = api.check(
+                name, campaign, run=run_id, workspace=workspace_of(ctx), only=only, blocks=blocks,
+                changes=changes, wait_s=wait_s, observer=progress,
+            )  # fmt: skip
+    except LabError as error:  # CI shows its files, and not the terminal
+        if junit:
+            junit.write_text(verdicts.junit_of_failure(name, error), encoding="utf-8")
+        if markdown:
+            markdown.write_text(verdicts.markdown_of_failure(name, error), encoding="utf-8")
+        raise
     if junit:
         junit.write_text(verdicts.junit(found), encoding="utf-8")
     if markdown:

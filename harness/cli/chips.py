@@ -12,6 +12,7 @@ from harness.api import stored
 from harness.cli.app import workspace_of
 from harness.cli.options import as_json, complete_names, in_language
 from harness.core.errors import SpecificationError
+from harness.core.pages import page
 
 if TYPE_CHECKING:
     from harness.core.records import Run
@@ -38,8 +39,8 @@ def chips() -> None:
 def list_chips(ctx: click.Context, *, as_json: bool) -> None:
     """List the chips that there is a card of."""
     from rich.markup import escape
-    from rich.table import Table
 
+    from harness.cli.grid import Column, Grid
     from harness.cli.terminal import console
     from harness.core.text import UNKNOWN, visible
     from harness.lab.chips import load_cards
@@ -49,10 +50,22 @@ def list_chips(ctx: click.Context, *, as_json: bool) -> None:
         shown = {name: _as_json(card) for name, card in cards.items()}
         click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
         return
-    table = Table("Name", "Chip", "Class", "TOPS", "Process", "Known", box=None, pad_edge=False)
+    if not cards:
+        raise SpecificationError(
+            f"no chip has a card in {workspace_of(ctx).chips}",
+            hint=f"to write one: {page('chips')}",
+        )
+    table = Grid(
+        Column("Name"),
+        Column("Chip", wrap=16),
+        Column("Class", 3),
+        Column("TOPS", wrap=16),
+        Column("Process", 2),
+        Column("Known", 1),
+    )
     for name, card in cards.items():
         tops = ", ".join(f"{known.value:g} {what}" for what, known in card.tops.items())
-        table.add_row(
+        table.add(
             name,
             escape(visible(card.title)),
             card.device_class or UNKNOWN,
@@ -60,7 +73,7 @@ def list_chips(ctx: click.Context, *, as_json: bool) -> None:
             f"{card.process_nm.value:g} nm" if card.process_nm else UNKNOWN,
             f"{sum(1 for _ in card.stated())} figures",
         )
-    console().print(table)
+    table.print(console())
 
 
 @chips.command(epilog="\b\nExample:\n  harness chips show a311d")
@@ -135,7 +148,7 @@ def compare(
     if not cards:
         raise SpecificationError(
             f"{workspace.chips}: no chip has a card here",
-            hint="docs/chips.md says how a card is written",
+            hint=f"to write one: {page('chips')}",
         )
     found: list[Run] = []
     with workspace_of(ctx).store() as store, steps() as progress:

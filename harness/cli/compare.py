@@ -9,6 +9,7 @@ import click
 
 from harness.cli.app import workspace_of
 from harness.cli.check import blocks_option
+from harness.cli.grid import wide_option
 from harness.cli.options import (
     Duration,
     as_json,
@@ -54,6 +55,7 @@ then say which: run: baseline: campaign: commit: backend: device: engine: precis
     help="With --confirm, wait so long for devices that others have; by default not at all.",
 )  # fmt: skip
 @strict_option
+@wide_option
 @as_json
 @click.pass_context
 def compare(

@@ -13,13 +13,15 @@ import click
 from harness.cli.app import workspace_of
 from harness.cli.boards import down, status, up
 from harness.cli.device_doctor import doctor
+from harness.cli.grid import wide_option
 from harness.cli.leases import break_lease, in_json, in_words, leases_of
 from harness.cli.options import as_json, complete_names
 from harness.cli.provision import provision
 from harness.core.errors import HarnessError, SpecificationError, worst
+from harness.core.pages import page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from harness.cli.probing import Probed
     from harness.lab.inventory import Device
@@ -61,7 +63,8 @@ Examples:
   harness devices list --json | jq -r '.[].name'
 """,
 )
-@click.option("--offline", is_flag=True, help="Connect to none: say nothing of leases.")
+@click.option("--offline", is_flag=True, help="Connect to no device; leases are not shown.")
+@wide_option
 @as_json
 @click.pass_context
 def list_devices(ctx: click.Context, *, offline: bool, as_json: bool) -> None:
@@ -70,15 +73,17 @@ def list_devices(ctx: click.Context, *, offline: bool, as_json: bool) -> None:
     All are asked at once; one that does not answer in five seconds is not waited for.
     """
     from rich.markup import escape
-    from rich.table import Table
 
     from harness.cli.device_doctor import health_as_json, stored_health
+    from harness.cli.grid import Column, Grid, is_wide
     from harness.cli.terminal import console, steps
     from harness.core.text import visible
     from harness.lab.inventory import load_devices
 
     workspace = workspace_of(ctx)
-    found = load_devices(workspace).values()
+    found = list(load_devices(workspace).values())
+    stopped = [] if as_json or is_wide() else _stopped_boards(workspace, found)
+    found = [device for device in found if device.name not in stopped]
     fared = stored_health(workspace)
     leases = {}
     if not offline:
@@ -94,23 +99,41 @@ def list_devices(ctx: click.Context, *, offline: bool, as_json: bool) -> None:
         ]
         click.echo(json.dumps(rows, indent=2))
         return
-    columns = ["Device", *(["Lease"] if leases else []), "Health", "Reached by", "ABI", "Engines"]
-    table = Table(*columns, "Host", box=None, pad_edge=False)
-    table.columns[0].no_wrap = True  # what is typed in commands
-    # The others are read at a glance; all of a description is in its file.
-    table.add_column("Description", no_wrap=True, max_width=24)
+    table = Grid(
+        Column("Device"),
+        Column("Lease", 1),
+        Column("Health", 3),
+        Column("ABI", 2),
+        Column("Engines", 4),
+        Column("Reached by", 5),
+        Column("Host", 6),
+        Column("Description", 7),
+    )
     for device in found:
-        table.add_row(
+        table.add(
             device.name,
-            *([escape(in_words(leases[device.name]))] if leases else []),
+            escape(in_words(leases[device.name])) if leases else "",
             fared[device.name].in_words if device.name in fared else "never measured",
-            escape(_way(device)),  # an IPv6 address has brackets
             device.spec.abi,
             ", ".join(device.spec.engines) or "none",
+            escape(_way(device)),  # an IPv6 address has brackets
             device.host,
             escape(visible(device.spec.description)),
         )
-    console().print(table)
+    out = console()
+    table.print(out)
+    if stopped:
+        out.print(f"[dim]stopped boards: {', '.join(stopped)} (harness devices up BOARD)[/]")
+
+
+def _stopped_boards(workspace: Workspace, found: Iterable[Device]) -> list[str]:
+    """Return the names of the devices whose emulated board is not running."""
+    from harness.lab.emulated.board import Board
+
+    boards = [(device.name, device.spec.board) for device in found]
+    return [
+        name for name, board in boards if board and not Board(workspace, board).status().running
+    ]
 
 
 @devices.command(
@@ -445,7 +468,7 @@ def _verdicts_in_words(device: Device, probed: Probed) -> Iterator[tuple[str, st
 def _class_in_words(name: str) -> str:
     from harness.lab.classes import load_class
 
-    return f"{name} ({load_class(name).title}; docs/devices/{name}.md)"
+    return f"{name} ({load_class(name).title}; {page(f'devices/{name}')})"
 
 
 def _battery_in_words(battery: Battery | None) -> str:

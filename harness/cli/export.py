@@ -69,7 +69,7 @@ def export(
 ) -> None:
     """Export results as JSON Lines, CSV or Parquet, by default of the newest run.
 
-    The columns are documented in docs/data.md; each row names the schema and its version.
+    The documentation's page "Data" lists the columns; each row names the schema and its version.
     """
     from harness.export.files import FORMATS, write
 

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.app import workspace_of
+from harness.cli.grid import wide_option
 from harness.cli.options import as_json, complete_case
 from harness.core.errors import SpecificationError
+from harness.core.text import difference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -59,6 +61,7 @@ Examples:
     show_default=True,
     help="How large a change has to be, in percent.",
 )
+@wide_option
 @as_json
 @click.pass_context
 def history(
@@ -170,9 +173,9 @@ class _Step:
     def words(self) -> str:
         change = self.change
         way = self.quantity.change(change.ratio)
-        size, ends = change.ratio - 1, (change.low - 1, change.high - 1)
+        low, high = difference(change.low), difference(change.high)
         once = ", in one run so far" if change.runs_after == 1 else ""
-        return f"{way}: {size:+.1%} [{ends[0]:+.1%}, {ends[1]:+.1%}] since {self.bad.run}{once}"
+        return f"{way}: {difference(change.ratio)} [{low}, {high}] since {self.bad.run}{once}"
 
 
 @dataclass(frozen=True)
@@ -223,15 +226,21 @@ def _label(series: Series) -> str:
 
 def _print(told: Sequence[_Told]) -> None:
     from rich.markup import escape
-    from rich.table import Table
 
+    from harness.cli.grid import Column, Grid
     from harness.cli.terminal import console
     from harness.core.text import visible
 
     out = console()
-    table = Table("Case", "", "Runs", "Trend", box=None, pad_edge=False)
-    for name in ("Newest", "since the first", "Changes"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = Grid(
+        Column("Case", 5),
+        Column("", wrap=20),
+        Column("Runs", 4, right=True),
+        Column("Trend", 2),
+        Column("Newest", right=True),
+        Column("Since the first", 1, right=True),
+        Column("Changes", 3, right=True),
+    )
     seen: set[tuple[str, str]] = set()
     for each in told:
         series = each.series
@@ -239,16 +248,16 @@ def _print(told: Sequence[_Told]) -> None:
         key = (series.case.id, series.quantity.name)
         again = f" ({NEW_DEVICE})" if key in seen else ""
         seen.add(key)
-        table.add_row(
+        table.add(
             f"[dim]{series.case.id}[/]",
             escape(visible(_label(series))) + f"[dim]{again}[/]",
             str(len(series.points)),
             _sparkline(series),
             series.quantity.text(last),
-            f"{last / first - 1:+.1%}" if len(series.points) > 1 else "",
+            difference(last / first) if len(series.points) > 1 else "",
             str(len(each.steps)) if each.steps else "none",
         )
-    out.print(table)
+    table.print(out)
     for each in told:
         if each.steps:
             out.print(f"\n[bold]{escape(visible(_label(each.series)))}[/]")

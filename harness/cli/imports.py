@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.command(
     name="import",
     epilog="""\b
-Example (docs/data.md explains it):
+Example:
   harness import published-npu.csv --licence Apache-2.0 \\
     --source https://github.com/PaddlePaddle/Paddle-Lite/tree/v2.12/docs/demo_guides \\
     --map device=chip --map latency_ms:cpu=cpu_ms --map latency_ms:npu=npu_ms \\

@@ -11,7 +11,7 @@ import click
 from harness.cli.app import workspace_of
 from harness.cli.building import size_label
 from harness.cli.options import as_json, complete_names
-from harness.core.text import count, visible
+from harness.core.text import count, share_of, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -117,7 +117,7 @@ def _lines(title: str, told: Partition, drift: Drift | None) -> Iterator[str]:
         share = ""
         if told.macs and told.npu_macs is not None:
             share = (
-                f"{told.npu_macs / told.macs:.1%} of {told.macs / 1e6:.4g} M "
+                f"{share_of(told.npu_macs / told.macs)} of {told.macs / 1e6:.4g} M "
                 "multiply-accumulates, in "
             )
         yield f"on the NPU {share}{count(len(told.subgraphs), 'subgraph')}"
@@ -135,30 +135,26 @@ def _lines(title: str, told: Partition, drift: Drift | None) -> Iterator[str]:
 
 
 def _estimates(told: Partition) -> object:
-    from rich.table import Table
+    from rich.text import Text
+
+    from harness.cli.grid import Column, Grid
 
     total = sum(layer.cycles or 0 for layer in told.estimates)
-    table = Table(
-        "Layer",
-        "Op",
-        "Runs on",
-        "Precision",
-        "Cycles",
-        "",
-        box=None,
-        pad_edge=False,
-        title="The compiler's estimate, not a measurement",
-        title_justify="left",
+    table = Grid(
+        Column("Layer", wrap=16),
+        Column("Op", 2, wrap=8),
+        Column("Runs on"),
+        Column("Precision", 3),
+        Column("Cycles", right=True),
+        Column("Share", 1, right=True),
     )
     for layer in told.estimates:
         known = layer.cycles is not None and total
-        table.add_row(
-            visible(layer.name),
-            layer.op,
-            layer.runs_on,
-            layer.precision,
+        texts = (layer.name, layer.op, layer.runs_on, layer.precision)
+        table.add(
+            *(Text(visible(text)) for text in texts),
             f"{layer.cycles:,}" if layer.cycles is not None else "unknown",
-            f"{layer.cycles / total:.1%}" if known and layer.cycles else "",
+            share_of(layer.cycles / total) if known and layer.cycles else "",
         )
     return table
 
@@ -172,6 +168,6 @@ def drift_in_words(drift: Drift) -> str:
     by = f"by {drift.computed_by}, {drift.inputs} held-out inputs"
     if drift.fault or drift.cosine is None or drift.max_error is None:
         return f"cannot be told: {drift.fault} ({by})"
-    top1 = "" if drift.top1 is None else f", top-1 agrees in {drift.top1:.0%}"
+    top1 = "" if drift.top1 is None else f", top-1 agrees in {share_of(drift.top1)}"
     error = f"cosine {drift.cosine:.4f}, relative error {drift.relative_error:.3g}"
     return f"{error}, largest error {drift.max_error:.3g}{top1} ({by})"

@@ -9,8 +9,10 @@ import click
 
 from harness.cli.app import workspace_of
 from harness.cli.building import ID_LENGTH, add, build, clean, input_label, size_label
+from harness.cli.grid import wide_option
 from harness.cli.inspecting import drift_in_words, inspect
 from harness.cli.options import as_json, complete_engine, complete_names
+from harness.core.text import share_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,12 +39,12 @@ def models() -> None:
 
 
 @models.command(name="list", epilog="\b\nExample:\n  harness models list --json")
+@wide_option
 @as_json
 @click.pass_context
 def list_models(ctx: click.Context, *, as_json: bool) -> None:
     """List the workspace's models and what is built of each."""
-    from rich.table import Table
-
+    from harness.cli.grid import Column, Grid
     from harness.cli.terminal import console
     from harness.models.manifest import load_models
 
@@ -50,16 +52,22 @@ def list_models(ctx: click.Context, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_model_as_json(model) for model in found], indent=2))
         return
-    table = Table("Model", "Title", "Licence", "Inputs", "Built", box=None, pad_edge=False)
+    table = Grid(
+        Column("Model"),
+        Column("Title", 2, wrap=20),
+        Column("Licence", 3),
+        Column("Inputs", 1),
+        Column("Built", wrap=20),
+    )
     for model in found:
-        table.add_row(
+        table.add(
             model.name,
             model.manifest.title,
             model.manifest.licence,
             "\n".join(map(input_label, model.manifest.inputs)),
             "\n".join(_label(artifact) for artifact in _built(model)) or "nothing yet",
         )
-    console().print(table)
+    table.print(console())
 
 
 models.add_command(add)
@@ -261,7 +269,7 @@ def _operations_lines(model: Model, most: int = 5) -> Iterator[str]:
     heaviest = sorted(counted.layers, key=lambda layer: layer.macs, reverse=True)[:most]
     for layer in heaviest:
         share = layer.macs / counted.macs if counted.macs else 0.0
-        yield f"         {share:5.1%} {layer.op} {layer.name}"
+        yield f"         {share_of(share):>6} {layer.op} {layer.name}"
 
 
 def _count(number: int) -> str:

@@ -27,7 +27,7 @@ Examples:
 """
 )
 def plugins() -> None:
-    """List plugins, and check one of your own (docs/plugins.md)."""
+    """List plugins, and check one of your own."""
 
 
 def _registries() -> Mapping[str, Registry[Any]]:
@@ -45,8 +45,7 @@ def list_plugins(ctx: click.Context, *, as_json: bool) -> None:
 
     The exit code is 2 if one cannot be used.
     """
-    from rich.table import Table
-
+    from harness.cli.grid import Column, Grid
     from harness.cli.terminal import console
     from harness.core.text import visible
 
@@ -75,10 +74,10 @@ def list_plugins(ctx: click.Context, *, as_json: bool) -> None:
         ]
         click.echo(json.dumps({"plugins": rows, "unusable": bad}, indent=2))
     else:
-        table = Table("Kind", "Name", "Package", "Version", box=None, pad_edge=False)
+        table = Grid(Column("Kind"), Column("Name"), Column("Package", 2), Column("Version", 1))
         for kind, name, origin in found:
-            table.add_row(kind, name, visible(origin.package), visible(origin.version))
-        console().print(table)
+            table.add(kind, name, visible(origin.package), visible(origin.version))
+        table.print(console())
         for kind, fault in faults:
             line = f"! {kind} {fault.name} of {fault.origin.package}: {fault.reason}"
             console().print(visible(line), markup=False, highlight=False, soft_wrap=True)

@@ -10,6 +10,7 @@ import click
 
 from harness.api import stored
 from harness.cli.app import workspace_of
+from harness.cli.grid import wide_option
 from harness.cli.options import Duration, as_json, complete_imported, complete_run
 from harness.core.errors import SpecificationError
 
@@ -41,13 +42,13 @@ def results() -> None:
 
 
 @results.command(name="list", epilog="\b\nExample:\n  harness results list --json")
+@wide_option
 @as_json
 @click.pass_context
 def list_runs(ctx: click.Context, *, as_json: bool) -> None:
     """List the stored runs, the newest first."""
-    from rich.table import Table
-
     from harness.campaign.locks import is_running
+    from harness.cli.grid import Column, Grid
     from harness.cli.terminal import console
 
     workspace = workspace_of(ctx)
@@ -76,25 +77,37 @@ def list_runs(ctx: click.Context, *, as_json: bool) -> None:
         ]
         click.echo(json.dumps(rows, indent=2))
         return
-    table = Table("Run", "Started", "State", "Launches", box=None, pad_edge=False)
+    table = Grid(
+        Column("Run"), Column("Started", 2), Column("State", 1), Column("Launches", wrap=12)
+    )
     for summary in summaries:
         made = ", ".join(f"{n} {status}" for status, n in sorted(summary.launches.items()))
-        planned = "unknown" if summary.planned is None else summary.planned
-        table.add_row(
+        planned = "unknown" if summary.planned is None else str(summary.planned)
+        table.add(
             summary.id,
             f"{summary.started.astimezone():%Y-%m-%d %H:%M}",
             states[summary.id] if summary.finished else f"[yellow]{states[summary.id]}[/]",
             f"{made or 'none'} of {planned} planned",
         )
-    console().print(table)
+    table.print(console())
 
 
-@results.command(epilog="\b\nExample:\n  harness results show demo-20260102-030405")
+@results.command(
+    epilog="""\b
+Examples:
+  harness results show demo-20260102-030405
+  harness results show demo                  the newest run of a campaign
+"""
+)
 @_run
+@wide_option
 @as_json
 @click.pass_context
 def show(ctx: click.Context, run_id: str | None, *, as_json: bool) -> None:
-    """Show what a run found, by default the newest; --json holds every sample."""
+    """Show what a run found, by default the newest; --json holds every sample.
+
+    RUN is a run's id, or a campaign's name for its newest run.
+    """
     with workspace_of(ctx).store() as store:
         run = stored(store, run_id)
     if as_json:

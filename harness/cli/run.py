@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.app import workspace_of
+from harness.cli.grid import wide_option
 from harness.cli.options import Duration, as_json, complete_campaign, strict_option
 from harness.cli.terminal import console, humane_seconds, stderr
 from harness.core.errors import ExitCode, SpecificationError, worst
@@ -40,6 +41,7 @@ Examples:
 )
 @_campaign
 @_only
+@wide_option
 @as_json
 @click.pass_context
 def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_json: bool) -> None:
@@ -79,25 +81,31 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
         click.echo(json.dumps(content, indent=2))
         return
     from rich.markup import escape
-    from rich.table import Table
 
+    from harness.cli.grid import Column, Grid
     from harness.core.text import count, visible
 
-    table = Table("Model", "Device", "Engine", "Launches", "Artifact", box=None)
+    table = Grid(
+        Column("Model"),
+        Column("Device"),
+        Column("Engine", wrap=16),
+        Column("Launches", 1, right=True),
+        Column("Artifact", 2, wrap=16),
+    )
     for row in rows:
         case = row.case
         name = case.device + (" (emulated)" if planned.devices[case.device].emulated else "")
         built = "built" if row.artifact else "will be built"
         extra = len(row.roles) - row.launches
         most = f" to {row.max_launches}" if row.precision else ""
-        table.add_row(
+        table.add(
             case.model,
             name,
             case.setting,
             f"{row.launches}{most}" + (f" + {extra}" if extra else ""),
             escape(visible(f"refused: {row.refused}")) if row.refused else built,
         )
-    console().print(table)
+    table.print(console())
     for name, device in planned.devices.items():
         if asked := str(device.spec.conditions):
             click.echo(f"\n{name}: {asked}")
@@ -146,10 +154,11 @@ Examples:
     "export_to",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE.jsonl",
-    help="Append a row to this file as each launch ends; docs/data.md has its columns.",
+    help="Append a row to this file as each launch ends.",
 )
 @strict_option
-@click.option("--seed", type=click.IntRange(0, (1 << 31) - 1), help="Of the launches' order.")
+@click.option("--seed", type=click.IntRange(0, (1 << 31) - 1), help="Seed of the launch order.")
+@wide_option
 @as_json
 @click.pass_context
 def run(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.app import workspace_of
+from harness.cli.grid import wide_option
 from harness.cli.options import as_json, complete_engine, complete_names, complete_tool
 from harness.cli.runner_build import build
 from harness.core.errors import ExitCode
@@ -109,12 +110,12 @@ Examples:
   harness runners list --json | jq -r '.[].name'
 """,
 )
+@wide_option
 @as_json
 @click.pass_context
 def list_runners(ctx: click.Context, *, as_json: bool) -> None:
     """List the workspace's runners."""
-    from rich.table import Table
-
+    from harness.cli.grid import Column, Grid
     from harness.cli.terminal import console
     from harness.lab.runners import load_runners
 
@@ -122,12 +123,18 @@ def list_runners(ctx: click.Context, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_as_json(runner) for runner in found], indent=2))
         return
-    table = Table("Runner", "Tool", "Engine", "ABI", "Shipped with it", box=None, pad_edge=False)
+    table = Grid(
+        Column("Runner"),
+        Column("Tool", 2),
+        Column("Engine"),
+        Column("ABI", 1),
+        Column("Shipped with it", 3, wrap=20),
+    )
     for runner in found:
         spec = runner.spec
         libraries = ", ".join(spec.libraries) or "nothing"
-        table.add_row(runner.name, spec.tool, spec.engine, spec.abi, libraries)
-    console().print(table)
+        table.add(runner.name, spec.tool, spec.engine, spec.abi, libraries)
+    table.print(console())
 
 
 @runners.command(

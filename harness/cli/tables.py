@@ -6,25 +6,28 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
-from rich.table import Column, Table
 
 from harness.analysis.cases import State, case_results
 from harness.analysis.expectations import Met, check_expectations
 from harness.analysis.failures import failure_groups
-from harness.analysis.flags import OF_LAUNCHES, flags, repeatability
+from harness.analysis.flags import OF_LAUNCHES, Kind, flags, repeatability
 from harness.analysis.shapes import after_changes
 from harness.analysis.sustained import course
+from harness.cli.grid import Column, Grid, is_wide
 from harness.cli.terminal import console
 from harness.core.reason import ENGLISH
 from harness.core.records import DeviceMemory
 from harness.core.text import (
     UNKNOWN,
-    change,
     count,
+    difference,
     interval,
     megabytes,
     milliseconds,
     percent,
+    share_of,
+    taken,
+    times,
     visible,
 )
 from harness.quantities import first_load, quantities
@@ -57,30 +60,31 @@ def print_cases(run: Run) -> None:
         here = [result for result in results if result.record.case.device == device.name]
         stamp = "  [black on yellow] EMULATED [/] by QEMU: proves behaviour, never speed"
         out.print(f"[bold]{device.name}[/]{stamp if device.emulated else ''}")
-        out.print(_cases(here))
+        _cases(here).print(out)
         for table in (_first_loads(here), _changes(here), _memory(here)):
-            if table.row_count:
-                out.print("")
-                out.print(table)
+            _print_below(out, table)
         if signs := _signs(here):
-            out.print(f"\n[dim]throttling: {signs}[/]", highlight=False)
-        courses = _courses(here)
-        if run.protocol.sustained_s is not None and courses.row_count:
-            out.print("")
-            out.print(courses)
+            out.print(f"\n[dim]Throttling: {signs}[/]", highlight=False)
+        if run.protocol.sustained_s is not None:
+            _print_below(out, _courses(here))
         out.print("")
     if run.clock_jumped_s is not None:
         out.print(
             f"[yellow]![/] this machine's clock was set by {run.clock_jumped_s:+,.0f} s during the "
-            "run: its times are of the clock as it was when the run was begun",
+            "run: times are those of the clock before",
             highlight=False,
         )
     _print_complaints(out, results)
     for outcome in check_expectations(run, results):
         out.print(f"{MARKS[outcome.met]} {escape(visible(outcome_in_words(outcome)))}")
     if groups := failure_groups(run, results):
+        _print_below(out, _failures(groups))
+
+
+def _print_below(out: Console, table: Grid) -> None:
+    if table.rows:
         out.print("")
-        out.print(_failures(groups))
+        table.print(out)
 
 
 def _setting(result: CaseResult) -> str:
@@ -89,34 +93,60 @@ def _setting(result: CaseResult) -> str:
     return result.record.case.setting + stamp
 
 
+_OF_MANY = {
+    Kind.DRIFT: "latency rises or falls from the first launch to the last",
+    Kind.BIMODAL: "launches fall into two groups: the interval may be too narrow",
+    Kind.OUTLIER: "some launches are far from the others",
+    Kind.WARMUP: "warm-up reached its limit before latency was steady",
+    Kind.SETTLING: "latency changes within a launch",
+}
+"""What is said of several cases with flags of one kind, whose facts differ."""
+
+
 def _print_complaints(out: Console, results: Sequence[CaseResult]) -> None:
+    """Print what is to be known of cases, once for all that it holds for."""
+    found: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for result in results:
+        label = result.record.case.label
         if result.reason:
-            out.print(
-                f"[red]![/] {escape(visible(f'{result.record.case.label}: {result.reason}'))}"
-            )
+            reason = str(result.reason)
+            found.setdefault(("red", reason), []).append((label, reason))
         elif result.lacking:
             planned = count(len(result.record.roles), "planned launch")
-            out.print(
-                f"[yellow]![/] {escape(result.record.case.label)}: {result.lacking} of "
-                f"{planned} failed or were not made"
-            )
+            words = "planned launches failed or were not made"
+            own = f"{result.lacking} of {planned} failed or were not made"
+            found.setdefault(("yellow", words), []).append((label, own))
         for flag in flags(result):
-            words = f"{result.record.case.label}: {flag.reason}"
-            out.print(f"[yellow]![/] {escape(visible(words))}")
+            of_kind = found.setdefault(("yellow", _OF_MANY[flag.kind]), [])
+            of_kind.append((label, str(flag.reason)))
         if result.precision_reached is False:
-            out.print(
-                f"[yellow]![/] {escape(result.record.case.label)}: a precision of "
-                f"{percent(result.record.precision)} was not reached in {len(result.counted)} "
-                f"launches (max_launches: {result.record.max_launches})"
+            asked = percent(result.record.precision)
+            own = (
+                f"a precision of {asked} was not reached in {len(result.counted)} launches "
+                f"(max_launches: {result.record.max_launches})"
             )
+            words = f"a precision of {asked} was not reached"
+            found.setdefault(("yellow", words), []).append((label, own))
+    for (colour, words), cases in found.items():
+        if len(cases) == 1 or is_wide():
+            for label, own in cases:
+                out.print(f"[{colour}]![/] {escape(visible(f'{label}: {own}'))}")
+        else:
+            said = f"{count(len(cases), 'case')}: {words}"
+            out.print(f"[{colour}]![/] {escape(visible(said))} [dim](--wide lists them)[/]")
 
 
-def _failures(groups: Sequence[FailureGroup]) -> Table:
-    table = Table("What failed", "Launches", "Devices", "Cases", "Why, and what to do", box=None)
+def _failures(groups: Sequence[FailureGroup]) -> Grid:
+    table = Grid(
+        Column("What failed"),
+        Column("Launches", 2, wrap=8),
+        Column("Devices", 1, wrap=10),
+        Column("Cases", 3, right=True),
+        Column("Why, and what to do", wrap=24),
+    )
     for group in groups:
         good = f", {group.made_good} made good" if group.made_good else ""
-        table.add_row(
+        table.add(
             group.category,
             f"{group.launches}{good}",
             ", ".join(group.devices),
@@ -134,11 +164,15 @@ def print_layers(found: Sequence[tuple[CaseResult, CaseProfile]], top: int) -> N
         placed = ", ".join(f"{unit} {n}" for unit, n in profile.placement.items())
         out.print(escape(visible(f"operators by unit: {placed or UNKNOWN}")), soft_wrap=True)
         if result.record.case.backend != "cpu":
-            share = UNKNOWN if profile.accelerated is None else percent(profile.accelerated)
+            share = UNKNOWN if profile.accelerated is None else share_of(profile.accelerated)
             out.print(f"multiply-accumulates on the accelerator: {share}{_planned(result)}")
-        table = Table(Column("Layer", overflow="fold"), "Operator", "Unit", box=None)
-        table.add_column("Time", justify="right")
-        table.add_column("Share", justify="right")
+        table = Grid(
+            Column("Layer", wrap=16),
+            Column("Operator", 2, wrap=10),
+            Column("Unit", 1),
+            Column("Time", right=True),
+            Column("Share", right=True),
+        )
         for measure in ("us", "cycles"):
             layers = [layer for layer in profile.layers if layer.measure == measure]
             for layer in layers[:top]:
@@ -148,16 +182,14 @@ def print_layers(found: Sequence[tuple[CaseResult, CaseProfile]], top: int) -> N
                     else f"{layer.cost:.3g} cycles"
                 )
                 texts = (layer.name, layer.op, layer.unit)
-                table.add_row(
-                    *(escape(visible(text)) for text in texts), cost, percent(layer.share)
-                )
+                table.add(*(escape(visible(text)) for text in texts), cost, percent(layer.share))
             if len(layers) > top:
                 rest = sum(layer.share for layer in layers[top:])
-                table.add_row(f"{len(layers) - top} more", "", "", "", percent(rest))
+                table.add(f"{len(layers) - top} more", "", "", "", percent(rest))
         if profile.unattributed_us is not None:
             lost = milliseconds(profile.unattributed_us / 1e3)
-            table.add_row("not attributed", "", "", lost, "")
-        out.print(table)
+            table.add("not attributed", "", "", lost, "")
+        table.print(out)
         if profile.overhead is not None:
             out.print(f"profiling takes {profile.overhead:.2f} times as long as a timed launch")
         out.print("")
@@ -175,60 +207,70 @@ def print_imported(tables: Sequence[ImportedTable], *, figures: bool) -> None:
     """Print imported tables, one a line, or with their figures as they were written."""
     out = console()
     if not figures:
-        table = Table("Table", "Figures", "Source", "Licence", "Imported", box=None, pad_edge=False)
+        table = Grid(
+            Column("Table"),
+            Column("Figures", right=True),
+            Column("Source", 1, wrap=20),
+            Column("Licence", 3, wrap=12),
+            Column("Imported", 2),
+        )
         for found in tables:
-            table.add_row(
+            table.add(
                 found.id,
                 str(len(found.figures)),
                 escape(visible(found.source)),
                 escape(visible(found.licence)),
                 f"{found.imported.astimezone():%Y-%m-%d %H:%M}",
             )
-        out.print(table)
+        table.print(out)
         return
     for found in tables:
         out.print(f"[bold]{found.id}[/]  [black on yellow] IMPORTED [/] not measured here")
         date = f", published {found.published}" if found.published else ""
         out.print(escape(visible(f"{found.source}{date}; licence: {found.licence}")))
-        table = Table("Model", "Device", "Engine", "Precision", "Threads", box=None)
-        table.add_column("Latency", justify="right")
-        table.add_column("as written", justify="right")
-        table.add_column("at")
+        table = Grid(
+            Column("Model", wrap=12),
+            Column("Device", wrap=12),
+            Column("Engine", 1, wrap=10),
+            Column("Precision", 2),
+            Column("Threads", 3, right=True),
+            Column("Latency", right=True),
+            Column("As written", 5, right=True),
+            Column("At", 4),
+        )
         for figure in found.figures:
             engine = "/".join(part for part in (figure.engine, figure.backend) if part)
             texts = (figure.model, figure.device, engine, figure.precision or "")
-            table.add_row(
+            table.add(
                 *(escape(visible(text)) for text in texts),
                 str(figure.threads or ""),
                 milliseconds(figure.latency_ms),
                 escape(visible(figure.cell.text)),
                 escape(visible(f"line {figure.cell.line}, {figure.cell.column}")),
             )
-        out.print(table)
+        table.print(out)
 
 
-def _cases(results: Sequence[CaseResult]) -> Table:
-    # Rather the model's name is cut short than an engine's in two.
-    widest = max((len(result.record.case.engine) for result in results), default=0)
-    table = Table("Model", Column("Engine", overflow="fold", min_width=widest), box=None)
-    for name in (
-        "Latency",
-        "95 % interval",
-        "Repeats",
-        "CPU time",
-        "Launches",
-        "First load",
-        "Peak memory",
-    ):
-        table.add_column(name, justify="right", no_wrap=True)
+def _cases(results: Sequence[CaseResult]) -> Grid:
     further = [each for each in _FURTHER if any(result.figures(each) for result in results)]
-    for quantity in further:
-        table.add_column(quantity.label, justify="right", no_wrap=True)
-    table.add_column("Outputs")
+    widest = max((len(result.record.case.engine) for result in results), default=0)
+    table = Grid(
+        Column("Model"),
+        Column("Engine", wrap=max(widest, 16)),
+        Column("Latency", right=True),
+        Column("95 % interval", 3, right=True),
+        Column("Repeats", 6, right=True),
+        Column("CPU time", 7, right=True),
+        Column("Launches", 4, right=True),
+        Column("First load", 5, right=True),
+        Column("Peak memory", 2, right=True),
+        *(Column(quantity.label, 8, right=True) for quantity in further),
+        Column("Outputs", 1),
+    )
     for result in results:
         totals = (parts["total"].median for parts in result.first_loads_ms.values())
         memory = result.memory_bytes
-        table.add_row(
+        table.add(
             result.record.case.model,
             _setting(result),
             *_latency(result),
@@ -250,29 +292,40 @@ def _values(result: CaseResult, quantity: Quantity) -> str:
     return ", ".join(said) or UNKNOWN
 
 
-def _first_loads(results: Sequence[CaseResult]) -> Table:
-    table = Table("First load of", "", box=None)
-    for part in first_load.PLUGIN.parts:
-        table.add_column(part.key, justify="right", no_wrap=True)
-    table.add_column("caches")
+def _first_loads(results: Sequence[CaseResult]) -> Grid:
+    parts = first_load.PLUGIN.parts
+    table = Grid(
+        Column("First load of"),
+        Column("", wrap=16),
+        *(Column(part.key, 2 + number, right=True) for number, part in enumerate(parts)),
+        Column("total", right=True),
+        Column("caches", 1),
+    )
     for result in results:
         loads = [*result.first_loads_ms.items()]
         loads += [(f"{state}, filling", parts) for state, parts in result.filling_ms.items()]
-        for state, parts in loads:
-            ranges = (parts.get(part.key) for part in first_load.PLUGIN.parts)
+        for state, of_part in loads:
+            ranges = (of_part.get(key) for key in (*(part.key for part in parts), "total"))
             medians = (milliseconds(found.median if found else None) for found in ranges)
-            table.add_row(result.record.case.model, _setting(result), *medians, state)
+            table.add(result.record.case.model, _setting(result), *medians, state)
     return table
 
 
-def _changes(results: Sequence[CaseResult]) -> Table:
+def _changes(results: Sequence[CaseResult]) -> Grid:
     """Return what changes of shape cost, beside the latency of the same shapes."""
-    table = Table("After a change to", Column("", overflow="fold"), "", box=None)
-    for name in ("setting", "first", "together", "the next", "times latency"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = Grid(
+        Column("After a change to"),
+        Column("", wrap=16),
+        Column(""),
+        Column("setting", 2, right=True),
+        Column("first", 3, right=True),
+        Column("together", right=True),
+        Column("the next", 4, right=True),
+        Column("times latency", 1, right=True),
+    )
     for found in after_changes(results):
         latency = found.result.latency_ms
-        table.add_row(
+        table.add(
             found.result.record.case.model,
             _setting(found.result),
             "again" if found.again else "new",
@@ -280,26 +333,33 @@ def _changes(results: Sequence[CaseResult]) -> Table:
                 milliseconds(each.median)
                 for each in (found.set_ms, found.first_ms, found.change_ms, found.next_ms)
             ),
-            f"{found.change_ms.median / latency.center:.2g}" if latency else "",
+            times(found.change_ms.median / latency.center) if latency else "",
         )
     return table
 
 
-def _memory(results: Sequence[CaseResult]) -> Table:
-    """Return what memory passes told; a case without one has no row."""
-    table = Table("Memory pass of", "", box=None)
-    for name in ("PSS peak", "available", "CMA", "dma-buf", "NPU driver", "runtime's own"):
-        table.add_column(name, justify="right")
+def _memory(results: Sequence[CaseResult]) -> Grid:
+    """Return what memory passes measured; a case without one has no row."""
+    table = Grid(
+        Column("Memory pass of"),
+        Column("", wrap=16),
+        Column("PSS peak", right=True),
+        Column("memory taken", 1, right=True),
+        Column("CMA taken", 3, right=True),
+        Column("dma-buf", 4, right=True),
+        Column("NPU driver", 2, wrap=12),
+        Column("runtime's own", 5, right=True),
+    )
     for result in results:
         if not result.memory_passes:
             continue
         more = result.device_memory or DeviceMemory()
-        drivers = (f"{name} {change(size)}" for name, size in more.driver_bytes.items())
-        table.add_row(
+        drivers = (f"{name} {taken(size)}" for name, size in more.driver_bytes.items())
+        table.add(
             result.record.case.model,
             _setting(result),
             megabytes(result.pss_bytes),
-            *map(change, (more.available_bytes, more.cma_bytes, more.dma_buf_bytes)),
+            *map(taken, (more.available_bytes, more.cma_bytes, more.dma_buf_bytes)),
             escape(visible(", ".join(drivers))) or UNKNOWN,
             megabytes(result.runtime_bytes),
         )
@@ -312,26 +372,32 @@ def _signs(results: Sequence[CaseResult]) -> str:
     watched = dict.fromkeys(sign for each in known for sign in each.watched)
     if watched:
         return "watched by " + ", ".join(watched)
-    return "not observable, there is no sensor for it" if known else ""
+    return "no sensors available" if known else ""
 
 
-def _courses(results: Sequence[CaseResult]) -> Table:
-    table = Table("Sustained", "", box=None)
-    for name in ("launch", "at first", "at last", "change", "hottest sensor"):
-        table.add_column(name, justify="right", no_wrap=True)
+def _courses(results: Sequence[CaseResult]) -> Grid:
+    table = Grid(
+        Column("Sustained"),
+        Column("", wrap=16),
+        Column("launch", 2),
+        Column("at first", right=True),
+        Column("at last", right=True),
+        Column("change", 1, right=True),
+        Column("hottest sensor", 3, right=True),
+    )
     for result in results:
         for launch in result.counted:
             if (found := course(launch)) is None:
                 continue
             known = found.first_c is not None and found.last_c is not None
-            table.add_row(
+            table.add(
                 result.record.case.model,
                 _setting(result),
                 f"#{launch.slot + 1}",
                 f"{milliseconds(found.first_ms)} in {found.window_s:.0f} s",
                 f"{milliseconds(found.last_ms)} in {found.window_s:.0f} s",
-                f"{found.last_ms / found.first_ms - 1:+.1%}" if found.first_ms else "",
-                f"{found.first_c:.0f} to {found.last_c:.0f} °C" if known else "unknown",
+                difference(found.last_ms / found.first_ms) if found.first_ms else "",
+                f"{found.first_c:.0f} to {found.last_c:.0f} °C" if known else UNKNOWN,
             )
     return table
 

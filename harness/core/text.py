@@ -11,14 +11,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "UNKNOWN",
-    "change",
     "count",
+    "difference",
     "figure",
     "interval",
     "megabytes",
     "milliseconds",
     "percent",
     "processors",
+    "share_of",
+    "taken",
+    "times",
     "version_of",
     "visible",
 ]
@@ -95,11 +98,27 @@ def megabytes(value: float | None) -> str:
     return UNKNOWN if value is None else figure(value / 1e6, "MB")
 
 
-def change(value: float | None) -> str:
-    """Return a difference of bytes in MB, with its sign."""
-    if not value:
+def taken(value: float | None) -> str:
+    """Return how many bytes were taken, in MB; *freed* where there were more before."""
+    if value is None or value >= 0:
         return megabytes(value)
-    return ("+" if value > 0 else "\N{MINUS SIGN}") + megabytes(abs(value))
+    return f"{megabytes(-value)} freed"
+
+
+def times(ratio: float) -> str:
+    """Return a ratio in three significant digits: ``2.31×``."""
+    if not math.isfinite(ratio):
+        return "∞"
+    return f"{_digits(ratio)}\N{MULTIPLICATION SIGN}"
+
+
+def difference(ratio: float, decimals: int = 1) -> str:
+    """Return a ratio as a change in percent: ``+5.1 %``; one that rounds to none has no sign."""
+    if not math.isfinite(ratio):
+        return "+∞"
+    shown = f"{100 * (ratio - 1):+.{decimals}f}"
+    shown = shown[1:] if float(shown) == 0 else shown.replace("-", "\N{MINUS SIGN}")
+    return f"{shown} %"
 
 
 def percent(value: float | None) -> str:
@@ -107,6 +126,11 @@ def percent(value: float | None) -> str:
     if value is None:
         return UNKNOWN
     return "0 %" if value == 0 else f"{_fixed(100 * value, 2)} %"
+
+
+def share_of(part: float) -> str:
+    """Return a part of a whole in percent, to a tenth: 99.9 % is not all."""
+    return f"{100 * part:.1f}".removesuffix(".0") + " %"
 
 
 def _digits(value: float, resolution: float = 0.0) -> str:

@@ -82,7 +82,7 @@ class Health:
             return "never measured"
         sums = self.recent
         made = sum(sums.launches.values())
-        words = [f"{sums.launches[Status.OK]} of {made} launches well"] if made else []
+        words = [f"{sums.launches[Status.OK]} of {made} launches succeeded"] if made else []
         words += [
             f"{number} {kind}"
             for kind, number in (*sums.failures.most_common(), *sums.events.most_common())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from harness.core.errors import SpecificationError
+from harness.core.pages import page
 from harness.core.yamlfile import dump
 from harness.engines import ENGINES
 from harness.lab.classes import detect
@@ -55,7 +56,7 @@ def register(
         raise SpecificationError(
             f"{address}: programs for it cannot be built: {facts.architecture or 'unknown'} is "
             "not one of the supported ABIs, or its shell's ELF header could not be read",
-            hint=f"if it is one: write {path} by hand, see docs/devices.md",
+            hint=f"if it is one: write {path} by hand, see {page('devices')}",
         )
     engines = {
         engine: EngineSpec(python=python.path)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Literal
 
+from harness.core.pages import page
 from harness.core.text import version_of
 from harness.core.yamlfile import names
 from harness.lab.classes import detect, load_class, mentions
@@ -178,14 +179,14 @@ def _runner(
     runners: Mapping[str, RunnerState],
 ) -> Iterator[_Finding]:
     """Judge what is to run it, which the device's file names."""
-    page = f"docs/devices/{spec.device_class}.md" if spec.device_class else "docs/devices.md"
+    about = page(f"devices/{spec.device_class}" if spec.device_class else "devices")
     way = spec.engines.get(engine)
     if way is None:
         yield _Finding(
             "not usable",
             f"the device's file names no runner for {engine}",
             f"if you want it: engines: {{{engine}: {{python: PATH}}}} there, or {{runner: NAME}} "
-            f"of a registered one; see {page}",
+            f"of a registered one; see {about}",
         )
         return
     if backend not in way.backends:
@@ -250,7 +251,7 @@ def _hardware(
             yield _Finding(
                 "unknown",
                 "the device's class does not know it: what it needs is not known here",
-                "see docs/devices.md for the classes and what each knows",
+                f"see {page('devices')} for the classes and what each knows",
             )
         return
     told = (*facts.says_of_itself, spec.soc)

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from harness.core.contract import DType
 from harness.core.errors import SpecificationError
 from harness.core.hashing import sha256_of
+from harness.core.pages import page
 from harness.core.records import Precision
 from harness.core.text import visible
 from harness.core.yamlfile import dump
@@ -245,7 +246,7 @@ def _files(path: Path) -> tuple[str, dict[str, Path]]:
         if hint := _elsewhere(suffix):
             raise _unusable(path, f"a {suffix} file cannot be added", hint)
         *most, last = known
-        raise _unusable(path, f"not an {', '.join(most)} or {last} file", "see docs/models.md")
+        raise _unusable(path, f"not an {', '.join(most)} or {last} file", f"see {page('models')}")
     kind = "paddle" if old else known[suffix]
     files = {f"model{'.pdmodel' if old else suffix}": path}
     if kind in _INSPECTED_IN:

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from harness.analysis.advice import Basis, Leaning, Rule, Verdict, Weight
+from harness.core.text import times
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -13,14 +14,7 @@ if TYPE_CHECKING:
     from harness.analysis.advice import Advice, Finding, Subject
     from harness.report.language import Language
 
-__all__ = ["AdviceWords", "times"]
-
-
-def times(value: float) -> str:
-    """Return a ratio: ``2.31×``."""
-    if not math.isfinite(value):
-        return "∞"
-    return f"{value:.2f}×" if value < 10 else f"{value:.1f}×"  # noqa: PLR2004
+__all__ = ["AdviceWords"]
 
 
 class AdviceWords:

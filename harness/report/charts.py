@@ -11,9 +11,9 @@ from harness.analysis.cases import NS_PER_MS
 from harness.analysis.sustained import since_sampling_s
 from harness.core.quantity import BYTES
 from harness.core.records import Status
+from harness.core.text import times
 from harness.quantities import first_load
 from harness.report import svg
-from harness.report.advice_words import times
 from harness.report.view import EXACT
 
 if TYPE_CHECKING:
@@ -160,8 +160,8 @@ class Charts:
             )
             told[case.id] = [
                 None if known[0] is None else language.megabytes(known[0]),
-                *(None if size is None else language.change(size) for size in known[1:]),
-                language.listed(*(f"{name} {language.change(n)}" for name, n in drivers.items()))
+                *(None if size is None else language.taken(size) for size in known[1:]),
+                language.listed(*(f"{name} {language.taken(n)}" for name, n in drivers.items()))
                 or None,
                 None if case.runtime_bytes is None else language.megabytes(case.runtime_bytes),
             ]

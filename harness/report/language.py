@@ -113,21 +113,28 @@ class Language:
         """See :func:`harness.core.text.megabytes`."""
         return self._unknown(text.megabytes(value))
 
-    def change(self, value: float | None) -> str:
-        """See :func:`harness.core.text.change`."""
-        return self._unknown(text.change(value))
+    def taken(self, value: float | None) -> str:
+        """See :func:`harness.core.text.taken`."""
+        if value is not None and value < 0:
+            return self.gettext("%(size)s freed") % {"size": text.megabytes(-value)}
+        return self.megabytes(value)
+
+    def difference(self, ratio: float) -> str:
+        """See :func:`harness.core.text.difference`."""
+        return self._percent(text.difference(ratio))
 
     def percent(self, value: float | None) -> str:
         """See :func:`harness.core.text.percent`; Chinese has no space before the sign."""
-        said = self._unknown(text.percent(value))
-        return said.replace(" %", "%") if self.tag.startswith("zh") else said
+        return self._percent(self._unknown(text.percent(value)))
 
     def share(self, value: float | None) -> str:
         """Return a part of a whole in percent: to a tenth, for 99.9 % is not all."""
         if value is None:
             return self.gettext("unknown")
-        said = f"{100 * value:.1f}".removesuffix(".0")
-        return f"{said}%" if self.tag.startswith("zh") else f"{said} %"
+        return self._percent(text.share_of(value))
+
+    def _percent(self, said: str) -> str:
+        return said.replace(" %", "%") if self.tag.startswith("zh") else said
 
     def listed(self, *items: str) -> str:
         """Return items one after the other, with what this language puts between them."""

@@ -30,7 +30,6 @@ from harness.analysis.sustained import course
 from harness.core import text
 from harness.core.reason import Reason
 from harness.report import facts, findings
-from harness.report.advice_words import times
 from harness.report.charts import Charts, over_time, thin
 from harness.report.language import LANGUAGES, Language
 from harness.report.language import language as translated
@@ -421,7 +420,6 @@ def _environment(tag: str) -> Environment:
 def _filters(language: Language) -> dict[str, Callable[..., Any]]:
     return {
         "celsius": lambda value: None if value is None else f"{value:.1f} °C",
-        "change": language.change,
         "figure": lambda value: f"{value:g}" if isinstance(value, float) else value,
         "known": lambda words: language.known(str(words)),
         "listed": lambda items: language.listed(*map(str, items)),
@@ -438,8 +436,8 @@ def _filters(language: Language) -> dict[str, Callable[..., Any]]:
         "share": language.share,
         "shell": shlex.quote,
         "side_latency": lambda side: _side(side, language),
-        "signed": lambda value: f"{value:+.1%}",
-        "times": times,
+        "signed": language.difference,
+        "times": text.times,
         "todo": lambda cause: language.hint(cause.reason) or language.say(cause.todo),
         "when": language.when,
     }

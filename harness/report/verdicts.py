@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +12,14 @@ from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
 from harness.analysis.comparison import Verdict
 from harness.analysis.comparisons import COMPARED
 from harness.analysis.expectations import Met
-from harness.core.text import count, visible
+from harness.core.text import count, difference, times, visible
 
 if TYPE_CHECKING:
     from harness.analysis.comparison import Ratio
     from harness.analysis.comparisons import Comparison, Finding
     from harness.analysis.expectations import Outcome
     from harness.analysis.gate import Gate
+    from harness.core.errors import LabError
 
 __all__ = [
     "as_json",
@@ -29,7 +29,9 @@ __all__ = [
     "gate_as_json",
     "headline",
     "junit",
+    "junit_of_failure",
     "markdown",
+    "markdown_of_failure",
     "outcome_in_words",
     "speedup",
 ]
@@ -38,28 +40,23 @@ __all__ = [
 def change(found: Ratio) -> str:
     """Return a ratio as a change in percent, with its interval: ``+5.1 % [+4.2, +6.0]``."""
     if found.low is None or found.high is None:
-        return f"{_percent(found.center)} %"
+        return difference(found.center)
     # In digits that tell the ends apart, three decimals at most.
     half = 100 * (found.high - found.low) / 2
     decimals = 1 if half >= 0.05 else 2 if half >= 0.005 else 3  # noqa: PLR2004 - half a digit
-    low, center, high = (_percent(each, decimals) for each in (found.low, found.center, found.high))
-    return f"{center} %" if low == high else f"{center} % [{low}, {high}]"
+    ends = (found.low, found.center, found.high)
+    low, center, high = (difference(each, decimals) for each in ends)
+    if low == high:
+        return center
+    return f"{center} [{low.removesuffix(' %')}, {high.removesuffix(' %')}]"
 
 
 def speedup(found: Ratio) -> str:
     """Return how many times as fast the candidate is, with the interval: ``3.9× [3.8, 4.1]``."""
-    times = found.inverse
-    if times.low is None or times.high is None:
-        return f"{times.center:.3g}×"
-    return f"{times.center:.3g}× [{times.low:.3g}, {times.high:.3g}]"
-
-
-def _percent(value: float, decimals: int = 1) -> str:
-    """Return a ratio's change with its sign; a change so small that it shows as none has none."""
-    if not math.isfinite(value):
-        return "+∞"
-    shown = f"{100 * (value - 1):+.{decimals}f}"
-    return shown[1:] if float(shown) == 0 else shown.replace("-", "\N{MINUS SIGN}")
+    ratio = found.inverse
+    if ratio.low is None or ratio.high is None:
+        return times(ratio.center)
+    return f"{times(ratio.center)} [{times(ratio.low)}, {times(ratio.high)}]"
 
 
 def finding_in_words(finding: Finding) -> str:
@@ -196,8 +193,8 @@ def markdown(gate: Gate) -> str:
         for outcome in gate.outcomes
         if outcome.met is not Met.YES
     ]
-    told += [f"- {_cell(label)}: the baseline does not have it" for label in gate.new]
-    told += [f"- {_cell(label)}: it was not measured" for label in gate.gone]
+    told += [f"- {_cell(label)}: not in the baseline" for label in gate.new]
+    told += [f"- {_cell(label)}: not measured" for label in gate.gone]
     lines += ["", *told] if told else []
     lines += ["", f"<sub>Run `{_cell(gate.run.id)}`. {footnote(gate)}</sub>", ""]
     return "\n".join(lines)
@@ -221,7 +218,11 @@ def junit(gate: Gate) -> str:
     """
     suite = TestSuite("edge-harness")
     for comparison in gate.comparisons:
-        test = TestCase(_xml(comparison.label), classname=_xml(f"baseline {gate.baseline}"))
+        test = TestCase(
+            _xml(comparison.label),
+            classname=_xml(f"baseline {gate.baseline}"),
+            time=_seconds(comparison),
+        )
         words = _xml(case_in_words(comparison))
         match comparison.verdict:
             case Verdict.REGRESSED:
@@ -241,6 +242,34 @@ def junit(gate: Gate) -> str:
         elif outcome.met is Met.UNTOLD:
             test.result = [Skipped(words)]
         suite.add_testcase(test)
+    return _document(suite)
+
+
+def junit_of_failure(baseline: str, error: LabError) -> str:
+    """Return JUnit XML of a check that could not measure: one test, in error."""
+    suite = TestSuite("edge-harness")
+    test = TestCase("measurement", classname=_xml(f"baseline {baseline}"))
+    test.result = [JUnitError(_xml(_failure(error)), "lab")]
+    suite.add_testcase(test)
+    return _document(suite)
+
+
+def markdown_of_failure(baseline: str, error: LabError) -> str:
+    """Return what a pull request is told of a check that could not measure."""
+    said = _cell(_failure(error))
+    return f"### Not measured: the lab failed\n\n- against {_cell(baseline)}: {said}\n"
+
+
+def _failure(error: LabError) -> str:
+    return error.message + (f" (try: {error.hint})" if error.hint else "")
+
+
+def _seconds(comparison: Comparison) -> float:
+    """Return how long a case's launches took."""
+    return sum(launch.wall_s or 0.0 for launch in comparison.candidate.result.launches)
+
+
+def _document(suite: TestSuite) -> str:
     document = JUnitXml("edge-harness")
     document.add_testsuite(suite)
     document.update_statistics()  # type: ignore[no-untyped-call]

@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from harness.core.contract import InputSpec
+from harness.core.errors import LabError
 from harness.core.records import SCHEMA_VERSION, Expectation
 from tests.analysis.conftest import FACTS, make_case, make_run
 
@@ -184,7 +185,7 @@ def test_wrong_uses_of_the_gate(keep_run, cli, workspace):
     assert cli("check").code == 2
     said = cli("check", "--baseline", "good", "--run", "one", "--junit", "no/such/folder.xml")
     assert said.code == 2
-    assert "there is no such folder" in said.err
+    assert "no such folder" in said.err
     assert cli("check", "--baseline", "god", "--run", "one").code == 2
 
 
@@ -221,7 +222,7 @@ def test_backends_are_contrasted_with_a_speed_up(keep_run, cli):
     assert said.code == 0, said.err
     shown = " ".join(said.out.split())
     assert "Speed-up" in shown
-    assert "4× [3.99, 4.01]" in shown
+    assert "4.00× [3.99×, 4.01×]" in shown
     assert "engine: onnxruntime → rknn; backend: cpu → npu:rk3588" in shown
     (found,) = json.loads(cli("compare", "onnxruntime", "rknn", "--json").out)["comparisons"]
     assert found["verdict"] is None
@@ -263,3 +264,52 @@ def test_a_run_that_decides_suspicions_is_not_the_newest(keep_run, cli):
     keep_run({CPU: STEADY}, "one")
     keep_run({CPU: scaled(9)}, "two", campaign="check:c")
     assert "10.00 ms" in cli("results", "show").out
+
+
+def test_the_verdict_comes_first_and_what_is_undecided_is_grouped(keep_run, cli):
+    cases = [make_case("onnxruntime", threads=threads) for threads in (1, 2, 3)]
+    keep_run(dict.fromkeys(cases, STEADY), "one")
+    cli("baseline", "set", "good")
+    wild = [8.0, 12.0, 9.0, 11.0, 10.0]
+    keep_run(dict.fromkeys(cases, wild), "two")
+    shown = cli("compare", "good", "two").out
+    assert shown.splitlines()[0] == "? 3 cases against good: 3 inconclusive"
+    assert shown.count("inconclusive 3 cases: latency") == 1
+    assert "inconclusive 3 cases" not in cli("compare", "good", "two", "--wide").out
+
+
+def test_one_launch_on_a_side_is_warned_of(keep_run, cli):
+    keep_run({CPU: STEADY}, "one")
+    keep_run({CPU: STEADY[:1]}, "two")
+    assert "1 case: one launch on a side has no interval" in cli("compare", "one", "two").out
+    assert "one launch on a side" not in cli("compare", "one", "one").out
+    keep_run({CPU: STEADY[:1], NPU: scaled(0.25)}, "three")
+    assert "one launch on a side" in cli("compare", "cpu", "npu:rk3588").out
+
+
+def test_files_for_ci_are_written_where_the_lab_failed_too(keep_run, cli, workspace, monkeypatch):
+    def away(*_, **__):
+        raise LabError("no device <here> can be reached", hint="harness devices probe d")
+
+    keep_run({CPU: STEADY}, "one")
+    cli("baseline", "set", "good")
+    (workspace.campaigns / "c.yaml").write_text("")
+    monkeypatch.setattr("harness.api.measure", away)
+    junit, markdown = workspace.root / "check.xml", workspace.root / "check.md"
+    said = cli("check", "--baseline", "good", "--junit", junit, "--markdown", markdown)
+    assert said.code == 3
+    (suite,) = ET.fromstring(junit.read_text())
+    (test,) = suite
+    assert (suite.attrib["errors"], suite.attrib["failures"]) == ("1", "0")
+    assert "no device <here> can be reached" in test[0].attrib["message"]
+    assert "the lab failed" in markdown.read_text()
+    assert "<here>" not in markdown.read_text()
+
+
+def test_a_case_in_junit_has_the_time_that_its_launches_took(keep_run, cli, workspace):
+    keep_run({CPU: {"figure_ms": STEADY, "wall_s": [1.5] * 5}}, "one")
+    cli("baseline", "set", "good")
+    junit = workspace.root / "check.xml"
+    cli("check", "--baseline", "good", "--run", "one", "--junit", junit)
+    (suite,) = ET.fromstring(junit.read_text())
+    assert float(suite[0].attrib["time"]) == pytest.approx(7.5)

@@ -83,10 +83,10 @@ def test_a_change_and_the_commits_to_suspect(lab, cli):
     assert said.code == 0
     row = next(line for line in said.out.splitlines() if FAST.id in line)
     assert "▁▁▁▁│" in row
-    assert "+15.0%" in row
+    assert "+15.0 %" in row
     steady = next(line for line in said.out.splitlines() if SLOW.id in line)
-    assert ("none" in steady, "+0.0%" in steady) == (True, True)
-    assert "slower: +15.0% [" in said.out
+    assert ("none" in steady, "0.0 %" in steady) == (True, True)
+    assert "slower: +15.0 % [" in said.out
     assert "since r5" in said.out
     assert "last before: r3 (" in said.out
     assert "suspect: 2 commits in " in said.out

@@ -83,7 +83,7 @@ def test_the_share_of_the_multiply_accumulates_on_an_npu(cli, network):
     assert told["subgraphs"][0]["conv2d"] == 14
     assert "arm/int8" in told["kernels"]
     assert found["drift"]["computed_by"].endswith("quantization emulated in fp32")
-    assert "on the NPU 96.7% of 7.745 M" in cli("models", "inspect", *arguments).out
+    assert "on the NPU 96.7 % of 7.745 M" in cli("models", "inspect", *arguments).out
 
 
 @pytest.mark.full

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
 from harness.core.errors import ExitCode
 from harness.lab.leases import Holding
 from harness.transports.base import ConnectError
+from tests.conftest import REPOSITORY
 
 
 @pytest.fixture
@@ -45,7 +47,7 @@ def test_a_long_description_takes_one_line(cli, workspace):
     heading, *rows = cli("devices", "list", "--offline").out.splitlines()
     assert heading.split()[-1] == "Description"
     (row,) = rows
-    assert row.rstrip().endswith("…")
+    assert row.rstrip().endswith("words words")
 
 
 @pytest.mark.usefixtures("device")
@@ -65,3 +67,15 @@ def test_waits_that_are_none(cli, wait):
 
 def _refused(*args, **more):
     raise ConnectError("away")
+
+
+def test_boards_that_are_stopped_are_folded(cli, workspace):
+    shutil.copytree(REPOSITORY / "devices" / "boards", workspace.boards)
+    text = "transport: ssh\nabi: arm64-linux\nboard: qemu-arm64\n"
+    (workspace.devices / "board.yaml").write_text(text)
+    (workspace.devices / "here.yaml").write_text("transport: local\nabi: x86_64-linux\n")
+    shown = cli("devices", "list", "--offline").out
+    assert [line.split()[0] for line in shown.splitlines()] == ["Device", "here", "stopped"]
+    assert "stopped boards: board (harness devices up BOARD)" in shown
+    assert "EMULATED board qemu-arm64" in cli("devices", "list", "--offline", "--wide").out
+    assert "board" in cli("devices", "list", "--offline", "--json").out

@@ -24,6 +24,8 @@ from harness.core.records import (
     Run,
     Status,
 )
+from harness.core.text import taken
+from tests.analysis.conftest import make_case, make_run
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 GOOD = Case(model="good", device="here", engine="onnxruntime")
@@ -89,7 +91,7 @@ def test_show(stored, cli):
     assert "2/2" in said.out
     assert "EMULATED" in said.out
     row = next(line for line in said.out.splitlines() if "30.0 MB" in line)
-    assert row.split()[2:] == ["30.0", "MB", "+5.00", "MB", *["unknown"] * 4]
+    assert row.split()[2:] == ["30.0", "MB", "5.00", "MB", *["unknown"] * 4]
     assert "no launch succeeded: crashed \ufffd[2Jhere" in said.out
 
 
@@ -197,3 +199,27 @@ def test_nothing_to_resume(stored, cli):
     said = cli("run", "--resume")
     assert said.code == 2
     assert "no run was interrupted" in said.err
+
+
+def test_a_campaigns_name_stands_for_its_newest_run(stored, cli):
+    assert cli("results", "show", "demo").out == cli("results", "show", "demo-1").out
+    assert "demo-1" in cli("results", "logs", "demo", "--failed").out + stored.id
+
+
+def test_flags_of_one_kind_are_told_once(workspace, cli):
+    cases = [make_case("onnxruntime", threads=threads) for threads in (1, 2, 3)]
+    drifting = [10.0, 10.2, 10.4, 10.6, 10.8, 11.0, 11.2, 11.4]
+    run = make_run(dict.fromkeys(cases, drifting))
+    with workspace.store() as store:
+        store.create(run)
+        for launch in run.launches:
+            store.add(run.id, launch)
+    assert "! 3 cases: latency rises or falls" in cli("results", "show").out
+    listed = cli("results", "show", "--wide").out
+    assert listed.count("figures rise by 14 %") == 3
+
+
+def test_memory_that_others_gave_back_is_freed():
+    assert [taken(size) for size in (None, 0, 5e6, -5e6)] == [
+        "unknown", "0 MB", "5.00 MB", "5.00 MB freed",
+    ]  # fmt: skip

@@ -66,7 +66,7 @@ def test_runs_are_told_apart_and_summed(store):
     assert found.runs[2].failures == {"timeout": 1}
     assert found.last_seen == NOW + timedelta(days=1, minutes=1)
     assert found.in_words == (
-        "3 of 5 launches well, 1 timeout, 1 unreachable, 1 power-cycled, 1 invalid"
+        "3 of 5 launches succeeded, 1 timeout, 1 unreachable, 1 power-cycled, 1 invalid"
     )
 
 
@@ -74,7 +74,7 @@ def test_only_the_newest_runs_count_in_words(store):
     a_run(store, "bad", 0, Status.FAILED, Status.FAILED)
     for number in range(10):
         a_run(store, f"good{number}", 1 + number, Status.OK)
-    assert health(store)["d"].in_words == "10 of 10 launches well"
+    assert health(store)["d"].in_words == "10 of 10 launches succeeded"
 
 
 def test_a_device_that_only_failed_was_not_seen(store):

@@ -34,8 +34,8 @@ def test_a_change(center, low, high, said):
 
 
 def test_a_speedup():
-    assert speedup(replace(RATIO, center=0.25, low=0.24, high=0.26)) == "4× [3.85, 4.17]"
-    assert speedup(Ratio(0.5, None, None, None, 1, 1, "few")) == "2×"
+    assert speedup(replace(RATIO, center=0.25, low=0.24, high=0.26)) == "4.00× [3.85×, 4.17×]"
+    assert speedup(Ratio(0.5, None, None, None, 1, 1, "few")) == "2.00×"
 
 
 @given(st.text(max_size=40), st.text(max_size=40))

@@ -163,9 +163,9 @@ class Trend:
 
     @property
     def since_first(self) -> float | None:
-        """How much higher its newest run is than its first, as a fraction."""
+        """The ratio of its newest run to its first."""
         first = self.series.points[0]
-        return self.newest.estimate.center / first.estimate.center - 1 if self.of_many else None
+        return self.newest.estimate.center / first.estimate.center if self.of_many else None
 
     @property
     def of_many(self) -> bool:
@@ -179,8 +179,8 @@ class Trend:
         return list(pairs)[::-1]
 
     def against(self, baseline: str) -> float:
-        """Return how much higher its newest run is than a baseline, as a fraction."""
-        return self.newest.estimate.center / self.baselines[baseline].center - 1
+        """Return the ratio of its newest run to a baseline."""
+        return self.newest.estimate.center / self.baselines[baseline].center
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from harness import __version__
 from harness.core.records import DeviceEventKind, Status
+from harness.core.text import difference
 from harness.report import svg
 from harness.report.language import LANGUAGES
 from harness.report.render import Frame, pack
@@ -106,7 +107,7 @@ class _Drawn:
         points, per = trend.series.points, trend.quantity.unit.per
         marks = [(), *trend.series.marks]
         starts = [0, *(change.index for change in trend.series.changes), len(points)]
-        steps = ["", *(f"{change.ratio - 1:+.1%}" for change in trend.series.changes)]
+        steps = ["", *(difference(change.ratio) for change in trend.series.changes)]
         levels = [
             svg.Level(
                 points=[
