@@ -132,13 +132,14 @@ class Prepared:
         interface = self.artifact.record.interface
         inputs = recipes.taken(manifest.fed(self.shapes), interface)
         job = Job(
-            protocol=PROTOCOL if profile else 1,
+            protocol=PROTOCOL if profile or (interface and interface.as_float32) else 1,
             launch=launch,
             engine=self.case.engine,
             backend=self.case.backend,
             files=dict(self.artifact.roles),
             precision=self.case.precision,
             inputs=inputs,
+            as_float32=interface.as_float32 if interface else [],
             outputs=interface.outputs if interface else [],
             check_seeds=manifest.check_seeds if self.is_checked else [],
             check_files=[*self.check_files][: 1 + len(changes)],

@@ -8,6 +8,7 @@ writes is parsed, too.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Final, Literal, Self
 
@@ -75,7 +76,17 @@ Processors = Annotated[
     str, StringConstraints(max_length=2000, pattern=r"^\d{1,4}(-\d{1,4})?(,\d{1,4}(-\d{1,4})?)*$")
 ]
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-DType = Literal["float32", "int64", "int32"]
+DType = Literal["float32", "float16", "float64", "int64", "int32", "int8", "uint8", "bool"]
+RANGES: Final[dict[str, tuple[float, float]]] = {
+    "float16": (-65504, 65504),
+    "int64": (-(2**63), 2**63),
+    "int32": (-(2**31), 2**31),
+    "int8": (-128, 128),
+    "uint8": (0, 256),
+    "bool": (0, 2),
+}
+"""What ``low`` and ``high`` of an input must be within, by dtype."""
+
 Shape = Annotated[tuple[Annotated[int, Field(ge=0, le=1 << 24)], ...], Field(max_length=8)]
 InputShape = Annotated[tuple[Annotated[int, Field(ge=1, le=1 << 24)], ...], Field(max_length=8)]
 
@@ -93,7 +104,8 @@ class InputSpec(Message):
     element ``i`` of input ``j`` for a seed is the finalizer applied to
     ``(finalizer(seed * 2**32 + j) + (i + 1) * 0x9E3779B97F4A7C15) mod 2**64``. Its upper 24 bits,
     divided by 2**24, scale linearly to ``[low, high)`` in double precision and are rounded to the
-    dtype (towards negative infinity for integers).
+    dtype: to the nearest of floats (ties to even), towards negative infinity for integers and
+    ``bool``.
 
     References
     ----------
@@ -106,6 +118,16 @@ class InputSpec(Message):
     shape: InputShape
     low: float = 0.0
     high: float = 1.0
+
+    @model_validator(mode="after")
+    def _representable(self) -> Self:
+        least, most = RANGES.get(self.dtype, (-math.inf, math.inf))
+        if not least <= min(self.low, self.high) <= max(self.low, self.high) <= most:
+            raise ValueError(
+                f"[{self.low:g}, {self.high:g}) of input '{self.name}' is not within "
+                f"[{least:g}, {most:g}), as {self.dtype} needs"
+            )
+        return self
 
 
 class WarmupPolicy(Message):
@@ -146,6 +168,9 @@ class Job(Message):
         Role (``model``, ``params``) to file name within the launch's folder.
     precision
         What the artifact computes in, for an engine that has to be told.
+    as_float32
+        Names of inputs that the artifact takes as ``float32``, whatever their dtype: their values
+        are made, or read, in that dtype and then converted.
     outputs
         The names of the model's outputs in its order, where they are known: the order in which
         they are returned, also by an engine that sorts them.
@@ -185,6 +210,7 @@ class Job(Message):
     files: dict[ShortText, FileName]
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
     inputs: list[InputSpec]
+    as_float32: Annotated[list[ShortText], Field(max_length=64)] = Field(default_factory=list)
     outputs: Annotated[list[ShortText], Field(max_length=64)] = Field(default_factory=list)
     input_spec_version: Literal[1] = INPUT_SPEC_VERSION
     seed: Annotated[int, Field(ge=0, lt=1 << 31)] = 0

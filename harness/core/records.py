@@ -394,6 +394,8 @@ class Interface(Record):
     ----------
     inputs
         Those that it has: a converter drops what has no effect.
+    as_float32
+        Those that it takes as ``float32``, whatever the model's dtype.
     outputs
         Their names in the model's order: an engine may sort them.
     fixed_shapes
@@ -403,6 +405,7 @@ class Interface(Record):
     """
 
     inputs: list[str]
+    as_float32: list[str] = Field(default_factory=list)
     outputs: list[str]
     fixed_shapes: bool = False
     notes: list[str] = Field(default_factory=list)

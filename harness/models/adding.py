@@ -17,9 +17,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+)
 
-from harness.core.contract import DType
+from harness.core.contract import RANGES, DType
 from harness.core.errors import SpecificationError
 from harness.core.hashing import sha256_of
 from harness.core.pages import page
@@ -49,7 +56,16 @@ _PARAMS = "model.pdiparams"
 _MERGED = "merged.onnx"
 _PADDLE = {".pdmodel": "paddle", ".json": "pir"}
 _INSPECTED_IN = {"paddle": "paddle", "pir": "paddle3"}
-_DTYPES = {"float": "float32", "fp32": "float32"}
+_DTYPES = {
+    "float": "float32",
+    "fp32": "float32",
+    "fp16": "float16",
+    "double": "float64",
+    "fp64": "float64",
+}
+"""What frameworks call dtypes, where the contract calls them otherwise."""
+_WHOLE_RANGE = ("uint8", "int8", "bool")
+"""Dtypes whose values are usually all taken: a camera's, quantized ones, masks."""
 
 _ELSEWHERE = {
     ".pdiparams": "these are the parameters: name the .pdmodel or .json beside them",
@@ -87,6 +103,11 @@ class _FoundInput(BaseModel):
         list[Annotated[str, StringConstraints(max_length=200)]], Field(max_length=8)
     ] = Field(default_factory=list)
     used: bool = True
+
+    @field_validator("dtype")
+    @classmethod
+    def _as_the_contract_has_it(cls, name: str) -> str:
+        return _DTYPES.get(name, name)
 
     def axis_name(self, axis: int) -> str:
         """Return what the file calls an axis that it leaves open; empty where it does not say."""
@@ -393,14 +414,14 @@ def _inputs(found: _Found, known: Known) -> tuple[list[ModelInput], list[str]]:
             axis: (1, max(shape[axis], MOST_OF_A_BATCH if axis == batch_axis else WIDEST))
             for axis in open_axes
         }
-        dtype = _DTYPES.get(value.dtype, value.dtype)
+        dtype = value.dtype
         if dtype not in get_args(DType):
             raise SpecificationError(
                 f"input '{visible(value.name)}' is {visible(value.dtype)}: the harness feeds "
                 f"{', '.join(get_args(DType))}",
-                hint="put a cast at the model's beginning",
+                hint="export it with an input of one of these",
             )
-        low, high = known.ranges.get(value.name, (0.0, 1.0 if dtype == "float32" else 2.0))
+        low, high = known.ranges.get(value.name, _usual_range(dtype))
         if not low < high:
             raise SpecificationError(f"input '{visible(value.name)}': [{low:g}, {high:g}) is empty")
         if value.name not in known.ranges and value.used:
@@ -425,6 +446,13 @@ def _inputs(found: _Found, known: Known) -> tuple[list[ModelInput], list[str]]:
     return inputs, left
 
 
+def _usual_range(dtype: str) -> tuple[float, float]:
+    """Return the range of an input's values where nobody says it."""
+    if dtype in _WHOLE_RANGE:
+        return RANGES[dtype]
+    return 0.0, 1.0 if dtype.startswith("float") else 2.0
+
+
 def _last_without_effect(inputs: Sequence[_FoundInput], known: Known) -> list[_FoundInput]:
     """Return the inputs, those last that converters leave out.
 
@@ -432,8 +460,9 @@ def _last_without_effect(inputs: Sequence[_FoundInput], known: Known) -> list[_F
     """
 
     def left_out(value: _FoundInput) -> bool:
-        low, high = known.ranges.get(value.name, (0.0, 2.0))
-        one_value = "int" in value.dtype and math.ceil(high) - math.ceil(low) == 1
+        low, high = known.ranges.get(value.name, _usual_range(value.dtype))
+        floats = value.dtype.startswith("float")
+        one_value = not floats and math.ceil(high) - math.ceil(low) == 1
         return not value.used or one_value
 
     return sorted(inputs, key=left_out)

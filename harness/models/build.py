@@ -297,6 +297,10 @@ def _unlike_asked(
     paths = {role: folder / name for role, name in (roles(made.format) or {}).items()}
     told = engine.partition(paths) or partition
     found = {name.rpartition("/")[2] for name in (told.kernels if told else {})}
+    # Masks are of 8 bits, too: where single layers are known, those that multiply tell.
+    multiply = ("Conv", "MatMul")
+    layers = [each for each in (told.estimates if told else []) if each.precision]
+    found = {each.precision for each in layers if any(op in each.op for op in multiply)} or found
     # What an NPU compiles itself is of any precision by its file.
     if asked == "int8" and found and not found & {"int8", "any"}:
         return f"asked for int8, and its kernels are {', '.join(sorted(found))}"

@@ -81,6 +81,8 @@ _X2PADDLE = {
         "Swish",
     ],
     "plain": True,
+    # X2Paddle casts nothing from int8, nor Paddle Lite from float16 and float64.
+    "takes": ["float32", "int64", "int32", "uint8", "bool"],
 }
 """What X2Paddle needs: it knows no newer opset, and lacks these operators."""
 
@@ -241,6 +243,7 @@ def outputs(
     if artifact.interface:
         left = taken(model.manifest.fed(shapes), artifact.interface)
         checked["inputs"] = checked["inputs"][: len(left)]
+        checked["as_float32"] = artifact.interface.as_float32
         checked["outputs"] = artifact.interface.outputs
     source = recipe(model, artifact.format, artifact.target, shapes, artifact.precision)
     return Recipe(
@@ -595,7 +598,7 @@ def _prepared(
         "inputs": inputs(model, shapes),
         "exported_shapes": _exported_shapes(model),
     }
-    options |= {"opset": None, "write_out": [], "plain": False} | dict(needs or {})
+    options |= {"opset": None, "write_out": [], "plain": False, "takes": None} | dict(needs or {})
     options["made_here"] = not _by_onnx(model)
     reader = model_files()["onnx"][0]
     if reader.prepare is None or reader.environment is None:

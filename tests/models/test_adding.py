@@ -50,7 +50,10 @@ model = onnx.load("net.onnx"); model.opset_import[0].version = 14; onnx.save(mod
 save("constant", [h.make_node("Mul", ["x", "zero"], ["y"])], weights=[zero])
 save("nan", [h.make_node("Abs", ["x"], ["a"]), h.make_node("Neg", ["a"], ["n"]),
              h.make_node("Log", ["n"], ["y"])])
-save("half", [h.make_node("Cast", ["x"], ["y"], to=T.FLOAT)], x=T.FLOAT16)
+save("text", [h.make_node("Cast", ["x"], ["y"], to=T.FLOAT)], x=T.STRING)
+for x in ("UINT8", "INT8", "BOOL", "FLOAT16", "DOUBLE"):
+    save(x.lower(), [h.make_node("Cast", ["x"], ["c"], to=T.FLOAT),
+                     h.make_node("MatMul", ["c", "w"], ["y"])], x=getattr(T, x), weights=[w])
 save("unknown-op", [h.make_node("Frobnicate", ["x"], ["y"])])
 save("no-paddle-op", [h.make_node("Einsum", ["x"], ["y"], equation="bi->bi")])
 code = "x\\"); open('owned', 'w').close(); (\\""
@@ -145,9 +148,30 @@ def test_a_reference_that_is_not_finite_is_no_reference(given, networks):
 
 @pytest.mark.e2e
 @pytest.mark.parametrize(
+    ("name", "spec", "targets"),
+    [
+        ("uint8", ("uint8", 0, 256), ["onnx", "mnn", "ncnn", "pdmodel"]),
+        ("int8", ("int8", -128, 128), ["onnx", "mnn", "pdmodel"]),
+        ("bool", ("bool", 0, 2), ["onnx", "mnn"]),
+        ("float16", ("float16", 0, 1), ["onnx", "ncnn"]),
+        ("double", ("float64", 0, 1), ["onnx", "mnn"]),
+    ],
+)
+def test_inputs_of_any_dtype_reach_engines_that_lack_it(given, networks, name, spec, targets):
+    model = given(networks / f"{name}.onnx", Known()).model
+    (value,) = model.manifest.inputs
+    assert (value.dtype, value.low, value.high) == spec
+    for target in targets:
+        check = check_here(model, build(model, target, progress=print), progress=print)
+        assert check is not None
+        assert check.passed, (target, check.reason)
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
     ("name", "fault"),
     [
-        ("half", "input 'x' is float16: the harness feeds float32, int64, int32"),
+        ("text", "input 'x' is string: the harness feeds float32, float16, float64, int64, int32"),
         ("unknown-op", r"ONNX Runtime cannot load it: .*Frobnicate"),
         ("outside", "only a file beside it is taken"),
     ],

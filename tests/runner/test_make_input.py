@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -25,7 +26,7 @@ def expected(spec: dict, seed: int, index: int) -> list[float]:
     for i in range(math.prod(spec["shape"])):
         bits = finalizer((stream + (i + 1) * 0x9E3779B97F4A7C15) & MASK)
         value = spec["low"] + (bits >> 40) / 2**24 * (spec["high"] - spec["low"])
-        values.append(value if spec["dtype"] == "float32" else math.floor(value))
+        values.append(value if "float" in spec["dtype"] else math.floor(value))
     return values
 
 
@@ -39,10 +40,20 @@ def test_the_finalizer_is_splitmix64s():
     seed=st.integers(0, 2**31 - 1),
     index=st.integers(0, 15),
     shape=st.lists(st.integers(1, 5), max_size=4),
-    dtype=st.sampled_from(["float32", "int32", "int64"]),
-    bounds=st.sampled_from([(0.0, 1.0), (-1.0, 1.0), (-2.5, 1000.25), (0.0, 30522.0)]),
+    kind=st.sampled_from(
+        [
+            *itertools.product(
+                ["float16", "float32", "float64", "int32", "int64"],
+                [(0.0, 1.0), (-1.0, 1.0), (-2.5, 1000.25), (0.0, 30522.0)],
+            ),
+            ("int8", (-128.0, 128.0)),
+            ("uint8", (0.0, 256.0)),
+            ("bool", (0.0, 2.0)),
+        ]
+    ),
 )
-def test_values_are_the_contracts(*, runner, seed, index, shape, dtype, bounds):
+def test_values_are_the_contracts(*, runner, seed, index, shape, kind):
+    dtype, bounds = kind
     spec = {"name": "x", "dtype": dtype, "shape": shape, "low": bounds[0], "high": bounds[1]}
     values = runner.make_input(spec, seed, index)
     assert values.shape == tuple(shape)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["PLUGIN"]
 
 _FOLDER = Path(__file__).parent
+_PREPARED = Source("prepared", needs={"takes": ["float32", "int64", "int32", "bool"]})
 
 
 class _Mnn(Engine):
@@ -33,7 +34,7 @@ class _Mnn(Engine):
 
     def recipe(self, request: Request) -> Made:
         del request
-        return Made(_FOLDER / "stages" / "convert.py", "mnn", {}, (Source("prepared"),))
+        return Made(_FOLDER / "stages" / "convert.py", "mnn", {}, (_PREPARED,))
 
 
 PLUGIN = _Mnn(

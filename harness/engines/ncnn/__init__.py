@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["PLUGIN"]
 
 _FOLDER = Path(__file__).parent
+_PREPARED = Source("prepared", needs={"takes": ["float32", "int64", "int32"]})
 
 
 class _Ncnn(Engine):
@@ -55,7 +56,7 @@ class _Ncnn(Engine):
             for spec in usual
         ]
         options = {"inputs": usual, "other_inputs": other}
-        return Made(_FOLDER / "stages" / "convert.py", "ncnn", options, (Source("prepared"),))
+        return Made(_FOLDER / "stages" / "convert.py", "ncnn", options, (_PREPARED,))
 
 
 PLUGIN = _Ncnn(

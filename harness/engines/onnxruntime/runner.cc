@@ -5,6 +5,9 @@
 #include <dlfcn.h>
 #include <onnxruntime_c_api.h>
 
+#include <algorithm>
+#include <iterator>
+
 #include "core/engine.h"
 
 namespace edge {
@@ -87,9 +90,25 @@ class OnnxRuntime : public Engine {
 
  private:
   static ONNXTensorElementDataType type_of(DType dtype) {
-    return dtype == DType::kFloat32 ? ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT
-           : dtype == DType::kInt64 ? ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64
-                                    : ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32;
+    switch (dtype) {
+      case DType::kFloat32:
+        return ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
+      case DType::kFloat16:
+        return ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16;
+      case DType::kFloat64:
+        return ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE;
+      case DType::kInt64:
+        return ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64;
+      case DType::kInt32:
+        return ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32;
+      case DType::kInt8:
+        return ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8;
+      case DType::kUint8:
+        return ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8;
+      case DType::kBool:
+        return ONNX_TENSOR_ELEMENT_DATA_TYPE_BOOL;
+    }
+    return ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
   }
 
   template <typename Count, typename Name>
@@ -116,14 +135,14 @@ class OnnxRuntime : public Engine {
     ONNXTensorElementDataType type = ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
     check(api->GetTensorElementType(info, &type));
     Output output{name, DType::kFloat32, {}, nullptr, 0};
-    if (type == type_of(DType::kInt64)) {
-      output.dtype = DType::kInt64;
-    } else if (type == type_of(DType::kInt32)) {
-      output.dtype = DType::kInt32;
-    } else if (type != type_of(DType::kFloat32)) {
+    const auto* const known =
+        std::find_if(std::begin(kDTypes), std::end(kDTypes),
+                     [&](const auto& each) { return type_of(each.dtype) == type; });
+    if (known == std::end(kDTypes)) {
       engine_failed("output '" + name + "' is of ONNX's type " + std::to_string(type) +
-                    "; the contract has float32, int64, int32");
+                    ", which the contract does not have");
     }
+    output.dtype = known->dtype;
     std::size_t dimensions = 0;
     check(api->GetDimensionsCount(info, &dimensions));
     output.shape.resize(dimensions);

@@ -184,10 +184,26 @@ class PaddleLite : public Engine {
           output.dtype = DType::kInt32;
           output.data = tensor.data<std::int32_t>();
           break;
+        case lite::PrecisionType::kInt8:
+          output.dtype = DType::kInt8;
+          output.data = tensor.data<std::int8_t>();
+          break;
+        case lite::PrecisionType::kUInt8:
+          output.dtype = DType::kUint8;
+          output.data = tensor.data<std::uint8_t>();
+          break;
+        case lite::PrecisionType::kFP64:
+          output.dtype = DType::kFloat64;
+          output.data = tensor.data<double>();
+          break;
+        case lite::PrecisionType::kBool:
+          output.dtype = DType::kBool;
+          output.data = tensor.data<bool>();
+          break;
         default:
           engine_failed("output '" + names[i] + "' is of Paddle Lite's precision " +
                         std::to_string(static_cast<int>(tensor.precision())) +
-                        "; the contract has float32, int64, int32");
+                        ", which this runner does not fetch");
       }
       output.bytes = elements(output.shape) * size_of(output.dtype);
       outputs.push_back(output);
@@ -215,8 +231,18 @@ class PaddleLite : public Engine {
         return tensor.mutable_data<std::int64_t>();
       case DType::kInt32:
         return tensor.mutable_data<std::int32_t>();
+      case DType::kInt8:
+        return tensor.mutable_data<std::int8_t>();
+      case DType::kUint8:
+        return tensor.mutable_data<std::uint8_t>();
+      case DType::kBool:
+        return tensor.mutable_data<bool>();
+      case DType::kFloat64:
+        return tensor.mutable_data<double>();
+      case DType::kFloat16:
+        break;
     }
-    return nullptr;
+    bad_job(std::string("Paddle Lite's API takes no inputs of ") + name_of(dtype));
   }
 
   std::string model_;

@@ -30,6 +30,7 @@ _INTEGER_CHIPS = ("rv1103", "rv1106")
 
 _BACKEND = "npu:rknpu"
 _OPSET = 19  # the newest that its toolkit knows
+_TAKES = ["float32", "int64", "int32"]
 # In what a device's file or device tree says, as in "rockchip,rk3588s".
 _CHIP = re.compile(r"(?:rk|rv)\d{4}")
 
@@ -67,7 +68,7 @@ class _Rknn(Engine):
             algorithm = {"mse": "mmse", "KL": "kl_divergence"}.get(request.algorithm, "normal")
             method = {"per-channel": "channel", "per-tensor": "layer"}[request.weights]
             options |= {"algorithm": algorithm, "method": method}
-        sources = (Source("prepared", needs={"opset": _OPSET}), Source("samples"))
+        sources = (Source("prepared", needs={"opset": _OPSET, "takes": _TAKES}), Source("samples"))
         return Made(_FOLDER / "stages" / "compile.py", "rknn", options, sources)
 
     def planned(self, said: str, tools: Mapping[str, str]) -> Partition | None:

@@ -166,9 +166,7 @@ class Rknn : public Engine {
         converted.push_back(to_nhwc(input));
         data = converted.back().data();
       }
-      const auto type = input.spec.dtype == DType::kFloat32 ? RKNN_TENSOR_FLOAT32
-                        : input.spec.dtype == DType::kInt64 ? RKNN_TENSOR_INT64
-                                                            : RKNN_TENSOR_INT32;
+      const auto type = type_of(input.spec.dtype);
       given.push_back({wanted.index, const_cast<void*>(data),
                        static_cast<std::uint32_t>(input.bytes), 0, type, wanted.fmt});
     }
@@ -235,6 +233,28 @@ class Rknn : public Engine {
 
   static bool is_nhwc(const rknn_tensor_attr& tensor) {
     return tensor.n_dims == 4 && tensor.fmt == RKNN_TENSOR_NHWC;
+  }
+
+  static rknn_tensor_type type_of(DType dtype) {
+    switch (dtype) {
+      case DType::kFloat32:
+        return RKNN_TENSOR_FLOAT32;
+      case DType::kFloat16:
+        return RKNN_TENSOR_FLOAT16;
+      case DType::kInt64:
+        return RKNN_TENSOR_INT64;
+      case DType::kInt32:
+        return RKNN_TENSOR_INT32;
+      case DType::kInt8:
+        return RKNN_TENSOR_INT8;
+      case DType::kUint8:
+        return RKNN_TENSOR_UINT8;
+      case DType::kBool:
+        return RKNN_TENSOR_BOOL;
+      case DType::kFloat64:
+        break;
+    }
+    bad_job(std::string("RKNN takes no inputs of ") + edge::name_of(dtype));
   }
 
   // The shape as the model's source has it: the runtime tells that of an image as NHWC.

@@ -39,7 +39,7 @@ SHORT_TEXT = 200
 LONG_TEXT = 8000
 MOST_OPERATORS = 5000
 RESTARTED = "EDGE_RUNNER_RESTARTED"  # the variable that has the reason
-DTYPES = ("float32", "int64", "int32")
+DTYPES = ("float32", "float16", "float64", "int64", "int32", "int8", "uint8", "bool")
 JOB_KEYS = (
     "protocol",
     "input_spec_version",
@@ -266,13 +266,21 @@ def make_input(spec: dict[str, Any], seed: int, index: int) -> NDArray[Any]:
         bits *= np.uint64(MIX_2)
         bits ^= bits >> np.uint64(31)
         values = low + (bits >> np.uint64(40)).astype(np.float64) / 2.0**24 * (high - low)
-        flat[start : start + CHUNK] = np.floor(values) if flat.dtype.kind == "i" else values
+        flat[start : start + CHUNK] = values if flat.dtype.kind == "f" else np.floor(values)
     return result
 
 
 def make_inputs(job: dict[str, Any], seed: int) -> dict[str, NDArray[Any]]:
     """Make all inputs of a job for a seed, by name."""
-    return {spec["name"]: make_input(spec, seed, index) for index, spec in enumerate(job["inputs"])}
+    return {
+        spec["name"]: as_taken(make_input(spec, seed, index), spec, job)
+        for index, spec in enumerate(job["inputs"])
+    }
+
+
+def as_taken(value: NDArray[Any], spec: Mapping[str, Any], job: Mapping[str, Any]) -> NDArray[Any]:
+    """Return an input as the artifact takes it."""
+    return value.astype("float32") if spec["name"] in job.get("as_float32", ()) else value
 
 
 def check_inputs(
@@ -294,7 +302,13 @@ def check_inputs(
     try:
         with open(path, "rb") as file:
             for seed in job["check_seeds"]:
-                yield seed, {spec["name"]: read_input(file, spec) for spec in job["inputs"]}
+                yield (
+                    seed,
+                    {
+                        spec["name"]: as_taken(read_input(file, spec), spec, job)
+                        for spec in job["inputs"]
+                    },
+                )
             if file.read(1):
                 raise LaunchError("BadJob", f"{path} has more than the inputs of the check seeds")
     except OSError as error:

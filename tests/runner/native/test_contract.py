@@ -91,10 +91,24 @@ def test_a_file_of_inputs_that_is_not_theirs(job, calibration, launch, tmp_path,
     assert said in ended["error"].message
 
 
-@pytest.mark.parametrize("dtype", ["float32", "int32", "int64"])
-@pytest.mark.parametrize("bounds", [(-1.0, 1.0), (-2.5, 1000.25), (0.1, 30522.7)])
-def test_inputs_are_the_python_runners_bit_for_bit(job, calibration, launch, runner, dtype, bounds):
-    low, high = bounds
+@pytest.mark.parametrize(
+    ("dtype", "low", "high"),
+    [
+        *(
+            (dtype, *bounds)
+            for dtype in ("float32", "float16", "float64", "int64", "int32")
+            for bounds in ((-1.0, 1.0), (-2.5, 1000.25), (0.1, 30522.7))
+        ),
+        ("float16", -65504.0, 65504.0),
+        ("float16", -1e-4, 1e-4),  # numbers that are not normal
+        ("int8", -128, 128),
+        ("uint8", 0, 256),
+        ("bool", 0, 2),
+    ],
+)
+def test_inputs_are_the_python_runners_bit_for_bit(
+    *, job, calibration, launch, runner, dtype, low, high
+):
     specs = [
         InputSpec(name="a", dtype="float32", shape=(3,)),
         InputSpec(name="b", dtype=dtype, shape=(3, 7, 101), low=low, high=high),
@@ -110,6 +124,37 @@ def test_inputs_are_the_python_runners_bit_for_bit(job, calibration, launch, run
         assert (event.dtype, tuple(event.shape)) == (expected.dtype.name, expected.shape)
         assert values(ended, event).tobytes() == expected.tobytes()
         assert event.sha256 == hashlib.sha256(expected.tobytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "low", "high"),
+    [
+        ("float16", -2.5, 1000.25),
+        ("float16", -1e-4, 1e-4),  # numbers that are not normal
+        ("float64", 0.1, 3e4),
+        ("int64", -(2**40), 2**40),
+        ("int8", -128, 128),
+        ("uint8", 0, 256),
+        ("bool", 0, 2),
+    ],
+)
+def test_inputs_taken_as_float32_have_the_same_values(
+    *, job, calibration, launch, runner, tmp_path, dtype, low, high
+):
+    spec = InputSpec(name="x", dtype=dtype, shape=(3, 7, 101), low=low, high=high)
+    of_file = runner.make_input(spec.model_dump(), 9, 0)
+    (tmp_path / "given").write_bytes(of_file.tobytes())
+    changed = job.model_copy(update={"inputs": [spec], "as_float32": ["x"], "check_seeds": [1]})
+    for check_files in ([], ["check.bin"]):
+        given = changed.model_copy(update={"check_files": check_files})
+        files = {"model": QUICK, "check.bin": tmp_path / "given"}
+        ended = launch(calibration, given, files)
+        assert ended.returncode == 0, ended.stderr
+        (event,) = ended.outputs
+        assert event.dtype == "float32"
+        made = runner.make_inputs(given.model_dump(), 1)["x"]
+        expected = of_file.astype("float32") if check_files else made
+        assert values(ended, event).tobytes() == expected.tobytes()
 
 
 @pytest.mark.parametrize("size", [*range(1, 40), 1000])

@@ -71,6 +71,28 @@ def test_inputs_go_to_their_names_in_any_order(lite_job, start, runner):
     np.testing.assert_array_equal(value, runner.make_input(inputs[2].model_dump(), 1, 2))
 
 
+def test_images_and_masks_are_bytes(lite_job, start, runner):
+    inputs = [
+        InputSpec(name="x0", dtype="uint8", shape=(1, 3, 5, 7), high=256),
+        InputSpec(name="x1", dtype="bool", shape=(9,), high=2),
+    ]
+    ended = start(lite_job.model_copy(update={"inputs": inputs}), HEADER + "ub")
+    assert ended.returncode == 0, ended.stderr
+    for event in ended.outputs:
+        spec = inputs[event.index]
+        value = np.fromfile(ended.folder / event.file, dtype=event.dtype).reshape(event.shape)
+        expected = runner.make_input(spec.model_dump(), event.seed, event.index)
+        assert (event.dtype, event.dtype) == (spec.dtype, expected.dtype)
+        np.testing.assert_array_equal(value, expected)
+
+
+def test_half_precision_inputs_are_refused_by_name(lite_job, start):
+    inputs = [InputSpec(name="x0", dtype="float16", shape=(2,))]
+    ended = start(lite_job.model_copy(update={"inputs": inputs}), HEADER + "f")
+    assert ended["error"].kind == "BadJob"
+    assert ended["error"].message == "Paddle Lite's API takes no inputs of float16"
+
+
 def test_tensors_take_the_shapes_of_a_change(lite_job, start, runner):
     shapes = [
         {"x0": (4, 5), "x1": (7,), "x2": ()},

@@ -27,15 +27,22 @@ def shapes(specs: list[dict[str, Any]]) -> str:
     return ",".join(f"{spec['shape']}{DTYPES[spec['dtype']]}" for spec in specs).replace(" ", "")
 
 
+def taken(specs: list[dict[str, Any]], interface: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the inputs that the prepared model has, as it has them."""
+    as_float32 = {"dtype": "float32"}
+    return [
+        spec | (as_float32 if spec["name"] in interface["as_float32"] else {})
+        for spec in specs
+        if spec["name"] in interface["inputs"]
+    ]
+
+
 def main() -> None:
     """Do what the request says."""
     request = json.loads(sys.argv[1])
     program = Path(sysconfig.get_paths()["purelib"], "pnnx", "pnnx")
-    taken = json.loads(Path("interface.json").read_bytes())["inputs"]
-    usual, other = (
-        shapes([spec for spec in request[key] if spec["name"] in taken])
-        for key in ("inputs", "other_inputs")
-    )
+    interface = json.loads(Path("interface.json").read_bytes())
+    usual, other = (shapes(taken(request[key], interface)) for key in ("inputs", "other_inputs"))
     options = ["fp16=0", f"inputshape={usual}"]
     if other != usual:
         options.append(f"inputshape2={other}")
@@ -50,8 +57,8 @@ def main() -> None:
     files = ((net.load_param, "model.ncnn.param"), (net.load_model, "model.ncnn.bin"))
     if any(read(path) for read, path in files):
         sys.exit("ncnn cannot load what pnnx made: what it printed says why")
-    if len(net.input_names()) != len(taken):
-        sys.exit(f"pnnx left {len(net.input_names())} of {len(taken)} inputs in it")
+    if len(net.input_names()) != len(interface["inputs"]):
+        sys.exit(f"pnnx left {len(net.input_names())} of {len(interface['inputs'])} inputs in it")
 
 
 if __name__ == "__main__":

@@ -3,10 +3,12 @@
 Run in the environment ``onnx`` as ``prepare.py REQUEST``: a JSON object with ``inputs`` (the
 contract's input specifications), ``exported_shapes`` (with -1 for an axis that varies), and what
 the converter needs: ``opset`` (the newest that it knows, or null), ``write_out`` (operators to
-replace by the functions that ONNX defines them as) and ``plain`` (for X2Paddle, which reads some of
-what is allowed wrongly). Makes ``model.onnx`` of the one in the current folder, ``frozen.onnx``,
-which takes the inputs' shapes alone, and ``interface.json``: ``inputs`` (those that
-have an effect), ``outputs`` (names in the model's order) and ``notes``.
+replace by the functions that ONNX defines them as), ``plain`` (for X2Paddle, which reads some of
+what is allowed wrongly) and ``takes`` (the dtypes of inputs that it or its engine takes, or null
+for any: inputs of others are taken as float32). Makes ``model.onnx`` of the one in the current
+folder, ``frozen.onnx``, which takes the inputs' shapes alone, and ``interface.json``: ``inputs``
+(those that have an effect), ``as_float32`` (of them those that are taken so), ``outputs`` (names in
+the model's order) and ``notes``.
 
 Every step is taken only if ONNX Runtime computes the same before and after it.
 """
@@ -25,7 +27,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import onnxsim
-from onnx import AttributeProto, helper, inliner, shape_inference, version_converter
+from onnx import AttributeProto, TensorProto, helper, inliner, shape_inference, version_converter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,6 +62,9 @@ class Outputs:
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
         feed = {value.name: self.feed[value.name] for value in session.get_inputs()}
+        for value in session.get_inputs():
+            if value.type == "tensor(float)":
+                feed[value.name] = feed[value.name].astype("float32")
         return list(session.run(None, feed))
 
 
@@ -104,13 +109,37 @@ def settled(model: Any, request: dict[str, Any]) -> Any:
     only = {
         spec["name"]: np.full(spec["shape"], math.ceil(spec["low"]), spec["dtype"])
         for spec in request["inputs"]
-        if "int" in spec["dtype"] and math.ceil(spec["high"]) - math.ceil(spec["low"]) == 1
+        if "float" not in spec["dtype"] and math.ceil(spec["high"]) - math.ceil(spec["low"]) == 1
     }
     kept = [value for value in model.graph.input if value.name not in only]
     del model.graph.input[:]
     model.graph.input.extend(kept)
     for name, value in only.items():
         model.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+    return model
+
+
+def as_float32(model: Any, request: dict[str, Any]) -> Any:
+    """Let inputs that the converter does not take be float32 ones, of the same values.
+
+    Where the model casts them to float32 itself, which folding then leaves out, none of it is a
+    part of an inference any more.
+    """
+    dtypes = {spec["name"]: spec["dtype"] for spec in request["inputs"]}
+    graph = model.graph
+    for value in graph.input:
+        if dtypes.get(value.name, "float32") in request["takes"]:
+            continue
+        given = value.type.tensor_type.elem_type
+        value.type.tensor_type.elem_type = TensorProto.FLOAT
+        users = [node for node in graph.node if value.name in node.input]
+        if all(attributes(node).get("to") == TensorProto.FLOAT for node in users):
+            continue
+        back = f"{value.name}_as_given"
+        for node in users:
+            node.input[:] = [back if name == value.name else name for name in node.input]
+        graph.node.insert(0, helper.make_node("Cast", [value.name], [back], to=given, name=back))
+    del graph.value_info[:]
     return model
 
 
@@ -524,6 +553,8 @@ def prepare(
     del model.graph.input[:]
     model.graph.input.extend(kept)
     model = step("inputs of one value made constants", lambda m: settled(m, request), model)
+    if request["takes"]:
+        model = step("inputs taken as float32", lambda m: as_float32(m, request), model)
     model = step("functions inlined", inliner.inline_local_functions, model)
     model = step("shapes fixed", lambda m: fix(m, shapes), model)
     quantized = any(node.op_type in QUANTIZED for node in model.graph.node)
@@ -558,7 +589,7 @@ def main() -> None:
         # Converters take what Paddle2ONNX made of our own export as it is, some nothing else.
         shutil.copyfile("model.onnx", "frozen.onnx")
         shutil.copyfile("model.onnx", "prepared.onnx")
-        finish(wanted, model, [])
+        finish(request, model, [])
         return
     usual = {spec["name"]: spec["shape"] for spec in request["inputs"]}
     open_too = dict(zip(wanted, request["exported_shapes"], strict=True))
@@ -570,15 +601,23 @@ def main() -> None:
     else:
         again = onnx.load("model.onnx", load_external_data=False)
         save(prepare(again, request, usual, notes), "frozen.onnx")
-    finish(wanted, prepared, notes)
+    finish(request, prepared, notes)
 
 
-def finish(wanted: list[str], prepared: Any, notes: list[str]) -> None:
+def finish(request: dict[str, Any], prepared: Any, notes: list[str]) -> None:
     """Put the prepared model into its place, with what is known of it."""
     Path("prepared.onnx").replace("model.onnx")  # not into the file that a link leads to
     left = real_inputs(prepared.graph)
+    dtypes = {spec["name"]: spec["dtype"] for spec in request["inputs"]}
+    as_floats = [
+        value.name
+        for value in prepared.graph.input
+        if value.type.tensor_type.elem_type == TensorProto.FLOAT
+        and dtypes.get(value.name, "float32") != "float32"
+    ]
     interface = {
-        "inputs": [name for name in wanted if name in left],
+        "inputs": [name for name in dtypes if name in left],
+        "as_float32": as_floats,
         "outputs": [value.name for value in prepared.graph.output],
         "notes": notes,
     }

@@ -87,13 +87,13 @@ class Log:
         return getattr(self.stream, name)
 
 
-def write_samples(inputs: int) -> str:
+def write_samples(dtypes: list[str]) -> str:
     """Write the samples as the toolkit reads them; return the file that lists them."""
     with np.load("calibration.npz", allow_pickle=False) as stored:
-        arrays = [stored[f"x.{j}"] for j in range(inputs)]
+        arrays = [stored[f"x.{j}"].astype(dtype) for j, dtype in enumerate(dtypes)]
     lines = []
     for n in range(len(arrays[0])):
-        names = [f"sample-{n}.{j}.npy" for j in range(inputs)]
+        names = [f"sample-{n}.{j}.npy" for j in range(len(dtypes))]
         for name, array in zip(names, arrays, strict=True):
             np.save(name, array[n])
         lines.append(" ".join(names))
@@ -101,11 +101,11 @@ def write_samples(inputs: int) -> str:
     return "samples.txt"
 
 
-def simulate(toolkit: Any, inputs: int) -> None:
+def simulate(toolkit: Any, dtypes: list[str]) -> None:
     """Write what the NPU would compute of the held-out inputs."""
     with np.load("heldout.npz", allow_pickle=False) as stored:
-        arrays = [stored[f"x.{j}"] for j in range(inputs)]
-    formats = ["nchw"] * inputs
+        arrays = [stored[f"x.{j}"].astype(dtype) for j, dtype in enumerate(dtypes)]
+    formats = ["nchw"] * len(dtypes)
     outputs = [
         toolkit.inference(list(values), data_format=formats) for values in zip(*arrays, strict=True)
     ]
@@ -129,9 +129,13 @@ def main() -> None:
     if int8:
         method, algorithm = request["method"], request["algorithm"]
         quantization = {"quantized_method": method, "quantized_algorithm": algorithm}
-    taken = json.loads(Path("interface.json").read_bytes())["inputs"]
-    specs = [spec for spec in request["inputs"] if spec["name"] in taken]  # the first of them
-    dataset = write_samples(len(specs)) if int8 else None
+    interface = json.loads(Path("interface.json").read_bytes())
+    # The first of them, as the samples have them, too.
+    specs = [spec for spec in request["inputs"] if spec["name"] in interface["inputs"]]
+    dtypes = [
+        "float32" if spec["name"] in interface["as_float32"] else spec["dtype"] for spec in specs
+    ]
+    dataset = write_samples(dtypes) if int8 else None
     toolkit: Any = RKNN(verbose=True)
     names = [spec["name"] for spec in specs]
     shapes = [list(spec["shape"]) for spec in specs]
@@ -141,7 +145,7 @@ def main() -> None:
         ("build", lambda: toolkit.build(do_quantization=int8, dataset=dataset)),
         ("export_rknn", lambda: toolkit.export_rknn("model.rknn")),
         ("simulator", toolkit.init_runtime),
-        ("simulator", lambda: simulate(toolkit, len(names))),
+        ("simulator", lambda: simulate(toolkit, dtypes)),
     )
     for step, make in steps:
         try:

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <climits>
+#include <iterator>
 
 #include "core/value.h"
 
@@ -38,21 +39,15 @@ InputSpec input_spec(const Value& value) {
   spec.name = value["name"].text();
   if (const auto dtype = value.find("dtype")) {
     const auto name = dtype->text();
-    if (name == "int64") {
-      spec.dtype = DType::kInt64;
-    } else if (name == "int32") {
-      spec.dtype = DType::kInt32;
-    } else if (name != "float32") {
-      dtype->refuse();
-    }
+    const auto* const found = std::find_if(std::begin(kDTypes), std::end(kDTypes),
+                                           [&](const auto& known) { return known.name == name; });
+    if (found == std::end(kDTypes)) dtype->refuse();
+    spec.dtype = found->dtype;
   }
   spec.shape = shape_of(value["shape"]);
-  // Wide enough for anything that is no mistake, and no integer of it overflows.
-  const double bound = spec.dtype == DType::kFloat32 ? 1e300
-                       : spec.dtype == DType::kInt64 ? 9.2e18
-                                                     : 2147483647.0;
-  if (const auto low = value.find("low")) spec.low = low->number(-bound, bound);
-  if (const auto high = value.find("high")) spec.high = high->number(-bound, bound);
+  const auto& within = info_of(spec.dtype);
+  if (const auto low = value.find("low")) spec.low = low->number(within.low, within.high);
+  if (const auto high = value.find("high")) spec.high = high->number(within.low, within.high);
   return spec;
 }
 
@@ -109,6 +104,12 @@ Job read_job(const std::string& path) {
   for (const auto& [role, name] : root["files"].members()) job.files[role] = file_name(name);
   job.file("model");
   for (const auto& spec : root["inputs"].items()) job.inputs.push_back(input_spec(spec));
+  if (const auto names = root.find("as_float32")) {
+    for (const auto& name : names->items()) {
+      const auto wanted = name.text();
+      for (auto& spec : job.inputs) spec.as_float32 |= spec.name == wanted;
+    }
+  }
   job.seed = static_cast<std::uint64_t>(root["seed"].integer(0, INT32_MAX));
   for (const auto& seed : root["check_seeds"].items())
     job.check_seeds.push_back(static_cast<std::uint64_t>(seed.integer(0, INT32_MAX)));

@@ -14,12 +14,31 @@ namespace edge {
 
 constexpr std::int64_t kProtocol = 2;
 
-enum class DType { kFloat32, kInt64, kInt32 };
+enum class DType { kFloat32, kFloat16, kFloat64, kInt64, kInt32, kInt8, kUint8, kBool };
 
-inline const char* name_of(DType dtype) {
-  return dtype == DType::kFloat32 ? "float32" : dtype == DType::kInt64 ? "int64" : "int32";
-}
-inline std::size_t size_of(DType dtype) { return dtype == DType::kInt64 ? 8 : 4; }
+// What the contract knows of a dtype: its name, its bytes, and what an input's range is within.
+struct DTypeInfo {
+  DType dtype;
+  const char* name;
+  std::size_t size;
+  double low, high;
+};
+
+constexpr DTypeInfo kDTypes[] = {
+    {DType::kFloat32, "float32", 4, -1e300, 1e300},
+    {DType::kFloat16, "float16", 2, -65504, 65504},
+    {DType::kFloat64, "float64", 8, -1e300, 1e300},
+    // Less than the dtype's own, so that no integer of it overflows.
+    {DType::kInt64, "int64", 8, -9.2e18, 9.2e18},
+    {DType::kInt32, "int32", 4, -2147483647.0, 2147483647.0},
+    {DType::kInt8, "int8", 1, -128, 128},
+    {DType::kUint8, "uint8", 1, 0, 256},
+    {DType::kBool, "bool", 1, 0, 2},
+};
+
+inline const DTypeInfo& info_of(DType dtype) { return kDTypes[static_cast<std::size_t>(dtype)]; }
+inline const char* name_of(DType dtype) { return info_of(dtype).name; }
+inline std::size_t size_of(DType dtype) { return info_of(dtype).size; }
 
 struct InputSpec {
   std::string name;
@@ -27,6 +46,7 @@ struct InputSpec {
   std::vector<std::int64_t> shape;
   double low = 0.0;
   double high = 1.0;
+  bool as_float32 = false;  // the artifact takes it so: its values are converted
 };
 
 struct WarmupPolicy {

@@ -1,8 +1,9 @@
 // SDK DOUBLE, for tests: not Paddle Lite.
 //
-// A "model" is the 18 bytes of a .nb file's header and then one letter a tensor: f, l or i for
-// an input x0, x1, ... of float32, int64 or int32, whose output is itself; h makes the last output
-// float16, t makes loading fail. With a device, what it was told lies in the model cache's folder.
+// A "model" is the 18 bytes of a .nb file's header and then one letter a tensor: f, l, i, u or b
+// for an input x0, x1, ... of float32, int64, int32, uint8 or bool, whose output is itself; h makes
+// the last output float16, t makes loading fail. With a device, what it was told lies in the model
+// cache's folder.
 //
 // It is built without exceptions, as a published SDK is: what fails prints a line and aborts.
 // DOUBLE_VERSION is the version that it reports; with DOUBLE_WITHOUT_NNADAPTER it has no NPUs.
@@ -50,6 +51,23 @@ constexpr PrecisionType precision_of<int64_t>() {
 template <>
 constexpr PrecisionType precision_of<int32_t>() {
   return PrecisionType::kInt32;
+}
+
+template <>
+constexpr PrecisionType precision_of<double>() {
+  return PrecisionType::kFP64;
+}
+template <>
+constexpr PrecisionType precision_of<int8_t>() {
+  return PrecisionType::kInt8;
+}
+template <>
+constexpr PrecisionType precision_of<uint8_t>() {
+  return PrecisionType::kUInt8;
+}
+template <>
+constexpr PrecisionType precision_of<bool>() {
+  return PrecisionType::kBool;
 }
 
 class Double : public PaddlePredictor {
@@ -134,9 +152,17 @@ T* Tensor::mutable_data(TargetType) const {
 template const float* Tensor::data<float>() const;
 template const int64_t* Tensor::data<int64_t>() const;
 template const int32_t* Tensor::data<int32_t>() const;
+template const double* Tensor::data<double>() const;
+template const int8_t* Tensor::data<int8_t>() const;
+template const uint8_t* Tensor::data<uint8_t>() const;
+template const bool* Tensor::data<bool>() const;
 template float* Tensor::mutable_data<float>(TargetType) const;
 template int64_t* Tensor::mutable_data<int64_t>(TargetType) const;
 template int32_t* Tensor::mutable_data<int32_t>(TargetType) const;
+template double* Tensor::mutable_data<double>(TargetType) const;
+template int8_t* Tensor::mutable_data<int8_t>(TargetType) const;
+template uint8_t* Tensor::mutable_data<uint8_t>(TargetType) const;
+template bool* Tensor::mutable_data<bool>(TargetType) const;
 
 bool ConfigBase::check_nnadapter_device_name(const std::string& name) {
 #ifdef DOUBLE_WITHOUT_NNADAPTER

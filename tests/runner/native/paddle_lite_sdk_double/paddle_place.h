@@ -11,7 +11,10 @@ enum class PrecisionType : int {
   kInt8 = 2,
   kInt32 = 3,
   kFP16 = 5,
-  kInt64 = 7
+  kBool = 6,
+  kInt64 = 7,
+  kUInt8 = 9,
+  kFP64 = 10
 };
 enum PowerMode {
   LITE_POWER_HIGH = 0,

@@ -158,6 +158,8 @@ int rknn_query(rknn_context context, rknn_query_cmd what, void *answer, uint32_t
 
 static float value_of(const void *buffer, int type, uint32_t index) {
   return type == 0   ? ((const float *)buffer)[index]
+         : type == 2 ? (float)((const int8_t *)buffer)[index]
+         : type == 3 ? (float)((const uint8_t *)buffer)[index]
          : type == 8 ? (float)((const int64_t *)buffer)[index]
                      : (float)((const int32_t *)buffer)[index];
 }
@@ -167,7 +169,7 @@ int rknn_inputs_set(rknn_context context, uint32_t count, rknn_input *inputs) {
   for (uint32_t i = 0; i < count; ++i) {
     const rknn_input *input = &inputs[i];
     const rknn_tensor_attr *is = &it.input[input->index];
-    const uint32_t width = input->type == 8 ? 8 : 4;
+    const uint32_t width = input->type == 8 ? 8 : input->type == 2 || input->type == 3 ? 1 : 4;
     if (input->pass_through || input->fmt != is->fmt || input->size != is->n_elems * width)
       return -8;
     float *values = realloc(it.values[input->index], is->n_elems * sizeof(float));

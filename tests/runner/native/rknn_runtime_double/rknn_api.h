@@ -30,8 +30,12 @@ typedef enum {
 
 typedef enum {
   RKNN_TENSOR_FLOAT32 = 0,
+  RKNN_TENSOR_FLOAT16 = 1,
+  RKNN_TENSOR_INT8 = 2,
+  RKNN_TENSOR_UINT8 = 3,
   RKNN_TENSOR_INT32 = 6,
-  RKNN_TENSOR_INT64 = 8
+  RKNN_TENSOR_INT64 = 8,
+  RKNN_TENSOR_BOOL = 9
 } rknn_tensor_type;
 
 typedef enum {
