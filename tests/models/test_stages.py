@@ -119,11 +119,12 @@ def test_a_chip_without_half_precision_is_one_line(tmp_path):
     python = str(environments.python("rknn", print))
     onnx = build(load_model(REPOSITORY, "ppocr_v4_cls"), "onnx", progress=print)
     (tmp_path / "frozen.onnx").symlink_to(onnx.path("model"))
-    (tmp_path / "interface.json").write_text(json.dumps({"inputs": ["x"], "outputs": []}))
+    interface = {"inputs": ["x"], "as_float32": [], "outputs": []}
+    (tmp_path / "interface.json").write_text(json.dumps(interface))
     request = {
         "target": "rv1106",
         "precision": "fp16",
-        "inputs": [{"name": "x", "shape": [1, 3, 48, 192]}],
+        "inputs": [{"name": "x", "dtype": "float32", "shape": [1, 3, 48, 192]}],
     }
     with pytest.raises(ToolchainError, match=r"rv1106.* not support do_quantization = False"):
         run(
