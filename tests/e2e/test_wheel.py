@@ -15,6 +15,7 @@ import uv
 
 from harness.core.errors import ExitCode
 from harness.lab.elf import read
+from harness.models import interpreters
 
 pytestmark = pytest.mark.e2e
 
@@ -40,12 +41,19 @@ def wheel(tmp_path_factory):
     return built
 
 
-@pytest.fixture(scope="module")
-def installed(wheel, tmp_path_factory):
+@pytest.fixture(
+    scope="module",
+    params=[
+        f"{sys.version_info.major}.{sys.version_info.minor}",
+        *(pytest.param(version, marks=pytest.mark.full) for version in ("3.12", "3.13")),
+    ],
+)
+def installed(request, wheel, tmp_path_factory):
     """Install it with the locked versions of what it depends on; return how to call it."""
     root = tmp_path_factory.mktemp("installed")
+    python = interpreters.obtain(request.param, print)
     install = [UV, "pip", "install", "--quiet", "--constraint", REPOSITORY / "requirements.lock"]
-    subprocess.run([UV, "venv", "--quiet", "--python", sys.executable, root / "venv"], check=True)
+    subprocess.run([UV, "venv", "--quiet", "--python", python, root / "venv"], check=True)
     subprocess.run([*install, "--python", root / "venv" / "bin" / "python", wheel], check=True)
     (root / "bin").mkdir()
     for name in TOOLS.split():
