@@ -76,7 +76,7 @@ def hold_host(
     except Timeout:
         raise LabError(
             f"another run is measuring on host '{host}'",
-            hint="wait for it: harness run --wait 30m; two at once would spoil both",
+            hint="wait for it (--wait 30m); two at once would spoil both",
         ) from None
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.options import as_json, complete_names
+from harness.cli.options import as_json, complete_names, wait_option
 from harness.cli.terminal import console, stderr
 from harness.core.errors import SpecificationError, worst
 
@@ -54,6 +54,7 @@ Examples:
     show_default=True,
     help="Launches per engine: fresh processes, the unit of the intervals.",
 )
+@wait_option
 @click.option("--save", "keep", is_flag=True, help="Add the model and a campaign to the workspace.")
 @as_json
 @click.pass_context
@@ -67,6 +68,7 @@ def bench(
     *,
     name: str | None,
     launches: int,
+    wait_s: float,
     keep: bool,
     as_json: bool,
 ) -> None:
@@ -93,7 +95,9 @@ def bench(
         ready = prepare(around, model, wanted, progress=progress.preparing)
         # Before the launches: a name that is taken must not cost them.
         written = save(ready, around, model, known) if keep and around else []
-        run = api.measure(ready.campaign, workspace=ready.workspace, observer=progress)
+        run = api.measure(
+            ready.campaign, workspace=ready.workspace, wait_s=wait_s, observer=progress
+        )
     if as_json:
         from harness.cli.results import run_as_json
 

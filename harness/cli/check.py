@@ -12,13 +12,13 @@ from harness.analysis.gate import FRESH
 from harness.cli.app import workspace_of
 from harness.cli.grid import wide_option
 from harness.cli.options import (
-    Duration,
     as_json,
     changes_option,
     complete_baseline,
     complete_campaign,
     complete_run,
     strict_option,
+    wait_option,
 )
 from harness.core.errors import LabError, SpecificationError, worst
 
@@ -63,10 +63,7 @@ Examples:
 )  # fmt: skip
 @blocks_option
 @changes_option
-@click.option(
-    "--wait", "wait_s", type=Duration(), default="0", metavar="DURATION",
-    help="Wait so long for devices that others have, such as 30m; by default not at all.",
-)  # fmt: skip
+@wait_option
 @click.option("--junit", type=_file, help="Write JUnit XML.")
 @click.option("--markdown", type=_file, help="Write a summary for a pull request.")
 @strict_option

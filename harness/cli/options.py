@@ -30,6 +30,7 @@ __all__ = [
     "complete_tool",
     "in_language",
     "strict_option",
+    "wait_option",
 ]
 
 in_language = click.option(
@@ -70,6 +71,16 @@ class Duration(click.ParamType[float]):
         if not found:
             self.fail(f"'{value}' is no duration such as 90s, 30m or 2h", param, ctx)
         return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
+
+
+wait_option = click.option(
+    "--wait",
+    "wait_s",
+    type=Duration(),
+    default="0",
+    metavar="DURATION",
+    help="Wait this long for devices that others have, such as 30m (default: not at all).",
+)
 
 
 def complete_names(folder: str) -> Completer:

@@ -10,7 +10,7 @@ import click
 
 from harness.cli.app import workspace_of
 from harness.cli.grid import wide_option
-from harness.cli.options import Duration, as_json, complete_campaign, strict_option
+from harness.cli.options import as_json, complete_campaign, strict_option, wait_option
 from harness.cli.terminal import console, humane_seconds, stderr
 from harness.core.errors import ExitCode, SpecificationError, worst
 
@@ -141,14 +141,7 @@ Examples:
     metavar="[RUN]",
     help="Go on with a run; by default with the newest that was interrupted.",
 )
-@click.option(
-    "--wait",
-    "wait_s",
-    type=Duration(),
-    default="0",
-    metavar="DURATION",
-    help="Wait so long for devices that others have, such as 30m; by default not at all.",
-)
+@wait_option
 @click.option(
     "--export",
     "export_to",

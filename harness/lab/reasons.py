@@ -39,12 +39,12 @@ EXIT_STATUS: Final = code("supervisor.exit-status", "exit status {status}")
 LEASED: Final = code(
     "lease.held",
     "leased to {holder} for another {seconds} s",
-    hint="wait for it: harness run --wait 30m; or end it: harness devices break-lease",
+    hint="wait for it (--wait 30m), or end it: harness devices break-lease",
 )
 QUEUED: Final = code(
     "lease.queued",
     "{holder} waits longer",
-    hint="wait for it: harness run --wait 30m; or end it: harness devices break-lease",
+    hint="wait for it (--wait 30m), or end it: harness devices break-lease",
 )
 CROWDED: Final = code("lease.crowded", "too many wait for this device")
 BROKEN: Final = code(
@@ -56,8 +56,7 @@ LEASE_FAILED: Final = code("lease.failed", "the device's lease: {said}")
 LEASED_DEVICE: Final = code(
     "lease.device",
     "{device}: {why}",
-    hint="wait for it: harness run --wait 30m; or end it: "
-    "harness devices break-lease {device} --reason WHY",
+    hint="wait for it (--wait 30m), or end it: harness devices break-lease {device} --reason WHY",
 )
 
 # Power
