@@ -31,6 +31,7 @@ AXES: Final = {
     "model": "models", "device": "devices", "engine": "engines", "backend": "backends",
     "precision": "precisions", "threads": "threads", "cpus": "cpus", "batch": "batches",
     "shapes": "shapes", "model_cache": "model_caches", "busy_cpus": "busy_cpus",
+    "scenario": "scenarios", "callers": "callers", "instances": "instances",
 }  # fmt: skip
 """What a marker says of its case, and the campaign's axis that it is a value of."""
 SETTINGS: Final = ("launches", "protocol", "wait_s")

@@ -328,6 +328,8 @@ def subjects(results: Sequence[CaseResult], emulated: Iterable[str] = ()) -> lis
     apart: dict[tuple[object, ...], list[CaseResult]] = {}
     for result in results:
         case = result.record.case
+        if case.scenario != "single":  # of one caller; what several get is told apart
+            continue
         apart.setdefault((case.model, case.device, case.batch, case.shapes), []).append(result)
     hidden = set(emulated)
     return [

@@ -63,9 +63,20 @@ class Outcome:
 
 
 def fits(case: Case, patterns: Sequence[str]) -> bool:
-    """Tell whether each shell pattern fits a case's model, device, engine, backend or precision."""
-    names = (case.model, case.device, case.engine, case.backend, case.precision)
-    return all(any(fnmatch.fnmatchcase(name, pattern) for name in names) for pattern in patterns)
+    """Tell whether each shell pattern fits a name of the case (see :func:`names`)."""
+    return all(any(fnmatch.fnmatchcase(name, each) for name in names(case)) for each in patterns)
+
+
+def names(case: Case) -> tuple[str, ...]:
+    """Return what patterns are matched against: model, device, engine … and scenario."""
+    return (
+        case.model,
+        case.device,
+        case.engine,
+        case.backend,
+        case.precision,
+        case.scenario,
+    )
 
 
 def check_expectations(run: Run, results: Sequence[CaseResult]) -> list[Outcome]:

@@ -25,6 +25,7 @@ __all__ = [
     "launches_needed",
     "percentiles",
     "sample_spread",
+    "samples_needed",
     "summarised",
 ]
 
@@ -258,6 +259,14 @@ def percentiles(samples_ns: Sequence[int]) -> dict[int, float]:
     if not warranted:
         return {}
     return dict(zip(warranted, _quantiles(samples_ns, warranted), strict=True))
+
+
+def samples_needed(percent: int) -> int:
+    """Return how many samples tell a percentile, by the same rule."""
+    n = 2
+    while _at_most_one_above(n, percent / 100) > ERROR:
+        n += 1
+    return n
 
 
 def _quantiles(samples: Sequence[int], percents: Sequence[float]) -> list[float]:

@@ -46,13 +46,10 @@ def contradictions(
         Whether it samples as its job says; foreign tools do not.
     """
     outside = ended.outside
-    claimed = sampled_s(found)
-    if outside.exit and claimed > CLOCKS_AGREE * outside.exit.wall_s + CLOCK_SLACK_S:
-        yield reasons.CLOCK(claimed=claimed, took=outside.exit.wall_s)
+    if found.traffic is None:
+        yield from _unlike_one_caller(events, found, ended, job, keeps_contract=keeps_contract)
     if not keeps_contract:
         return
-    yield from _unlike_sampling(events, found, job)
-    yield from _unlike_windows(events, found, ended)
     yield from _foreign_times(events, ended)
     seen = outside.exit.vmhwm_bytes if outside.exit else None
     told = found.vmhwm_bytes if found.vmhwm_source == "runner" else None
@@ -60,6 +57,20 @@ def contradictions(
         too_little = MEMORY_FACTOR * told < seen
         if too_little or told > MEMORY_FACTOR * seen + MEMORY_SLACK:
             yield reasons.OTHER_MEMORY(claimed=told, seen=seen)
+
+
+def _unlike_one_caller(
+    events: Sequence[Event], found: Measured, ended: Ended, job: Job, *, keeps_contract: bool
+) -> Iterator[Reason]:
+    """Say why samples that follow one another cannot be of this launch."""
+    outside = ended.outside
+    claimed = sampled_s(found)
+    if outside.exit and claimed > CLOCKS_AGREE * outside.exit.wall_s + CLOCK_SLACK_S:
+        yield reasons.CLOCK(claimed=claimed, took=outside.exit.wall_s)
+    if not keeps_contract:
+        return
+    yield from _unlike_sampling(events, found, job)
+    yield from _unlike_windows(events, found, ended)
 
 
 def _unlike_sampling(events: Sequence[Event], found: Measured, job: Job) -> Iterator[Reason]:

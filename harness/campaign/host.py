@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from harness.campaign import reasons
 from harness.campaign.judge import judge
 from harness.campaign.launch import DeviceBusyError, LaunchLostError
-from harness.campaign.queue import Queue
+from harness.campaign.queue import FIRST, Queue
 from harness.campaign.retry import (
     Again,
     Aside,
@@ -297,7 +297,7 @@ class _Host:
             self._failed(device, slot, launch, cause)
             return
         self._recovery.went_well(device.device.name)
-        if slot.role is Role.FILL and launch.status is Status.INVALID and not queue.holds(slot):
+        if slot.role in FIRST and launch.status is Status.INVALID and not queue.holds(slot):
             self._give_up(slot, _why(launch))
 
     def _failed(self, on: OnDevice, slot: Slot, launch: Launch, cause: Cause) -> None:
@@ -340,7 +340,8 @@ class _Host:
         patience = device.launcher.patience
         stands = partial(self._observer.stands, device.device.host, prepared.case.label)
         patience.on_change = lambda away: stands("away" if away else "running")
-        job = prepared.job(name, slot, self._share.protocol)
+        rate = self._queue.rate_of(slot.case_id)
+        job = prepared.job(name, slot, self._share.protocol, rate)
         handling = prepared.handling(slot, self._share.protocol)
         begun = self._means.wall.now()
         clock = time.monotonic()

@@ -10,6 +10,7 @@ from harness.campaign import reasons
 from harness.campaign.claims import contradictions, not_on_its_unit, off_its_processors
 from harness.campaign.measured import measured, sampled_s
 from harness.campaign.runners import Runner
+from harness.campaign.traffic import unlike_traffic
 from harness.core import contract
 from harness.core.contract import EventsError, parse_events
 from harness.core.records import Category, Measured, Role, Status
@@ -91,6 +92,7 @@ def judge(
     category, reason = _fault(ended, events, job)
     if category is None:
         reason = _unlike_asked(found, outputs, job, required=runner.returns_outputs)
+        reason = reason or _unlike_callers(found, outputs, job)
         category = Category.RUNNER if reason else None
     if category is not None:
         return Judgement(Status.FAILED, category, reason, found, outputs)
@@ -101,6 +103,7 @@ def judge(
     doubts = (
         *contradictions(events, found, ended, job, keeps_contract=keeps_contract),
         *off_its_processors(ended, job.affinity),
+        *(unlike_traffic(events, found, ended, job) if role is not Role.MEMORY else ()),
         *not_on_its_unit(found, job, excluded),
         reasons.THROTTLED(signs=slowed) if slowed else None,
         _fell_back(found.units, job),
@@ -150,6 +153,18 @@ def _unlike_asked(
     returned = {(event.change, event.seed) for event in outputs if event.change is not None}
     whole = returned == {(number, seed) for number in changes for seed in job.check_seeds}
     return None if whole else reasons.NO_CHANGE_OUTPUTS()
+
+
+def _unlike_callers(found: Measured, outputs: Sequence[Outputs], job: Job) -> Reason | None:
+    """Say what a runner did not do of a job with traffic, or nothing."""
+    if job.traffic is None:
+        return None
+    if found.traffic is None:
+        return reasons.NO_TRAFFIC()
+    answered = {(event.caller, event.seed) for event in outputs}
+    callers = range(job.traffic.callers)
+    whole = answered == {(caller, seed) for caller in callers for seed in job.check_seeds}
+    return None if whole else reasons.NO_CALLER_OUTPUTS()
 
 
 def _fault(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.analysis.memory import device_memory, thin
 from harness.analysis.summary import launch_figure
+from harness.campaign.traffic import measured_traffic
 from harness.core import contract
 from harness.core.records import Estimator, FirstLoad, Measured, Profile, Role, ShapeChange
 from harness.lab.conditions.throttling import throttling
@@ -31,7 +32,7 @@ def measured(events: Sequence[Event], outside: Supervision, job: Job, role: Role
     told = [event for event in events if isinstance(event, contract.Environment)]
     return Measured(
         **_of_runner(events, outside),
-        **_samples(events),
+        **(_samples(events) | measured_traffic(events, job)),
         **_memory(events, outside, role),
         # What runners of version 1 read of sensors counts where the supervisor read nothing.
         environment=outside.environment or told,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.campaign.launch import Launcher
-    from harness.campaign.prepare import Change, Prepared
+    from harness.campaign.prepare import Prepared
     from harness.core.contract import Job, Outputs
     from harness.core.errors import LabError
     from harness.core.reason import Reason
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 __all__ = ["Absent", "Joined", "OnDevice"]
 
 _ATTEMPTS = 2
+
+_Where = tuple[int | None, int | None]
+"""The change of shape after which outputs were computed, and the caller that they are of."""
 
 
 @dataclass(frozen=True)
@@ -227,17 +230,21 @@ class OnDevice:
         references |= {n: change.reference for n, change in enumerate(prepared.changes)}
         if fault := _unlike(claimed, references):
             return OutputCheck(passed=False, reason=fault, tolerance=tolerance)
-        found: dict[int | None, dict[int, list[NDArray[Any]]]] = {}
+        found: dict[_Where, dict[int, list[NDArray[Any]]]] = {}
+        pulled: dict[tuple[str, int, int], NDArray[Any]] = {}  # callers mostly get the same
         with tempfile.TemporaryDirectory(prefix="edge-harness-") as scratch:
             for output in sorted(claimed, key=lambda output: output.index):
-                values = self._pull(job, prepared, output, Path(scratch) / "output")
-                found.setdefault(output.change, {}).setdefault(output.seed, []).append(values)
+                same = (output.sha256, output.seed, output.index)
+                if output.caller is None or same not in pulled:
+                    pulled[same] = self._pull(job, prepared, output, Path(scratch) / "output")
+                of_place = found.setdefault((output.change, output.caller), {})
+                of_place.setdefault(output.seed, []).append(pulled[same])
         check = _together(
             {
-                change: outputs.check(values, references[change], tolerance)
-                for change, values in found.items()
+                where: outputs.check(values, references[where[0]], tolerance)
+                for where, values in found.items()
             },
-            prepared.changes,
+            prepared,
         )
         self._checked[digests] = check
         return check
@@ -254,14 +261,19 @@ class OnDevice:
         raise TransferError(reasons.OUTPUT_CHANGED(file=output.file))
 
 
-def _together(checks: Mapping[int | None, OutputCheck], changes: Sequence[Change]) -> OutputCheck:
-    """Return the worst of a launch's checks, each of which is of one set of shapes."""
-    for change, check in checks.items():
+def _together(checks: Mapping[_Where, OutputCheck], prepared: Prepared) -> OutputCheck:
+    """Return the worst of a launch's checks, each of one set of shapes or one caller."""
+    for (change, caller), check in checks.items():
         if not check.passed and change is not None:
             shapes = ", ".join(
-                f"{name} {shape_text(shape)}" for name, shape in changes[change].shapes.items()
+                f"{name} {shape_text(shape)}"
+                for name, shape in prepared.changes[change].shapes.items()
             )
             reason = reasons.AFTER_CHANGE(shapes=shapes, why=check.reason)
+            return check.model_copy(update={"reason": reason})
+        if not check.passed and caller is not None:
+            callers = prepared.case.callers
+            reason = reasons.OF_CALLER(why=check.reason, caller=caller + 1, callers=callers)
             return check.model_copy(update={"reason": reason})
     failed = (check for check in checks.values() if not check.passed)
     return next(failed, max(checks.values(), key=lambda check: check.relative_error or 0.0))
@@ -272,7 +284,8 @@ def _unlike(
     references: Mapping[int | None, Mapping[int, Sequence[NDArray[Any]]]],
 ) -> Reason | None:
     """Say what a runner claims that the model does not return: nothing of that size is pulled."""
-    if len({(output.change, output.seed, output.index) for output in claimed}) < len(claimed):
+    told = {(each.change, each.caller, each.seed, each.index) for each in claimed}
+    if len(told) < len(claimed):
         return reasons.TWICE()
     for output in claimed:
         expected = references.get(output.change, {}).get(output.seed, ())

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Expectation", "Slot", "expect", "order"]
 
-# A model cache is filled before it is used; what disturbs comes last.
-STAGES = (Role.FILL, Role.MEASURE, Role.MEMORY, Role.PROFILE)
+# A model cache is filled, and a rate found, before it is used; what disturbs comes last.
+STAGES = (Role.FILL, Role.SEARCH, Role.MEASURE, Role.MEMORY, Role.PROFILE)
 
 # Where a case has no history: what a launch took on the boards that were tried, roundly.
 GUESS_S = 6.0
@@ -40,8 +40,9 @@ def order(cases: Sequence[CaseRecord], host: str, seed: int) -> list[Slot]:
 
     Launches are interleaved: block after block, each with one launch of every case that has any
     left, in random order. So a drift of the device spreads over all cases instead of one. [1]_
-    Before them model caches are filled, after them come memory passes and profiles, and last what a
-    second stage asked for, so that it changes nothing of the order before.
+    Before them model caches are filled and rates are searched for, after them come memory passes
+    and profiles, and last what a second stage asked for, so that it changes nothing of the order
+    before.
 
     Parameters
     ----------

@@ -11,6 +11,7 @@ from harness.campaign.kept import keep
 from harness.campaign.launch import Handling
 from harness.campaign.plan import Slot
 from harness.campaign.runners import ForeignRunner, NativeRunner, PythonRunner
+from harness.campaign.traffic import asked, longer_s, uncallable
 from harness.core.contract import MAX_SAMPLES, PROTOCOL, Job, Sampling, WarmupPolicy
 from harness.core.errors import HarnessError, unexpected
 from harness.core.reason import plain
@@ -115,8 +116,14 @@ class Prepared:
             busy_cpus=self.case.busy_cpus,
         )
 
-    def job(self, launch: str, slot: Slot, protocol: Protocol) -> Job:
-        """Return the job of one launch, but for the model cache's folder."""
+    def job(self, launch: str, slot: Slot, protocol: Protocol, rate: float | None = None) -> Job:
+        """Return the job of one launch, but for the model cache's folder.
+
+        Parameters
+        ----------
+        rate
+            Of requests, that a search found.
+        """
         manifest = self.model.manifest
         profile = slot.role is Role.PROFILE
         warmup, sampling = PROFILED if profile else (protocol.warmup, protocol.sampling)
@@ -128,11 +135,12 @@ class Prepared:
                 max_samples=MAX_SAMPLES,
                 max_seconds=sustained_s,
             )
+        traffic = asked(self.case, slot.role, sampling, slot.position, rate)
         changes = self.changes if slot.role is Role.MEASURE else ()
         interface = self.artifact.record.interface
         inputs = recipes.taken(manifest.fed(self.shapes), interface)
         job = Job(
-            protocol=PROTOCOL if profile or (interface and interface.as_float32) else 1,
+            protocol=PROTOCOL if profile or traffic or (interface and interface.as_float32) else 1,
             launch=launch,
             engine=self.case.engine,
             backend=self.case.backend,
@@ -152,7 +160,8 @@ class Prepared:
                 {spec.name: each.shapes[spec.name] for spec in inputs} for each in changes
             ],
             profile=profile,
-            time_limit=protocol.time_limit + (sustained_s or 0.0),
+            traffic=traffic,
+            time_limit=protocol.time_limit + (sustained_s or 0.0) + longer_s(traffic),
             page_cache=protocol.page_cache_of(slot.slot),
             options=self.settings.options,
         )
@@ -391,14 +400,15 @@ def _prepare(
     runner = _runner(case, device, there.runner, reference, check_file, progress)
     if refused := _of_fixed_shapes(artifact, shapes):
         raise _RefusedError(refused, inspected(model, artifact, shapes))
-    if refused := runner.lacks(case, settings):
+    if refused := runner.lacks(case, settings) or next(uncallable(case, runner), None):
         raise _RefusedError(refused, inspected(model, artifact, shapes))
     excluded = there.excluded.get(case.backend, "")
     if excluded:
         progress(f"{case.label}: by its probe {device.name} cannot use {case.backend}: {excluded}")
     changes = []
     fixed = artifact.record.interface and artifact.record.interface.fixed_shapes
-    if engine.changes_shapes(device.spec, case.backend) and runner.changes_shapes and not fixed:
+    changes_shapes = engine.changes_shapes(device.spec, case.backend) and runner.changes_shapes
+    if changes_shapes and not fixed and case.scenario == "single":
         for other in others:
             wanted = shapes_of(other, model)
             inputs = {spec.name: spec.shape for spec in model.manifest.fed(wanted)}

@@ -6,7 +6,7 @@ It waits for nothing and asks no device: :mod:`harness.campaign.host` makes what
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from harness.analysis.summary import FEWEST, launches_needed
 from harness.campaign.plan import order
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from harness.core.reason import Reason
     from harness.core.records import Case, CaseRecord, Launch
 
-__all__ = ["Queue"]
+__all__ = ["FIRST", "Queue"]
+
+FIRST: Final = (Role.FILL, Role.SEARCH)
+"""What launches are for without which a case's others cannot be made."""
 
 
 class Queue:
@@ -98,15 +101,26 @@ class Queue:
         is_aside
             Whether a device is put aside.
         """
-        unfilled: set[str] = set()
+        unready: set[str] = set()
         for slot in self._left:
             away = is_aside(self.case_of(slot).device)
             due = not away and self._not_before.get(slot.case_id, 0.0) <= now
-            if due and slot.case_id not in unfilled:
+            if due and slot.case_id not in unready:
                 return slot
-            if slot.role is Role.FILL:
-                unfilled.add(slot.case_id)
+            if slot.role in FIRST:
+                unready.add(slot.case_id)
         return None
+
+    def rate_of(self, case_id: str) -> float | None:
+        """Return the rate that a search found for a case; none where none did yet."""
+        found = [
+            attempt.rate
+            for (case, _), attempts in self._history.items()
+            if case == case_id
+            for attempt in attempts
+            if attempt.status is Status.OK and attempt.rate is not None
+        ]
+        return found[-1] if found else None
 
     def due_in_s(self, now: float, is_aside: Callable[[str], bool]) -> list[float]:
         """Return after how long launches may begin that have to wait."""

@@ -86,6 +86,38 @@ NO_CHANGE_OUTPUTS: Final = code(
     "the runner did not return the outputs of each shape change",
     category=Category.RUNNER,
 )
+NO_TRAFFIC: Final = code(
+    "launch.no-traffic",
+    "the runner called the model from one caller: it does not support scenarios",
+    category=Category.RUNNER,
+)
+NO_CALLER_OUTPUTS: Final = code(
+    "launch.no-caller-outputs",
+    "the runner did not return the outputs of each caller",
+    category=Category.RUNNER,
+)
+NO_RATE: Final = code(
+    "launch.no-rate", "no rate keeps its latency within {bound} ms at the {at}th percentile"
+)
+OVERLOADED: Final = code(
+    "launch.overloaded",
+    "{rate:.4g} requests a second are more than it carries[, which is {carried:.3g}]",
+    hint="a lower rate; or let the harness search for it: server: {{bound_ms: 50}}",
+)
+LATE: Final = code(
+    "launch.late",
+    "requests began up to {late:.3g} ms late though a caller was free: the schedule was not kept",
+    hint="leave a processor to the callers, or lower the rate",
+)
+NOT_WITHIN: Final = code(
+    "launch.not-within",
+    "at {rate:.4g} requests a second its latency is {latency:.4g} ms at the {at}th percentile, "
+    "not within {bound} ms",
+)
+FEW_FOR_PERCENTILE: Final = code(
+    "launch.few-for-percentile",
+    "{samples:sample} do not tell the {at}th percentile: it takes {needed}",
+)
 FELL_BACK: Final = code(
     "launch.fell-back",
     "fell back: the engine ran all operators on {units}, none on {backend}",
@@ -190,6 +222,9 @@ UNEXPECTED: Final = code(
 SHAPE: Final = code(
     "outputs.shape", "output {output} for seed {seed} is {shape} instead of {expected}"
 )
+OF_CALLER: Final = code(
+    "outputs.of-caller", "{why} (caller {caller} of {callers}, while all called)"
+)
 AFTER_CHANGE: Final = code("outputs.after-change", "after the change to {shapes}: {why}")
 
 # Cases
@@ -213,6 +248,22 @@ NO_MODEL_CACHE: Final = code(
 )
 RUNNER_UNFIT: Final = code("case.runner-unfit", "runner '{runner}': {why}")
 OTHER_ENGINE: Final = code("case.other-engine", "it measures {engine}, not {asked}")
+ONE_CALLER: Final = code(
+    "case.one-caller", "{what} measures one caller only, not the scenario '{scenario}'"
+)
+HOLDS_LOCK: Final = code(
+    "case.holds-lock",
+    "{engine} holds the interpreter's lock while it runs, so the Python runner has one caller of "
+    "it, not {callers}",
+    hint="measure it with a native runner",
+)
+TOO_FEW_INSTANCES: Final = code(
+    "case.too-few-instances",
+    "a predictor of {engine} takes one caller at a time: {callers} callers need as many instances",
+)
+UNEVEN: Final = code(
+    "case.uneven", "{instances} instances cannot share {processors} processors evenly"
+)
 FIXED_SHAPES: Final = code(
     "case.fixed-shapes",
     "it was converted for the shapes of the model's file alone: with open axes that failed",

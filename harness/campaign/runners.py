@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness import engines
+from harness.campaign import reasons
 from harness.engines.base import ENGINE_MODULE
 from harness.lab.runners import library_among
 from harness.models.recipes import resource
@@ -35,6 +36,7 @@ __all__ = ["PROGRAM", "ForeignRunner", "NativeRunner", "PythonRunner", "Runner"]
 
 PROGRAM = "edge-runner"
 _SCRIPT = "edge_runner.py"
+_TRAFFIC = "edge_traffic.py"
 
 
 class Runner(abc.ABC):
@@ -109,8 +111,9 @@ class PythonRunner(Runner):
     @contextmanager
     def files(self, job: Job) -> Iterator[dict[str, Path]]:
         """See :meth:`Runner.files`."""
+        scripts = [_SCRIPT, *([_TRAFFIC] if job.traffic else [])]
         yield dict(self.kept) or {
-            _SCRIPT: resource("runner", "python", _SCRIPT),
+            **{name: resource("runner", "python", name) for name in scripts},
             ENGINE_MODULE: engines.get(job.engine).device_module,
         }
 
@@ -181,6 +184,8 @@ class ForeignRunner(Runner):
 
     def lacks(self, case: Case, settings: BackendSpec) -> Reason | None:
         """See :meth:`Runner.lacks`."""
+        if case.scenario != "single":
+            return reasons.ONE_CALLER(what=self.tool.name, scenario=case.scenario)
         return self.tool.lacks(case, settings.options)
 
     def adapt(self, job: Job) -> Job:

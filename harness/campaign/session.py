@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import __version__
-from harness.analysis.expectations import fits
+from harness.analysis.expectations import fits, names
 from harness.campaign import reasons
 from harness.campaign.again import UnconfirmableError, again
 from harness.campaign.execute import Execution
@@ -49,7 +49,8 @@ def select(campaign: Campaign, only: Sequence[str]) -> list[tuple[Case, Repeats]
     Parameters
     ----------
     only
-        Shell patterns; a case is kept if each of them fits its model, device, engine or backend.
+        Shell patterns; a case is kept if each of them fits its model, device, engine, backend,
+        precision or scenario.
 
     Raises
     ------
@@ -58,16 +59,12 @@ def select(campaign: Campaign, only: Sequence[str]) -> list[tuple[Case, Repeats]
     """
     cases = [(case, repeats) for case, repeats in campaign.cases() if fits(case, only)]
     if not cases:
-        names = {name for case, _ in campaign.cases() for name in _names(case)}
+        known = {name for case, _ in campaign.cases() for name in names(case)}
         raise SpecificationError(
             f"no case fits --only {' --only '.join(only)}",
-            hint=f"patterns are matched against: {', '.join(sorted(names))}",
+            hint=f"patterns are matched against: {', '.join(sorted(known))}",
         )
     return cases
-
-
-def _names(case: Case) -> tuple[str, ...]:
-    return case.model, case.device, case.engine, case.backend, case.precision
 
 
 @dataclass(frozen=True)

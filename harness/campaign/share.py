@@ -51,24 +51,33 @@ _AS_IN_FILES: dict[str, Any] = {
 
 
 class Attempt(Record):
-    """What of a launch decides on others; the whole of it is stored, and may be large."""
+    """What of a launch decides on others; the whole of it is stored, and may be large.
+
+    Attributes
+    ----------
+    rate
+        What it found for launches to confirm.
+    """
 
     case_id: str
     slot: int
     role: Role
     status: Status
     figure_ns: float | None
+    rate: float | None = None
     unread: bool
 
     @classmethod
     def of(cls, launch: Launch) -> Attempt:
         """Return what a launch is to those after it."""
+        searched = launch.traffic.search if launch.traffic else None
         return cls(
             case_id=launch.case_id,
             slot=launch.slot,
             role=launch.role,
             status=launch.status,
             figure_ns=launch.figure_ns,
+            rate=searched.rate if searched else None,
             unread=is_unread(launch),
         )
 

@@ -18,7 +18,13 @@ from pydantic import (
     model_validator,
 )
 
-from harness.core.contract import InputShape, ShortText
+from harness.core.contract import (
+    MAX_CALLERS,
+    InputShape,
+    Percentile,
+    Rate,
+    ShortText,
+)
 from harness.core.errors import SpecificationError
 from harness.core.quantity import Better
 from harness.core.records import Case, Expectation, Fraction, Precision, Protocol, Repeats
@@ -83,6 +89,58 @@ ShapeSet = Annotated[
 ]
 
 
+class Server(Spec):
+    """Requests that come as a Poisson process, whatever is answered.
+
+    Attributes
+    ----------
+    rate
+        So many a second.
+    bound_ms, percentile
+        Instead, the highest rate at which the latency is within so many milliseconds at the
+        percentile (99 by default): it is searched for, and measured in launches of its own.
+    """
+
+    rate: Rate | None = None
+    bound_ms: Annotated[float, Field(gt=0, le=3_600_000)] | None = None
+    percentile: Percentile | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.rate is None) == (self.bound_ms is None):
+            raise ValueError("a server takes either a 'rate' or a 'bound_ms'")
+        if self.rate is not None and self.percentile is not None:
+            raise ValueError("a 'percentile' goes with a 'bound_ms'")
+        return self
+
+
+class ServerScenario(Spec):
+    """The scenario ``server`` with its settings."""
+
+    server: Server
+
+
+Scenario = Literal["single", "multi", "offline"] | ServerScenario
+Callers = Annotated[int, Field(ge=1, le=MAX_CALLERS)]
+
+
+def _called(block: Block) -> Iterator[dict[str, object]]:
+    """Yield how the block's cases are called; no instance is without a caller."""
+    for scenario in block.scenarios:
+        if scenario == "single":
+            yield {}
+            continue
+        how: dict[str, object] = {"scenario": scenario}
+        if isinstance(scenario, ServerScenario):
+            asked = scenario.server
+            how = {"scenario": "server", "rate_per_s": asked.rate}
+            if asked.bound_ms is not None:
+                how |= {"bound_ms": asked.bound_ms, "percentile": asked.percentile or 99}
+        for callers, instances in product(block.callers, block.instances):
+            if instances <= callers:
+                yield how | {"callers": callers, "instances": instances}
+
+
 class Block(Spec):
     """A part of the matrix: every combination of its axes is a case.
 
@@ -104,6 +162,13 @@ class Block(Spec):
     shapes
         Input to its shape for a batch of one; an input that is not named, and ``null``, has the
         shape of the model's file.
+    scenarios
+        How the model is called: ``single``, by one caller, one inference after the other;
+        ``multi``, by several, each of which calls again at once; ``offline``, everything at once;
+        ``server``, by requests that come at a rate.
+    callers, instances
+        Of the other scenarios than ``single``: how many call at the same time, and how many
+        predictors of their own they share. An instance without a caller is left out.
     launches, precision, max_launches
         Per case; without them the campaign's.
     """
@@ -125,6 +190,9 @@ class Block(Spec):
     )
     batches: Annotated[list[Batch], Field(min_length=1)] = Field(default=[1])
     shapes: Annotated[list[ShapeSet | None], Field(min_length=1)] = Field(default=[None])
+    scenarios: Annotated[list[Scenario], Field(min_length=1)] = Field(default=["single"])
+    callers: Annotated[list[Callers], Field(min_length=1)] = Field(default=[1])
+    instances: Annotated[list[Callers], Field(min_length=1)] = Field(default=[1])
     launches: Launches | None = None
     precision: Width | None = None
     max_launches: Launches | None = None
@@ -138,6 +206,14 @@ class Block(Spec):
                 singular = str(info.field_name).removesuffix("s")
                 raise ValueError(f"unknown {singular} '{name}'; {nearest(name, known)}")
         return names
+
+    @model_validator(mode="after")
+    def _somebody_calls(self) -> Self:
+        if next(_called(self), None) is None:
+            raise ValueError("there are more 'instances' than 'callers'")
+        if self.scenarios == ["single"] and {*self.callers, *self.instances} != {1}:
+            raise ValueError("'callers' and 'instances' go with 'scenarios' other than single")
+        return self
 
 
 def _limit(quantity: Quantity) -> tuple[object, object]:
@@ -206,6 +282,13 @@ class Campaign(Spec):
                 raise ValueError(f"a 'precision' takes at least {MIN_PILOTS} 'launches' to go by")
         return self
 
+    @model_validator(mode="after")
+    def _sustained_by_one_caller(self) -> Self:
+        scenarios = [each for block in self.matrix for each in block.scenarios]
+        if self.protocol.sustained_s is not None and scenarios != ["single"] * len(scenarios):
+            raise ValueError("'sustained_s' is for the scenario single")
+        return self
+
     @property
     def expectations(self) -> list[Expectation]:
         """What is expected, as runs record it."""
@@ -237,8 +320,8 @@ class Campaign(Spec):
                 "batch": block.batches,
                 "shapes": block.shapes,
             }
-            for cell in product(*axes.values()):
-                settings = dict(zip(axes, cell, strict=True))
+            for cell, called in product(product(*axes.values()), _called(block)):
+                settings = dict(zip(axes, cell, strict=True)) | called
                 own = self._computed_in.get(str(settings["model"]), "fp32")
                 if own == "fp32":  # else it is what the model's file computes in
                     engine = ENGINES.get(str(settings["engine"]))

@@ -15,6 +15,7 @@ from harness.analysis.shapes import after_changes
 from harness.analysis.sustained import course
 from harness.cli.grid import Column, Grid, is_wide
 from harness.cli.terminal import console
+from harness.core.quantity import Summary
 from harness.core.reason import ENGLISH
 from harness.core.records import DeviceMemory
 from harness.core.text import (
@@ -50,6 +51,7 @@ __all__ = ["MARKS", "print_cases", "print_imported", "print_layers"]
 
 MARKS = {Met.YES: "[green]✓[/]", Met.NO: "[red]✗[/]", Met.UNTOLD: "[yellow]?[/]"}
 _FURTHER = [each for each in quantities() if each.section == "more"]
+_TRAFFIC = [each for each in quantities() if each.section == "traffic"]
 
 
 def print_cases(run: Run) -> None:
@@ -61,7 +63,7 @@ def print_cases(run: Run) -> None:
         stamp = "  [black on yellow] EMULATED [/] by QEMU: proves behaviour, never speed"
         out.print(f"[bold]{device.name}[/]{stamp if device.emulated else ''}")
         _cases(here).print(out)
-        for table in (_first_loads(here), _changes(here), _memory(here)):
+        for table in (_traffic(here), _first_loads(here), _changes(here), _memory(here)):
             _print_below(out, table)
         if signs := _signs(here):
             out.print(f"\n[dim]Throttling: {signs}[/]", highlight=False)
@@ -290,6 +292,27 @@ def _values(result: CaseResult, quantity: Quantity) -> str:
     found = result.values(quantity)
     said = [f"{quantity.text(known.value)} {state}".rstrip() for state, known in found.items()]
     return ", ".join(said) or UNKNOWN
+
+
+def _traffic(results: Sequence[CaseResult]) -> Grid:
+    """Return what several callers, everything at once, or requests at a rate came to."""
+    shown = [each for each in _TRAFFIC if any(result.figures(each) for result in results)]
+    columns = [Column("Traffic of"), Column("", wrap=16)]
+    for rank, quantity in enumerate(shown):
+        columns.append(Column(quantity.label, rank, right=True))
+        if quantity.summary is Summary.INTERVAL:
+            columns.append(Column("95 % interval", 1 + len(shown) - rank, right=True))
+    table = Grid(*columns)
+    for result in results:
+        row = []
+        for quantity in shown:
+            known = result.values(quantity).get("")
+            row.append(quantity.text(known.value) if known else UNKNOWN)
+            if quantity.summary is Summary.INTERVAL:
+                row.append(quantity.interval(*known.ends) if known and known.ends else "")
+        if any(result.figures(each) for each in shown):
+            table.add(result.record.case.model, _setting(result), *row)
+    return table
 
 
 def _first_loads(results: Sequence[CaseResult]) -> Grid:

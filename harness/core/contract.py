@@ -27,6 +27,7 @@ from harness.core.reason import Code, Reason, code
 
 __all__ = [
     "PROTOCOL",
+    "Bound",
     "Clock",
     "Done",
     "Environment",
@@ -47,7 +48,10 @@ __all__ = [
     "Placement",
     "Samples",
     "Sampling",
+    "Search",
     "ShapeChanged",
+    "Step",
+    "Traffic",
     "Warmup",
     "WarmupPolicy",
     "fault_of",
@@ -63,6 +67,8 @@ MAX_EVENTS: Final = 20_000
 MAX_SAMPLES: Final = 100_000
 MAX_CHANGES: Final = 100
 MAX_OPERATORS: Final = 5000
+MAX_CALLERS: Final = 64
+MAX_STEPS: Final = 100
 
 ShortText = Annotated[str, StringConstraints(max_length=200)]
 LongText = Annotated[str, StringConstraints(max_length=8192)]
@@ -157,6 +163,55 @@ class Sampling(Message):
     max_seconds: Annotated[float, Field(gt=0, le=3600)] = 20.0
 
 
+Rate = Annotated[float, Field(gt=0, le=1e6)]
+"""Of arrivals, per second."""
+Percentile = Literal[50, 90, 95, 99]
+
+
+class Bound(Message):
+    """What latency is to stay within: so many milliseconds at a percentile."""
+
+    bound_ms: Annotated[float, Field(gt=0, le=3_600_000)]
+    percentile: Percentile
+
+
+class Traffic(Message):
+    """How a model is called, where it is not by one caller, one inference after the other.
+
+    Attributes
+    ----------
+    scenario
+        ``multi``: every caller calls again as soon as it has its answer; ``offline``: all requests
+        are there at once; ``server``: requests come as a Poisson process, whatever is answered.
+    callers
+        How many call at the same time; in ``server``, how many answer.
+    instances
+        Predictors of their own, which the callers share evenly. With an ``affinity`` each has its
+        share of the processors.
+    items
+        How many items one inference takes.
+    rate, requests, seed
+        In ``server``: arrivals per second, how many there are, and the seed of their times.
+    queue
+        In ``server``: how many requests may wait; with one more, sampling ends.
+    bound
+        In ``server``: the latency that the rate is to keep.
+    search
+        Whether the highest rate that keeps the bound is to be searched for.
+    """
+
+    scenario: Literal["multi", "offline", "server"]
+    callers: Annotated[int, Field(ge=1, le=MAX_CALLERS)] = 1
+    instances: Annotated[int, Field(ge=1, le=MAX_CALLERS)] = 1
+    items: Annotated[int, Field(ge=1, le=1 << 16)] = 1
+    rate: Rate | None = None
+    requests: Annotated[int, Field(ge=1, le=MAX_SAMPLES)] | None = None
+    seed: Annotated[int, Field(ge=0, lt=1 << 31)] = 0
+    queue: Annotated[int, Field(ge=1, le=MAX_SAMPLES)] = 256
+    bound: Bound | None = None
+    search: bool = False
+
+
 class Job(Message):
     """What a runner is to do: the content of ``job.json``.
 
@@ -194,6 +249,8 @@ class Job(Message):
         How many inferences are timed after each switch, the first one aside.
     profile
         Whether the engine is to measure its operators, which slows it.
+    traffic
+        How the model is called, where it is not by one caller.
     time_limit
         Seconds after which the launch is ended from outside.
     page_cache
@@ -228,6 +285,7 @@ class Job(Message):
     )
     shape_samples: Annotated[int, Field(ge=1, le=1000)] = 5
     profile: bool = False
+    traffic: Traffic | None = None
     time_limit: Annotated[float, Field(gt=0, le=86_400)] = 120.0
     page_cache: Literal["evict", "warm"] = "evict"
     model_cache: ShortText | None = None
@@ -358,6 +416,9 @@ class Samples(EventBase):
         Which of several threads that called the engine at the same time.
     starts_ns
         When each sample began, on the monotonic clock.
+    scheduled_ns
+        When each was to arrive, on the same clock, where requests come by a schedule: its latency
+        counts from there.
     """
 
     event: Literal["samples"] = "samples"
@@ -366,12 +427,53 @@ class Samples(EventBase):
     cpu_ms: Annotated[float, Field(ge=0, le=1e12)] | None = None
     caller: Annotated[int, Field(ge=0, le=255)] | None = None
     starts_ns: Annotated[list[Instant], Field(max_length=MAX_SAMPLES)] | None = None
+    scheduled_ns: Annotated[list[Instant], Field(max_length=MAX_SAMPLES)] | None = None
 
     @model_validator(mode="after")
     def _has_a_start_each(self) -> Self:
         if self.starts_ns is not None and len(self.starts_ns) != len(self.ns):
             raise ValueError(f"{len(self.starts_ns)} starts of {len(self.ns)} samples")
+        if self.scheduled_ns is not None and len(self.scheduled_ns) != len(self.ns):
+            raise ValueError(f"{len(self.scheduled_ns)} arrivals of {len(self.ns)} samples")
         return self
+
+
+class Step(Message):
+    """One rate that a search tried.
+
+    Attributes
+    ----------
+    rate
+        Arrivals per second.
+    requests
+        How many were answered; fewer than were to be where it was clear earlier.
+    latency_ns
+        Their latency at the percentile of the bound; absent where none was answered.
+    kept
+        Whether the bound was.
+    """
+
+    rate: Rate
+    requests: Annotated[int, Field(ge=0, le=MAX_SAMPLES)]
+    latency_ns: Nanoseconds | None = None
+    kept: bool
+
+
+class Search(EventBase):
+    """What a search for the highest rate that keeps a bound tried, and found.
+
+    Attributes
+    ----------
+    capacity_per_s
+        What the callers carried in a closed loop, where it began.
+    rate
+        What fresh launches are to confirm; absent where no rate kept the bound.
+    """
+
+    event: Literal["search"] = "search"
+    capacity_per_s: Annotated[float, Field(gt=0, le=1e9)]
+    steps: Annotated[list[Step], Field(max_length=MAX_STEPS)]
+    rate: Rate | None = None
 
 
 class Mean(EventBase):
@@ -413,10 +515,13 @@ class Outputs(EventBase):
     ----------
     change
         Which of the job's changes of shape it was computed after; absent for its ``inputs``.
+    caller
+        Which of several callers it was returned to, while all of them called.
     """
 
     event: Literal["outputs"] = "outputs"
     change: Annotated[int, Field(ge=0, lt=MAX_CHANGES)] | None = None
+    caller: Annotated[int, Field(ge=0, lt=MAX_CALLERS)] | None = None
     seed: int
     index: Annotated[int, Field(ge=0, le=63)]
     name: ShortText
@@ -590,6 +695,7 @@ Event = (
     | Loaded
     | First
     | Warmup
+    | Search
     | Samples
     | Mean
     | ShapeChanged
@@ -608,6 +714,7 @@ _ORDER = {
     "loaded": 1,
     "first": 2,
     "warmup": 3,
+    "search": 4,
     "samples": 4,
     "mean": 4,
     "memory": 5,

@@ -181,7 +181,7 @@ class Quantity:
     expect: str = ""
     higher: str = "higher"
     lower: str = "lower"
-    section: Literal["latency", "first-load", "memory", "more"] = "more"
+    section: Literal["latency", "first-load", "memory", "traffic", "more"] = "more"
     place: int = 1000
     states: dict[str, str] = field(default_factory=dict)
     columns: Sequence[Column] = ()

@@ -24,12 +24,15 @@ from pydantic import (
 )
 
 from harness.core.contract import (
+    Bound,
     Clock,
     Environment,
     InputSpec,
     Layer,
     Part,
+    Percentile,
     Sampling,
+    Search,
     WarmupPolicy,
 )
 from harness.core.reason import Category, MaybeReason, SomeReason
@@ -65,6 +68,7 @@ __all__ = [
     "ShapeChange",
     "Status",
     "Throttling",
+    "Traffic",
     "shape_text",
 ]
 
@@ -122,6 +126,7 @@ class Role(StrEnum):
 
     MEASURE = "measure"
     FILL = "fill"
+    SEARCH = "search"
     MEMORY = "memory"
     PROFILE = "profile"
 
@@ -216,6 +221,16 @@ class Expectation(Record):
         return {key: limit for key, limit in self.__pydantic_extra__.items() if limit is not None}
 
 
+_ONE_CALLER: Final[dict[str, object]] = {
+    "scenario": "single",
+    "callers": 1,
+    "instances": 1,
+    "rate_per_s": None,
+    "bound_ms": None,
+    "percentile": None,
+}
+
+
 class Case(Record):
     """One cell of a campaign's matrix.
 
@@ -232,6 +247,15 @@ class Case(Record):
     shapes
         Input to its shape for a batch of one, where it is not that of the model's file; as JSON a
         mapping, here in pairs, in the order of the names.
+    scenario
+        How the model is called (see :class:`harness.core.contract.Traffic`); ``single``: by one
+        caller, one inference after the other.
+    callers, instances
+        How many call at the same time, and how many predictors they share.
+    rate_per_s
+        Of a ``server``, requests per second.
+    bound_ms, percentile
+        Of a ``server``, instead of the rate: the latency within which it is to be the highest.
     """
 
     model: str
@@ -246,6 +270,12 @@ class Case(Record):
     side: Literal["candidate", "baseline"] = "candidate"
     batch: int = 1
     shapes: tuple[tuple[str, tuple[int, ...]], ...] | None = None
+    scenario: Literal["single", "multi", "offline", "server"] = "single"
+    callers: int = 1
+    instances: int = 1
+    rate_per_s: float | None = None
+    bound_ms: float | None = None
+    percentile: Percentile | None = None
 
     @field_validator("shapes", mode="before")
     @classmethod
@@ -266,6 +296,7 @@ class Case(Record):
             "side": "candidate",
             "batch": 1,
             "shapes": None,
+            **_ONE_CALLER,
         }
         later = {name for name, default in defaults.items() if getattr(self, name) == default}
         content = json.dumps(self.model_dump(mode="json", exclude=later), sort_keys=True)
@@ -282,6 +313,12 @@ class Case(Record):
         extra += [f"{self.busy_cpus} busy CPUs"] if self.busy_cpus else []
         extra += [f"batch {self.batch}"] if self.batch != 1 else []
         extra += [f"{name} {shape_text(shape)}" for name, shape in self.shapes or ()]
+        extra += [self.scenario] if self.scenario != "single" else []
+        extra += [f"{self.rate_per_s:g}/s"] if self.rate_per_s is not None else []
+        if self.bound_ms is not None:
+            extra += [f"p{self.percentile} within {self.bound_ms:g} ms"]
+        extra += [f"{self.callers} callers"] if self.callers != 1 else []
+        extra += [f"{self.instances} instances"] if self.instances != 1 else []
         extra += ["baseline"] if self.side == "baseline" else []
         return " · ".join([name, *extra])
 
@@ -289,6 +326,11 @@ class Case(Record):
     def at_any_shape(self) -> Case:
         """The cell without its batch and shapes: what cases that differ in those only share."""
         return self.model_copy(update={"batch": 1, "shapes": None})
+
+    @property
+    def by_one_caller(self) -> Case:
+        """The cell as one caller has it: what cases that differ in how they are called share."""
+        return self.model_copy(update=_ONE_CALLER)
 
     @property
     def label(self) -> str:
@@ -592,10 +634,12 @@ class CaseRecord(Repeats):
         A slot stays what it is: those of a second stage, known later, come last.
         """
         fills = self.case.model_cache == "kept"
+        searches = self.case.bound_ms is not None
         return [
             *[Role.MEASURE] * self.launches,
             *[Role.MEMORY] * self.memory_launches,
             *[Role.FILL] * fills,
+            *[Role.SEARCH] * searches,
             *[Role.PROFILE] * self.profile_launches,
             *[Role.MEASURE] * (self.more or 0),
         ]
@@ -748,6 +792,43 @@ class Profile(Record):
     unattributed_us: float | None = None
 
 
+class Traffic(Record):
+    """What several callers, batches or arrivals came to in a launch.
+
+    Attributes
+    ----------
+    scenario, callers, instances, items, rate, seed, bound
+        As the launch was asked (see :class:`harness.core.contract.Traffic`).
+    inferences
+        How many each caller made.
+    throughput_per_s
+        Inferences a second: of several callers while all of them called.
+    queue_ns
+        How long each request waited, in the order of the samples, whose latency includes it.
+    late_ms
+        How late requests began although a caller was free: at the 99th percentile, or at the
+        highest that there are requests enough for.
+    percentiles_ms
+        Of the latency, those that there are samples enough for.
+    search
+        What was tried, of a launch that searched.
+    """
+
+    scenario: str
+    callers: int
+    instances: int = 1
+    items: int = 1
+    rate: float | None = None
+    seed: int | None = None
+    bound: Bound | None = None
+    inferences: list[int] = Field(default_factory=list)
+    throughput_per_s: float | None = None
+    queue_ns: list[int] = Field(default_factory=list)
+    late_ms: float | None = None
+    percentiles_ms: dict[int, float] = Field(default_factory=dict)
+    search: Search | None = None
+
+
 class Measured(Record):
     """What a launch's runner wrote of it, and what its supervisor saw from outside.
 
@@ -786,6 +867,9 @@ class Measured(Record):
         with bytes: at most 200 readings, the highest among them.
     device_memory
         Of a memory pass.
+    traffic
+        Of a launch with several callers, batches or arrivals; its samples are then in the order in
+        which they began, and of a ``server`` they count from the scheduled arrival.
     environment
         What sensors said before, during and after the launch.
     conditions
@@ -811,6 +895,7 @@ class Measured(Record):
     units: dict[str, int] = Field(default_factory=dict)
     simulated: str | None = None
     profile: Profile | None = None
+    traffic: Traffic | None = None
     pss_bytes: int | None = None
     pss_series: list[tuple[float, int]] = Field(default_factory=list)
     device_memory: DeviceMemory | None = None
@@ -881,6 +966,8 @@ class Launch(Measured):
                 return "memory pass"
             case Role.FILL:
                 return "filling of the model cache"
+            case Role.SEARCH:
+                return "search for the rate"
             case Role.PROFILE:
                 return "profile"
 

@@ -25,6 +25,7 @@ import re
 import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -47,6 +48,7 @@ __all__ = [
     "LINUX_ABIS",
     "OWN_PYTHON",
     "UNCAUGHT",
+    "Callers",
     "DeviceFacts",
     "Engine",
     "Environment",
@@ -74,6 +76,16 @@ ENGINE_MODULE = "edge_engine.py"
 
 OWN_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 """The version of the Python that runs the harness, for environments that any Python suits."""
+
+
+class Callers(StrEnum):
+    """How many callers a loaded predictor takes at the same time."""
+
+    ONE = "one"
+    """One in the whole process."""
+    INSTANCES = "instances"
+    """One each."""
+    ANY = "any"
 
 
 class DeviceFacts(Protocol):
@@ -430,6 +442,8 @@ class Engine:
     in_python
         The backends that its ``device.py`` runs it on in the Python runner; none where it has no
         such module.
+    callers_in_python
+        How many callers its predictors take in the Python runner.
     environment
         The toolchain environment in which it runs on this machine.
     environments
@@ -470,6 +484,7 @@ class Engine:
     model_files: tuple[ModelFile, ...] = ()
     precisions: tuple[Precision, ...] = ("fp32",)
     in_python: tuple[str, ...] = ("cpu",)
+    callers_in_python: Callers = Callers.ONE
     environment: str | None = None
     environments: tuple[Environment, ...] = ()
     checks: tuple[str, ...] = ()

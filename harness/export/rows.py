@@ -105,6 +105,10 @@ class MeasuredRow(Row):
         Processors that something else kept busy.
     side
         ``candidate``; ``baseline`` only in a run that decides a suspicion.
+    scenario, callers, instances
+        How the model was called: ``single``, ``multi``, ``offline`` or ``server``.
+    rate_per_s, bound_ms, percentile
+        Of a ``server``: the rate of requests, or the latency that the highest rate is to keep.
     """
 
     run: str
@@ -129,6 +133,12 @@ class MeasuredRow(Row):
     model_cache: str
     busy_cpus: int
     side: str
+    scenario: str = "single"
+    callers: int = 1
+    instances: int = 1
+    rate_per_s: float | None = None
+    bound_ms: float | None = None
+    percentile: int | None = None
 
 
 class OfLaunchRow(MeasuredRow):
@@ -139,7 +149,8 @@ class OfLaunchRow(MeasuredRow):
     launch
         The launch's id.
     role
-        ``measure``, ``fill`` (a model cache) or ``memory`` (a memory pass).
+        ``measure``, ``fill`` (a model cache), ``search`` (for a rate), ``memory`` (a memory pass)
+        or ``profile``.
     status
         ``ok``, ``failed`` or ``invalid``.
     counted
@@ -441,6 +452,12 @@ def _identity(run: Run, result: CaseResult) -> dict[str, Any]:
         "model_cache": case.model_cache,
         "busy_cpus": case.busy_cpus,
         "side": case.side,
+        "scenario": case.scenario,
+        "callers": case.callers,
+        "instances": case.instances,
+        "rate_per_s": case.rate_per_s,
+        "bound_ms": case.bound_ms,
+        "percentile": case.percentile,
     }
 
 

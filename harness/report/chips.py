@@ -73,6 +73,7 @@ def measured(run: Run, cards: Mapping[str, Card]) -> list[Measured]:
         for result in case_results(run)
         for case in [result.record.case]
         if case.backend.startswith("npu:") and case.device in chips and not case.busy_cpus
+        if case.scenario == "single"
         if result.state is State.MEASURED and result.checked and result.latency_ms
         if not result.simulated
         if (

@@ -94,7 +94,7 @@ class Language:
     def _part(self, part: str) -> str:
         for pattern, message in self._settings:
             if found := re.fullmatch(pattern, part):
-                return message % {"n": found[1]}
+                return message % {"n": found[1], "last": found[found.re.groups]}
         return self.known(part)
 
     def when(self, moment: datetime) -> str:
@@ -154,6 +154,9 @@ class Language:
             (r"CPUs ([\d,]+)", self.gettext("CPUs %(n)s")),
             (r"(\d+) busy CPUs", self.gettext("%(n)s busy CPUs")),
             (r"batch (\d+)", self.gettext("batch %(n)s")),
+            (r"(\d+) callers", self.gettext("%(n)s callers")),
+            (r"(\d+) instances", self.gettext("%(n)s instances")),
+            (r"(p\d+) within ([\d.]+ ms)", self.gettext("%(n)s within %(last)s")),
         ]
 
     @cached_property
@@ -179,6 +182,11 @@ class Language:
             "device": gettext("device"),
             "memory pass": gettext("memory pass"),
             "filling of the model cache": gettext("filling of the model cache"),
+            "search for the rate": gettext("search for the rate"),
+            "single": gettext("single"),
+            "multi": gettext("multi"),
+            "offline": gettext("offline"),
+            "server": gettext("server"),
             # of comparisons, budgets and the audit
             "regressed": gettext("regressed"),
             "improved": gettext("improved"),

@@ -46,8 +46,8 @@ __all__ = [
     "colours_of",
 ]
 
-FURTHER: Final = tuple(each for each in quantities() if each.section == "more")
-"""The quantities that have no section of their own."""
+FURTHER: Final = tuple(each for each in quantities() if each.section in ("traffic", "more"))
+"""The quantities that have no layout of their own."""
 EXACT: Final = 1e-3
 """Errors of outputs below this are rounding, and no reason to choose one case over another."""
 LOG_PER_LAUNCH: Final = 4_000
@@ -89,9 +89,10 @@ class CaseView(CaseResult):
 
     @cached_property
     def work(self) -> str:
-        """Its model, with batch, shapes and busy processors where they are not the usual ones."""
+        """Its model, with what of batch, shapes, callers and busy processors is not usual."""
         case = self.record.case
-        plain = case.model_copy(update={"busy_cpus": 0}).at_any_shape.setting.split(" · ")
+        usual = case.model_copy(update={"busy_cpus": 0}).at_any_shape.by_one_caller
+        plain = usual.setting.split(" · ")
         extra = [part for part in case.setting.split(" · ") if part not in plain]
         return " · ".join([case.model, *extra])
 

@@ -211,6 +211,12 @@ class Words(AdviceWords):
             "precision": _("precision"),
             "shapes": _("input shapes"),
             "threads": _("threads"),
+            "scenario": _("scenario"),
+            "callers": _("callers"),
+            "instances": _("instances"),
+            "rate_per_s": _("requests per second"),
+            "bound_ms": _("bound on latency, ms"),
+            "percentile": _("percentile of the bound"),
         }
         said = [f"{names.get(name, name)} ({one} / {other})" for name, one, other in found]
         return self._language.listed(*said) or _("nothing")

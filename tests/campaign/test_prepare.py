@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from harness.campaign.prepare import refusal, too_large
-from harness.campaign.runners import ForeignRunner
+from harness.campaign.runners import ForeignRunner, PythonRunner
+from harness.campaign.traffic import uncallable
 from harness.core.errors import SpecificationError
 from harness.core.records import ArtifactRecord, Case, Partition
 from harness.engines.paddle_lite.benchmark_bin import BenchmarkBin
@@ -151,3 +152,28 @@ def test_a_model_that_cannot_fit_into_memory_is_refused_with_the_estimate(
             f"it needs at least {needed} MB for its weights and intermediate results (estimate), "
             "and the device has 64.0 MB of 128 MB available"
         )
+
+
+MULTI = {"backend": "cpu", "scenario": "multi"}
+PYTHON, TOOL = PythonRunner("/usr/bin/python3"), ForeignRunner(BenchmarkBin(), None, [])
+
+
+@pytest.mark.parametrize(
+    ("engine", "more", "said"),
+    [
+        ("paddle-inference", {"callers": 2, "instances": 2}, "holds the interpreter's lock"),
+        ("paddle-inference", {"callers": 1}, None),
+        ("mnn", {"callers": 2}, "2 callers need as many instances"),
+        ("mnn", {"callers": 2, "instances": 2}, None),
+        ("onnxruntime", {"callers": 4}, None),
+        ("onnxruntime", {"callers": 4, "instances": 2, "cpus": (0, 1, 2)}, "cannot share 3"),
+    ],
+)
+def test_callers_that_an_engine_does_not_take(engine, more, said):
+    found = next(uncallable(case(engine, **MULTI, **more), PYTHON), None)
+    assert found is None if said is None else said in str(found)
+
+
+def test_a_foreign_tool_has_one_caller():
+    found = TOOL.lacks(case("paddle-lite", **MULTI), BackendSpec())
+    assert "benchmark_bin measures one caller only" in str(found)

@@ -201,3 +201,59 @@ def test_shapes_that_the_model_does_not_take(write_shapes, line, said):
 def test_shapes_of_a_model_whose_shapes_are_fixed(write_shapes, line):
     with pytest.raises(SpecificationError, match=r"c\.yaml:5: matrix\.0\.\w+\.0: small: input 'x'"):
         write_shapes(line, FIXED)
+
+
+# --- how models are called ---
+
+
+def called(write, *lines):
+    text = CAMPAIGN.replace("    threads: [1, 2]\n", "".join(f"    {line}\n" for line in lines), 1)
+    return [case for case, _ in write(text).cases() if case.model == "large"]
+
+
+def test_scenarios_are_an_axis_of_those_who_call(write):
+    cases = called(write, "scenarios: [single, multi, offline]", "callers: [1, 4]",
+                   "instances: [1, 2]")  # fmt: skip
+    found = [(case.scenario, case.callers, case.instances) for case in cases]
+    assert found == [
+        ("single", 1, 1),
+        *(
+            (scenario, *how)
+            for scenario in ("multi", "offline")
+            for how in ((1, 1), (4, 1), (4, 2))
+        ),
+    ]
+
+
+def test_a_server_has_a_rate_or_a_bound(write):
+    rate, bound = called(
+        write, "scenarios: [server: {rate: 20}, server: {bound_ms: 50}]", "callers: [2]"
+    )
+    assert (rate.scenario, rate.rate_per_s, rate.bound_ms) == ("server", 20.0, None)
+    assert (bound.rate_per_s, bound.bound_ms, bound.percentile) == (None, 50.0, 99)
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (["scenarios: [server]"], "scenarios"),
+        (["scenarios: [server: {}]"], "a server takes either a 'rate' or a 'bound_ms'"),
+        (["scenarios: [server: {rate: 1, bound_ms: 2}]"], "either a 'rate' or a 'bound_ms'"),
+        (["scenarios: [server: {rate: 1, percentile: 99}]"], "goes with a 'bound_ms'"),
+        (["scenarios: [server: {rate: 0}]"], "greater than 0"),
+        (["scenarios: [server: {bound_ms: 5, percentile: 98}]"], "50, 90, 95 or 99"),
+        (["scenarios: [multi]", "callers: [65]"], "less than or equal to 64"),
+        (["scenarios: [multi]", "callers: [1]", "instances: [2]"], "more 'instances' than"),
+        (["callers: [2]"], "go with 'scenarios' other than single"),
+    ],
+)
+def test_faults_of_scenarios(write, lines, said):
+    with pytest.raises(SpecificationError) as caught:
+        called(write, *lines)
+    assert said in str(caught.value)
+
+
+def test_several_callers_are_not_sustained(write):
+    text = CAMPAIGN.replace("threads: [1, 2]", "scenarios: [multi]")
+    with pytest.raises(SpecificationError, match="'sustained_s' is for the scenario single"):
+        write(f"{text}protocol: {{sustained_s: 60}}\n")

@@ -16,6 +16,7 @@ from harness.core.contract import InputSpec, Job, Sampling, WarmupPolicy, parse_
 
 HARNESS = Path(__file__).parents[2] / "harness"
 RUNNER = HARNESS / "runner" / "python" / "edge_runner.py"
+TRAFFIC = HARNESS / "runner" / "python" / "edge_traffic.py"
 DEVICE_MODULES = sorted((HARNESS / "engines").glob("*/device.py"))
 DOUBLES = Path(__file__).parent / "doubles"
 
@@ -84,6 +85,7 @@ def launch(tmp_path):
         (tmp_path / "job.json").write_text(content)
         engine = changes.get("engine", getattr(job, "engine", "onnxruntime"))
         (tmp_path / "edge_runner.py").symlink_to(RUNNER)
+        (tmp_path / "edge_traffic.py").symlink_to(TRAFFIC)
         if not (tmp_path / "edge_engine.py").exists():  # a test may have one of its own
             (tmp_path / "edge_engine.py").symlink_to(device_module(engine))
         for name, source in (artifact or {"model.onnx": "{}"}).items():

@@ -124,7 +124,8 @@ def of_case(result: CaseResult, device: DeviceRecord, macs: Mapping[str, int]) -
         return None
     artifact = result.record.artifact
     partition = artifact.partition if artifact else None
-    counted = macs.get(case.model) if case == case.at_any_shape else None
+    usual = case == case.at_any_shape.by_one_caller
+    counted = macs.get(case.model) if usual else None
     setting = Setting(case.engine, case.backend, case.precision, case.threads, _variant(result))
     return Figure(
         model=case.model,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from harness.engines.base import (
     LINUX_ABIS,
     OWN_PYTHON,
+    Callers,
     Engine,
     Environment,
     Format,
@@ -45,6 +46,7 @@ PLUGIN = _Mnn(
     format="mnn",
     formats=(Format(name="mnn", roles={"model": "model.mnn"}, precisions=("fp32",)),),
     in_python=("cpu", "gpu:opencl", "gpu:vulkan"),
+    callers_in_python=Callers.INSTANCES,
     environment="mnn",
     environments=(Environment("mnn", "ONNX to MNN; the engine mnn here", OWN_PYTHON, 45, _FOLDER),),
     checks=("any",),

@@ -23,6 +23,8 @@ class Mnn(Engine):
     name = "mnn"
     backends = ("cpu", "gpu:opencl", "gpu:vulkan")
     backend_number, thread_number = 2, 4  # in its enumeration SessionInfoCode
+    releases_lock = True
+    thread_number = 4  # in its enumeration SessionInfoCode
 
     def __init__(self) -> None:
         import MNN

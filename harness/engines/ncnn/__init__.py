@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from harness.engines.base import (
     LINUX_ABIS,
     OWN_PYTHON,
+    Callers,
     Engine,
     Environment,
     Format,
@@ -74,6 +75,7 @@ PLUGIN = _Ncnn(
         ),
     ),
     in_python=("cpu", "gpu"),
+    callers_in_python=Callers.ANY,
     environment="ncnn",
     environments=(
         Environment("ncnn", "ONNX to ncnn; the engine ncnn here", OWN_PYTHON, 60, _FOLDER),

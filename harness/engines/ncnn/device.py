@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 from edge_runner import Engine, LaunchError, Profile
 
 TYPE_CHECKING = False
@@ -24,6 +26,7 @@ class Ncnn(Engine):
     """
 
     name = "ncnn"
+    releases_lock = True
     roles = ("model", "params")
     backends = ("cpu", "gpu")
     halves = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage")
@@ -128,6 +131,10 @@ class Ncnn(Engine):
             for layer in self.net.layers()
         ]
         return Profile(parts=parts)
+
+    def another(self) -> Ncnn:
+        """Return the net for one more caller: an extractor is made for each inference."""
+        return copy.copy(self)
 
 
 ENGINE = Ncnn

@@ -14,6 +14,7 @@ from harness.core.records import Partition
 from harness.engines.base import (
     LINUX_ABIS,
     OWN_PYTHON,
+    Callers,
     Engine,
     Environment,
     Format,
@@ -114,6 +115,7 @@ PLUGIN = _OnnxRuntime(
     ),
     precisions=("fp32", "int8", "fp16"),
     in_python=("cpu", _NPU),
+    callers_in_python=Callers.ANY,
     environment="onnxruntime",
     environments=(
         Environment("onnxruntime", "the engine onnxruntime here", OWN_PYTHON, 40, _FOLDER),

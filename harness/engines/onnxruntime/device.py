@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 
 from edge_runner import Engine, LaunchError, Profile
@@ -26,6 +27,7 @@ class OnnxRuntime(Engine):
     """
 
     name = "onnxruntime"
+    releases_lock = True
     backends = ("cpu", NPU)
     caching = (NPU,)
     options = (
@@ -149,6 +151,10 @@ class OnnxRuntime(Engine):
     def fetch(self) -> list[tuple[str, NDArray[Any]]]:
         names = [value.name for value in self.session.get_outputs()]
         return list(zip(names, self.binding.copy_outputs_to_cpu()))
+
+    def another(self) -> OnnxRuntime:
+        """Return the session for one more caller, who binds inputs and outputs of its own."""
+        return copy.copy(self)
 
     def profile(self, samples: Sequence[int]) -> Profile:
         import json

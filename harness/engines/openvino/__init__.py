@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.engines.base import LINUX_ABIS, OWN_PYTHON, Engine, Environment
+from harness.engines.base import LINUX_ABIS, OWN_PYTHON, Callers, Engine, Environment
 from harness.engines.reasons import BACKENDS
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ PLUGIN = _OpenVino(
     format="onnx",
     precisions=("fp32", "int8"),
     in_python=("cpu", "gpu", _NPU),
+    callers_in_python=Callers.ANY,
     environment="openvino",
     environments=(Environment("openvino", "the engine openvino here", OWN_PYTHON, 75, _FOLDER),),
     cpu_abis=LINUX_ABIS,

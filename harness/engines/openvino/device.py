@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 from edge_runner import Engine, LaunchError, Profile
 
 TYPE_CHECKING = False
@@ -22,6 +24,7 @@ class OpenVino(Engine):
 
     name = "openvino"
     backends = ("cpu", "gpu", "npu:intel")
+    releases_lock = True
 
     def __init__(self) -> None:
         import openvino
@@ -88,6 +91,12 @@ class OpenVino(Engine):
             )
             for output in self.compiled.outputs
         ]
+
+    def another(self) -> OpenVino:
+        """Return the compiled model for one more caller, with a request of its own."""
+        other = copy.copy(self)
+        other.request = self.compiled.create_infer_request()
+        return other
 
     def profile(self, samples: Sequence[int]) -> Profile:
         layers = [

@@ -11,6 +11,7 @@ from harness.core.records import Partition
 from harness.engines.base import (
     ANDROID_ABIS,
     LINUX_ABIS,
+    Callers,
     Engine,
     Format,
     Made,
@@ -151,6 +152,7 @@ PLUGIN = _PaddleLite(
         ),
     ),
     precisions=("fp32", "int8"),
+    callers_in_python=Callers.INSTANCES,
     environment="paddle",
     checks=("x86",) if platform.machine() == "x86_64" else (),
     cpu_abis=(*LINUX_ABIS, *ANDROID_ABIS),

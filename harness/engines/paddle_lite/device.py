@@ -16,6 +16,7 @@ class PaddleLite(Engine):
     """Paddle Lite's light API for x86, which runs on one thread and cannot be told otherwise."""
 
     name = "paddle-lite"
+    releases_lock = True
 
     def __init__(self) -> None:
         import numpy as np

@@ -101,6 +101,8 @@ class Engine:
         Those of them for which it keeps compiled models in the job's ``model_cache``.
     options
         The options that a job may set.
+    releases_lock
+        Whether ``run`` releases the interpreter's lock, so that other threads call meanwhile.
     run
         One inference on the inputs that are set; the only thing that is timed. There from
         ``bind`` on.
@@ -111,6 +113,7 @@ class Engine:
     backends: tuple[str, ...] = ("cpu",)
     caching: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
+    releases_lock = False
     run: Callable[[], object]
 
     def configure(self, job: dict[str, Any]) -> tuple[str | None, dict[str, str]]:
@@ -140,6 +143,13 @@ class Engine:
     def fetch(self) -> list[tuple[str, NDArray[Any]]]:
         """Return the outputs of the last inference; arrays may be the engine's own memory."""
         raise NotImplementedError
+
+    def another(self) -> Engine | None:
+        """Return the loaded predictor for one more caller, with inputs and outputs of its own.
+
+        None where a predictor takes one caller at a time.
+        """
+        return None
 
     def profile(self, samples: Sequence[int]) -> Profile | None:
         """Return what the engine measured of its operators, where the job has ``profile``.
@@ -182,19 +192,25 @@ class Profile:
         self.whole_us = whole_us
 
 
-def engine_class() -> type[Engine]:
-    """Return the class in ``edge_engine.py``, which lies beside this file.
+def beside(name: str) -> Any:
+    """Return a module that lies beside this file, in the launch's folder.
 
-    It finds this module as ``edge_runner``, also where this file is the program that runs.
+    It finds this module as ``edge_runner``, also where this file is the program that runs. Python
+    itself would look where the folder's links lead.
     """
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "edge_engine.py")
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), name + ".py")
     sys.modules.setdefault("edge_runner", sys.modules[__name__])
-    module = type(sys)("edge_engine")
+    module = type(sys)(name)
     module.__file__ = path
+    with open(path, "rb") as file:
+        exec(compile(file.read(), path, "exec"), module.__dict__)  # noqa: S102
+    return module
+
+
+def engine_class() -> type[Engine]:
+    """Return the class in ``edge_engine.py``."""
     with engine_is("loading edge_engine.py"):
-        with open(path, "rb") as file:
-            exec(compile(file.read(), path, "exec"), module.__dict__)  # noqa: S102
-        found: type[Engine] = module.ENGINE
+        found: type[Engine] = beside("edge_engine").ENGINE
         return found
 
 
@@ -561,6 +577,8 @@ def engine_faults(job: dict[str, Any], engine: type[Engine]) -> Iterator[str]:
     for role in engine.roles:
         if role not in job["files"]:
             yield f"{engine.name} needs the file '{role}'"
+    if job.get("traffic"):
+        yield from beside("edge_traffic").faults(job, engine)
 
 
 def shape_faults(job: dict[str, Any]) -> Iterator[str]:
@@ -646,10 +664,8 @@ def load(engine: Engine, job: dict[str, Any], events: Events) -> None:
     )
 
 
-def measure(engine: Engine, job: dict[str, Any], events: Events) -> list[int]:
-    """First inference, warm-up and samples; while one of them runs, nothing is written."""
-    with engine_is("setting the inputs"):
-        engine.bind(make_inputs(job, job["seed"]))
+def first_inference(engine: Engine, events: Events) -> None:
+    """Make the first inference of the process; garbage is no longer collected by itself."""
     gc.collect()
     gc.disable()
     with engine_is("running the first time"):
@@ -657,6 +673,13 @@ def measure(engine: Engine, job: dict[str, Any], events: Events) -> list[int]:
         engine.run()
         first_ms = (time.perf_counter() - before) * 1e3
     events.write("first", ms=first_ms)
+
+
+def measure(engine: Engine, job: dict[str, Any], events: Events) -> list[int]:
+    """First inference, warm-up and samples; while one of them runs, nothing is written."""
+    with engine_is("setting the inputs"):
+        engine.bind(make_inputs(job, job["seed"]))
+    first_inference(engine, events)
     with engine_is("warming up"):
         warm, reason = warm_up(engine.run, job["warmup"])
     events.write("warmup", ns=warm, reason=reason)
@@ -744,36 +767,57 @@ def return_outputs(
     change
         Which of the job's changes of shape the inputs are of, if any.
     """
-    import hashlib
-
-    import numpy as np
-
+    prefix = "output" if change is None else f"output-change-{change}"
+    told = {} if change is None else {"change": change}
     for seed, inputs in check_inputs(job, change):
         with engine_is(f"running check seed {seed}"):
             engine.bind(inputs)
             engine.run()
             outputs = in_order(engine.fetch(), job)
-        for index, (name, value) in enumerate(outputs):
-            if value.dtype.name not in DTYPES:
-                raise LaunchError(
-                    "EngineFailed",
-                    f"output {name!r} is of {value.dtype}; the contract has {', '.join(DTYPES)}",
-                )
-            content = np.ascontiguousarray(value, value.dtype.newbyteorder("<")).tobytes()
-            path = f"output-{'' if change is None else f'change-{change}-'}{seed}-{index}.bin"
-            with open(path, "wb") as file:
-                file.write(content)
-            events.write(
-                "outputs",
-                **({} if change is None else {"change": change}),
-                seed=seed,
-                index=index,
-                name=text(name, SHORT_TEXT),
-                dtype=value.dtype.name,
-                shape=list(value.shape),
-                sha256=hashlib.sha256(content).hexdigest(),
-                file=path,
+        return_output(outputs, seed, f"{prefix}-{seed}", events, **told)
+
+
+def return_output(
+    outputs: Sequence[tuple[str, NDArray[Any]]],
+    seed: int,
+    prefix: str,
+    events: Events,
+    **told: int,
+) -> None:
+    """Write one check seed's outputs to files, and say what they are.
+
+    Parameters
+    ----------
+    prefix
+        Of the files' names.
+    told
+        More of each event: what they were computed in.
+    """
+    import hashlib
+
+    import numpy as np
+
+    for index, (name, value) in enumerate(outputs):
+        if value.dtype.name not in DTYPES:
+            raise LaunchError(
+                "EngineFailed",
+                f"output {name!r} is of {value.dtype}; the contract has {', '.join(DTYPES)}",
             )
+        content = np.ascontiguousarray(value, value.dtype.newbyteorder("<")).tobytes()
+        path = f"{prefix}-{index}.bin"
+        with open(path, "wb") as file:
+            file.write(content)
+        events.write(
+            "outputs",
+            **told,
+            seed=seed,
+            index=index,
+            name=text(name, SHORT_TEXT),
+            dtype=value.dtype.name,
+            shape=list(value.shape),
+            sha256=hashlib.sha256(content).hexdigest(),
+            file=path,
+        )
 
 
 def launch(path: str, events: Events) -> None:
@@ -806,6 +850,9 @@ def launch(path: str, events: Events) -> None:
         import_ms=import_ms,
         build=build,
     )
+    if job.get("traffic"):
+        beside("edge_traffic").run(engine, job, events)
+        return
     load(engine, job, events)
     samples = measure(engine, job, events)
     events.write("memory", vmhwm_bytes=vmhwm_bytes())
