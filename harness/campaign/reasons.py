@@ -102,7 +102,7 @@ NO_RATE: Final = code(
 OVERLOADED: Final = code(
     "launch.overloaded",
     "{rate:.4g} requests a second are more than it carries[, which is {carried:.3g}]",
-    hint="a lower rate; or let the harness search for it: server: {{bound_ms: 50}}",
+    hint="lower the rate, or give a 'bound_ms' instead: the harness then searches for the rate",
 )
 LATE: Final = code(
     "launch.late",

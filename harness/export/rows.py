@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, create_model
 
 from harness.analysis.cases import CaseResult, case_results
 from harness.core.quantity import Summary
-from harness.quantities import own, quantities
+from harness.quantities import quantities
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -164,10 +164,8 @@ class OfLaunchRow(MeasuredRow):
 
 
 def _with_columns(base: type[Row], columns: Iterable[tuple[Quantity, str, type]]) -> type[Row]:
-    """Return a class of rows with columns of quantities; those of other packages are optional."""
-    fields: dict[str, Any] = {
-        name: (kind | None, ... if own(quantity) else None) for quantity, name, kind in columns
-    }
+    """Return a class of rows with columns of quantities, which files of before may lack."""
+    fields: dict[str, Any] = {name: (kind | None, None) for _, name, kind in columns}
     return create_model(base.__name__, __base__=base, **fields)
 
 
