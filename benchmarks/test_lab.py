@@ -14,6 +14,7 @@ import pytest
 from harness.campaign.launch import Launcher
 from harness.core.contract import Job
 from harness.native.supervisor import supervisor
+from harness.transports.ssh.board import board_server
 from harness.transports.ssh.transport import SshTransport
 
 MB = 1e6
@@ -70,10 +71,9 @@ def test_controller_memory(workspace, at_most):
 
 def test_launch_cost(board, at_most):
     launches = 15
-    endpoint = board.endpoint()
     program = supervisor("arm64-linux", print)
     beyond = []
-    with SshTransport(endpoint.target, endpoint.host_keys) as transport:
+    with SshTransport(*board_server(board.endpoint())) as transport:
         launcher = Launcher(transport, "/data/edge-harness", program)
         launcher.living()  # connects, and pushes the supervisor
         for number in range(launches):

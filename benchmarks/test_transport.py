@@ -22,6 +22,7 @@ from harness.core.hashing import sha256_of
 from harness.lab.store import DeviceStore
 from harness.lab.supervisor import DeviceSupervisor
 from harness.native.supervisor import supervisor
+from harness.transports.ssh.board import board_server
 from harness.transports.ssh.transport import SshTransport
 
 COMMANDS = 40
@@ -82,7 +83,7 @@ def openssh(board, tmp_path):
     opened = []
 
     def connect(cipher=None):
-        opened.append(OpenSsh(board.endpoint().target, tmp_path, cipher))
+        opened.append(OpenSsh(board_server(board.endpoint())[0], tmp_path, cipher))
         return opened[-1]
 
     yield connect
@@ -132,10 +133,10 @@ class Proxy:
 
 @contextmanager
 def through_proxy(endpoint, bytes_per_s=None):
-    proxy = Proxy(endpoint.target.port, bytes_per_s)
+    target, host_keys = board_server(endpoint)
+    proxy = Proxy(target.port, bytes_per_s)
     try:
-        target = replace(endpoint.target, port=proxy.port)
-        with SshTransport(target, endpoint.host_keys) as transport:
+        with SshTransport(replace(target, port=proxy.port), host_keys) as transport:
             yield proxy, transport
     finally:
         proxy.close()
@@ -151,8 +152,7 @@ def store_of(transport):
 
 @pytest.fixture
 def ssh(board):
-    endpoint = board.endpoint()
-    with SshTransport(endpoint.target, endpoint.host_keys) as transport:
+    with SshTransport(*board_server(board.endpoint())) as transport:
         transport.run(["true"])
         yield transport
 

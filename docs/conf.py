@@ -29,21 +29,22 @@ suppress_warnings = ["misc.highlighting_failure"]
 
 write_pages(DOCS.parent / "schemas", DOCS / "reference" / "files")
 
-# An engine's page is in its folder; here it gets a place among the others.
-ENGINES = DOCS / "reference" / "engines"
-ENGINES.mkdir(exist_ok=True)
-for page in sorted((DOCS.parent / "harness" / "engines").glob("*/README.md")):
-    text = page.read_text("utf-8").replace("](../../../docs/", "](../../")
-    target = ENGINES / f"{page.parent.name}.md"
-    if not target.exists() or target.read_text("utf-8") != text:
-        target.write_text(text, "utf-8")
+# A plugin's page is in its folder; here it gets a place among the others.
+for kind in ("engines", "transports"):
+    pages = DOCS / "reference" / kind
+    pages.mkdir(exist_ok=True)
+    for page in sorted((DOCS.parent / "harness" / kind).glob("*/README.md")):
+        text = page.read_text("utf-8").replace("](../../../docs/", "](../../")
+        target = pages / f"{page.parent.name}.md"
+        if not target.exists() or target.read_text("utf-8") != text:
+            target.write_text(text, "utf-8")
 
 
 def to_copies(app: object, name: str, source: list[str]) -> None:
-    """Lead links to engines' pages to the copies."""
+    """Lead links to plugins' pages to the copies."""
     del app, name
-    pattern = r"\]\(\.\./harness/engines/(\w+)/README\.md"
-    source[0] = re.sub(pattern, r"](reference/engines/\1.md", source[0])
+    pattern = r"\]\((?:\.\./)+harness/(engines|transports)/(\w+)/README\.md"
+    source[0] = re.sub(pattern, r"](/reference/\1/\2.md", source[0])
 
 
 def setup(app: object) -> None:

@@ -27,6 +27,12 @@ def page(name: str, schema: Schema) -> Iterator[str]:
     yield from (f"# {name.capitalize()} file", "", schema.get("description", ""), "")
     yield f"`harness schema {name}` prints the JSON Schema for an editor."
     yield from _table(schema)
+    for each in schema.get("allOf", ()):  # by the value of a key, more keys
+        ((key, value),) = each["if"]["properties"].items()
+        own = {name: it for name, it in each["then"]["properties"].items() if it}
+        if own:
+            yield from ("", f"## {key}: {value['const']}")
+            yield from _table({**each["then"], "properties": own})
     for title, definition in sorted(schema.get("$defs", {}).items()):
         if "properties" in definition:
             yield from ("", f"## {title}", "", definition.get("description", ""))
@@ -39,6 +45,8 @@ def _table(schema: Schema) -> Iterator[str]:
     yield from ("", "| key | type | default | meaning |", "|---|---|---|---|")
     required = set(schema.get("required", ()))
     for key, value in schema.get("properties", {}).items():
+        if not value:  # in some files only, as said further down
+            continue
         default = "required" if key in required else f"`{json.dumps(value.get('default'))}`"
         meaning = " ".join(value.get("description", "").split())
         yield f"| `{key}` | {_type(value)} | {default} | {meaning} |".replace("\\|", "|")

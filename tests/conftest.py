@@ -22,7 +22,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from harness.cli.app import main
 from harness.native.supervisor import supervisor as build_supervisor
-from harness.transports.target import SshTarget
+from harness.transports.ssh.target import SshTarget
 from harness.workspace import Workspace, cache_dir
 
 REPOSITORY = Path(__file__).parent.parent

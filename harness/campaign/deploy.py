@@ -51,11 +51,11 @@ def push(
         It did not arrive.
     """
     artifact = build.build(model, engine.format, engine.target(device.spec), progress=progress)
-    local = {role: artifact.path(role) for role in artifact.roles}
-    if refused := engine.refuse(device.spec, local):
+    built = {role: artifact.path(role) for role in artifact.roles}
+    if refused := engine.refuse(device.spec, built):
         raise SpecificationError(f"{model.name} for {engine.name} on {device.name}: {refused}")
     progress(f"pushing {model.name} for {engine.name} to {device.name}")
-    hashes = {path.name: artifact.record.files[path.name] for path in local.values()}
+    hashes = {path.name: artifact.record.files[path.name] for path in built.values()}
     program = supervisor(device.spec.abi, progress)
     on_device = DeviceSupervisor(transport, device.workdir, program)
     store = DeviceStore(on_device, limit_mb=device.spec.store_limit_mb)

@@ -136,7 +136,7 @@ _WHAT_TO_DO = "is it on, and is its address right? look at its console, or power
 def _by_its_file(device: Device) -> Iterator[Check]:
     from harness.lab.doctor import Check
 
-    way = device.spec.address or device.spec.board or "this machine"
+    way = device.spec.link.where or device.spec.board or "this machine"
     yield Check("file", "ok", f"devices/{device.name}.yaml: {device.spec.transport} {way}")
     if spec := device.spec.power_cycle:
         program = spec.command[0]
@@ -165,8 +165,7 @@ def _on_device(
     from harness.native.supervisor import supervisor
 
     yield look.connection(transport)
-    if device.spec.transport == "ssh":
-        yield _host_key(workspace, device)
+    yield from _host_key(workspace, device)
     progress(f"looking at {device.name}")
     checks, launches = look.device_state(transport, device)
     yield from checks
@@ -187,16 +186,14 @@ def _on_device(
     yield from look.of_verdicts(probed.verdicts, device)
 
 
-def _host_key(workspace: Workspace, device: Device) -> Check:
+def _host_key(workspace: Workspace, device: Device) -> Iterator[Check]:
     """Tell which key is on record: the one that the device has just shown, or it is not reached."""
-    from harness.lab.connect import ssh_target
+    from harness.lab.connect import identity
     from harness.lab.doctor import Check
-    from harness.transports.ssh.host_keys import HostKeys, describe
 
-    if device.spec.board:
-        return Check("host key", "ok", "the emulated board's own")
-    keys = HostKeys(workspace.known_hosts).of(ssh_target(device))
-    return Check("host key", "ok", ", ".join(map(describe, keys)))
+    if proves := identity(workspace, device):
+        own = "the emulated board's own"
+        yield Check("host key", "ok", own if device.spec.board else ", ".join(proves.recorded()))
 
 
 def _run_state(workspace: Workspace) -> Callable[[str], RunState]:

@@ -6,7 +6,7 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -26,10 +26,7 @@ if TYPE_CHECKING:
     from harness.cli.probing import Probed
     from harness.lab.inventory import Device
     from harness.lab.probe import Battery, Clock, Cpus, Facts
-    from harness.transports.base import Transport
-    from harness.transports.ssh.host_keys import HostKeys
-    from harness.transports.target import SshTarget
-    from harness.workspace import Workspace
+    from harness.transports.plugin import HostIdentity
 
 __all__ = ["devices"]
 
@@ -249,44 +246,47 @@ Examples:
   harness devices add adb://192.168.1.8:5555 --name phone
 """
 )
-@click.argument("address", metavar="ssh://HOST|adb://[SERIAL]")
+@click.argument("address", metavar="TRANSPORT://ADDRESS")
 @click.option("--name", help="What to call it; by default its host or serial number.")
 @click.option(
     "--identity-file",
     type=click.Path(path_type=Path),
-    help="The private key for SSH; by default the agent's, and those of ~/.ssh.",
+    help="Private key that logs in (default: the agent's, and the user's usual ones).",
 )
 @click.pass_context
 def add(ctx: click.Context, address: str, name: str | None, identity_file: Path | None) -> None:
     """Probe a board and write its file, devices/NAME.yaml.
 
-    A host key that is not on record is shown and asked about first. An adb server is started if
-    none runs.
+    A host key that is not on record is shown and asked about first.
     """
+    from harness import transports
     from harness.cli.terminal import steps
     from harness.lab.inventory import DEFAULT_ANDROID_WORKDIR, DEFAULT_WORKDIR
     from harness.lab.probe import probe as ask
     from harness.lab.register import path_of_new, register
     from harness.lab.workdir import own_workdir
-    from harness.transports.adb.transport import only_serial
     from harness.workspace import check_name
 
     workspace = workspace_of(ctx)
-    scheme: Literal["ssh", "adb"] = "adb" if address.startswith("adb://") else "ssh"
-    if scheme == "adb" and identity_file:
-        raise click.UsageError("--identity-file is for ssh:// addresses")
-    plain = address.removeprefix(f"{scheme}://")
-    if scheme == "adb" and not plain:
-        plain = only_serial()
-    name = check_name(name or plain.rpartition("@")[2].partition(":")[0], "device name")
+    transport, plain = transports.by_address(address)
+    settings = {"identity_file": str(identity_file)} if identity_file else {}
+    for key in settings.keys() - transport.link.field_names():
+        its = [each.name for each in transports.TRANSPORTS if key in each.link.field_names()]
+        where = " and ".join(f"{each}://" for each in its)
+        raise click.UsageError(f"--{key.replace('_', '-')} is for {where} addresses")
+    link = transport.link_to(plain, settings)
+    name = check_name(name or link.where.rpartition("@")[2].partition(":")[0], "device name")
     path = path_of_new(workspace, name)
-    transport = _transport_of_new(workspace, scheme, plain, identity_file)
-    with steps() as shown, transport:
-        shown.update(f"probing {plain}")
-        facts = ask(transport)
+    shown_as = f"{transport.name}://{link.where}"
+    proves = transport.identity(shown_as, link, workspace.known_hosts)
+    if proves and not proves.recorded():
+        _trust(proves, yes=False, fingerprint=None)
+    with steps() as shown, transport.open(shown_as, link, workspace.known_hosts) as opened:
+        shown.update(f"probing {link.where}")
+        facts = ask(opened)
         android = (facts.abi or "").startswith("android-")
-        workdir = own_workdir(transport, DEFAULT_ANDROID_WORKDIR if android else DEFAULT_WORKDIR)
-    spec = register(path, scheme, plain, facts, identity_file=identity_file, workdir=workdir)
+        workdir = own_workdir(opened, DEFAULT_ANDROID_WORKDIR if android else DEFAULT_WORKDIR)
+    spec = register(path, transport, link, facts, workdir=workdir)
     found = [name for name, engine in spec.engines.items() if not engine.built_in]
     engines = ", ".join(found) or "none found"
     click.echo(f"wrote {path}: {spec.soc or spec.description or spec.abi}; engines: {engines}")
@@ -306,7 +306,9 @@ Examples:
   harness devices trust rk3588 --replace          after the board was installed anew
 """
 )
-@click.argument("device", metavar="DEVICE|ssh://HOST", shell_complete=complete_names("devices"))
+@click.argument(
+    "device", metavar="DEVICE|TRANSPORT://ADDRESS", shell_complete=complete_names("devices")
+)
 @click.option("--yes", is_flag=True, help="Do not ask: on a network that nobody else is on.")
 @click.option("--fingerprint", metavar="SHA256:…", help="Record the key only if it has this.")
 @click.option("--replace", is_flag=True, help="Replace the key that is on record.")
@@ -320,64 +322,41 @@ def trust(
     workspace when you say that it is right. To see it on the device itself:
     ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub
     """
-    from harness.lab.connect import ssh_target
+    from harness import transports
+    from harness.lab.connect import identity
     from harness.lab.inventory import load_device
-    from harness.transports.ssh.host_keys import HostKeys
-    from harness.transports.target import SshTarget
 
     workspace = workspace_of(ctx)
-    if device.startswith("ssh://"):
-        target = SshTarget.resolve(device)
+    if "://" in device:
+        transport, plain = transports.by_address(device)
+        link = transport.link_to(plain, {})
+        proves = transport.identity(device, link, workspace.known_hosts)
     else:
-        target = ssh_target(load_device(workspace, device))
-    host_keys = HostKeys(workspace.known_hosts)
-    _trust(target, host_keys, yes=yes, fingerprint=fingerprint, replace=replace)
-
-
-def _transport_of_new(
-    workspace: Workspace, scheme: str, address: str, identity_file: Path | None
-) -> Transport:
-    """Return the transport to a device that has no file yet; its host key gets trusted first."""
-    from harness.transports.adb.transport import AdbTransport
-    from harness.transports.ssh.host_keys import HostKeys
-    from harness.transports.ssh.transport import SshTransport
-    from harness.transports.target import SshTarget
-
-    if scheme == "adb":
-        return AdbTransport(address)
-    target = SshTarget.resolve(address, identity_file=identity_file)
-    host_keys = HostKeys(workspace.known_hosts)
-    if not host_keys.of(target):
-        _trust(target, host_keys, yes=False, fingerprint=None)
-    return SshTransport(target, host_keys)
+        proves = identity(workspace, load_device(workspace, device))
+    if proves is None:
+        raise SpecificationError(f"{device}: what it is reached by has no host keys")
+    _trust(proves, yes=yes, fingerprint=fingerprint, replace=replace)
 
 
 def _trust(
-    target: SshTarget,
-    host_keys: HostKeys,
-    *,
-    yes: bool,
-    fingerprint: str | None,
-    replace: bool = False,
+    proves: HostIdentity, *, yes: bool, fingerprint: str | None, replace: bool = False
 ) -> None:
     from harness.transports.base import HostKeyError
-    from harness.transports.connection import fetch_host_key
-    from harness.transports.ssh.host_keys import describe
 
-    key = fetch_host_key(target, host_keys)
-    known = host_keys.of(target)
-    if fingerprint and fingerprint != key.fingerprint:
+    key, its_fingerprint = proves.fetch()
+    known = proves.recorded()
+    if fingerprint and fingerprint != its_fingerprint:
         raise HostKeyError(
-            f"{target.name}: its key is {describe(key)}, not {fingerprint}: nothing was recorded",
+            f"{proves.name}: its key is {key}, not {fingerprint}: nothing was recorded",
             hint="another machine answers, or the fingerprint is that of another of its keys",
         )
     if known and not replace:
-        host_keys.verify(target, key)
-        click.echo(f"{target.name}: {describe(key)} is on record already", err=True)
+        proves.verify()
+        click.echo(f"{proves.name}: {key} is on record already", err=True)
         return
-    click.echo(f"{target.name} ({target.host_key_name}) shows the key {describe(key)}", err=True)
+    click.echo(f"{proves.name} ({proves.host}) shows the key {key}", err=True)
     for each in known:
-        click.echo(f"on record until now: {describe(each)}", err=True)
+        click.echo(f"on record until now: {each}", err=True)
     if not (yes or fingerprint):
         try:
             right = click.confirm("Is that its fingerprint?", err=True)
@@ -387,22 +366,27 @@ def _trust(
             right = False  # nobody is there to ask
         if not right:
             raise SpecificationError(
-                f"{target.name}: its key was not confirmed: nothing was recorded",
-                hint=f"harness devices trust {target.name} --fingerprint {key.fingerprint}",
+                f"{proves.name}: its key was not confirmed: nothing was recorded",
+                hint=f"harness devices trust {proves.name} --fingerprint {its_fingerprint}",
             )
-    host_keys.record(target, key)
+    proves.record()
     click.echo("recorded", err=True)
 
 
 def _way(device: Device) -> str:
     if device.spec.board:
         return f"{device.spec.transport}, EMULATED board {device.spec.board}"
-    return f"{device.spec.transport} {device.spec.address or ''}".strip()
+    return f"{device.spec.transport} {device.spec.link.where}".strip()
 
 
 def _device_as_json(device: Device) -> dict[str, Any]:
+    from harness.transports import TRANSPORTS
+
+    # Each row has all columns, whatever the device is reached by.
+    theirs = {name: None for each in TRANSPORTS for name in each.link.field_names()}
     return {
         "name": device.name,
+        **theirs,
         **device.spec.model_dump(mode="json", by_alias=True),
         "host": device.host,
         "workdir": device.workdir,

@@ -48,6 +48,7 @@ def _tool(name: str, package: str, needed_for: str) -> Check:
 
 def _checks(ctx: click.Context) -> Iterator[Check]:
     from harness.models import environments, interpreters
+    from harness.transports import TRANSPORTS
     from harness.workspace import cache_dir
 
     yield Check("python", sys.version.split()[0], "everything")
@@ -84,8 +85,9 @@ def _checks(ctx: click.Context) -> Iterator[Check]:
             environment.purpose,
         )
     yield _tool("chromium", "chromium", "the tests of the report")
-    yield _tool("sshd", "openssh-server", "the tests of ssh")
-    yield _tool("adb", "adb", "devices over adb, and their tests")
+    for transport in TRANSPORTS:
+        for program in transport.programs:
+            yield _tool(program.name, program.package, program.needed_for)
 
 
 @click.command(

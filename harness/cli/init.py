@@ -23,6 +23,7 @@ def init(folder: Path) -> None:
     campaigns/calibration.yaml needs nothing to be downloaded: it measures the lab itself.
     """
     from harness.scaffold.workspace import create
+    from harness.transports import examples
 
     for name in create(folder):
         click.echo(folder / name)
@@ -34,6 +35,6 @@ def init(folder: Path) -> None:
         "  harness run campaigns/calibration.yaml  is the lab sound? It needs no download\n"
         "  harness run campaigns/example.yaml      measure; the first run makes environments\n"
         "  harness devices up qemu-arm64           start an emulated ARM board\n"
-        "  harness devices add ssh://user@host     add a board",
+        f"  {f'harness devices add {examples()[0]}':40}add a board",
         err=True,
     )

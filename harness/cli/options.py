@@ -29,6 +29,7 @@ __all__ = [
     "complete_run",
     "complete_tool",
     "in_language",
+    "matching",
     "strict_option",
     "wait_option",
 ]
@@ -99,7 +100,7 @@ def complete_names(folder: str) -> Completer:
         from harness.workspace import Workspace
 
         del ctx, param
-        return _items(names(getattr(Workspace.find(), folder)), incomplete)
+        return matching(names(getattr(Workspace.find(), folder)), incomplete)
 
     return complete
 
@@ -111,7 +112,7 @@ def complete_engine(
     from harness.engines import ENGINES
 
     del ctx, param
-    return _items(list(ENGINES.plugins), incomplete)
+    return matching(list(ENGINES.plugins), incomplete)
 
 
 def complete_tool(
@@ -122,7 +123,7 @@ def complete_tool(
     from harness.lab.runners import EDGE_RUNNER
 
     del ctx, param
-    return _items([EDGE_RUNNER, *tools()], incomplete)
+    return matching([EDGE_RUNNER, *tools()], incomplete)
 
 
 def complete_campaign(
@@ -130,7 +131,7 @@ def complete_campaign(
 ) -> list[CompletionItem]:
     """Offer the campaign files below the current folder."""
     del ctx, param
-    return _items([str(path) for path in sorted(Path().glob("campaigns/*.yaml"))], incomplete)
+    return matching([str(path) for path in sorted(Path().glob("campaigns/*.yaml"))], incomplete)
 
 
 def complete_run(
@@ -141,7 +142,7 @@ def complete_run(
 
     del ctx, param
     with Workspace.find().store() as store:
-        return _items([summary.id for summary in store.summaries()], incomplete)
+        return matching([summary.id for summary in store.summaries()], incomplete)
 
 
 def complete_case(
@@ -157,7 +158,7 @@ def complete_case(
         cases = {case.id: case for _, _, case in store.measured()}
     names = sorted({name for case in cases.values() for name in (case.model, case.device)})
     return [
-        *_items(names, incomplete),
+        *matching(names, incomplete),
         *(
             CompletionItem(case.id, help=case.label)
             for case in cases.values()
@@ -174,7 +175,7 @@ def complete_imported(
 
     del ctx, param
     with Workspace.find().store() as store:
-        return _items([table.id for table in store.imported()], incomplete)
+        return matching([table.id for table in store.imported()], incomplete)
 
 
 def complete_compared(
@@ -195,10 +196,11 @@ def complete_baseline(
 
     del ctx, param
     stored = sorted(path.stem for path in Workspace.find().baselines.glob("*.json"))
-    return _items(stored, incomplete)
+    return matching(stored, incomplete)
 
 
-def _items(names: list[str], incomplete: str) -> list[CompletionItem]:
+def matching(names: list[str], incomplete: str) -> list[CompletionItem]:
+    """Return the names that begin so, as completions."""
     from click.shell_completion import CompletionItem
 
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]

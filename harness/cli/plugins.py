@@ -1,4 +1,4 @@
-"""``harness plugins``: engines and quantities, ours and others', and the conformance kit."""
+"""``harness plugins``: engines, transports and quantities, ours and others', and the kit."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.app import workspace_of
-from harness.cli.options import as_json, complete_engine, complete_names
-from harness.core.errors import ExitCode
+from harness.cli.options import as_json, complete_engine, complete_names, matching
+from harness.core.errors import ExitCode, SpecificationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from click.shell_completion import CompletionItem
+
+    from harness.conformance import Check
     from harness.core.registry import Registry
+    from harness.workspace import Workspace
 
 __all__ = ["plugins"]
 
@@ -33,8 +37,9 @@ def plugins() -> None:
 def _registries() -> Mapping[str, Registry[Any]]:
     from harness.engines import ENGINES
     from harness.quantities import QUANTITIES
+    from harness.transports import TRANSPORTS
 
-    return {"engine": ENGINES, "quantity": QUANTITIES}
+    return {"engine": ENGINES, "transport": TRANSPORTS, "quantity": QUANTITIES}
 
 
 @plugins.command(name="list", epilog="\b\nExample:\n  harness plugins list --json")
@@ -85,13 +90,23 @@ def list_plugins(ctx: click.Context, *, as_json: bool) -> None:
         ctx.exit(int(ExitCode.SPECIFICATION))
 
 
+def _complete_checked(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    from harness.transports import TRANSPORTS
+
+    found = complete_engine(ctx, param, incomplete)
+    return [*found, *matching(list(TRANSPORTS.plugins), incomplete)]
+
+
 @plugins.command(
     epilog="""\b
-Example:
+Examples:
   harness plugins check onnxruntime --model mobilenet_v1_025_96
+  harness plugins check ssh --device rk3588
 """
 )
-@click.argument("name", metavar="ENGINE", shell_complete=complete_engine)
+@click.argument("name", metavar="ENGINE|TRANSPORT", shell_complete=_complete_checked)
 @click.option(
     "--model",
     "model_name",
@@ -101,38 +116,100 @@ Example:
 @click.option(
     "--python", help="Interpreter that has the engine (default: that of its environment)."
 )
+@click.option(
+    "--device",
+    shell_complete=complete_names("devices"),
+    help="Device to reach (default: the first with that transport).",
+)
 @as_json
 @click.pass_context
 def check(
-    ctx: click.Context, name: str, model_name: str | None, python: str | None, *, as_json: bool
+    ctx: click.Context,
+    name: str,
+    model_name: str | None,
+    python: str | None,
+    device: str | None,
+    *,
+    as_json: bool,
 ) -> None:
-    """Run the conformance kit on an engine: it builds a model for it and starts its runner here.
+    """Run the conformance kit on an engine or a transport.
 
-    A right job, its outputs, wrong jobs and an interrupted one. Exits with 1 if something fails.
+    For an engine, it builds a model and starts the engine's runner here: with a right job, whose
+    outputs are checked, with wrong jobs, and interrupted. For a transport, it runs commands on a
+    device and moves files there and back. Exits with 1 if something fails.
     """
-    from harness import engines
     from harness.cli.terminal import steps
-    from harness.conformance import check_engine, fitting
     from harness.core.text import visible
-    from harness.models.manifest import load_model, load_models
+    from harness.transports import TRANSPORTS
 
-    engine, workspace = engines.get(name), workspace_of(ctx)
-    if model_name:
-        model = load_model(workspace, model_name)
-    else:
-        model = fitting(engine, load_models(workspace))
+    workspace = workspace_of(ctx)
     with steps() as shown:
-        tried = list(check_engine(engine, model, python=python, progress=shown.update))
+        if name in TRANSPORTS or name in {fault.name for fault in TRANSPORTS.faults}:
+            if model_name or python:
+                raise click.UsageError("--model and --python are for engines")
+            said, tried = _transport(workspace, name, device, shown.update)
+        else:
+            if device:
+                raise click.UsageError("--device is for transports")
+            said, tried = _engine(workspace, name, model_name, python, shown.update)
     failed = [each for each in tried if each.fault]
     if as_json:
         rows = [
             {"what": each.what, "passed": not each.fault, "fault": each.fault} for each in tried
         ]
-        click.echo(json.dumps({"engine": name, "model": model.name, "checks": rows}, indent=2))
+        click.echo(json.dumps({**said, "checks": rows}, indent=2))
     else:
         for each in tried:
-            said = f"FAILED  {each.what}: {each.fault}" if each.fault else f"ok      {each.what}"
-            click.echo(visible(said))
-        click.echo(f"\n{len(tried) - len(failed)} of {len(tried)} checks passed ({model.name})")
+            line = f"FAILED  {each.what}: {each.fault}" if each.fault else f"ok      {each.what}"
+            click.echo(visible(line))
+        *_, by = said.values()
+        click.echo(f"\n{len(tried) - len(failed)} of {len(tried)} checks passed ({by})")
     if failed:
         ctx.exit(int(ExitCode.REGRESSION))
+
+
+def _engine(
+    workspace: Workspace,
+    name: str,
+    model_name: str | None,
+    python: str | None,
+    progress: Callable[[str], None],
+) -> tuple[dict[str, str], list[Check]]:
+    from harness import engines
+    from harness.conformance.engines import check_engine, fitting
+    from harness.models.manifest import load_model, load_models
+
+    engine = engines.get(name)
+    if model_name:
+        model = load_model(workspace, model_name)
+    else:
+        model = fitting(engine, load_models(workspace))
+    tried = list(check_engine(engine, model, python=python, progress=progress))
+    return {"engine": name, "model": model.name}, tried
+
+
+def _transport(
+    workspace: Workspace, name: str, device: str | None, progress: Callable[[str], None]
+) -> tuple[dict[str, str], list[Check]]:
+    from harness import transports
+    from harness.conformance.transports import check_transport
+    from harness.lab.connect import connect
+    from harness.lab.inventory import load_device, load_devices
+
+    plugin = transports.get(name)
+    if device:
+        found = load_device(workspace, device)
+    else:
+        its = (each for each in load_devices(workspace).values() if each.spec.transport == name)
+        reached = next(its, None)
+        if reached is None:
+            raise SpecificationError(
+                f"no device in this workspace is reached by {name}",
+                hint=f"write devices/NAME.yaml with 'transport: {name}'",
+            )
+        found = reached
+    if found.spec.transport != name:
+        raise SpecificationError(f"{found.name} is reached by {found.spec.transport}, not {name}")
+    with connect(workspace, found) as transport:
+        tried = list(check_transport(plugin, transport, progress=progress))
+    return {"transport": name, "device": found.name}, tried

@@ -7,7 +7,7 @@ import types
 import typing
 from contextlib import contextmanager
 from io import StringIO
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
@@ -33,6 +33,11 @@ class Spec(BaseModel):
     """Base of everything a user writes in YAML: immutable, and unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @classmethod
+    def field_names(cls) -> set[str]:
+        """Return what its fields are called in a file."""
+        return {field.alias or key for key, field in cls.model_fields.items()}
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -191,20 +196,15 @@ def _keys(model: type[BaseModel], location: Sequence[int | str]) -> set[str]:
         fields = [
             candidate.model_fields[part].annotation
             for candidate in found
-            if _is_model(candidate) and part in candidate.model_fields
+            if _is_spec(candidate) and part in candidate.model_fields
         ]
         # A part that is no field is a mapping's key or a list's index: its values stay.
         found = [leaf for field in fields for leaf in _leaves(field)] or found
-    return {
-        field.alias or key
-        for candidate in found
-        if _is_model(candidate)
-        for key, field in candidate.model_fields.items()
-    }
+    return {key for candidate in found if _is_spec(candidate) for key in candidate.field_names()}
 
 
-def _is_model(annotation: object) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+def _is_spec(annotation: object) -> TypeGuard[type[Spec]]:
+    return isinstance(annotation, type) and issubclass(annotation, Spec)
 
 
 def _leaves(annotation: Any) -> list[Any]:  # noqa: ANN401 - annotations have no common type

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.core.errors import SpecificationError
+from harness import transports
 from harness.lab.emulated.board import Board
-from harness.transports.adb.transport import AdbTransport
-from harness.transports.local.transport import LocalTransport
-from harness.transports.ssh.host_keys import HostKeys
-from harness.transports.ssh.transport import SshTransport
-from harness.transports.target import SshTarget
 
 if TYPE_CHECKING:
     from harness.lab.inventory import Device
     from harness.transports.base import Transport
+    from harness.transports.plugin import HostIdentity
     from harness.workspace import Workspace
 
-__all__ = ["connect", "ssh_target"]
+__all__ = ["connect", "identity"]
 
 
 def connect(workspace: Workspace, device: Device) -> Transport:
@@ -29,33 +24,22 @@ def connect(workspace: Workspace, device: Device) -> Transport:
     LabError
         It is an emulated board, and that is not running.
     SpecificationError
-        Its address, the user's SSH configuration or the environment's adb server is wrong.
+        Its address, or the user's configuration of the transport, is wrong.
     """
-    if device.spec.transport == "local":
-        return LocalTransport()
-    endpoint = Board(workspace, device.spec.board).endpoint() if device.spec.board else None
-    if device.spec.transport == "adb":
-        serial = endpoint.adb if endpoint else device.spec.address
-        assert serial  # noqa: S101 - for the type checker: the inventory has checked it
-        return AdbTransport(serial, name=device.name)
-    if endpoint:
-        return SshTransport(endpoint.target, endpoint.host_keys)
-    return SshTransport(ssh_target(device), HostKeys(workspace.known_hosts))
+    spec = device.spec
+    transport = transports.get(spec.transport)
+    if spec.board:
+        return transport.open_board(device.name, Board(workspace, spec.board).endpoint())
+    return transport.open(device.name, spec.link, workspace.known_hosts)
 
 
-def ssh_target(device: Device) -> SshTarget:
-    """Return where a device's SSH server is.
+def identity(workspace: Workspace, device: Device) -> HostIdentity | None:
+    """Return how a device proves that it is itself; none where its transport has no host keys.
 
     Raises
     ------
     SpecificationError
-        It has no address, or that or the user's SSH configuration is wrong.
+        It has no address, or that or the user's configuration of the transport is wrong.
     """
-    if device.spec.transport != "ssh" or device.spec.address is None:
-        raise SpecificationError(f"{device.name} has no SSH address")
-    identity = device.spec.identity_file
-    return SshTarget.resolve(
-        device.spec.address,
-        name=device.name,
-        identity_file=Path(identity) if identity else None,
-    )
+    transport = transports.get(device.spec.transport)
+    return transport.identity(device.name, device.spec.link, workspace.known_hosts)

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from harness.core.yamlfile import Spec, load, named, names, nearest
 from harness.engines import ENGINES
 from harness.lab.classes import class_names, load_class
 from harness.lab.conditions.spec import Conditions
-from harness.transports.adb.server import SERIAL_PATTERN
+from harness.transports import TRANSPORTS, examples
+from harness.transports.plugin import LinkSpec
 from harness.workspace import Name, cache_dir
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Self
+
+    from pydantic import GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
+    from pydantic_core import CoreSchema
 
     from harness.workspace import Workspace
 
@@ -146,15 +162,12 @@ class PowerCycle(Spec):
 
 
 class DeviceSpec(Spec):
-    """The content of a device's file.
+    """The content of a device's file; what its transport alone knows is in :attr:`link`.
 
     Attributes
     ----------
-    address
-        ``user@host[:port]`` or an alias from ``~/.ssh/config``, for ``ssh``; for ``adb`` a
-        serial number, or ``host:port``.
-    identity_file
-        A private key for ``ssh``; without one the agent and the usual files are tried.
+    transport
+        What reaches it: one of ``harness plugins list``. It says which fields there are more.
     board
         The recipe of an emulated board that this device is, instead of an address.
     class
@@ -175,12 +188,7 @@ class DeviceSpec(Spec):
     """
 
     description: str = ""
-    transport: Literal["ssh", "adb", "local"]
-    address: (
-        Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9._-]+@)?[A-Za-z0-9.:\[\]_-]+$")]
-        | None
-    ) = None
-    identity_file: _Text | None = None
+    transport: Name
     board: Name | None = None
     abi: ABI
     soc: str | None = None
@@ -192,10 +200,115 @@ class DeviceSpec(Spec):
     conditions: Conditions = Conditions()
     power_cycle: PowerCycle | None = None
 
+    _link: LinkSpec = PrivateAttr(default_factory=LinkSpec)
+
+    @property
+    def link(self) -> LinkSpec:
+        """How it is reached: the fields that its transport has of its own."""
+        return self._link
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _by_transport(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:  # noqa: ANN401
+        """Check the transport's fields by its own class; all faults are told at once."""
+        if not isinstance(given, dict):
+            return handler(given)
+        name = given.get("transport")
+        link = (
+            TRANSPORTS.get(name).link if isinstance(name, str) and name in TRANSPORTS else LinkSpec
+        )
+        theirs = {key for each in TRANSPORTS for key in each.link.model_fields}
+        faults: list[Any] = []
+        own: dict[str, Any] = {}
+        rest: dict[str, Any] = {}
+        for key, value in given.items():
+            if key in link.model_fields:
+                own[key] = value
+            elif key in theirs and name in TRANSPORTS:
+                which = " and ".join(e.name for e in TRANSPORTS if key in e.link.model_fields)
+                faults.append(_fault(key, value, f"'{key}' is for {which} devices"))
+            elif key not in theirs:
+                rest[key] = value
+        reached = LinkSpec()
+        try:
+            reached = link.model_validate(own)
+        except ValidationError as error:
+            faults += error.errors()
+        try:
+            found = handler(rest)
+        except ValidationError as error:
+            faults += error.errors()
+        if faults:
+            raise ValidationError.from_exception_data(cls.__name__, faults)
+        found._link = reached  # noqa: SLF001 - of its own class
+        return found._checked()  # noqa: SLF001
+
+    @model_serializer(mode="wrap")
+    def _flat(
+        self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        """Put the transport's fields where the file has them: after its name."""
+        found: dict[str, Any] = {}
+        for key, value in handler(self).items():
+            found[key] = value
+            if key == "transport":
+                found |= self._link.model_dump(
+                    mode=info.mode,
+                    by_alias=info.by_alias,
+                    exclude_none=info.exclude_none,
+                    exclude_defaults=info.exclude_defaults,
+                )
+        return found
+
+    @classmethod
+    def field_names(cls) -> set[str]:
+        """See :meth:`Spec.field_names`; with those of all transports."""
+        return super().field_names().union(*(each.link.field_names() for each in TRANSPORTS))
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Return the schema of a file: which fields there are more is said by ``transport``."""
+        schema = handler.resolve_ref_schema(handler(core_schema))
+        properties, kinds = schema["properties"], []
+        of_each = {each.name: each.link.model_json_schema() for each in TRANSPORTS}
+        theirs = [key for each in of_each.values() for key in each.get("properties", {})]
+        for name, its in of_each.items():
+            fields = its.get("properties", {})
+            then = {
+                "description": its.get("description", ""),
+                "properties": {key: fields.get(key, False) for key in dict.fromkeys(theirs)},
+                **({"required": its["required"]} if "required" in its else {}),
+            }
+            kinds.append({"if": {"properties": {"transport": {"const": name}}}, "then": then})
+        properties["transport"] = {"enum": list(of_each), "title": "Transport", "type": "string"}
+        after = list(properties).index("transport") + 1
+        schema["properties"] = {
+            **dict(list(properties.items())[:after]),
+            **{key: {} for key in theirs},
+            **dict(list(properties.items())[after:]),
+        }
+        schema["allOf"] = kinds
+        return schema
+
+    @field_validator("transport")
+    @classmethod
+    def _reaches(cls, name: str) -> str:
+        if name not in TRANSPORTS:
+            unusable = next((each for each in TRANSPORTS.faults if each.name == name), None)
+            why = (
+                f"that of the package {unusable.origin.package} cannot be used: {unusable.reason}"
+                if unusable
+                else nearest(name, TRANSPORTS.plugins)
+            )
+            raise ValueError(f"unknown transport '{name}'; {why}")
+        return name
+
     @field_validator("device_class")
     @classmethod
-    def _known(cls, name: str) -> str:
-        if name not in class_names():
+    def _known(cls, name: str | None) -> str | None:
+        if name is not None and name not in class_names():
             raise ValueError(f"unknown device class '{name}'; {nearest(name, class_names())}")
         return name
 
@@ -210,21 +323,24 @@ class DeviceSpec(Spec):
                 raise ValueError(f"the harness brings {name} itself: write '{name}: {{}}'")
         return engines
 
-    @model_validator(mode="after")
-    def _reachable(self) -> Self:
-        if self.transport != "local" and (self.address is None) == (self.board is None):
-            raise ValueError(f"an {self.transport} device needs either 'address' or 'board'")
-        if self.transport == "local" and (self.address or self.board):
-            raise ValueError("a local device has neither 'address' nor 'board'")
-        if self.transport == "adb" and not re.fullmatch(SERIAL_PATTERN, self.address or "board"):
-            raise ValueError("an adb device's 'address' is a serial number or host:port")
-        if self.transport != "ssh" and self.identity_file:
-            raise ValueError("'identity_file' is for ssh devices")
+    def _checked(self) -> Self:
+        """Return it, if it can be reached as it says."""
+        transport = TRANSPORTS.get(self.transport)
+        if transport.reaches_boards and bool(self.link.where) == bool(self.board):
+            raise ValueError(f"transport {self.transport} needs either 'address' or 'board'")
+        if self.board and not transport.reaches_boards:
+            raise ValueError(f"transport {self.transport} reaches no 'board'")
         ways: list[EngineSpec | BackendSpec] = [*self.engines.values()]
         ways += [way for engine in self.engines.values() for way in engine.backends.values()]
-        if self.transport != "local" and any(way.environment for way in ways):
-            raise ValueError("'environment' is for local devices: give 'python'")
+        if not transport.is_this_machine and any(way.environment for way in ways):
+            here = " and ".join(each.name for each in TRANSPORTS if each.is_this_machine)
+            raise ValueError(f"'environment' is for {here} devices: give 'python'")
         return self
+
+    @property
+    def shares_this_machine(self) -> bool:
+        """Whether this machine's processors are what it runs on."""
+        return TRANSPORTS.get(self.transport).is_this_machine or self.board is not None
 
     @property
     def library_folders(self) -> list[str]:
@@ -269,15 +385,14 @@ class Device(Spec):
     @property
     def host(self) -> str:
         """What its processors are shared under; emulated boards run on this machine."""
-        shares_this_machine = self.spec.transport == "local" or self.emulated
-        return self.spec.host or ("this-machine" if shares_this_machine else self.name)
+        return self.spec.host or ("this-machine" if self.spec.shares_this_machine else self.name)
 
     @property
     def workdir(self) -> str:
         """The folder on the device for pushed files and launches."""
         if self.spec.workdir:
             return self.spec.workdir
-        if self.spec.transport == "local":
+        if TRANSPORTS.get(self.spec.transport).is_this_machine:
             return str(cache_dir() / "work")
         android = self.spec.abi.startswith("android-")
         return DEFAULT_ANDROID_WORKDIR if android else DEFAULT_WORKDIR
@@ -286,6 +401,12 @@ class Device(Spec):
     def emulated(self) -> bool:
         """Whether it is emulated: its latency says nothing of any hardware."""
         return self.spec.board is not None
+
+
+def _fault(key: str, value: object, said: str) -> InitErrorDetails:
+    return InitErrorDetails(
+        type=PydanticCustomError("transport", "{said}", {"said": said}), loc=(key,), input=value
+    )
 
 
 def load_devices(workspace: Workspace) -> dict[str, Device]:
@@ -307,6 +428,8 @@ def load_device(workspace: Workspace, name: str) -> Device:
     SpecificationError
         There is none of that name, or its file is wrong.
     """
-    otherwise = "add one: harness devices add ssh://user@host (or adb://)"
+    usual, *others = examples()
+    more = f" (or {', '.join(others)})" if others else ""
+    otherwise = f"add one: harness devices add {usual}{more}"
     path = named(workspace.devices, name, "device", otherwise=otherwise)
     return Device(name=name, spec=load(path, DeviceSpec).with_class_defaults())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 from harness.core.errors import SpecificationError
 from harness.core.pages import page
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.lab.probe import Facts
+    from harness.transports.plugin import LinkSpec, TransportPlugin
     from harness.workspace import Workspace
 
 __all__ = ["path_of_new", "register"]
@@ -38,11 +39,10 @@ def path_of_new(workspace: Workspace, name: str) -> Path:
 
 def register(
     path: Path,
-    transport: Literal["ssh", "adb"],
-    address: str,
+    transport: TransportPlugin,
+    link: LinkSpec,
     facts: Facts,
     *,
-    identity_file: Path | None = None,
     workdir: str | None = None,
 ) -> DeviceSpec:
     """Write the file of a device: its class, the engines that were found, and what we bring.
@@ -54,7 +54,7 @@ def register(
     """
     if facts.abi is None:
         raise SpecificationError(
-            f"{address}: programs for it cannot be built: {facts.architecture or 'unknown'} is "
+            f"{link.where}: programs for it cannot be built: {facts.architecture or 'unknown'} is "
             "not one of the supported ABIs, or its shell's ELF header could not be read",
             hint=f"if it is one: write {path} by hand, see {page('devices')}",
         )
@@ -65,17 +65,17 @@ def register(
     }
     # These need nothing of the device: what is left of a lab that does not work is the lab.
     engines |= {engine.name: EngineSpec() for engine in ENGINES if engine.brought}
-    spec = DeviceSpec(
-        description=facts.model or "",
-        transport=transport,
-        address=address,
-        identity_file=str(identity_file) if identity_file else None,
-        workdir=workdir,
-        abi=facts.abi,
-        soc=facts.soc,
-        **{"class": detect(facts.abi, facts.says_of_itself)},
-        engines=engines,
-    )
+    content: dict[str, Any] = {
+        "description": facts.model or "",
+        "transport": transport.name,
+        **link.model_dump(),
+        "workdir": workdir,
+        "abi": facts.abi,
+        "soc": facts.soc,
+        "class": detect(facts.abi, facts.says_of_itself),
+        "engines": engines,
+    }
+    spec = DeviceSpec.model_validate(content)
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(dump(spec))

@@ -14,6 +14,7 @@ from harness.core.text import version_of
 from harness.core.yamlfile import names
 from harness.lab.classes import detect, load_class, mentions
 from harness.lab.runners import faults, load_runner
+from harness.transports import TRANSPORTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -268,7 +269,7 @@ def _hardware(
         yield _Finding(
             "not usable",
             "it needs root, and we are not",
-            "on a phone that allows it: adb root",
+            _become_root(spec),
         )
     if needs.driver:
         yield from _driver(needs.driver, facts)
@@ -276,6 +277,11 @@ def _hardware(
     runner = runners.get(way.runner) if way and way.runner else None
     for library in needs.libraries:
         yield _library(library, facts, runner)
+
+
+def _become_root(spec: DeviceSpec) -> str:
+    command = TRANSPORTS.get(spec.transport).become_root
+    return f"on a device that allows it: {command}" if command else "log in as root"
 
 
 def _no_such_chip(needs: BackendClass, told: tuple[str | None, ...]) -> Iterator[_Finding]:

@@ -38,7 +38,8 @@ _SECTION = re.compile(r"\n\n[A-Z][a-z]+\n-+\n")
 def schema_text(kind: str) -> str:
     """Return a schema as JSON text; attributes' descriptions are those of the class."""
     schema = KINDS[kind].model_json_schema()
-    for part in (schema, *schema.get("$defs", {}).values()):
+    by_transport = [each["then"] for each in schema.get("allOf", ())]
+    for part in (schema, *schema.get("$defs", {}).values(), *by_transport):
         _describe(part)
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": kind}
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
@@ -52,7 +53,7 @@ def _describe(schema: dict[str, Any]) -> None:
         schema["description"] = _line(summary)
     for names, description in _attributes(text):
         for name in names:
-            if name in schema.get("properties", {}):
+            if isinstance(schema.get("properties", {}).get(name), dict):
                 schema["properties"][name]["description"] = description
 
 

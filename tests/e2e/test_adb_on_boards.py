@@ -40,7 +40,7 @@ def adb(tmp_path):
 
 @pytest.mark.parametrize("name", ["qemu-arm64", "qemu-armv7"])
 def test_adb_runs_commands_and_moves_files(lab, boot, adb, name, tmp_path):
-    serial = Board(Workspace(lab.root), boot(name)).endpoint().adb
+    serial = f"127.0.0.1:{Board(Workspace(lab.root), boot(name)).endpoint().ports['adb']}"
     assert f"connected to {serial}" in adb("connect", serial).stdout
     shell = adb("-s", serial, "shell", SCRIPT)
     assert (shell.returncode, shell.stdout, shell.stderr) == (7, "said\n", "complained\n")

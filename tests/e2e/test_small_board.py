@@ -13,6 +13,7 @@ from harness.lab.emulated.board import Board
 from harness.lab.inventory import load_device
 from harness.native.supervisor import supervisor
 from harness.transports.base import TransferError
+from harness.transports.ssh.board import board_server
 from harness.workspace import Workspace
 
 pytestmark = pytest.mark.e2e
@@ -45,8 +46,7 @@ def test_it_shares_the_other_boards_image(lab, workspace, board):
 
 def test_it_has_no_sftp(workspace, link):
     del link  # it is up
-    endpoint = Board(workspace, SMALL).endpoint()
-    target = endpoint.target
+    target, _ = board_server(Board(workspace, SMALL).endpoint())
     options = {
         "Port": target.port,
         "IdentityFile": target.identity_files[0],

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from harness.core.errors import LabError, SpecificationError
-from harness.lab.connect import connect, ssh_target
-from harness.lab.inventory import load_device
+from harness.core.yamlfile import dump
+from harness.lab.connect import connect, identity
+from harness.lab.inventory import DeviceSpec, load_device
+from harness.transports import COMMON
 
 
 @pytest.fixture
@@ -42,10 +44,61 @@ def test_a_wrong_adb_device_is_refused(write, line, message):
         write(f"transport: adb\nabi: android-arm64\n{line}\n")
 
 
-def test_an_adb_device_has_no_ssh_address(write):
-    device = write("transport: adb\naddress: X\nabi: android-arm64\n")
-    with pytest.raises(SpecificationError, match="demo has no SSH address"):
-        ssh_target(device)
+def test_what_a_device_proves_itself_by(write, workspace):
+    assert identity(workspace, write("transport: adb\naddress: X\nabi: android-arm64\n")) is None
+    ssh = write("transport: ssh\naddress: root@board:2222\nabi: arm64-linux\n")
+    assert (identity(workspace, ssh).host, identity(workspace, ssh).recorded()) == (
+        "[board]:2222",
+        [],
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "transport: sshh\nabi: arm64-linux",
+            "1: transport: unknown transport 'sshh'; did you mean 'ssh'",
+        ),
+        ("abi: arm64-linux", "1: transport: field required"),
+        (
+            "transport: local\naddress: X\nabi: x86_64-linux",
+            "2: address: 'address' is for adb and ssh",
+        ),
+        ("transport: local\nboard: b\nabi: x86_64-linux", "transport local reaches no 'board'"),
+        (
+            "transport: ssh\nadress: X\nabi: arm64-linux",
+            "2: unknown key 'adress'; did you mean 'address'",
+        ),
+        ("transport: ssh\naddress: 'a b'\nabi: arm64", "2: address: string should match"),
+        ("transport: ssh\naddress: 'a b'\nabi: arm64", "3: abi: input should be"),
+        ("transport: ssh\nlink: X\nabi: arm64-linux", "2: unknown key 'link'"),
+        ("transport: [ssh]\nabi: arm64-linux", "1: transport: input should be a valid string"),
+    ],
+)
+def test_a_wrong_file_is_told_line_by_line(write, text, said):
+    with pytest.raises(SpecificationError) as caught:
+        write(f"{text}\n")
+    assert said in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "transport: local\nabi: x86_64-linux\n",
+        "transport: ssh\naddress: root@b\nidentity_file: k\nabi: arm64-linux\nclass: arm-linux\n",
+        "transport: adb\naddress: X\nabi: android-arm64\n",
+    ],
+)
+def test_a_device_is_written_as_it_is_read(write, text):
+    spec = write(text).spec
+    assert dump(spec) == text
+    again = DeviceSpec.model_validate_json(spec.model_dump_json(by_alias=True))
+    assert (again, again.link) == (spec, spec.link)
+
+
+def test_common_fields_are_those_of_every_device():
+    assert set(DeviceSpec.model_fields) | {"class"} == COMMON
 
 
 def test_a_board_is_one_host_whatever_it_is_reached_by(workspace, write):

@@ -1,4 +1,4 @@
-"""An engine of another package: installed, listed, checked, measured, and shown in the report.
+"""Plugins of another package: installed, listed, checked, measured, and shown in the report.
 
 The example in ``tinynp/`` is what ``docs/plugins.md`` walks through.
 """
@@ -68,6 +68,15 @@ def network(tmp_path):
     return path
 
 
+THROUGH = """\
+transport: command
+command: [env, -i, PATH=/usr/bin:/bin, sh, -c]
+abi: x86_64-linux
+engines:
+  tinynp: {{ python: {python} }}
+workdir: {folder}
+"""
+
 DEVICE = """\
 transport: local
 abi: x86_64-linux
@@ -91,12 +100,9 @@ protocol:
 
 def test_it_is_listed_with_its_package(harness):
     found = json.loads(harness("plugins", "list", "--json"))
-    assert {
-        "kind": "engine",
-        "name": "tinynp",
-        "package": "edge-tinynp",
-        "version": "0.3.0",
-    } in found["plugins"]
+    for kind, name in (("engine", "tinynp"), ("transport", "command")):
+        own = {"kind": kind, "name": name, "package": "edge-tinynp", "version": "0.3.0"}
+        assert own in found["plugins"]
     assert found["unusable"] == []
 
 
@@ -137,9 +143,77 @@ def test_the_kit_finds_what_is_wrong(site, harness, network, what):
     assert f"FAILED  {what}" in said
 
 
-def test_it_is_measured_and_shown(harness, network, workspace):
+def _through(workspace, text=THROUGH):
+    folder = workspace.root / "on-device"
+    text = text.format(python=sys.executable, folder=folder)
+    (workspace.devices / "here.yaml").write_text(text)
+
+
+def test_its_transport_passes_the_conformance_kit(harness, workspace):
+    _through(workspace)
+    said = json.loads(harness("plugins", "check", "command", "--json"))
+    assert [each for each in said["checks"] if not each["passed"]] == []
+    assert (said["transport"], said["device"], len(said["checks"])) == ("command", "here", 15)
+
+
+WRONG = {
+    "status, output and errors come back": ("return process.returncode", "return 0"),
+    "arguments arrive as they are": (
+        "*self._command, line.text.d",
+        "*self._command, b' '.join(map(str.encode, argv)).d",
+    ),
+    "a time limit ends the call": (
+        "raise CommandTimeoutError",
+        "return 124\n                CommandTimeoutError",
+    ),
+    "files go there and back": (
+        "while chunk := source.read(_CHUNK)",
+        "if chunk := source.read(_CHUNK)",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_the_kit_finds_what_is_wrong_with_a_transport(site, harness, workspace, what):
+    _through(workspace)
+    module = site / "edge_tinynp" / "command" / "__init__.py"
+    whole = module.read_text()
+    before, after = WRONG[what]
+    assert before in whole
+    module.write_text(whole.replace(before, after))
+    try:
+        said = harness("plugins", "check", "command", code=1)
+    finally:
+        module.write_text(whole)
+    assert f"FAILED  {what}" in said
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("", "command: field required"),
+        ("command: []", "2: command: list should have at least 1 item"),
+        ("command: [sh, -c]\naddress: x", "3: address: 'address' is for adb and ssh devices"),
+    ],
+)
+def test_a_device_of_its_transport_is_checked(harness, workspace, line, said):
+    (workspace.devices / "here.yaml").write_text(f"transport: command\n{line}\nabi: x86_64-linux\n")
+    assert said in harness("devices", "list", code=2)
+
+
+def test_editors_are_told_of_its_fields(harness):
+    schema = json.loads(harness("schema", "device"))
+    assert "command" in schema["properties"]["transport"]["enum"]
+    (own,) = (each["then"] for each in schema["allOf"] if "command" in str(each["if"]))
+    assert own["required"] == ["command"]
+    assert own["properties"]["address"] is False
+    assert own["properties"]["command"]["description"].startswith("The program and its arguments")
+
+
+@pytest.mark.parametrize("device", [DEVICE, THROUGH])
+def test_it_is_measured_and_shown(harness, network, workspace, device):
     harness("models", "add", network)
-    (workspace.devices / "here.yaml").write_text(DEVICE.format(python=sys.executable))
+    _through(workspace, device)
     (workspace.campaigns / "tiny.yaml").write_text(CAMPAIGN)
     harness("run", workspace.campaigns / "tiny.yaml")
     cases = json.loads(harness("results", "show", "--json"))["cases"]
@@ -152,6 +226,7 @@ def test_it_is_measured_and_shown(harness, network, workspace):
     harness("report", "-o", workspace.root / "report.html")
     page = (workspace.root / "report.html").read_text(encoding="utf-8")
     assert "tinynp" in page
+    assert f"<dd>{device.split()[1]}</dd>" in page
 
 
 def test_a_broken_neighbour_is_named_and_it_works_on(site, harness, network):
@@ -160,6 +235,7 @@ def test_a_broken_neighbour_is_named_and_it_works_on(site, harness, network):
     (broken / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-engine\nVersion: 1.0\n")
     (broken / "entry_points.txt").write_text(
         "[edge_harness.engines]\nbad = no_such_module:PLUGIN\n"
+        "[edge_harness.transports]\nbad = no_such_module:PLUGIN\n"
     )
     try:
         said = harness("plugins", "list", code=2)
@@ -167,4 +243,5 @@ def test_a_broken_neighbour_is_named_and_it_works_on(site, harness, network):
     finally:
         shutil.rmtree(broken)
     assert "! engine bad of broken-engine: it does not import (ModuleNotFoundError" in said
+    assert "! transport bad of broken-engine: it does not import (ModuleNotFoundError" in said
     assert "tinynp" in said

@@ -9,8 +9,8 @@ import pytest
 from harness.core.errors import ExitCode
 from harness.transports.base import HostKeyError
 from harness.transports.ssh.host_keys import HostKeys
+from harness.transports.ssh.target import SshTarget
 from harness.transports.ssh.transport import SshTransport
-from harness.transports.target import SshTarget
 
 
 @pytest.fixture

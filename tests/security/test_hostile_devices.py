@@ -30,10 +30,10 @@ from harness.lab.register import register
 from harness.lab.store import DeviceStore
 from harness.models.manifest import Manifest, Model
 from harness.transports.base import Completed, ConnectError, TransferError, TransportError
-from harness.transports.connection import fetch_host_key
 from harness.transports.sink import receive
+from harness.transports.ssh.connection import fetch_host_key
 from harness.transports.ssh.host_keys import HostKeys
-from harness.transports.target import SshTarget
+from harness.transports.ssh.target import SshTarget
 
 SCRIPT = (
     "</pre></td><script>alert(1)</script><img src=x onerror=alert(1)>{{7*7}}"

@@ -10,8 +10,8 @@ import pytest
 
 from harness.core.errors import ExitCode
 from harness.transports.ssh.host_keys import HostKeys
+from harness.transports.ssh.target import SshTarget
 from harness.transports.ssh.transport import SshTransport
-from harness.transports.target import SshTarget
 
 TOKEN = "canary-4b1d-token"
 

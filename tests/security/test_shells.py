@@ -218,10 +218,13 @@ def test_what_a_devices_file_may_say(value, key):
             device = load_device(workspace, "board")
         except SpecificationError:
             return
-        texts = [device.workdir, device.host, str(device.spec.address), str(device.spec.board)]
+        texts = [device.workdir, device.host, str(device.spec.link.address), str(device.spec.board)]
         backends = device.spec.engines["onnxruntime"].backends.values()
         texts += [text for backend in backends for text in backend.variables.values()]
-        texts += [str(device.spec.identity_file), str(device.spec.engines["onnxruntime"].python)]
+        texts += [
+            str(device.spec.link.identity_file),
+            str(device.spec.engines["onnxruntime"].python),
+        ]
         assert not [text for text in texts if "\0" in text]
         if key in PLAIN:
             assert not set(value) & set("$`;|&<>'\"\\ \n\t*?(){}~!")

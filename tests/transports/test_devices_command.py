@@ -85,9 +85,9 @@ def test_add_asks_for_trust_and_writes_the_devices_file(sshd, workspace, home, c
     said = cli(*add)
     assert said.code == 0, said.err
     device = load_device(workspace, "board")
-    assert device.spec.address == sshd.address
+    assert device.spec.link.address == sshd.address
     assert device.spec.engines["calibration"].built_in  # what every device can run
-    assert device.spec.identity_file == str(sshd.key)
+    assert device.spec.link.identity_file == str(sshd.key)
     here = probe(LocalTransport())
     assert device.spec.abi == here.abi
     assert device.spec.device_class == detect(here.abi, here.says_of_itself) is not None
@@ -135,7 +135,7 @@ def test_the_device_that_is_plugged_in_is_added_and_probed(adb_here, workspace, 
     said = cli("devices", "add", "adb://", "--name", "phone")
     assert said.code == 0, said.err
     device = load_device(workspace, "phone")
-    assert (device.spec.transport, device.spec.address) == ("adb", "DEMO01")
+    assert (device.spec.transport, device.spec.link.address) == ("adb", "DEMO01")
     assert device.spec.abi == probe(LocalTransport()).abi
     said = cli("devices", "probe", "phone")
     assert said.code == 0, said.err

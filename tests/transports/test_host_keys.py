@@ -5,7 +5,7 @@ import pytest
 
 from harness.transports.base import HostKeyError
 from harness.transports.ssh.host_keys import HostKeys
-from harness.transports.target import SshTarget
+from harness.transports.ssh.target import SshTarget
 
 BOARD = SshTarget(name="demo", host="10.0.0.7", port=2222, user="root")
 OTHER = SshTarget(name="other", host="10.0.0.8", port=22, user="root")

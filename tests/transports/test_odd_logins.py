@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from harness.transports.base import CommandTimeoutError, TransportError
-from harness.transports.connection import fetch_host_key
 from harness.transports.shell import AfterMark
+from harness.transports.ssh.connection import fetch_host_key
 from harness.transports.ssh.host_keys import HostKeys
 from harness.transports.ssh.transport import SshTransport
 

@@ -20,10 +20,10 @@ from harness.transports.base import (
     HostKeyError,
     TransportError,
 )
-from harness.transports.connection import fetch_host_key
+from harness.transports.ssh.connection import fetch_host_key
 from harness.transports.ssh.host_keys import HostKeys
+from harness.transports.ssh.target import SshTarget
 from harness.transports.ssh.transport import SshTransport
-from harness.transports.target import SshTarget
 
 
 def refused(target, host_keys, kind):

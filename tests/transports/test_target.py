@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.core.errors import SpecificationError
-from harness.transports.target import SshTarget
+from harness.transports.ssh.target import SshTarget
 
 
 @pytest.mark.parametrize(

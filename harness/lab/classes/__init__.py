@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -126,8 +126,6 @@ class DeviceClass(Spec):
     ----------
     socs
         Patterns of the chips it covers; none: it is for devices that no other class covers.
-    transport
-        How such a device is usually reached.
     clocks
         What is worth recording to the pattern of its name in ``/sys/class/devfreq``.
     cpu
@@ -139,7 +137,6 @@ class DeviceClass(Spec):
     title: str
     socs: tuple[str, ...] = ()
     abis: tuple[str, ...]
-    transport: Literal["ssh", "adb", "local"]
     clocks: dict[str, str] = Field(default_factory=dict)
     cpu: BackendClass = BackendClass()
     engines: dict[Name, dict[str, BackendClass]] = Field(default_factory=dict)

@@ -21,9 +21,9 @@ from harness.lab.emulated.keys import as_dropbear, as_machine_id, as_public, loa
 from harness.lab.emulated.recipe import load_board
 from harness.lab.emulated.tools import missing, run_tool
 from harness.transports.base import AuthenticationError, HostKeyError, TransportError
-from harness.transports.ssh.host_keys import HostKeys
+from harness.transports.plugin import BoardEndpoint
+from harness.transports.ssh.board import alias, board_server
 from harness.transports.ssh.transport import SshTransport
-from harness.transports.target import SshTarget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from harness.lab.emulated.image import Image
     from harness.workspace import Workspace
 
-__all__ = ["Board", "Endpoint", "Status"]
+__all__ = ["Board", "Status"]
 
 BOOT_TIMEOUT = 90.0
 
@@ -74,23 +74,6 @@ class Status:
     adb_port: int | None = None
     uptime_s: float | None = None
     image: str | None = None
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """How a running board is reached.
-
-    Attributes
-    ----------
-    target, host_keys
-        The arguments of :class:`SshTransport`.
-    adb
-        Its serial number for adb: ``HOST:PORT``, as ``adb connect`` takes it.
-    """
-
-    target: SshTarget
-    host_keys: HostKeys
-    adb: str
 
 
 class _Boot(BaseModel):
@@ -211,7 +194,7 @@ class Board:
             image=boot.image,
         )
 
-    def endpoint(self) -> Endpoint:
+    def endpoint(self) -> BoardEndpoint:
         """Return how the running board is reached.
 
         Raises
@@ -284,7 +267,7 @@ class Board:
         """Write what QEMU is given beside the image: the workspace's keys and an empty disk."""
         host = load_or_make(self._folder / "host_ed25519")
         client = load_or_make(self._folder / "id_ed25519")
-        (self._folder / "known_hosts").write_text(f"{self._alias} {as_public(host)}\n")
+        (self._folder / "known_hosts").write_text(f"{alias(self.name)} {as_public(host)}\n")
         files = {
             "etc/dropbear/dropbear_ed25519_host_key": as_dropbear(host),
             "etc/board": self._options(),
@@ -352,14 +335,12 @@ class Board:
 
     def _await_answer(self, boot: _Boot, timeout: float) -> None:
         """Wait until a command is answered by the guest that was started for this boot."""
-        endpoint = self._endpoint(boot)
+        target, host_keys = board_server(self._endpoint(boot))
         deadline = time.monotonic() + timeout
         while True:
             left = max(deadline - time.monotonic(), _PROBE_TIMEOUT)
             try:
-                with SshTransport(
-                    endpoint.target, endpoint.host_keys, connect_timeout=_PROBE_TIMEOUT
-                ) as transport:
+                with SshTransport(target, host_keys, connect_timeout=_PROBE_TIMEOUT) as transport:
                     answer = transport.run(["sh", "-c", _ANSWER], timeout=left).text
                 break
             except (AuthenticationError, HostKeyError):
@@ -405,22 +386,8 @@ class Board:
         for file in (self._pid_file, self._initrd, self._data, self._boot_file):
             file.unlink(missing_ok=True)
 
-    @property
-    def _alias(self) -> str:
-        return f"edge-harness-{self.name}"
-
-    def _endpoint(self, boot: _Boot) -> Endpoint:
-        target = SshTarget(
-            name=self.name,
-            host="127.0.0.1",
-            port=boot.port,
-            user="root",
-            identity_files=(self._folder / "id_ed25519",),
-            identities_only=True,
-            host_key_alias=self._alias,
-        )
-        host_keys = HostKeys(self._folder / "known_hosts")
-        return Endpoint(target, host_keys, adb=f"127.0.0.1:{boot.adb_port}")
+    def _endpoint(self, boot: _Boot) -> BoardEndpoint:
+        return BoardEndpoint(self.name, {"ssh": boot.port, "adb": boot.adb_port}, self._folder)
 
 
 def _ended(process: psutil.Process) -> bool:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from harness.core.reason import Code
     from harness.transports.base import ByteSource
 
-__all__ = ["AdbTransport", "only_serial"]
+__all__ = ["AdbTransport", "check_serial", "only_serial"]
 
 _CHUNK = 1 << 16
 _MAX_MESSAGE = 300
@@ -57,6 +57,22 @@ _STATES: tuple[tuple[str, type[ConnectError], Code], ...] = (
     ("offline", ConnectError, adb_reasons.OFFLINE),
     ("not found", ConnectError, adb_reasons.NOT_FOUND),
 )
+
+
+def check_serial(serial: str) -> str:
+    """Return a device's serial.
+
+    Raises
+    ------
+    SpecificationError
+        It is none: it could be taken for more than one word of a request.
+    """
+    if not re.fullmatch(SERIAL_PATTERN, serial, re.ASCII):
+        raise SpecificationError(
+            f"{serial!r} is not an adb device",
+            hint="a serial number as `adb devices` shows it, or HOST:PORT",
+        )
+    return serial
 
 
 def only_serial(server: AdbServer | None = None) -> str:
@@ -111,12 +127,7 @@ class AdbTransport(ShellTransport):
         self, serial: str, *, name: str | None = None, server: AdbServer | None = None
     ) -> None:
         super().__init__(name or f"adb://{serial}")
-        if not re.fullmatch(SERIAL_PATTERN, serial, re.ASCII):
-            raise SpecificationError(
-                f"{serial!r} is not an adb device",
-                hint="a serial number as `adb devices` shows it, or HOST:PORT",
-            )
-        self._serial = serial
+        self._serial = check_serial(serial)
         self._server = server or AdbServer.of_environment()
         self._connecting = threading.Lock()
 

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 import paramiko
 from paramiko.hostkeys import HostKeyEntry, InvalidHostKey
 
-from harness.transports import reasons
 from harness.transports.base import HostKeyError
+from harness.transports.plugin import HostIdentity
+from harness.transports.ssh import reasons
 
 if TYPE_CHECKING:
-    from harness.transports.target import SshTarget
+    from harness.transports.ssh.target import SshTarget
 
-__all__ = ["HostKeys", "describe"]
+__all__ = ["HostKeys", "SshIdentity", "describe"]
 
 
 def describe(key: paramiko.PKey) -> str:
@@ -102,6 +103,40 @@ class HostKeys:
             file.flush()
             os.fsync(descriptor)
         Path(temporary).replace(self._path)
+
+
+class SshIdentity(HostIdentity):
+    """A server's keys, on record and as it shows them."""
+
+    def __init__(self, target: SshTarget, host_keys: HostKeys) -> None:
+        self.name = target.name
+        self.host = target.host_key_name
+        self._target = target
+        self._host_keys = host_keys
+        self._shown: paramiko.PKey | None = None
+
+    def recorded(self) -> list[str]:
+        """See :meth:`HostIdentity.recorded`."""
+        return [describe(key) for key in self._host_keys.of(self._target)]
+
+    def fetch(self) -> tuple[str, str]:
+        """See :meth:`HostIdentity.fetch`; jump hosts must be trusted."""
+        from harness.transports.ssh.connection import fetch_host_key  # noqa: PLC0415 - imports us
+
+        self._shown = fetch_host_key(self._target, self._host_keys)
+        return describe(self._shown), self._shown.fingerprint
+
+    def verify(self) -> None:
+        """See :meth:`HostIdentity.verify`."""
+        self._host_keys.verify(self._target, self._fetched())
+
+    def record(self) -> None:
+        """See :meth:`HostIdentity.record`."""
+        self._host_keys.record(self._target, self._fetched())
+
+    def _fetched(self) -> paramiko.PKey:
+        assert self._shown is not None  # noqa: S101 - by whom it is called
+        return self._shown
 
 
 def _read_lines(path: Path) -> list[str]:

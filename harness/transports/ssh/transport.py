@@ -13,15 +13,16 @@ import paramiko
 from harness.core.text import visible
 from harness.transports import reasons
 from harness.transports.base import CommandTimeoutError, ConnectionLostError, TransportError
-from harness.transports.connection import CONNECT_TIMEOUT, Connection
 from harness.transports.shell import AfterMark, CallLine, ShellTransport
+from harness.transports.ssh import reasons as ssh_reasons
+from harness.transports.ssh.connection import CONNECT_TIMEOUT, Connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from harness.transports.base import ByteSource
     from harness.transports.ssh.host_keys import HostKeys
-    from harness.transports.target import SshTarget
+    from harness.transports.ssh.target import SshTarget
 
 __all__ = ["SshTransport"]
 
@@ -156,17 +157,19 @@ class SshTransport(ShellTransport):
         try:
             return connection.open_session(timeout)
         except paramiko.ChannelException as error:
-            raise TransportError(reasons.NO_COMMANDS(device=self._name, said=error.text)) from error
+            raise TransportError(
+                ssh_reasons.NO_COMMANDS(device=self._name, said=error.text)
+            ) from error
         except _BROKEN as error:
             raise ConnectionLostError(
-                reasons.NO_CHANNEL(device=self._name, said=str(error))
+                ssh_reasons.NO_CHANNEL(device=self._name, said=str(error))
             ) from error
 
     def _not_a_shell(self, status: int, said: bytes) -> TransportError:
         lines = visible(said.decode(errors="replace")).strip().splitlines()
         what = lines[-1][:200] if lines else reasons.EXIT_STATUS(status=status)
         return TransportError(
-            reasons.NOT_A_SHELL(device=self._name, user=self._target.user, said=what)
+            ssh_reasons.NOT_A_SHELL(device=self._name, user=self._target.user, said=what)
         )
 
     def _abort(self, channel: paramiko.Channel, line: CallLine) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from harness import engines
-from harness.conformance import check_engine
+from harness.conformance.engines import check_engine
 from harness.core.errors import SpecificationError
 from harness.models import recipes
 from harness.models.adding import Known, add

@@ -11,6 +11,7 @@ import pytest
 
 from harness.lab.emulated.board import Board
 from harness.transports.base import AuthenticationError, HostKeyError
+from harness.transports.ssh.board import board_server
 from harness.transports.ssh.transport import SshTransport
 
 pytestmark = pytest.mark.e2e
@@ -49,8 +50,7 @@ def board(make_lab):
 
 @pytest.fixture
 def transport(board):
-    endpoint = board.endpoint()
-    with SshTransport(endpoint.target, endpoint.host_keys) as transport:
+    with SshTransport(*board_server(board.endpoint())) as transport:
         yield transport
 
 
@@ -65,8 +65,7 @@ def test_up_answers_and_down_leaves_nothing(lab):
         assert not board.up(print)  # it was running already
         status = board.status()
         assert status.running
-        endpoint = board.endpoint()
-        with SshTransport(endpoint.target, endpoint.host_keys) as transport:
+        with SshTransport(*board_server(board.endpoint())) as transport:
             assert transport.run(["uname", "-nm"]).text == "qemu-arm64 aarch64\n"
         assert board.down()
         with pytest.raises(ConnectionRefusedError):
@@ -113,16 +112,17 @@ def test_only_loopback_listens_and_the_guest_reaches_nothing(board, transport):
 
 def test_another_workspace_has_another_board_and_other_keys(board, lab):
     with running(lab) as other:
-        first, second = board.endpoint(), other.endpoint()
-        assert first.target.port != second.target.port
+        first, its_keys = board_server(board.endpoint())
+        second, other_keys = board_server(other.endpoint())
+        assert first.port != second.port
         with (
-            SshTransport(first.target, second.host_keys) as impostor,
+            SshTransport(first, other_keys) as impostor,
             pytest.raises(HostKeyError),
         ):
             impostor.run(["true"])
-        stranger = replace(first.target, identity_files=second.target.identity_files)
+        stranger = replace(first, identity_files=second.identity_files)
         with (
-            SshTransport(stranger, first.host_keys) as transport,
+            SshTransport(stranger, its_keys) as transport,
             pytest.raises(AuthenticationError),
         ):
             transport.run(["true"])

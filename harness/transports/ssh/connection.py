@@ -16,15 +16,15 @@ import paramiko
 from paramiko.packet import Packetizer
 from paramiko.ssh_exception import IncompatiblePeer
 
-from harness.transports import reasons
 from harness.transports.base import AuthenticationError, ConnectError
+from harness.transports.ssh import reasons
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from harness.core.reason import Reason
     from harness.transports.ssh.host_keys import HostKeys
-    from harness.transports.target import SshTarget
+    from harness.transports.ssh.target import SshTarget
 
 __all__ = ["Connection", "fetch_host_key"]
 

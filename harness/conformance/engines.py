@@ -1,4 +1,4 @@
-"""The conformance kit: whether an engine's plugin does what the harness expects of it.
+"""The conformance kit for engines: whether a plugin does what the harness expects of it.
 
 It builds an artifact of a model, starts the engine's part of the Python runner on this machine as
 a campaign would, and holds what comes back against the runner contract and the model's reference
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.analysis.outputs import check as check_outputs
+from harness.conformance import Check
 from harness.core.contract import (
     MAX_SAMPLES,
     Done,
@@ -51,28 +52,12 @@ if TYPE_CHECKING:
     from harness.models.artifacts import Artifact
     from harness.models.manifest import Model
 
-__all__ = ["Check", "check_engine", "fitting"]
+__all__ = ["check_engine", "fitting"]
 
 _SCRIPT = "edge_runner.py"
 _TIME_LIMIT_S = 300.0
 _POLL_S = 0.01
 _SHOWN = 300
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was tried.
-
-    Attributes
-    ----------
-    what
-        In words: ``outputs are those of the reference``.
-    fault
-        What is wrong; empty where it is right.
-    """
-
-    what: str
-    fault: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""An engine is one folder: its name stands in no code outside it."""
+"""A plugin is one folder: its name stands in no code outside it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 import harness
 from harness.engines import ENGINES
+from harness.transports import TRANSPORTS
 
 PACKAGE = Path(harness.__file__).parent
 
@@ -21,9 +22,6 @@ NOT_CODE = (
     "results/tables.py",
     "scaffold/template",
 )
-
-# What goes away with reasons as codes.
-NOT_YET = ("report/sentences.py",)
 
 # A word of plain English, too: the harness's own yardstick, and what quantization does.
 ENGLISH = {"calibration"}
@@ -68,8 +66,40 @@ def files_outside(folder):
     for path in sorted(PACKAGE.rglob("*")):
         name = path.relative_to(PACKAGE).as_posix()
         skipped = "__pycache__" in path.parts or path.is_relative_to(folder)
-        if path.suffix in CODE and not skipped and not name.startswith(NOT_CODE + NOT_YET):
+        if path.suffix in CODE and not skipped and not name.startswith(NOT_CODE):
             yield path
+
+
+# What an emulated board is made of: Debian's SSH server and adbd, and the ports they listen on.
+BOARDS = ("lab/emulated/", "cli/boards.py")
+
+# The words for what is on this machine; and the device of that name in a new workspace.
+PLAIN = {"local": r"^local$|LocalTransport|transports\.local"}
+NAMED_SO = {"local": ("cli/bench.py", "scaffold/bench.py")}
+
+
+def of_transport(name):
+    words = PLAIN.get(name, rf"(?<![a-z]){name}(?![a-z])|{name.capitalize()}[A-Z]")
+    return re.compile(words)
+
+
+@pytest.mark.parametrize("name", TRANSPORTS.plugins)
+def test_no_code_names_a_transport_outside_its_folder(name):
+    wanted = of_transport(name)
+    found = [
+        f"{path.relative_to(PACKAGE)}:{line}: {text.strip()[:100]}"
+        for path in files_outside(PACKAGE / "transports" / name)
+        if not path.relative_to(PACKAGE).as_posix().startswith((*BOARDS, *NAMED_SO.get(name, ())))
+        for line, text in code_of(path)
+        if wanted.search(text)
+    ]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("name", TRANSPORTS.plugins)
+def test_the_search_finds_a_transport_in_its_own_folder(name):
+    paths = (PACKAGE / "transports" / name).glob("*.py")
+    assert any(of_transport(name).search(text) for path in paths for _, text in code_of(path))
 
 
 @pytest.mark.parametrize("name", NAMES)
