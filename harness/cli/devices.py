@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from harness.lab.inventory import Device
     from harness.lab.probe import Battery, Clock, Cpus, Facts
     from harness.transports.plugin import HostIdentity
+    from harness.workspace import Workspace
 
 __all__ = ["devices"]
 

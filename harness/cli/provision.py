@@ -75,7 +75,7 @@ def provision(
     workspace = workspace_of(ctx)
     device = load_device(workspace, name)
     chosen = [known.get(each) for each in engines]
-    if device.spec.transport == "local":
+    if device.spec.is_this_machine:
         raise SpecificationError(
             f"{name} is this machine, whose engines are set up on first use",
             hint="harness run, or harness bench MODEL",

@@ -332,15 +332,15 @@ class DeviceSpec(Spec):
             raise ValueError(f"transport {self.transport} reaches no 'board'")
         ways: list[EngineSpec | BackendSpec] = [*self.engines.values()]
         ways += [way for engine in self.engines.values() for way in engine.backends.values()]
-        if not transport.is_this_machine and any(way.environment for way in ways):
+        if not self.is_this_machine and any(way.environment for way in ways):
             here = " and ".join(each.name for each in TRANSPORTS if each.is_this_machine)
             raise ValueError(f"'environment' is for {here} devices: give 'python'")
         return self
 
     @property
-    def shares_this_machine(self) -> bool:
-        """Whether this machine's processors are what it runs on."""
-        return TRANSPORTS.get(self.transport).is_this_machine or self.board is not None
+    def is_this_machine(self) -> bool:
+        """Whether it is the machine that this runs on."""
+        return TRANSPORTS.get(self.transport).is_this_machine
 
     @property
     def library_folders(self) -> list[str]:
@@ -385,14 +385,15 @@ class Device(Spec):
     @property
     def host(self) -> str:
         """What its processors are shared under; emulated boards run on this machine."""
-        return self.spec.host or ("this-machine" if self.spec.shares_this_machine else self.name)
+        here = self.spec.is_this_machine or self.emulated
+        return self.spec.host or ("this-machine" if here else self.name)
 
     @property
     def workdir(self) -> str:
         """The folder on the device for pushed files and launches."""
         if self.spec.workdir:
             return self.spec.workdir
-        if TRANSPORTS.get(self.spec.transport).is_this_machine:
+        if self.spec.is_this_machine:
             return str(cache_dir() / "work")
         android = self.spec.abi.startswith("android-")
         return DEFAULT_ANDROID_WORKDIR if android else DEFAULT_WORKDIR

@@ -93,7 +93,7 @@ def prepare(
             raise SpecificationError(
                 f"{device.name} has no engine '{name}'",
                 hint=f"it has {', '.join(sorted(device.spec.engines))}"
-                if device.spec.transport == "local" or not get(name).packages
+                if device.spec.is_this_machine or not get(name).packages
                 else f"harness devices provision {device.name} {name}",
             )
     for manifest in workspace.models.glob("*.yaml"):
