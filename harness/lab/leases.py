@@ -12,8 +12,11 @@ import re
 import socket
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
+from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
+
+from harness.core.yamlfile import Spec
 from harness.lab import reasons
 from harness.lab.supervisor import said
 from harness.transports.base import TransferError, TransportError
@@ -29,18 +32,14 @@ __all__ = ["LEASED", "Holding", "Lease", "LeasedError", "break_lease", "holdings
 
 TERM_S: Final = 300
 LEASED: Final = 77
-_REFUSALS: Final = (  # as the supervisor words them
-    (re.compile(r"leased to (?P<holder>.*) for another (?P<seconds>\d{1,15}) s"), reasons.LEASED),
-    (re.compile(r"(?P<holder>.*) waits longer"), reasons.QUEUED),
-    (re.compile(r"the lease was broken (?P<said>.*)"), reasons.BROKEN),
-    (re.compile(r"too many wait for this device"), reasons.CROWDED),
-)
+_REFUSAL_LIMIT: Final = 2000  # bytes of its line
 _TELL_S: Final = 60.0  # who has it, after the first time: a log is not to fill with it
 _LOOK_S: Final = 5.0  # of one call: a wait is made of many, so that it can be told and interrupted
 _SLACK_S: Final = 30.0
 _READ_LIMIT: Final = 17_000  # bytes: the file's, and two lines before
 _HOLDING = re.compile(r"(holds|waits) ([!-~]{1,128}) (\d{1,15}) ([ -~]{0,160})", re.ASCII)
 _UPTIME = re.compile(r"\d{1,12}(\.\d{1,3})?", re.ASCII)
+_Text = Annotated[str, StringConstraints(max_length=200)]
 _FILES = tuple(
     f"{folder}/edge-harness.lock.lease"
     for folder in ("/dev/shm", "/tmp", "/run", "/data/local/tmp")  # noqa: S108 - the device's
@@ -53,6 +52,48 @@ for file; do
     exec head -c 16384 "$file"
   fi
 done"""
+
+
+class _Held(Spec):
+    lease: Literal["held"]
+    holder: _Text
+    seconds: Annotated[int, Field(ge=0)]
+
+    @property
+    def reason(self) -> Reason:
+        return reasons.LEASED(holder=self.holder, seconds=self.seconds)
+
+
+class _Queued(Spec):
+    lease: Literal["queued"]
+    holder: _Text
+
+    @property
+    def reason(self) -> Reason:
+        return reasons.QUEUED(holder=self.holder)
+
+
+class _Broken(Spec):
+    lease: Literal["broken"]
+    by: _Text
+    reason_given: _Text = Field(alias="reason")
+
+    @property
+    def reason(self) -> Reason:
+        return reasons.BROKEN(by=self.by, reason=self.reason_given)
+
+
+class _Crowded(Spec):
+    lease: Literal["crowded"]
+
+    @property
+    def reason(self) -> Reason:
+        return reasons.CROWDED()
+
+
+_REFUSAL: Final[TypeAdapter[_Held | _Queued | _Broken | _Crowded]] = TypeAdapter(
+    Annotated[_Held | _Queued | _Broken | _Crowded, Field(discriminator="lease")]
+)
 
 
 class LeasedError(TransportError):
@@ -214,11 +255,11 @@ def break_lease(supervisor: DeviceSupervisor, reason: str, *, lock: str | None =
 
 def _whose(answer: Completed) -> Reason:
     """Return who has a device, as the supervisor's refusal has it."""
-    line = said(answer)
-    for pattern, refusal in _REFUSALS:
-        if isinstance(line, str) and (found := pattern.fullmatch(line)):
-            return refusal(**found.groupdict())
-    return reasons.LEASE_FAILED(said=line)
+    line = answer.stderr[-_REFUSAL_LIMIT:].rstrip().rpartition(b"\n")[2]
+    try:
+        return _REFUSAL.validate_json(line.removeprefix(b"edge-supervisor: ")).reason
+    except ValidationError:
+        return reasons.LEASE_FAILED(said=said(answer))
 
 
 def me() -> str:

@@ -49,7 +49,7 @@ QUEUED: Final = code(
 CROWDED: Final = code("lease.crowded", "too many wait for this device")
 BROKEN: Final = code(
     "lease.broken",
-    "the lease was broken {said}",
+    "the lease was broken[ by {by}: {reason}][ {said}]",
     hint="ask them; when it is free again: harness run --resume --wait 30m",
 )
 LEASE_FAILED: Final = code("lease.failed", "the device's lease: {said}")

@@ -7,6 +7,7 @@ import itertools
 import pytest
 
 from drill.doubles import FakeTransport
+from harness.core.reason import Reason
 from harness.lab.leases import TERM_S, Lease, LeasedError, break_lease, holdings
 from harness.lab.supervisor import DeviceSupervisor
 from harness.transports.base import Completed
@@ -123,3 +124,30 @@ def test_what_a_device_tells(lease_of):
     first, second = holdings(FakeTransport(lambda argv, stdin: Completed(0, said)))
     assert (first.kind, first.seconds, first.holder) == ("holds", 60, "ann (demo)")
     assert (second.kind, second.seconds) == ("waits", 10)
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        ('{"lease":"held","holder":"a \\"b\\"","seconds":9}', "lease.held", 'leased to a "b" for'),
+        ('{"lease":"queued","holder":"b"}', "lease.queued", "b waits longer"),
+        ('{"lease":"broken","by":"c","reason":"hot: x"}', "lease.broken", "broken by c: hot: x"),
+        ('{"lease":"crowded"}', "lease.crowded", "too many wait for this device"),
+        ('{"lease":"held","holder":"a"}', "lease.failed", "the device's lease: "),
+        ('{"lease":"mine"}', "lease.failed", "the device's lease: "),
+        ("Killed", "lease.failed", "the device's lease: Killed"),
+        ("", "lease.failed", "the device's lease: exit status 77"),
+        ("[" * 5000, "lease.failed", "the device's lease: [["),
+    ],
+)
+def test_a_refusal_is_read_as_data(line, code, said):
+    error = LeasedError.of(
+        Completed(77, stderr=f"noise\nedge-supervisor: {line}\n".encode() if line else b"")
+    )
+    assert error.reason.code == code
+    assert said in error.message
+
+
+def test_what_was_stored_of_a_broken_lease_is_read():
+    stored = Reason(code="lease.broken", facts={"said": "by carl: the fan is dead"})
+    assert str(stored) == "the lease was broken by carl: the fan is dead"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 
@@ -22,8 +23,8 @@ def lease(lab):
     return call
 
 
-def said(done):
-    return done.stderr.decode().removeprefix("edge-supervisor: ").strip()
+def refusal(done):
+    return json.loads(done.stderr.decode().removeprefix("edge-supervisor: "))
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def test_one_holds_it_and_renews_it(lease, shown):
     assert lease("take", "a", LONG, "ann@lab (demo)").returncode == 0
     other = lease("take", "b", LONG, "bob")
     assert other.returncode == BUSY
-    assert said(other) == "leased to ann@lab (demo) for another 3600 s"
+    assert refusal(other) == {"lease": "held", "holder": "ann@lab (demo)", "seconds": 3600}
     assert shown() == [("holds", "a", "ann@lab (demo)")]
     lease("release", "b")  # nobody's but his own
     assert lease("take", "c", LONG, "cat").returncode == BUSY
@@ -64,7 +65,7 @@ def test_the_queue_is_kept_in_the_order_of_coming(lab, lease, shown):
     assert [entry[:2] for entry in shown()] == [("holds", "a"), ("waits", "b"), ("waits", "c")]
     lease("release", "a")
     early = lease("take", "c", LONG, "c")
-    assert (early.returncode, said(early)) == (BUSY, "b waits longer")
+    assert (early.returncode, refusal(early)) == (BUSY, {"lease": "queued", "holder": "b"})
     assert lease("take", "b", LONG, "b").returncode == 0
     lease("release", "c")  # the place in the queue
     assert shown() == [("holds", "b", "b")]
@@ -89,7 +90,7 @@ def test_a_launch_needs_it_and_extends_it(lab, lease, seen):
     lease("take", "a", 5, "ann")
     for words in ([], ["--lease", "b", 5, "bob"]):
         refused = lab.begin("true", *words)
-        assert (refused.code, "leased to ann" in refused.error) == (BUSY, True)
+        assert (refused.code, '"holder":"ann"' in refused.error) == (BUSY, True)
     assert lab.begin("true", "--lease", "a", 5, "ann", limit=100).exit["status"] == 0
     (holding,) = seen()
     assert 5 < holding.seconds <= 105
@@ -108,10 +109,11 @@ def test_a_broken_lease_is_told_at_the_next_launch(lab, lease, shown):
     assert shown() == []
     refused = lab.begin("true", "--lease", "a", LONG, "ann")
     assert refused.code == BUSY
-    assert "the lease was broken by carl: the fan is dead?{evil}" in refused.error
+    told = {"lease": "broken", "by": "carl", "reason": "the fan is dead?{evil}"}
+    assert json.loads(refused.error.removeprefix("edge-supervisor: ")) == told
     renewed = lease("renew", "a", LONG, "ann")
     assert (renewed.returncode, shown()) == (BUSY, [])
-    assert "the lease was broken by carl" in said(renewed)
+    assert refusal(renewed) == told
     assert lease("take", "a", LONG, "ann").returncode == 0  # who asks anew may have it
     assert lease("renew", "a", LONG, "ann").returncode == 0
     assert lease("renew", "b", LONG, "bob").returncode == BUSY
@@ -124,6 +126,17 @@ def test_one_of_before_the_restart_is_over(lab, lease, shown):
     boot, rest = path.read_text().split("\n", 1)
     path.write_text("0" + boot[1:] + "\n" + rest)
     assert shown() == []
+
+
+def test_whoever_comes_too_late_for_the_queue_is_told(lab, lease):
+    lease("take", "a", LONG, 'ann "the \\ lab"')
+    assert refusal(lease("take", "b", LONG, "bob"))["holder"] == 'ann "the \\ lab"'
+    path = lab.lock.with_name("lock.lease")
+    _, _, expires, _ = path.read_text().splitlines()[1].split(" ", 3)
+    waiting = "".join(f"waits w{n} {expires} w\n" for n in range(31))
+    path.write_text(path.read_text() + waiting)
+    late = lease("take", "c", LONG, "cat", "--wait", 60)
+    assert (late.returncode, refusal(late)) == (BUSY, {"lease": "crowded"})
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 20000, os.urandom(5000), b"x\n" * 9000])

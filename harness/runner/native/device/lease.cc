@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/files.h"
+#include "base/json.h"
 #include "device/lock.h"
 #include "device/process.h"
 
@@ -21,12 +22,24 @@ constexpr double kTicket_s = 30;  // who does not ask again loses the place in t
 constexpr double kTold_s = 86'400;
 constexpr long kPoll_ns = 250'000'000;
 
+// Ends with what the controller reads: one line of JSON that says why, as "lease".
+[[noreturn]] void refuse(JsonWriter* why) {
+  fprintf(stderr, "edge-supervisor: %s", why->line());
+  exit(kLeased);
+}
+
+[[noreturn]] void refuse_crowded() {
+  JsonWriter why;
+  why.text("lease", "crowded");
+  refuse(&why);
+}
+
 // A line of the file, after a first line with the boot's id: "KIND ID EXPIRES TEXT".
 struct Entry {
   char kind[8] = {};  // holds, waits, broken
   char id[128] = {};
   long long expires_ms = 0;
-  char text[160] = {};  // for people: the holder, or by whom and why it was broken
+  char text[160] = {};  // the holder; or who broke it, a colon, and why
 };
 
 // Goes on while the device sleeps, and begins anew with its restart.
@@ -64,7 +77,7 @@ class Leases {
   void put(const char* kind, const char* id, long long expires_ms, const char* text) {
     Entry* entry = find(kind, id);
     if (!entry) {
-      if (count_ == kMost) fail(kLeased, "too many wait for this device");
+      if (count_ == kMost) refuse_crowded();
       entry = &entries_[count_++];
     }
     snprintf(entry->kind, sizeof entry->kind, "%s", kind);
@@ -146,13 +159,25 @@ long long seconds_left(const Entry& entry) {
   return (entry.expires_ms - boottime_ms() + 999) / 1000;
 }
 
-void say_whose(const Entry& other) {
-  if (strcmp(other.kind, "holds") == 0) {
-    fprintf(stderr, "edge-supervisor: leased to %s for another %lld s\n", other.text,
-            seconds_left(other));
-  } else {
-    fprintf(stderr, "edge-supervisor: %s waits longer\n", other.text);
-  }
+[[noreturn]] void refuse_for(const Entry& other) {
+  const bool held = strcmp(other.kind, "holds") == 0;
+  JsonWriter why;
+  why.text("lease", held ? "held" : "queued");
+  why.text("holder", other.text);
+  if (held) why.integer("seconds", seconds_left(other));
+  refuse(&why);
+}
+
+[[noreturn]] void refuse_broken(const Entry& broken) {
+  const char* colon = strstr(broken.text, ": ");
+  const int length = static_cast<int>(colon ? colon - broken.text : 0);
+  char by[sizeof broken.text];
+  snprintf(by, sizeof by, "%.*s", length, broken.text);
+  JsonWriter why;
+  why.text("lease", "broken");
+  why.text("by", by);
+  why.text("reason", colon ? colon + 2 : broken.text);
+  refuse(&why);
 }
 
 int take(const char* lock, const Claim& claim, double wait_s) {
@@ -168,10 +193,7 @@ int take(const char* lock, const Claim& claim, double wait_s) {
         leases.save();
         return 0;
       }
-      if (monotonic_s() >= deadline) {
-        say_whose(*other);
-        return kLeased;
-      }
+      if (monotonic_s() >= deadline) refuse_for(*other);
       leases.put("waits", claim.id, after(kTicket_s), claim.holder);
       leases.save();
     }
@@ -197,7 +219,7 @@ int take_away(const char* lock, const char* by, const char* reason) {
   char id[sizeof holder->id];
   char why[sizeof holder->text];
   snprintf(id, sizeof id, "%s", holder->id);
-  snprintf(why, sizeof why, "by %.60s: %.80s", by, reason);
+  snprintf(why, sizeof why, "%.60s: %.80s", by, reason);
   leases.drop("holds", id);
   leases.put("broken", id, after(kTold_s), why);
   leases.save();
@@ -246,13 +268,10 @@ int lease(Words words) {
 void require_lease(const char* lock, const Claim& claim, double longer_s) {
   Leases leases(lock);
   if (const Entry* broken = claim.id ? leases.find("broken", claim.id) : nullptr) {
-    fail(kLeased, "the lease was broken %s", broken->text);
+    refuse_broken(*broken);
   }
   const Entry* other = claim.id ? ahead_of(leases, claim.id) : leases.find("holds");
-  if (other) {
-    say_whose(*other);
-    exit(kLeased);
-  }
+  if (other) refuse_for(*other);
   if (!claim.id) return;
   // Renewed, or taken again where it had run out and nobody came.
   leases.put("holds", claim.id, after(claim.term_s + longer_s), claim.holder);
