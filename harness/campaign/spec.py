@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import (
     AfterValidator,
     ConfigDict,
+    Discriminator,
     Field,
     PrivateAttr,
+    Tag,
     ValidationInfo,
     create_model,
     field_validator,
@@ -28,18 +30,20 @@ from harness.core.contract import (
 from harness.core.errors import SpecificationError
 from harness.core.quantity import Better
 from harness.core.records import Case, Expectation, Fraction, Precision, Protocol, Repeats
-from harness.core.yamlfile import Spec, load, nearest
+from harness.core.yamlfile import Spec, load, names, nearest
 from harness.engines import ENGINES
-from harness.lab.inventory import Backend
+from harness.lab.inventory import Backend, load_devices
+from harness.lab.labels import Wanted, choose
 from harness.models.manifest import load_model
 from harness.quantities import quantities
 from harness.workspace import Name, check_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from harness.core.quantity import Quantity
+    from harness.lab.inventory import DeviceSpec
     from harness.workspace import Workspace
 
 __all__ = ["Block", "Campaign", "load_campaign"]
@@ -141,11 +145,19 @@ def _called(block: Block) -> Iterator[dict[str, object]]:
                 yield how | {"callers": callers, "instances": instances}
 
 
+_Device = Annotated[
+    Annotated[Name, Tag("name")] | Annotated[Wanted, Tag("labels")],
+    Discriminator(lambda given: "labels" if isinstance(given, dict | Wanted) else "name"),
+]
+
+
 class Block(Spec):
     """A part of the matrix: every combination of its axes is a case.
 
     Attributes
     ----------
+    devices
+        By name, or by what they are: ``{class: rockchip-rknn, soc: rk3588, count: 2}``.
     backends
         Compute units: ``cpu``, ``gpu``, or ``npu:`` and a name; the device's file says what it has.
     model_caches
@@ -174,7 +186,7 @@ class Block(Spec):
     """
 
     models: Annotated[list[Name], Field(min_length=1)]
-    devices: Annotated[list[Name], Field(min_length=1)]
+    devices: Annotated[list[_Device], Field(min_length=1)]
     engines: Annotated[list[Name], Field(min_length=1)]
     backends: Annotated[list[Backend], Field(min_length=1)] = Field(default=["cpu"])
     model_caches: Annotated[list[Literal["none", "kept"]], Field(min_length=1)] = Field(
@@ -199,13 +211,13 @@ class Block(Spec):
 
     @field_validator("models", "devices", "engines")
     @classmethod
-    def _known(cls, names: list[str], info: ValidationInfo) -> list[str]:
+    def _known(cls, given: list[str | Wanted], info: ValidationInfo) -> list[str | Wanted]:
         known = (info.context or {}).get(info.field_name)
-        for name in names:
-            if known is not None and name not in known:
+        for name in given:
+            if known is not None and isinstance(name, str) and name not in known:
                 singular = str(info.field_name).removesuffix("s")
                 raise ValueError(f"unknown {singular} '{name}'; {nearest(name, known)}")
-        return names
+        return given
 
     @model_validator(mode="after")
     def _somebody_calls(self) -> Self:
@@ -274,6 +286,27 @@ class Campaign(Spec):
             ):  # what is wrong with a model is said where it is used
                 self._computed_in[name] = load_model(workspace, name).manifest.precision
 
+    def on(self, known: Mapping[str, DeviceSpec]) -> Campaign:
+        """Return it with devices' names in place of labels.
+
+        Parameters
+        ----------
+        known
+            Name to device; of several that fit, the first are taken.
+
+        Raises
+        ------
+        SpecificationError
+            Too few devices have these labels.
+        """
+        blocks = [
+            block.model_copy(update={"devices": choose(block.devices, known)})
+            for block in self.matrix
+        ]
+        named = self.model_copy(update={"matrix": blocks})
+        named._computed_in = self._computed_in  # noqa: SLF001 - of its own class
+        return named
+
     @model_validator(mode="after")
     def _pilots(self) -> Self:
         for block in self.matrix:
@@ -332,8 +365,15 @@ class Campaign(Spec):
         yield from found.items()
 
 
-def load_campaign(workspace: Workspace, path: Path) -> Campaign:
+def load_campaign(
+    workspace: Workspace, path: Path, devices: Mapping[str, DeviceSpec] | None = None
+) -> Campaign:
     """Read a campaign's file.
+
+    Parameters
+    ----------
+    devices
+        Name to device, of which the campaign's are; by default the workspace's.
 
     Raises
     ------
@@ -350,10 +390,14 @@ def load_campaign(workspace: Workspace, path: Path) -> Campaign:
     check_name(path.stem, "campaign")  # of its runs, and of their launches on devices
     context = {
         "models": {found.stem for found in workspace.models.glob("*.yaml")},
-        "devices": {found.stem for found in workspace.devices.glob("*.yaml")},
+        "devices": set(names(workspace.devices) if devices is None else devices),
         "engines": set(ENGINES.plugins),
         "manifest": cache(lambda name: load_model(workspace, name).manifest),
     }
     campaign = load(path, Campaign, context=context)
     campaign.set_precisions(workspace)
-    return campaign
+    if all(isinstance(name, str) for block in campaign.matrix for name in block.devices):
+        return campaign
+    if devices is None:
+        devices = {name: device.spec for name, device in load_devices(workspace).items()}
+    return campaign.on(devices)

@@ -181,6 +181,8 @@ class DeviceSpec(Spec):
     store_limit_mb
         Megabytes of pushed files that are kept there; by default 2000, or half of what its disk
         has for them where that is less.
+    labels
+        By which campaigns may ask for it, beside its class and SoC.
     conditions
         What it has to be like for a launch to begin.
     power_cycle
@@ -197,6 +199,7 @@ class DeviceSpec(Spec):
     workdir: Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9._/-]*$")] | None = None
     store_limit_mb: Annotated[int, Field(ge=0)] | None = None
     engines: dict[Name, EngineSpec] = Field(default_factory=dict)
+    labels: Annotated[dict[Name, _Text], Field(max_length=30)] = Field(default_factory=dict)
     conditions: Conditions = Conditions()
     power_cycle: PowerCycle | None = None
 

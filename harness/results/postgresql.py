@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
     from harness.core.errors import HarnessError
 
-__all__ = ["PostgresqlStore", "location"]
+__all__ = ["LINK", "PostgresqlStore", "location"]
 
 PATIENCE_S = 120.0
 _PAUSE_S = 0.5
 _SCHEMA_LOCK = 0x6564_6765  # advisory: any number, the same in every version
-_LINK: Final = {
+LINK: Final = {
     # A server that is gone without a word is noticed within a minute.
     "connect_timeout": 10, "keepalives_idle": 20, "keepalives_interval": 10, "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
@@ -81,7 +81,7 @@ class PostgresqlStore(Database):
         where = location(url)
         self._patience_s = patience_s
         try:
-            engine = create_engine(where, pool_pre_ping=True, connect_args=_LINK)
+            engine = create_engine(where, pool_pre_ping=True, connect_args=LINK)
         except ModuleNotFoundError:
             raise SpecificationError(
                 "results in PostgreSQL need psycopg", hint="pip install 'edge-harness[postgresql]'"
