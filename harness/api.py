@@ -49,6 +49,7 @@ __all__ = [
     "runs",
     "set_baseline",
     "stored",
+    "submit",
 ]
 
 Where: TypeAlias = "Workspace | Path | str | None"
@@ -237,6 +238,65 @@ def resume(
             found, wanted, store, wait_s=wait_s, limits=limits, progress=told.preparing
         )
         return _measured(session, store, told)
+
+
+def submit(  # noqa: PLR0913 - what a user may ask of a run
+    campaign: Path | str,
+    *,
+    workspace: Where = None,
+    only: Sequence[str] = (),
+    seed: int | None = None,
+    priority: int = 0,
+    deadline_s: float | None = None,
+    devices_within_s: float = 0.0,
+    wait: bool = False,
+    observer: Observer | None = None,
+) -> Run:
+    """Send a campaign to the labs of a fleet that have its devices; see ``docs/fleet.md``.
+
+    Parameters
+    ----------
+    only
+        As for :func:`plan`.
+    priority
+        Higher ones are measured first.
+    deadline_s
+        After which what is not measured is given up, in s.
+    devices_within_s
+        How long to wait for agents that have the devices, in s.
+    wait
+        Whether to follow the run to its end; who is interrupted meanwhile cancels it.
+
+    Returns
+    -------
+    Run
+        As it was sent; after a wait with its launches.
+
+    Raises
+    ------
+    SpecificationError
+        The campaign is wrong, nobody has what it asks for, or there is no centre.
+    LabError
+        The centre or an agent cannot take it, or nothing could be built.
+    """
+    from harness.fleet.centre import Centre
+    from harness.fleet.follow import follow, planned
+    from harness.fleet.submit import submit as send
+
+    found, told = _workspace(workspace), observer or Observer()
+    with Centre.of(found) as centre:
+        run = send(
+            found, Path(campaign), centre,
+            only=only, seed=seed, priority=priority, deadline_s=deadline_s,
+            devices_within_s=devices_within_s, progress=told.preparing,
+        )  # fmt: skip
+        if not wait:
+            return run
+        told.begun(run, planned(run), [])
+        with found.store() as store:
+            run = follow(run, centre, store, told, told.preparing)
+        told.finished(run)
+        return run
 
 
 def check(  # noqa: PLR0913 - what a user may ask of the gate

@@ -21,9 +21,10 @@ from harness.campaign.kept import KeptFiles, cached
 from harness.campaign.limits import LIMITS, Limits
 from harness.campaign.prepare import Change, EngineOn, Prepared, shapes_of
 from harness.campaign.reach import Bench, Claim, Lab
-from harness.campaign.recovery import Recovery
+from harness.campaign.recovery import Recovery, note
 from harness.campaign.runners import ForeignRunner, NativeRunner, PythonRunner
 from harness.campaign.share import Checks, Kit
+from harness.core.records import DeviceEventKind
 from harness.lab.inventory import BackendSpec, Device
 from harness.lab.runners import EDGE_RUNNER, RegisteredRunner
 from harness.models import artifacts, build, environments
@@ -133,7 +134,8 @@ def receive(  # noqa: PLR0913 - what an execution has, and where the share is
     store
         Takes the devices' events.
     record, has_ended
-        As for :class:`harness.campaign.host.Means`.
+        As for :class:`harness.campaign.host.Means`; the first is told of each device that was
+        reached, too.
 
     Raises
     ------
@@ -158,6 +160,9 @@ def receive(  # noqa: PLR0913 - what an execution has, and where the share is
         cases = [(each.case, each) for each in measured]
         records, prepared = bench.prepare(cases, share.protocol)
         absent = bench.absent(cases, share.protocol)
+        for name in bench.reached:
+            note(store, name, DeviceEventKind.REACHED, run=share.run)
+            record([each for each in records if each.case.device == name], bench.records[name])
         stop = threading.Event()
         recovery = Recovery(
             share.run,

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
     from harness.workspace import Workspace
 
-__all__ = ["hold_host", "hold_run", "is_running"]
+__all__ = ["HostBusyError", "hold_host", "hold_run", "is_running"]
+
+
+class HostBusyError(LabError):
+    """Another controller of this machine measures on a host."""
 
 
 def is_running(workspace: Workspace, run_id: str) -> bool:
@@ -58,7 +62,7 @@ def hold_host(
 
     Raises
     ------
-    LabError
+    HostBusyError
         One of them measures there, for longer than is waited.
     """
     # This machine is one host for all workspaces; the name of another is the workspace's own.
@@ -74,7 +78,7 @@ def hold_host(
             progress(f"waiting for host '{host}', on which another run is measuring")
             stack.enter_context(lock.acquire(timeout=wait_s))
     except Timeout:
-        raise LabError(
+        raise HostBusyError(
             f"another run is measuring on host '{host}'",
             hint="wait for it (--wait 30m); two at once would spoil both",
         ) from None

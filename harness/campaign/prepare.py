@@ -10,7 +10,7 @@ from harness.campaign import reasons
 from harness.campaign.kept import keep
 from harness.campaign.launch import Handling
 from harness.campaign.plan import Slot
-from harness.campaign.runners import ForeignRunner, NativeRunner, PythonRunner
+from harness.campaign.runners import AwayRunner, ForeignRunner, NativeRunner, PythonRunner
 from harness.campaign.traffic import asked, longer_s, uncallable
 from harness.core.contract import MAX_SAMPLES, PROTOCOL, Job, Sampling, WarmupPolicy
 from harness.core.errors import HarnessError, unexpected
@@ -39,7 +39,16 @@ if TYPE_CHECKING:
     from harness.models.manifest import Model, Shapes
     from harness.models.operations import Operations
 
-__all__ = ["Change", "EngineOn", "Prepared", "prepare", "refusal", "shapes_of", "too_large"]
+__all__ = [
+    "Change",
+    "EngineOn",
+    "Prepared",
+    "prepare",
+    "refusal",
+    "runner_on",
+    "shapes_of",
+    "too_large",
+]
 
 PROFILED = (
     WarmupPolicy(min_samples=2, min_seconds=0.0, max_samples=2),
@@ -192,12 +201,15 @@ class EngineOn:
         Of the engine, where it is known before it runs.
     excluded
         Backend to why the device cannot use it, by its probe.
+    away
+        Whether the device is another lab's, which has the runner.
     """
 
     runner: RegisteredRunner | None = None
     faults: Sequence[Reason] = ()
     version: str | None = None
     excluded: Mapping[str, str] = field(default_factory=dict)
+    away: bool = False
 
 
 def prepare(
@@ -397,7 +409,9 @@ def _prepare(
         raise _RefusedError(refused, inspected(model, artifact, shapes))
     reference = build.reference(model, shapes=shapes, progress=progress)
     check_file = build.check_inputs(model, shapes=shapes, progress=progress)
-    runner = _runner(case, device, there.runner, reference, check_file, progress)
+    runner: Runner = AwayRunner()
+    if not there.away:
+        runner = runner_on(case, device, there.runner, reference, check_file, progress)
     if refused := _of_fixed_shapes(artifact, shapes):
         raise _RefusedError(refused, inspected(model, artifact, shapes))
     if refused := runner.lacks(case, settings) or next(uncallable(case, runner), None):
@@ -442,7 +456,7 @@ def shapes_of(case: Case, model: Model) -> Shapes | None:
     return model.manifest.batched(case.batch, dict(case.shapes) if case.shapes else None)
 
 
-def _runner(
+def runner_on(
     case: Case,
     device: Device,
     registered: RegisteredRunner | None,
@@ -450,6 +464,20 @@ def _runner(
     check_file: Path | None,
     progress: Callable[[str], None],
 ) -> Runner:
+    """Return what measures a case on a device, by the device's file.
+
+    Parameters
+    ----------
+    registered
+        The runner that its file names, where it names one.
+    reference, check_file
+        As for :class:`Prepared`.
+
+    Raises
+    ------
+    HarnessError
+        It cannot be built, or its environment cannot be made.
+    """
     spec = device.spec.engines[case.engine]
     if spec.built_in:
         return NativeRunner(build_runner(case.engine, device.spec.abi, progress=progress))

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from harness.lab.inventory import BackendSpec
     from harness.lab.runners import RegisteredRunner
 
-__all__ = ["PROGRAM", "ForeignRunner", "NativeRunner", "PythonRunner", "Runner"]
+__all__ = ["PROGRAM", "AwayRunner", "ForeignRunner", "NativeRunner", "PythonRunner", "Runner"]
 
 PROGRAM = "edge-runner"
 _SCRIPT = "edge_runner.py"
@@ -158,6 +158,20 @@ class NativeRunner(Runner):
         """See :meth:`Runner.command`."""
         del job
         return [f"./{PROGRAM}", "job.json"]
+
+
+class AwayRunner(Runner):
+    """The runner of another lab, which that lab alone knows: nothing is launched from here."""
+
+    @contextmanager
+    def files(self, job: Job) -> Iterator[dict[str, Path]]:
+        """See :meth:`Runner.files`."""
+        del job
+        yield {}
+
+    def command(self, job: Job) -> list[str]:
+        """See :meth:`Runner.command`."""
+        raise NotImplementedError(job.launch)
 
 
 @dataclass(frozen=True)

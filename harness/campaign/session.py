@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from harness.results.store import Store
     from harness.workspace import Workspace
 
-__all__ = ["Confirmation", "Session", "begin", "confirm", "resume", "select"]
+__all__ = ["Confirmation", "Session", "begin", "confirm", "model_records", "resume", "select"]
 
 
 def select(campaign: Campaign, only: Sequence[str]) -> list[tuple[Case, Repeats]]:
@@ -132,7 +132,7 @@ def begin(  # noqa: PLR0913 - what a user may ask of a run
             protocol=campaign.protocol,
             expectations=campaign.expectations,
             devices=list(bench.records.values()),
-            models=_model_records(lab.models.values(), prepared.values(), progress),
+            models=model_records(lab.models.values(), prepared.values(), progress),
             cases=records,
         )
         run = store.create(run)
@@ -268,7 +268,7 @@ def confirm(  # noqa: PLR0913 - both sides, and what a user may ask
         records = [_refused_where_absent(record, bench) for record in records]
         for measured, now in zip(wanted, records, strict=True):
             _refuse_another(measured, now, candidate.id)
-        models = _model_records(lab.models.values(), prepared.values(), progress)
+        models = model_records(lab.models.values(), prepared.values(), progress)
         unconfirmable = {
             record.case.id: record.refused for record in records if record.refused is not None
         }
@@ -374,9 +374,10 @@ def _repeats(record: CaseRecord) -> Repeats:
     return Repeats.model_validate(record.model_dump(include=set(Repeats.model_fields)))
 
 
-def _model_records(
+def model_records(
     models: Iterable[Model], prepared: Collection[Prepared], progress: Callable[[str], None]
 ) -> list[ModelRecord]:
+    """Return what a run records of models."""
     records = []
     for model in models:
         manifest = model.manifest

@@ -56,10 +56,13 @@ class LiveProgress(Observer):
     ----------
     export
         Given each launch that ends; where it fails, that is told once.
+    ends
+        What is said where the user ends the run; by default how to go on with it.
     """
 
-    def __init__(self, export: Follower | None = None) -> None:
+    def __init__(self, export: Follower | None = None, *, ends: str = "") -> None:
         self._export = export
+        self._ends = ends
         self._steps = Steps()
         self._told: set[tuple[str, Reason]] = set()
         self._console = stderr()
@@ -231,5 +234,6 @@ class LiveProgress(Observer):
             )
         elif self._run:
             self._console.print(
-                f"what is stored stays; go on with: harness run --resume {self._run.id}"
+                self._ends
+                or f"what is stored stays; go on with: harness run --resume {self._run.id}"
             )

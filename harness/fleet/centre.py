@@ -44,6 +44,7 @@ __all__ = [
     "Job",
     "LostError",
     "NameTakenError",
+    "RefusedError",
     "conninfo",
     "profile",
 ]
@@ -58,18 +59,6 @@ CHUNK: Final = 1 << 20  # bytes
 _APART: Final = {"address", "identity_file", "power_cycle", "workdir", "store_limit_mb"}
 """What of a device's file stays in its lab."""
 
-_LACKING: Final = {"42P01", "3F000"}  # SQLSTATE: no such table, no such schema
-_FORBIDDEN: Final = "42501"
-_REFUSALS: Final = {
-    "EH003": ("{said} is not this user's", "see who submitted it: harness jobs list"),
-    "EH004": (
-        "the files of a share have {said} bytes, more than the centre takes",
-        "measure fewer models at once, or let the owner of the centre raise its limit",
-    ),
-    "EH005": ("another launch is stored as {said}", "the agent's spool keeps its own"),
-    "EH006": ("the files of run {said} are not at the centre any more", "submit it again"),
-}
-
 
 class AwayError(LabError):
     """The centre cannot be reached at the moment."""
@@ -79,8 +68,55 @@ class LostError(LabError):
     """A share is not this agent's any more: it was cancelled, or another one has it."""
 
 
+class RefusedError(LabError):
+    """The centre will not take something, however often it is sent."""
+
+
 class NameTakenError(LabError):
     """Another agent with the same login is at work."""
+
+
+_NO_CENTRE: Final = (
+    SpecificationError,
+    "{where}: it is no centre of a fleet",
+    "harness store init",
+)
+_REFUSALS: Final[Mapping[str, tuple[type[LabError | SpecificationError], str, str]]] = {
+    # SQLSTATE; those with EH are of schema/1.sql
+    "3F000": _NO_CENTRE,
+    "42P01": _NO_CENTRE,
+    "42501": (
+        SpecificationError,
+        "{where}: {said}",
+        "grant the login one of edge_submit, edge_agent and edge_read; see docs/fleet.md",
+    ),
+    "EH001": (
+        NameTakenError,
+        "an agent of this login is at work already, on {said}",
+        "give each lab a login of its own; after a crash wait a minute",
+    ),
+    "EH002": (LostError, "{said} is not held any more: it was cancelled, or taken over", ""),
+    "EH003": (
+        RefusedError,
+        "{said} is not this user's",
+        "see who submitted it: harness jobs list --all",
+    ),
+    "EH004": (
+        RefusedError,
+        "the files of a share have {said} bytes, more than the centre takes",
+        "measure fewer models at once, or let the owner of the centre raise its limit",
+    ),
+    "EH005": (
+        RefusedError,
+        "another launch is stored as {said}",
+        "the agent's spool keeps its own",
+    ),
+    "EH006": (
+        RefusedError,
+        "the files of run {said} are not at the centre any more",
+        "submit it again",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -272,7 +308,9 @@ class Centre:
 
     # Agents.
 
-    def hello(self, instance: str, machine: str, version: str, devices: Iterable[Device]) -> list[str]:
+    def hello(
+        self, instance: str, machine: str, version: str, devices: Iterable[Device]
+    ) -> list[str]:
         """Tell that an agent is there; return names of devices that other labs have already.
 
         Raises
@@ -280,9 +318,7 @@ class Centre:
         NameTakenError
             Another agent with this login was heard of within the last minute.
         """
-        known = {
-            each.name: {"host": each.host, "profile": profile(each.spec)} for each in devices
-        }
+        known = {each.name: {"host": each.host, "profile": profile(each.spec)} for each in devices}
         found = self._one(
             "SELECT fleet.hello(%s, %s, %s, %s, %s)",
             instance, machine, version, FORMAT, json.dumps(known),
@@ -300,7 +336,9 @@ class Centre:
         )
         if fence is None:
             return str(state)
-        return Claimed(share, state, fence, form, harness, content, [File(**each) for each in files])
+        return Claimed(
+            share, state, fence, form, harness, content, [File(**each) for each in files]
+        )
 
     def renew(self, share: str, fence: int) -> str:
         """Renew the lease of a share; return its state.
@@ -319,7 +357,7 @@ class Centre:
         ------
         LostError
             The share is not held any more.
-        LabError
+        RefusedError
             Another launch is stored in its place.
         """
         self._one(
@@ -347,6 +385,10 @@ class Centre:
         """Put into a share's run what became known of its cases, by id, and devices, by name."""
         said = [json.dumps(each).replace("\\u0000", "\\ufffd") for each in (cases, devices)]
         self._one("SELECT fleet.report(%s, %s, %s, %s)", share, fence, *said)
+
+    def is_over(self, run: str) -> bool:
+        """Whether all shares of a run that this agent had have ended."""
+        return bool(self._one("SELECT fleet.over(%s)", run))
 
     def leave(self, share: str, fence: int, state: str, reason: str = "") -> None:
         """Give a share back: ``done``, ``failed``, ``cancelled``; or ``waiting`` for the next."""
@@ -404,6 +446,11 @@ class Centre:
             "FROM fleet.agents ORDER BY name"
         )
         return [AgentInfo(*row) for row in rows]
+
+    def launches_stored(self) -> float:
+        """Return about how many launches are stored, as of the last time that it was counted."""
+        counted = "SELECT greatest(reltuples, 0) FROM pg_class WHERE oid = 'launches'::regclass"
+        return float(self._one(counted))
 
     def limit_bytes(self) -> int:
         """Return how many bytes a share's files may have together."""
@@ -474,9 +521,9 @@ class Centre:
         """Cancel a run's shares that have not ended; return how many those were."""
         return int(self._one("SELECT fleet.cancel(%s, %s)", run, _text(why)))
 
-    def retry(self, run: str) -> list[str]:
-        """Let a run's ended shares wait again; return their ids."""
-        return [share for (share,) in self._all("SELECT fleet.retry(%s)", run)]
+    def retry(self, run: str) -> int:
+        """Let a run's ended shares wait again; return how many those are."""
+        return int(self._one("SELECT fleet.retry(%s)", run))
 
     # All.
 
@@ -519,36 +566,20 @@ class Centre:
             self._connection = None
 
     def _fault(self, error: Exception) -> LabError | SpecificationError:
-        state = getattr(error, "sqlstate", None)
+        state = getattr(error, "sqlstate", None) or ""
         said = str(error).partition("\n")[0]
-        if state == "EH001":
-            return NameTakenError(
-                f"an agent of this login is at work already, on {said}",
-                hint="give each lab a login of its own; after a crash wait a minute",
-            )
-        if state == "EH002":
-            return LostError(f"{said} is not held any more: it was cancelled, or taken over")
+        fault: LabError | SpecificationError = LabError(
+            f"{self.where}: {said}", hint="see the server's log"
+        )
         if state in _REFUSALS:
-            message, hint = _REFUSALS[state]
-            return LabError(message.format(said=said), hint=hint)
-        if state in _LACKING:
-            return SpecificationError(
-                f"{self.where}: it is no centre of a fleet", hint="harness store init"
-            )
-        if state == _FORBIDDEN:
-            return SpecificationError(
-                f"{self.where}: {said}",
-                hint="grant the login one of edge_submit, edge_agent and edge_read; see "
-                "docs/fleet.md",
-            )
-        refused = state is not None and state.startswith("28")
-        if refused or "password" in said or "authentication" in said:
-            return LabError(
-                f"{self.where}: {said}", hint="see PGPASSWORD or ~/.pgpass, and whether it expired"
-            )
-        if isinstance(error, self._psycopg.OperationalError):
-            return AwayError(f"{self.where}: {said}", hint="see that the centre is up")
-        return LabError(f"{self.where}: {said}", hint="see the server's log")
+            kind, message, hint = _REFUSALS[state]
+            fault = kind(message.format(said=said, where=self.where), hint=hint)
+        elif state.startswith("28") or "password" in said or "authentication" in said:
+            hint = "see PGPASSWORD or ~/.pgpass, and whether the login has expired"
+            fault = LabError(f"{self.where}: {said}", hint=hint)
+        elif isinstance(error, self._psycopg.OperationalError):
+            fault = AwayError(f"{self.where}: {said}", hint="see that the centre is up")
+        return fault
 
     def close(self) -> None:
         """Close the connection."""

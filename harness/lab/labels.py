@@ -70,9 +70,7 @@ def choose(asked: Sequence[str | Wanted], known: Mapping[str, DeviceSpec]) -> li
     for each in asked:
         if isinstance(each, str):
             continue
-        fitting = [
-            name for name in known if name not in taken and not any(each.lacks(known[name]))
-        ]
+        fitting = [name for name in known if name not in taken and not any(each.lacks(known[name]))]
         if len(fitting) < each.count:
             raise NobodyHasError(
                 f"{count(each.count, 'device')} with {each} asked for, and there are "

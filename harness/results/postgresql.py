@@ -26,7 +26,7 @@ __all__ = ["LINK", "PostgresqlStore", "location"]
 PATIENCE_S = 120.0
 _PAUSE_S = 0.5
 _SCHEMA_LOCK = 0x6564_6765  # advisory: any number, the same in every version
-LINK: Final = {
+LINK: Final[dict[str, Any]] = {
     # A server that is gone without a word is noticed within a minute.
     "connect_timeout": 10, "keepalives_idle": 20, "keepalives_interval": 10, "keepalives_count": 3,
     "tcp_user_timeout": 30_000,

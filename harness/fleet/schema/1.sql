@@ -112,6 +112,23 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, fleet, pg_temp AS $$
         WHERE name = session_user AND instance = of_instance;
 $$;
 
+-- Lets an agent hear of a share, through the queue: in turns with others of the same host.
+CREATE FUNCTION fleet.enqueue(of_share text) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, fleet, public, pg_temp AS $$
+    SELECT procrastinate_defer_jobs_v1(array_agg(ROW(
+        agent || '/' || host, 'measure', priority, agent || '/' || host, id,
+        jsonb_build_object('share', id), NULL)::procrastinate_job_to_defer_v1))
+    FROM shares WHERE id = of_share AND NOT EXISTS (
+        SELECT FROM procrastinate_jobs WHERE queueing_lock = of_share AND status = 'todo');
+$$;
+
+-- Whether a run is over for an agent: nobody comes for what it left on devices.
+CREATE FUNCTION fleet.over(of_run text) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, fleet, pg_temp AS $$
+    SELECT coalesce(bool_and(ended IS NOT NULL), false)
+    FROM shares WHERE run_id = of_run AND agent = session_user;
+$$;
+
 -- Where all of a run's shares have ended, it has.
 CREATE FUNCTION fleet.finish(of_run text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, fleet, public, pg_temp AS $$
@@ -161,18 +178,18 @@ RETURNS TABLE (state text, fence integer, format integer, harness text, content 
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, fleet, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    found shares;
+    its shares;
 BEGIN
     PERFORM tidy();
-    SELECT * INTO found FROM shares WHERE id = of_share AND agent = session_user FOR UPDATE;
-    IF found.id IS NULL THEN
+    SELECT * INTO its FROM shares WHERE id = of_share AND agent = session_user FOR UPDATE;
+    IF its.id IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'EH003', MESSAGE = of_share;
     END IF;
-    IF found.state NOT IN ('waiting', 'measuring', 'cancelling') THEN
-        RETURN QUERY SELECT found.state, NULL::integer, NULL::integer, NULL, NULL, NULL::jsonb;
+    IF its.state NOT IN ('waiting', 'measuring', 'cancelling') THEN
+        RETURN QUERY SELECT its.state, NULL::integer, NULL::integer, NULL, NULL, NULL::jsonb;
         RETURN;
     END IF;
-    IF found.instance <> of_instance AND found.lease_until > now() THEN
+    IF its.instance <> of_instance AND its.lease_until > now() THEN
         RETURN QUERY SELECT 'held', NULL::integer, NULL::integer, NULL, NULL, NULL::jsonb;
         RETURN;
     END IF;
@@ -182,38 +199,38 @@ BEGIN
         instance = of_instance,
         lease_until = now() + (SELECT term FROM about),
         begun = coalesce(begun, now())
-    WHERE id = of_share RETURNING * INTO found;
+    WHERE id = of_share RETURNING * INTO its;
     RETURN QUERY
-        SELECT found.state, found.fence, found.format, found.harness, found.content, found.files;
+        SELECT its.state, its.fence, its.format, its.harness, its.content, its.files;
 END $$;
 
 -- The share, where a caller holds it; all that writes to it in turns.
 CREATE FUNCTION fleet.held(of_share text, by_fence integer) RETURNS fleet.shares
 LANGUAGE plpgsql SET search_path = pg_catalog, fleet, pg_temp AS $$
 DECLARE
-    found shares;
+    its shares;
 BEGIN
-    SELECT * INTO found FROM shares
+    SELECT * INTO its FROM shares
         WHERE id = of_share AND agent = session_user AND fence = by_fence
             AND state IN ('measuring', 'cancelling')
         FOR UPDATE;
-    IF found.id IS NULL THEN
+    IF its.id IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'EH002', MESSAGE = of_share;
     END IF;
-    RETURN found;
+    RETURN its;
 END $$;
 
 CREATE FUNCTION fleet.renew(of_share text, by_fence integer) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, fleet, pg_temp AS $$
 DECLARE
-    found shares := held(of_share, by_fence);
+    its shares := held(of_share, by_fence);
 BEGIN
     UPDATE shares SET
         lease_until = now() + (SELECT term FROM about),
-        state = CASE WHEN found.deadline < now() THEN 'cancelling' ELSE state END,
-        reason = CASE WHEN found.deadline < now() THEN 'its deadline passed' ELSE reason END
-    WHERE id = of_share RETURNING * INTO found;
-    RETURN found.state;
+        state = CASE WHEN its.deadline < now() THEN 'cancelling' ELSE state END,
+        reason = CASE WHEN its.deadline < now() THEN 'its deadline passed' ELSE reason END
+    WHERE id = of_share RETURNING * INTO its;
+    RETURN its.state;
 END $$;
 
 -- Stores a launch once. Its identity is made here: an agent cannot name another's.
@@ -224,17 +241,17 @@ CREATE FUNCTION fleet.add(
 ) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, fleet, public, pg_temp AS $$
 DECLARE
-    found shares := held(of_share, by_fence);
-    its_id text := found.run_id || '-' || its_case || '-' || its_slot || '-' || its_attempt;
+    its shares := held(of_share, by_fence);
+    its_id text := its.run_id || '-' || its_case || '-' || its_slot || '-' || its_attempt;
 BEGIN
-    IF NOT found.cases ? its_case OR its_record::json ->> 'id' IS DISTINCT FROM its_id
+    IF NOT its.cases ? its_case OR its_record::json ->> 'id' IS DISTINCT FROM its_id
         OR its_record::json ->> 'case_id' IS DISTINCT FROM its_case THEN
         RAISE EXCEPTION USING ERRCODE = 'EH003', MESSAGE = its_id;
     END IF;
     INSERT INTO launches (id, run_id, case_id, slot, attempt, status, wall_s, device, category,
                           started, record)
-        VALUES (its_id, found.run_id, its_case, its_slot, its_attempt, its_status, its_wall_s,
-                found.cases ->> its_case, its_category, its_start, its_record)
+        VALUES (its_id, its.run_id, its_case, its_slot, its_attempt, its_status, its_wall_s,
+                its.cases ->> its_case, its_category, its_start, its_record)
         ON CONFLICT (id) DO NOTHING;
     IF NOT FOUND AND its_record <> (SELECT record FROM launches WHERE id = its_id) THEN
         RAISE EXCEPTION USING ERRCODE = 'EH005', MESSAGE = its_id;
@@ -244,10 +261,10 @@ END $$;
 CREATE FUNCTION fleet.launches(of_share text, by_fence integer) RETURNS SETOF text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, fleet, public, pg_temp AS $$
 DECLARE
-    found shares := held(of_share, by_fence);
+    its shares := held(of_share, by_fence);
 BEGIN
     RETURN QUERY SELECT record::text FROM launches
-        WHERE run_id = found.run_id AND found.cases ? case_id;
+        WHERE run_id = its.run_id AND its.cases ? case_id;
 END $$;
 
 CREATE FUNCTION fleet.note(
@@ -256,16 +273,16 @@ CREATE FUNCTION fleet.note(
 ) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, fleet, public, pg_temp AS $$
 DECLARE
-    found shares := held(of_share, by_fence);
+    its shares := held(of_share, by_fence);
 BEGIN
-    IF NOT EXISTS (SELECT FROM jsonb_each_text(found.cases) WHERE value = its_device) THEN
+    IF NOT EXISTS (SELECT FROM jsonb_each_text(its.cases) WHERE value = its_device) THEN
         RAISE EXCEPTION USING ERRCODE = 'EH003', MESSAGE = its_device;
     END IF;
     INSERT INTO device_events (device, at, run_id, kind, detail)
-        SELECT its_device, its_time, found.run_id, its_kind, its_detail
+        SELECT its_device, its_time, its.run_id, its_kind, its_detail
         WHERE NOT EXISTS (
             SELECT FROM device_events WHERE (device, at, run_id, kind, detail)
-                = (its_device, its_time, found.run_id, its_kind, its_detail)
+                = (its_device, its_time, its.run_id, its_kind, its_detail)
         );
 END $$;
 
@@ -274,24 +291,24 @@ CREATE FUNCTION fleet.report(of_share text, by_fence integer, its_cases jsonb, i
 RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, fleet, public, pg_temp AS $$
 DECLARE
-    found shares := held(of_share, by_fence);
+    its shares := held(of_share, by_fence);
     run jsonb;
 BEGIN
-    IF EXISTS (SELECT FROM jsonb_object_keys(its_cases) AS key WHERE NOT found.cases ? key)
+    IF EXISTS (SELECT FROM jsonb_object_keys(its_cases) AS key WHERE NOT its.cases ? key)
         OR EXISTS (
             SELECT FROM jsonb_object_keys(its_devices) AS key
-            WHERE key NOT IN (SELECT value FROM jsonb_each_text(found.cases))
+            WHERE key NOT IN (SELECT value FROM jsonb_each_text(its.cases))
         ) THEN
         RAISE EXCEPTION USING ERRCODE = 'EH003', MESSAGE = of_share;
     END IF;
-    SELECT record::jsonb INTO run FROM runs WHERE id = found.run_id FOR UPDATE;
+    SELECT record::jsonb INTO run FROM runs WHERE id = its.run_id FOR UPDATE;
     UPDATE runs SET record = (run || jsonb_build_object(
         -- 'ids' is the run's cases' identities, in their order: see fleet.submit.
         'cases', (
             SELECT jsonb_agg(each || coalesce(its_cases -> id, '{}') || jsonb_build_object(
                 'case', each -> 'case') ORDER BY place)
             FROM jsonb_array_elements(run -> 'cases') WITH ORDINALITY AS a (each, place)
-            JOIN jsonb_array_elements_text((SELECT ids FROM runs_cases WHERE run_id = found.run_id))
+            JOIN jsonb_array_elements_text((SELECT ids FROM runs_cases WHERE run_id = its.run_id))
                 WITH ORDINALITY AS b (id, place) USING (place)
         ),
         'devices', (
@@ -299,13 +316,13 @@ BEGIN
                 || jsonb_build_object('name', each -> 'name') ORDER BY place)
             FROM jsonb_array_elements(run -> 'devices') WITH ORDINALITY AS a (each, place)
         )
-    ))::text WHERE id = found.run_id;
+    ))::text WHERE id = its.run_id;
 END $$;
 
 CREATE FUNCTION fleet.leave(of_share text, by_fence integer, how text, why text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, fleet, pg_temp AS $$
 DECLARE
-    found shares := held(of_share, by_fence);
+    its shares := held(of_share, by_fence);
 BEGIN
     IF how = 'waiting' THEN  -- its agent ends, and the next one goes on
         UPDATE shares SET lease_until = NULL WHERE id = of_share;
@@ -318,7 +335,7 @@ END $$;
 
 CREATE FUNCTION fleet.fetch(of_share text, wanted text) RETURNS bytea
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, fleet, pg_temp AS $$
-    SELECT content FROM chunks
+    SELECT chunks.content FROM chunks
     JOIN uses ON chunk = hash JOIN shares ON shares.id = share
     WHERE hash = wanted AND share = of_share AND agent = session_user;
 $$;
@@ -371,6 +388,7 @@ BEGIN
         IF bytes > (SELECT limit_bytes FROM about) THEN
             RAISE EXCEPTION USING ERRCODE = 'EH004', MESSAGE = bytes::text;
         END IF;
+        PERFORM enqueue(each ->> 'id');
     END LOOP;
 END $$;
 
@@ -394,37 +412,39 @@ BEGIN
     RETURN cancelled;
 END $$;
 
-CREATE FUNCTION fleet.retry(of_run text) RETURNS SETOF text
+CREATE FUNCTION fleet.retry(of_run text) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, fleet, public, pg_temp AS $$
+DECLARE
+    each shares;
+    again integer := 0;
 BEGIN
-    IF EXISTS (
-        SELECT FROM shares, jsonb_array_elements(files) AS file,
-            jsonb_array_elements_text(file -> 'chunks') AS chunk
-        WHERE run_id = of_run AND NOT EXISTS (SELECT FROM chunks WHERE hash = chunk)
-    ) THEN
-        RAISE EXCEPTION USING ERRCODE = 'EH006', MESSAGE = of_run;
+    FOR each IN
+        SELECT * FROM shares WHERE run_id = of_run AND submitter = session_user
+            AND ended IS NOT NULL FOR UPDATE
+    LOOP
+        INSERT INTO uses SELECT DISTINCT each.id, hash
+            FROM jsonb_array_elements(each.files) AS file,
+                jsonb_array_elements_text(file -> 'chunks') AS chunk
+            JOIN chunks ON hash = chunk
+            ON CONFLICT DO NOTHING;
+        IF EXISTS (
+            SELECT FROM jsonb_array_elements(each.files) AS file,
+                jsonb_array_elements_text(file -> 'chunks') AS chunk
+            WHERE chunk NOT IN (SELECT uses.chunk FROM uses WHERE share = each.id)
+        ) THEN
+            RAISE EXCEPTION USING ERRCODE = 'EH006', MESSAGE = of_run;
+        END IF;
+        UPDATE shares SET state = 'waiting', reason = '', ended = NULL, deadline = NULL
+            WHERE id = each.id;
+        PERFORM enqueue(each.id);
+        again := again + 1;
+    END LOOP;
+    IF again > 0 THEN
+        UPDATE runs SET finished = NULL, record = (record::jsonb || '{"finished": null}')::text
+            WHERE id = of_run;
     END IF;
-    INSERT INTO uses SELECT DISTINCT shares.id, chunk
-        FROM shares, jsonb_array_elements(files) AS file,
-            jsonb_array_elements_text(file -> 'chunks') AS chunk
-        WHERE run_id = of_run AND submitter = session_user
-        ON CONFLICT DO NOTHING;
-    UPDATE runs SET finished = NULL,
-        record = (record::jsonb || '{"finished": null}')::text
-        WHERE id = of_run AND EXISTS (
-            SELECT FROM shares WHERE run_id = of_run AND submitter = session_user);
-    RETURN QUERY UPDATE shares
-        SET state = 'waiting', reason = '', ended = NULL, deadline = NULL
-        WHERE run_id = of_run AND submitter = session_user
-            AND state IN ('done', 'failed', 'cancelled')
-        RETURNING shares.id;
+    RETURN again;
 END $$;
-
-CREATE FUNCTION fleet.is_mine(of_share text, its_queue text) RETURNS boolean
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, fleet, pg_temp AS $$
-    SELECT EXISTS (SELECT FROM shares WHERE id = of_share AND submitter = session_user
-                   AND its_queue = agent || '/' || host);
-$$;
 
 -- What the owner calls.
 
@@ -469,23 +489,19 @@ GRANT SELECT ON runs, launches, imported, device_events, alembic_version TO edge
 GRANT SELECT ON fleet.agents, fleet.devices, fleet.jobs TO edge_read;
 GRANT EXECUTE ON FUNCTION fleet.tidy TO edge_read, edge_agent;
 GRANT EXECUTE ON FUNCTION fleet.hello, fleet.goodbye, fleet.claim, fleet.renew, fleet.add,
-    fleet.launches, fleet.note, fleet.report, fleet.leave, fleet.fetch TO edge_agent;
-GRANT EXECUTE ON FUNCTION fleet.missing, fleet.put, fleet.submit, fleet.cancel, fleet.retry,
-    fleet.is_mine TO edge_submit;
+    fleet.launches, fleet.note, fleet.over, fleet.report, fleet.leave, fleet.fetch TO edge_agent;
+GRANT EXECUTE ON FUNCTION fleet.missing, fleet.put, fleet.submit, fleet.cancel, fleet.retry
+    TO edge_submit;
 
--- The queue is procrastinate's: an agent sees its own jobs, a submitter changes those of its shares.
-GRANT SELECT ON procrastinate_jobs, procrastinate_workers TO edge_read;
+-- The queue is procrastinate's; an agent sees its own jobs. It only says that there is something to
+-- do: who measures is decided by fleet.claim.
 GRANT SELECT, INSERT, UPDATE, DELETE ON procrastinate_workers TO edge_agent;
 GRANT SELECT, UPDATE ON procrastinate_jobs TO edge_agent;
-GRANT INSERT, UPDATE ON procrastinate_jobs TO edge_submit;
-GRANT SELECT, INSERT ON procrastinate_events TO edge_agent, edge_submit;
-GRANT SELECT, UPDATE ON procrastinate_periodic_defers TO edge_agent, edge_submit;
-GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO edge_agent, edge_submit;
+GRANT SELECT, INSERT ON procrastinate_events TO edge_agent;
+GRANT SELECT, UPDATE ON procrastinate_periodic_defers TO edge_agent;
+GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO edge_agent;
 ALTER TABLE procrastinate_jobs ENABLE ROW LEVEL SECURITY;
-CREATE POLICY edge_read ON procrastinate_jobs FOR SELECT TO edge_read USING (true);
 CREATE POLICY edge_agent ON procrastinate_jobs TO edge_agent
     USING (split_part(queue_name, '/', 1) = session_user);
-CREATE POLICY edge_submit ON procrastinate_jobs TO edge_submit
-    USING (fleet.is_mine(args ->> 'share', queue_name));
 
 INSERT INTO fleet.about (version, limit_bytes) VALUES (1, 2147483648);

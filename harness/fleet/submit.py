@@ -1,0 +1,245 @@
+"""A campaign, sent to the labs that have its devices."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from datetime import UTC, datetime
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final
+
+from harness import __version__
+from harness.campaign.elsewhere import pack, wanted
+from harness.campaign.prepare import EngineOn, prepare
+from harness.campaign.reach import Lab
+from harness.campaign.session import model_records, select
+from harness.campaign.share import shares
+from harness.campaign.spec import load_campaign
+from harness.core.errors import LabError, SpecificationError
+from harness.core.records import DeviceRecord, Run
+from harness.core.revisions import revision
+from harness.core.text import count as counted
+from harness.fleet.centre import FORMAT
+from harness.fleet.own import Sent
+from harness.lab.labels import NobodyHasError
+from harness.models.manifest import load_model
+from harness.workspace import cache_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from harness.campaign.share import Share
+    from harness.campaign.spec import Campaign
+    from harness.core.records import ArtifactRecord, CaseRecord
+    from harness.fleet.centre import Centre, FleetDevice
+    from harness.workspace import Workspace
+
+__all__ = ["AgentAwayError", "submit"]
+
+LOOK_S: Final = 5.0
+
+
+class AgentAwayError(LabError):
+    """The agent that has a device was not heard of."""
+
+
+def submit(  # noqa: PLR0913 - what a user may ask of a run
+    workspace: Workspace,
+    path: Path,
+    centre: Centre,
+    *,
+    only: Sequence[str] = (),
+    seed: int | None = None,
+    devices_within_s: float = 0.0,
+    priority: int = 0,
+    deadline_s: float | None = None,
+    progress: Callable[[str], None],
+) -> Run:
+    """Build what a campaign needs, send it, and let its labs know; nothing is measured here.
+
+    Parameters
+    ----------
+    devices_within_s
+        How long to wait, in s, for agents that have the devices; by default not at all.
+    deadline_s
+        After which what is not measured is given up, in s.
+
+    Returns
+    -------
+    Run
+        As it was sent, without launches.
+
+    Raises
+    ------
+    SpecificationError
+        The campaign is wrong, or nobody has what it asks for.
+    LabError
+        The centre or an agent cannot take it, or nothing could be built.
+    """
+    campaign, fleet = _awaited(workspace, path, centre, devices_within_s, progress)
+    cases = select(campaign, only)
+    asked = sorted({case.device for case, _ in cases})
+    _refuse_other_formats(asked, fleet)
+    lab = Lab(
+        devices={name: fleet[name].device for name in asked},
+        models={name: load_model(workspace, name) for name in {case.model for case, _ in cases}},
+        runners={},
+    )
+    away = {(case.device, case.engine): EngineOn(away=True) for case, _ in cases}
+    records, prepared = prepare(cases, lab.devices, lab.models, away, campaign.protocol, progress)
+    if not prepared:
+        raise SpecificationError(f"no case of {path.name} can be measured: {records[0].refused}")
+    started = datetime.now(UTC)
+    identity = f"{path.stem}-{started:%Y%m%d-%H%M%S}"
+    run = Run(
+        id=identity,
+        campaign=path.stem,
+        description=campaign.description,
+        specification=path.read_text(encoding="utf-8"),
+        seed=secrets.randbelow(1 << 31) if seed is None else seed,
+        started=started,
+        harness_version=__version__,
+        revision=revision(workspace.root) or None,
+        lease=f"{identity}-{secrets.token_hex(4)}",
+        protocol=campaign.protocol,
+        expectations=campaign.expectations,
+        devices=[_record(fleet[name]) for name in asked],
+        models=model_records(lab.models.values(), prepared.values(), progress),
+        cases=records,
+    )
+    files: dict[str, dict[str, Any]] = {}
+    for number in count(2):
+        packed = [pack(share, prepared) for share in shares(run, lab.devices)]
+        packed = [share for share in packed if share.kits]
+        if not files:
+            files = _send(packed, centre, progress)
+        sent = [_sent(share, run, fleet, files) for share in packed]
+        if centre.submit(run, sent, priority, deadline_s):
+            return run
+        run = run.model_copy(update={"id": f"{identity}.{number}"})
+    raise AssertionError  # count() does not end
+
+
+def _awaited(
+    workspace: Workspace,
+    path: Path,
+    centre: Centre,
+    within_s: float,
+    progress: Callable[[str], None],
+) -> tuple[Campaign, dict[str, FleetDevice]]:
+    """Return a campaign with its devices' names, and the fleet, once agents have all of them."""
+    until = time.monotonic() + within_s
+    while True:
+        fleet = centre.devices()
+        try:
+            return _load(workspace, path, fleet), fleet
+        except (AgentAwayError, NobodyHasError) as error:
+            if time.monotonic() >= until:
+                raise
+            progress(f"waiting for devices: {error.message}")
+        time.sleep(min(LOOK_S, max(0.0, until - time.monotonic())))
+
+
+def _load(workspace: Workspace, path: Path, fleet: Mapping[str, FleetDevice]) -> Campaign:
+    specs = {name: each.device.spec for name, each in fleet.items()}
+    alive = {name: spec for name, spec in specs.items() if fleet[name].agent.alive}
+    try:
+        return load_campaign(workspace, path, alive)
+    except NobodyHasError:
+        raise
+    except SpecificationError:
+        # Either it is wrong, or names devices whose agents are away.
+        named = load_campaign(workspace, path, specs)
+        away = sorted({case.device for case, _ in named.cases()} - alive.keys())
+        if not away:
+            raise
+        agent = fleet[away[0]].agent
+        raise AgentAwayError(
+            f"{away[0]}: its agent {agent.name} was last heard of at {agent.seen:%Y-%m-%d %H:%M} "
+            "UTC",
+            hint="start it (harness agent), or wait for it: --devices-within 2h",
+        ) from None
+
+
+def _refuse_other_formats(names: Iterable[str], fleet: Mapping[str, FleetDevice]) -> None:
+    """Refuse devices whose agents understand other shares than are sent from here."""
+    for name in names:
+        agent = fleet[name].agent
+        if agent.format != FORMAT:
+            older = "it" if agent.format < FORMAT else "this harness"
+            raise LabError(
+                f"{name}: its agent {agent.name} runs edge-harness {agent.harness}, which takes "
+                f"other shares than {__version__} sends",
+                hint=f"upgrade {older}, or ask for another device",
+            )
+
+
+def _record(device: FleetDevice) -> DeviceRecord:
+    spec = device.device.spec
+    return DeviceRecord(
+        name=device.device.name,
+        description=spec.description,
+        transport=spec.transport,
+        host=device.device.host,
+        emulated=device.device.emulated,
+        device_class=spec.device_class,
+        facts={},
+        conditions=spec.conditions.model_dump(mode="json", exclude_defaults=True),
+    )
+
+
+def _send(
+    packed: Sequence[Share], centre: Centre, progress: Callable[[str], None]
+) -> dict[str, dict[str, Any]]:
+    """Send all artifacts; return what each file is made of, by its hash."""
+    limit = centre.limit_bytes()
+    paths: dict[str, Path] = {}
+    for share in packed:
+        its: dict[str, Path] = {}
+        for artifact in wanted(share).artifacts.values():
+            folder = cache_dir() / "artifacts" / artifact.id
+            its |= {digest: folder / name for name, digest in artifact.files.items()}
+        size = sum(path.stat().st_size for path in its.values())
+        if size > limit:
+            raise SpecificationError(
+                f"{share.host}: its files have {size / 1e6:.0f} MB, and the centre takes "
+                f"{limit / 1e6:.0f} MB",
+                hint="measure fewer models at once, or let the owner of the centre raise its "
+                "limit: harness store init --limit",
+            )
+        paths |= its
+    progress(f"sending {counted(len(paths), 'file')}")
+    return {
+        file.sha256: {"sha256": file.sha256, "size": file.size, "chunks": list(file.chunks)}
+        for file in centre.send(paths)
+    }
+
+
+def _sent(
+    share: Share,
+    run: Run,
+    fleet: Mapping[str, FleetDevice],
+    files: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any]:
+    device = fleet[next(iter(share.devices))]
+    artifacts: Collection[ArtifactRecord] = wanted(share).artifacts.values()
+    hashes = {digest for artifact in artifacts for digest in artifact.files.values()}
+    its_cases: list[CaseRecord] = share.cases
+    part = run.model_copy(
+        update={
+            "cases": its_cases,
+            "devices": [each for each in run.devices if each.name in share.devices],
+            "models": [],
+        }
+    )
+    return {
+        "id": f"{run.id}/{share.host}",
+        "agent": device.agent.name,
+        "host": device.host,
+        "format": FORMAT,
+        "harness": __version__,
+        "content": Sent(run=part, share=share).model_dump_json(),
+        "files": [files[digest] for digest in sorted(hashes)],
+        "cases": {record.case.id: record.case.device for record in its_cases},
+    }
