@@ -66,6 +66,7 @@ LEASING = (
     "tests/drill/",
     "tests/e2e/",
     "tests/engines/litert/",
+    "tests/fleet/test_agent.py",
     "tests/lab/",
     "tests/plugins/",
     "tests/results/test_postgresql.py",

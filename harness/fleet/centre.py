@@ -574,6 +574,8 @@ class Centre:
         if state in _REFUSALS:
             kind, message, hint = _REFUSALS[state]
             fault = kind(message.format(said=said, where=self.where), hint=hint)
+        elif state.startswith(("22", "23")):  # of the data themselves
+            fault = RefusedError(f"{self.where}: {said}", hint="see the server's log")
         elif state.startswith("28") or "password" in said or "authentication" in said:
             hint = "see PGPASSWORD or ~/.pgpass, and whether the login has expired"
             fault = LabError(f"{self.where}: {said}", hint=hint)

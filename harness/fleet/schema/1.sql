@@ -243,9 +243,11 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, fleet, public, p
 DECLARE
     its shares := held(of_share, by_fence);
     its_id text := its.run_id || '-' || its_case || '-' || its_slot || '-' || its_attempt;
+    -- PostgreSQL's JSON has no character U+0000, which a device may well print.
+    said json := regexp_replace(its_record, '(?<!\\)((?:\\\\)*)\\u0000', '\1\\ufffd', 'g');
 BEGIN
-    IF NOT its.cases ? its_case OR its_record::json ->> 'id' IS DISTINCT FROM its_id
-        OR its_record::json ->> 'case_id' IS DISTINCT FROM its_case THEN
+    IF NOT its.cases ? its_case OR said ->> 'id' IS DISTINCT FROM its_id
+        OR said ->> 'case_id' IS DISTINCT FROM its_case THEN
         RAISE EXCEPTION USING ERRCODE = 'EH003', MESSAGE = its_id;
     END IF;
     INSERT INTO launches (id, run_id, case_id, slot, attempt, status, wall_s, device, category,
