@@ -17,6 +17,7 @@ from harness.campaign.plan import order
 from harness.campaign.prepare import refusal, runner_on
 from harness.campaign.runners import ForeignRunner, PythonRunner
 from harness.campaign.share import Attempt, Share
+from harness.campaign.traffic import uncallable
 from harness.core.contract import Job
 from harness.core.errors import HarnessError, LabError
 from harness.core.records import Record, Run
@@ -122,6 +123,8 @@ def _equipped(
     registered = load_runner(workspace, spec.runner) if spec.runner else None
     # What a foreign tool prints is read by reference outputs that come with the share.
     runner = runner_on(case, device, registered, {0: []}, None, progress)
+    if refused := runner.lacks(case, settings) or next(uncallable(case, runner), None):
+        raise LabError(refused)
     engine_from, interpreter, foreign = None, "", None
     if isinstance(runner, PythonRunner):
         interpreter = runner.interpreter
