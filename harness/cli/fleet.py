@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 __all__ = ["fleet"]
 
 
-@click.group(invoke_without_command=True)
+@click.group(
+    invoke_without_command=True,
+    epilog="""\b
+Examples:
+  harness fleet
+  harness fleet --json
+""",
+)
 @as_json
 @click.pass_context
 def fleet(ctx: click.Context, *, as_json: bool) -> None:
@@ -67,7 +74,12 @@ def fleet(ctx: click.Context, *, as_json: bool) -> None:
     console().print(table)
 
 
-@fleet.command()
+@fleet.command(
+    epilog="""\b
+Example:
+  harness fleet metrics > /var/lib/node_exporter/textfile/edge.prom
+"""
+)
 @click.pass_context
 def metrics(ctx: click.Context) -> None:
     """Print the fleet's state in Prometheus' text format.

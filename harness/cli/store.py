@@ -12,7 +12,13 @@ __all__ = ["store"]
 _MB = 1_000_000
 
 
-@click.group()
+@click.group(
+    epilog="""\b
+Examples:
+  harness store init
+  harness store gc --older 90
+"""
+)
 def store() -> None:
     """Make a PostgreSQL database the centre of a fleet, and keep it tidy; see docs/fleet.md."""
 
@@ -42,7 +48,13 @@ def init(ctx: click.Context, limit: int | None) -> None:
     click.echo("the centre is ready" if made else "the centre was ready before", err=True)
 
 
-@store.command(name="gc")
+@store.command(
+    name="gc",
+    epilog="""\b
+Example:
+  harness store gc --older 90
+""",
+)
 @click.option(
     "--older", type=click.IntRange(0, 3650), default=30, show_default=True, metavar="DAYS",
     help="Files of shares that ended so many days ago.",

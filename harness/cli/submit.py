@@ -107,12 +107,25 @@ def submit(
     ctx.exit(int(worst(api.exit_codes(run, strict=strict))))
 
 
-@click.group()
+@click.group(
+    epilog="""\b
+Examples:
+  harness jobs list
+  harness jobs cancel night-20260102-030405
+"""
+)
 def jobs() -> None:
     """List, show, cancel and retry what was submitted to a fleet."""
 
 
-@jobs.command(name="list")
+@jobs.command(
+    name="list",
+    epilog="""\b
+Examples:
+  harness jobs list
+  harness jobs list --all --json
+""",
+)
 @click.option("--all", "ended", is_flag=True, help="Also those that have ended.")
 @as_json
 @click.pass_context
@@ -124,7 +137,12 @@ def list_(ctx: click.Context, *, ended: bool, as_json: bool) -> None:
         _print(centre.jobs(ended=ended), as_json=as_json)
 
 
-@jobs.command()
+@jobs.command(
+    epilog="""\b
+Example:
+  harness jobs show night-20260102-030405
+"""
+)
 @_run
 @as_json
 @click.pass_context
@@ -136,7 +154,12 @@ def show(ctx: click.Context, run: str, *, as_json: bool) -> None:
         _print(_of(centre.jobs(run), run), as_json=as_json)
 
 
-@jobs.command()
+@jobs.command(
+    epilog="""\b
+Example:
+  harness jobs cancel night-20260102-030405
+"""
+)
 @_run
 @click.pass_context
 def cancel(ctx: click.Context, run: str) -> None:
@@ -152,7 +175,12 @@ def cancel(ctx: click.Context, run: str) -> None:
         click.echo(f"{count(number, 'share')} cancelled", err=True)
 
 
-@jobs.command()
+@jobs.command(
+    epilog="""\b
+Example:
+  harness jobs retry night-20260102-030405
+"""
+)
 @_run
 @click.pass_context
 def retry(ctx: click.Context, run: str) -> None:
