@@ -33,12 +33,32 @@ def ask_device(workspace: Workspace, device: Device, transport: Transport) -> Pr
         It cannot be asked.
     """
     from harness.lab.probe import probe
+    from harness.lab.units import ask
     from harness.lab.verdicts import of_device
 
     spec = device.spec
     pythons = [python for python in interpreters(device).values() if python]
     facts = probe(transport, pythons, spec.library_folders)
+    facts = facts.model_copy(update={"units": ask(transport, _of_accelerators(device))})
     return Probed(facts, *of_device(workspace, spec, facts))
+
+
+def _of_accelerators(device: Device) -> dict[tuple[str, str], str]:
+    """Return engine and backend to the interpreter that measures it, but for processors."""
+    from harness.models.environments import get
+
+    found: dict[tuple[str, str], str] = {}
+    for engine, spec in device.spec.engines.items():
+        for backend, settings in spec.backends.items():
+            if backend == "cpu" or spec.runner or spec.built_in:
+                continue
+            name = settings.environment or spec.environment
+            python = settings.python or spec.python
+            if not settings.python and name:
+                python = str(get(name).interpreter) if get(name).ready else None
+            if python:
+                found[engine, backend] = str(python)
+    return found
 
 
 def interpreters(device: Device) -> dict[str, str | None]:

@@ -511,6 +511,12 @@ class Engine:
         return self.format
 
     @property
+    def units_script(self) -> Path | None:
+        """What tells, run by a device's Python, which accelerators are there; if there is."""
+        path = self.folder / "units.py"
+        return path if path.is_file() else None
+
+    @property
     def kernels_script(self) -> Path | None:
         """What tells, where it runs on the held-out inputs, which kernels it has; if there is."""
         path = self.folder / "stages" / "kernels.py"

@@ -31,6 +31,8 @@ __all__ = [
     "Library",
     "Npu",
     "Python",
+    "Unit",
+    "clean",
     "parse",
     "probe",
 ]
@@ -182,6 +184,23 @@ class Python(_Fact):
     engines: dict[str, str] = {}
 
 
+class Unit(_Fact):
+    """An accelerator, as the runtime of the engine that would use it finds it on the device.
+
+    Attributes
+    ----------
+    usable
+        None where the engine did not answer.
+    said
+        What it found, or why not.
+    """
+
+    engine: str
+    backend: str
+    usable: bool | None
+    said: str
+
+
 class Facts(_Fact):
     """What a device told of itself; what is ``None`` or empty it did not tell.
 
@@ -215,6 +234,8 @@ class Facts(_Fact):
         Those that devfreq has, by its names for them: the NPU's and the memory's, often.
     tools
         Programs found, of those that the harness uses.
+    units
+        The accelerators of the device's file, where their engines were asked for them.
     load1
         Mean number of processes that ran or waited in the last minute.
     """
@@ -248,6 +269,7 @@ class Facts(_Fact):
     clocks: dict[str, Clock] = {}
     pythons: tuple[Python, ...] = ()
     tools: tuple[str, ...] = ()
+    units: tuple[Unit, ...] = ()
 
     @property
     def says_of_itself(self) -> tuple[str | None, ...]:
@@ -287,7 +309,7 @@ def probe(transport: Transport, pythons: Sequence[str] = (), folders: Sequence[s
         output_limit=OUTPUT_LIMIT,
     )
     if not answer.stdout.endswith(b"end\tyes\n"):
-        said = _clean((answer.stderr or answer.stdout[-_MAX_TEXT:]).decode(errors="replace"))
+        said = clean((answer.stderr or answer.stdout[-_MAX_TEXT:]).decode(errors="replace"))
         raise TransferError(f"probing was cut short (exit status {answer.returncode}): {said}")
     return parse(answer.stdout)
 
@@ -303,8 +325,8 @@ def parse(output: bytes) -> Facts:
     for line in output[:OUTPUT_LIMIT].decode(errors="replace").split("\n"):
         head, _, value = line.partition("\t")
         key, _, detail = head.partition(" ")
-        if cleaned := _clean(value):
-            told[key].append((_clean(detail), cleaned))
+        if cleaned := clean(value):
+            told[key].append((clean(detail), cleaned))
 
     def first(key: str) -> str | None:
         return told[key][0][1] if key in told else None
@@ -348,7 +370,7 @@ def parse(output: bytes) -> Facts:
     )
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """Return text without control and other invisible characters, and not too long."""
     return "".join(c if c.isprintable() else " " for c in text[:_MAX_TEXT]).strip()
 

@@ -128,6 +128,10 @@ for file in /sys/module/galcore/version /sys/kernel/debug/gc/version; do
 done
 tell "npu galcore" "$(echo "$messages" | grep -io 'galcore version [0-9a-z.]*' | tail -n 1)"
 node galcore /dev/galcore
+for file in /dev/fastrpc-cdsp /dev/fastrpc-nsp0 /dev/adsprpc-smd; do # Qualcomm's way to its DSPs
+  [ ! -e "$file" ] || tell "npu fastrpc" present
+  node fastrpc "$file"
+done
 for file in /sys/class/accel/accel*/device/uevent; do
   driver=$(sed -n 's/^DRIVER=//p' "$file")
   [ -z "$driver" ] || tell "npu $driver" present

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from harness.lab.classes import BackendClass, DeviceClass, DriverCheck, LibraryCheck
     from harness.lab.inventory import DeviceSpec
-    from harness.lab.probe import Facts, Npu
+    from harness.lab.probe import Facts, Npu, Unit
     from harness.workspace import Workspace
 
 __all__ = ["RunnerState", "Verdict", "of_device", "runner_states", "verdicts"]
@@ -143,6 +143,7 @@ def verdicts(
         needs = known.get(engine, {}).get(backend)
         findings = [
             *_runner(engine, backend, spec, facts, runners),
+            *map(_told, _asked(engine, backend, facts)),
             *_hardware(engine, backend, needs, facts, spec, runners),
         ]
         found.append(_verdict(engine, backend, findings, device_class, needs, facts))
@@ -248,7 +249,7 @@ def _hardware(
 ) -> Iterator[_Finding]:
     """Judge what the device itself must have."""
     if needs is None:
-        if backend != "cpu":
+        if not _asked(engine, backend, facts) and backend != "cpu":
             yield _Finding(
                 "unknown",
                 "the device's class does not know it: what it needs is not known here",
@@ -282,6 +283,19 @@ def _hardware(
 def _become_root(spec: DeviceSpec) -> str:
     command = TRANSPORTS.get(spec.transport).become_root
     return f"on a device that allows it: {command}" if command else "log in as root"
+
+
+def _asked(engine: str, backend: str, facts: Facts) -> list[Unit]:
+    return [unit for unit in facts.units if (unit.engine, unit.backend) == (engine, backend)]
+
+
+def _told(unit: Unit) -> _Finding:
+    """Judge what an engine's own runtime found on the device."""
+    if unit.usable is None:
+        return _Finding(
+            "unknown", f"{unit.engine} did not say which accelerators it finds: {unit.said}"
+        )
+    return _Finding("usable" if unit.usable else "not usable", unit.said)
 
 
 def _no_such_chip(needs: BackendClass, told: tuple[str | None, ...]) -> Iterator[_Finding]:

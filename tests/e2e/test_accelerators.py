@@ -5,6 +5,10 @@ Qualcomm's runtime computes on x86-64 in its simulator, ncnn's Vulkan on Mesa's 
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +16,9 @@ import pytest
 from harness.analysis.cases import State, case_results
 from harness.api import results
 from harness.core.records import Role, Status
+from harness.lab.connect import connect
+from harness.lab.inventory import load_device
+from harness.workspace import Workspace
 
 pytestmark = pytest.mark.e2e
 
@@ -92,3 +99,48 @@ def test_a_net_that_leaves_the_npu_in_the_middle_says_so(lab):
     assert units["cpu"] > 2  # quantizing the input, dequantizing the output, and Hardmax
     profiled = [launch for launch in result.launches if launch.role is Role.PROFILE]
     assert "Hardmax" in profiled[0].profile.model_dump_json()
+
+
+QNN_ON_BOARD = """\
+set -e
+rm -rf /data/qnn
+mkdir -p /data/qnn/packages
+tar -xf - -C /data/qnn/packages
+cat >/data/qnn/python <<'END'
+#!/bin/sh
+PYTHONPATH=/data/qnn/packages exec /usr/bin/python3.11 "$@"
+END
+chmod +x /data/qnn/python
+"""
+
+
+@pytest.mark.full
+def test_a_board_without_a_dsp_has_no_npu_by_qualcomms_own_runtime(lab, board, tmp_path):
+    """The plugin's wheel for arm64 weighs 90 MB."""
+    packages = tmp_path / "packages"
+    wheel = ["onnxruntime-qnn==2.7.0", "--python-platform", "aarch64-manylinux_2_34"]
+    target = ["--no-deps", "--python-version", "3.11", "--target", packages]
+    uv = [sys.executable, "-m", "uv", "pip", "install", "--only-binary", ":all:"]
+    subprocess.run([*uv, *wheel, *target], check=True)
+    with tarfile.open(tmp_path / "packages.tar", "w") as tar:
+        tar.add(packages, ".")
+    path = lab.root / "devices" / f"{board}.yaml"
+    text = path.read_text().replace(
+        "onnxruntime: { python: /usr/bin/python3.11 }",
+        "onnxruntime:\n    python: /usr/bin/python3.11\n"
+        "    backends: {cpu: {}, npu:qnn: {python: /data/qnn/python}}",
+    )
+    other = lab.root / "devices" / "with-plugin.yaml"
+    other.write_text(text)
+    workspace = Workspace(lab.root)
+    with connect(workspace, load_device(workspace, "with-plugin")) as transport:
+        sent = (tmp_path / "packages.tar").read_bytes()
+        done = transport.run(["sh", "-c", QNN_ON_BOARD], stdin=sent, timeout=600)
+        assert done.returncode == 0, done.stderr
+    try:
+        (probed,) = json.loads(lab("devices", "probe", "with-plugin", "--json"))
+    finally:
+        other.unlink()
+    (verdict,) = [each for each in probed["verdicts"] if each["backend"] == "npu:qnn"]
+    assert verdict["state"] == "not usable"
+    assert "Qualcomm's runtime (onnxruntime-qnn 2.7.0) finds no NPU" in verdict["reasons"]

@@ -32,6 +32,10 @@ def test_what_a_class_says_is_what_a_device_file_may_say(name):
         ("arm64-linux", ["rockchip,rv1126b"], "arm-linux"),  # another NPU
         ("arm64-linux", ["khadas,vim3", "amlogic,a311d", "amlogic,g12b"], "amlogic-npu"),
         ("arm64-linux", ["fsl,imx8mp-evk", "fsl,imx8mp"], "nxp-npu"),
+        ("arm64-linux", ["qcom,qcs6490-rb3gen2", "qcom,qcm6490"], "qualcomm-hexagon"),
+        ("arm64-linux", ["qcom,sa8775p-ride", "qcom,sa8775p"], "qualcomm-hexagon"),
+        ("arm64-linux", ["thundercomm,db845c", "qcom,sdm845"], "arm-linux"),
+        ("android-arm64", ["QTI SM8650"], "android"),
         ("arm64-linux", ["raspberrypi,4-model-b", "brcm,bcm2711"], "arm-linux"),
         ("android-arm64", ["kirin990"], "android"),
         ("android-arm64", ["rockchip rk3588"], "android"),  # RKNN there is not supported

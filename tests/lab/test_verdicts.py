@@ -6,7 +6,7 @@ import pytest
 
 from harness.lab.classes import load_class
 from harness.lab.inventory import DeviceSpec
-from harness.lab.probe import Clock, Facts, Library, Npu, Python
+from harness.lab.probe import Clock, Facts, Library, Npu, Python, Unit
 from harness.lab.verdicts import RunnerState, verdicts
 
 
@@ -264,6 +264,36 @@ def test_each_vendors_galcore_is_another(name, soc, right, wrong):
         return judge(name, facts, spec, LITE, "paddle-lite", "npu:verisilicon_timvx").state
 
     assert (state(right), state(wrong)) == ("usable", "not usable")
+
+
+# As a board of Qualcomm's would tell: composed, not recorded.
+RB3 = Facts(
+    soc="qcom,qcm6490",
+    npus=(Npu(driver="fastrpc", node="/dev/fastrpc-cdsp", accessible=True),),
+    libraries=library("libcdsprpc.so"),
+    pythons=(Python(path="/opt/qnn/bin/python", engines={"onnxruntime": "1.32.0"}),),
+    units=(Unit(engine="onnxruntime", backend="npu:qnn", usable=True, said="finds an NPU"),),
+)
+QNN = {"engines": {"onnxruntime": {"python": "/opt/qnn/bin/python", "backends": {"npu:qnn": {}}}}}
+NO_NPU = Unit(engine="onnxruntime", backend="npu:qnn", usable=False, said="finds no NPU")
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "reason"),
+    [
+        ({}, "usable", None),
+        ({"npus": (), "units": (NO_NPU,)}, "not usable", "finds no NPU"),
+        ({"npus": ()}, "not usable", "the kernel driver FastRPC is not there"),
+        ({"libraries": {}}, "not usable", "libcdsprpc.so is neither"),
+        ({"soc": "qcom,qrb5165"}, "not usable", "its Hexagon is a V66"),
+    ],
+)
+def test_a_hexagon_needs_its_driver_and_what_its_runtime_finds(changes, state, reason):
+    spec = spec_of("qualcomm-hexagon", "arm64-linux", "onnxruntime", **QNN)
+    facts = RB3.model_copy(update=changes)
+    verdict = judge("qualcomm-hexagon", facts, spec, {}, "onnxruntime", "npu:qnn")
+    assert verdict.state == state
+    assert reason is None or any(reason in said for said in verdict.reasons)
 
 
 def test_without_a_class_nothing_is_guessed_of_an_npu():
