@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.analysis import reasons
@@ -14,10 +15,24 @@ if TYPE_CHECKING:
     from harness.core.reason import Code, Reason
     from harness.core.records import DeviceRecord, ModelRecord, Run
 
-__all__ = ["CHANGES", "Side", "differences", "engine_of", "not_a_contrast", "not_a_regression"]
+__all__ = [
+    "CHANGES",
+    "Side",
+    "differences",
+    "engine_of",
+    "memory_clock_unknown",
+    "not_a_contrast",
+    "not_a_regression",
+]
 
 CHANGES: Final = ("clocks", "device", "engine", "kernel")
 """What may be declared to be the change that a comparison is to judge."""
+
+
+_MEMORY: Final = re.compile("dmc|ddr|memory|emc|bus", re.IGNORECASE)
+"""The memory's clock, as devfreq and debugfs call it."""
+_SAME_CLOCK: Final = 0.01
+"""Clocks nearer than this share are one: drivers round."""
 
 
 class Side:
@@ -67,6 +82,7 @@ def not_a_regression(
         *_unlike_instance(candidate, baseline),
         *(("kernel", why) for why in _unlike(candidate, baseline, _kernel, reasons.KERNEL)),
         *(("clocks", why) for why in _unlike(candidate, baseline, _clocks, reasons.CLOCKS)),
+        *(("clocks", why) for why in _unlike_device_clocks(candidate, baseline)),
         *(("engine", why) for why in _unlike(candidate, baseline, engine_of, reasons.ENGINE)),
         *_unlike_figures(candidate, baseline),
     ]
@@ -99,6 +115,7 @@ def differences(candidate: Side, baseline: Side) -> list[str]:
     found = [f"{key}: {b[key]} → {a[key]}" for key in a if a[key] != b[key]]
     found += map(str, _unlike(candidate, baseline, _kernel, reasons.KERNEL))
     found += map(str, _unlike(candidate, baseline, _clocks, reasons.CLOCKS))
+    found += map(str, _unlike_device_clocks(candidate, baseline))
     if a["engine"] == b["engine"]:
         found += map(str, _unlike(candidate, baseline, engine_of, reasons.ENGINE))
     found += map(str, _unlike(candidate, baseline, _runner, reasons.RUNNER))
@@ -159,6 +176,55 @@ def _clocks(side: Side) -> str:
     for name, clock in sorted(side.facts.get("clocks", {}).items()):
         words.append(f"{name} {clock.get('governor', '')} ≤ {clock.get('max_hz', '?')} Hz")
     return ", ".join(words)
+
+
+def _unlike_device_clocks(candidate: Side, baseline: Side) -> Iterator[Reason]:
+    """Say which clocks of NPU, GPU and memory were others while launches ran, of cases there."""
+    if not _accelerated(candidate) and not _accelerated(baseline):
+        return
+    now, then = _device_clocks(candidate), _device_clocks(baseline)
+    both = [name for name in now if name in then and not _near(now[name], then[name])]
+    if both:
+        yield reasons.DEVICE_CLOCKS(
+            then=", ".join(_in_mhz(name, then[name]) for name in both),
+            now=", ".join(_in_mhz(name, now[name]) for name in both),
+        )
+
+
+def memory_clock_unknown(candidate: Side, baseline: Side) -> Reason | None:
+    """Say where the memory's clock is not known, which decides what an accelerator reaches."""
+    without = [
+        side.name
+        for side in (baseline, candidate)
+        if _accelerated(side) and not any(map(_MEMORY.search, _device_clocks(side)))
+    ]
+    names = ", ".join(dict.fromkeys(without))
+    return reasons.MEMORY_CLOCK_UNKNOWN(sides=names) if without else None
+
+
+def _accelerated(side: Side) -> bool:
+    stands_in = side.result.simulated is not None or bool(side.device and side.device.emulated)
+    return side.result.record.case.backend != "cpu" and not stands_in
+
+
+def _device_clocks(side: Side) -> dict[str, tuple[int, int]]:
+    """Return the lowest and highest of each such clock while launches ran, in kHz."""
+    found: dict[str, list[int]] = {}
+    for launch in side.result.counted:
+        for reading in launch.environment:
+            if reading.phase == "during":
+                for name, khz in (reading.npu_khz | reading.clocks_khz).items():
+                    found.setdefault(name, []).append(khz)
+    return {name: (min(seen), max(seen)) for name, seen in sorted(found.items())}
+
+
+def _near(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    return all(abs(a - b) <= _SAME_CLOCK * max(a, b) for a, b in zip(one, other, strict=True))
+
+
+def _in_mhz(name: str, ends: tuple[int, int]) -> str:
+    low, high = (f"{khz / 1e3:g}" for khz in ends)
+    return f"{name} {low if low == high else f'{low} to {high}'} MHz"
 
 
 def engine_of(side: Side) -> str:

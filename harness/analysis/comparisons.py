@@ -12,6 +12,7 @@ from harness.analysis.comparable import (
     Side,
     differences,
     engine_of,
+    memory_clock_unknown,
     not_a_contrast,
     not_a_regression,
 )
@@ -261,7 +262,10 @@ def compare(
         refusals = empty or list(not_a_contrast(candidate, baseline))
     else:
         refusals = empty or list(not_a_regression(candidate, baseline, changes))
-    result = Comparison(candidate, baseline, contrast, refusals, differences(candidate, baseline))
+    differs = differences(candidate, baseline)
+    if unknown := memory_clock_unknown(candidate, baseline):
+        differs.append(str(unknown))
+    result = Comparison(candidate, baseline, contrast, refusals, differs)
     if refusals:
         return result
     if paired:

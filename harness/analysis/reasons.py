@@ -119,6 +119,12 @@ MACHINE_ID: Final = code(
 OTHER_INSTANCE: Final = {"serial": SERIAL, "machine_id": MACHINE_ID}
 KERNEL: Final = code("comparison.kernel", "kernel: {then} → {now}")
 CLOCKS: Final = code("comparison.clocks", "clocks: {then} → {now}")
+DEVICE_CLOCKS: Final = code(
+    "comparison.device-clocks", "clocks of NPU, GPU and memory while measuring: {then} → {now}"
+)
+MEMORY_CLOCK_UNKNOWN: Final = code(
+    "comparison.memory-clock-unknown", "the memory's clock is unknown in {sides}"
+)
 RUNNER: Final = code("comparison.runner", "runner: {then} → {now}")
 ENGINE: Final = code("comparison.engine", "engine: {then} → {now}")
 INPUTS: Final = code(

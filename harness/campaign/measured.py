@@ -36,7 +36,12 @@ def measured(events: Sequence[Event], outside: Supervision, job: Job, role: Role
         **_memory(events, outside, role),
         # What runners of version 1 read of sensors counts where the supervisor read nothing.
         environment=outside.environment or told,
-        throttling=throttling(outside.environment, job.affinity, npu=npu),
+        throttling=throttling(
+            outside.environment,
+            job.affinity,
+            npu=npu,
+            held_khz=outside.conditions.clocks_khz if outside.conditions else None,
+        ),
         conditions=outside.conditions,
         exit=outside.exit,
     )

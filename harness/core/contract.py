@@ -632,7 +632,9 @@ class Environment(EventBase):
     governors, cpufreq_driver
         Who sets the processors' clocks.
     npu_khz
-        Device to its clock.
+        NPU to its clock.
+    clocks_khz
+        The same for GPUs, memory and whatever else has a clock of its own.
     cooling
         Cooling device to its state: 0 does nothing, -1 is not in use. Fans are among them.
     online
@@ -663,6 +665,9 @@ class Environment(EventBase):
     cpufreq_driver: ShortText | None = None
     npu_khz: Annotated[dict[ShortText, Annotated[int, Field(ge=0)]], Field(max_length=64)] = Field(
         default_factory=dict
+    )
+    clocks_khz: Annotated[dict[ShortText, Annotated[int, Field(ge=0)]], Field(max_length=64)] = (
+        Field(default_factory=dict)
     )
     temperatures_c: Annotated[
         dict[ShortText, Annotated[float, Field(ge=-274, le=1000)]], Field(max_length=64)

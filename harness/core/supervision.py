@@ -79,6 +79,8 @@ class Conditions(EventBase):
         Share of the processors that others used just before; where it was asked for.
     governor
         What every processor has, read back; where one was asked for.
+    clocks_khz
+        The clocks of NPU, GPU or memory that it is held at, by their names in devfreq, read back.
     missed
         Why the launch was not begun; where it was not.
     unmet
@@ -89,6 +91,9 @@ class Conditions(EventBase):
     waited_s: Seconds
     background_load: Annotated[float, Field(ge=0, le=1)] | None = None
     governor: ShortText | None = None
+    clocks_khz: Annotated[dict[ShortText, Annotated[int, Field(ge=0)]], Field(max_length=64)] = (
+        Field(default_factory=dict)
+    )
     missed: DeviceReason | None = None
     unmet: Annotated[list[DeviceReason], Field(max_length=8)] = Field(default_factory=list)
 

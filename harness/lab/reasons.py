@@ -100,6 +100,10 @@ NPU_CLOCK: Final = code(
     "throttling.npu-clock",
     "NPU clock in kHz: {name} from {before} to {after}[, {seconds:.0f} s in]",
 )
+HELD_CLOCK: Final = code(
+    "throttling.held-clock",
+    "held clock in kHz: {name} is {after} instead of {before}[, {seconds:.0f} s in]",
+)
 
 # What a launch asks of its device, as the supervisor answers
 NO_BATTERY: Final = code("conditions.no-battery", "battery: there is none that can be read")

@@ -136,11 +136,24 @@ class Words(AdviceWords):
                 if temperatures
                 else _("unknown"),
             ),
+            (_("Clocks of NPU, GPU and memory meanwhile"), self._clocks(known)),
             (_("Throttling watched by"), language.listed(*watched) or _("nothing it has")),
         ]
         if waited:
             lines.append((_("Longest wait for conditions"), f"{max(waited):.1f} s"))
         return lines
+
+    def _clocks(self, launches: Iterable[Launch]) -> str:
+        """Say what the clocks of NPU, GPU and memory were while launches ran."""
+        seen: dict[str, list[float]] = {}
+        for launch in launches:
+            for reading in launch.environment:
+                if reading.phase == "during":
+                    for name, khz in (reading.npu_khz | reading.clocks_khz).items():
+                        seen.setdefault(name, []).append(khz / 1e3)
+        ends = {name: dict.fromkeys((min(each), max(each))) for name, each in sorted(seen.items())}
+        said = [f"{name} {' – '.join(f'{x:g}' for x in each)} MHz" for name, each in ends.items()]
+        return self._language.listed(*said) or self._("unknown")
 
     def untrained(self, view: ReportView) -> list[str]:
         """Return the models whose weights are random."""

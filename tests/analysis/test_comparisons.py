@@ -19,7 +19,7 @@ from harness.analysis.comparisons import (
     figures,
     settle,
 )
-from harness.core.contract import InputSpec
+from harness.core.contract import Environment, InputSpec
 from tests.analysis.conftest import FACTS, load, make_case, make_run
 
 CASE = make_case()
@@ -221,7 +221,11 @@ def test_a_contrast_of_two_backends():
     speedup = found.of("latency").ratio.inverse
     assert speedup.low < 4 < speedup.high
     assert found.verdict is None
-    assert found.differences == ["engine: onnxruntime → rknn", "backend: cpu → npu:rk3588"]
+    assert found.differences == [
+        "engine: onnxruntime → rknn",
+        "backend: cpu → npu:rk3588",
+        "the memory's clock is unknown in run",
+    ]
 
 
 def refusals(found):
@@ -335,3 +339,39 @@ def test_figures_that_are_zero_or_unknown_are_left_out():
     assert ("first load: read", "cold") not in figures(result)
     assert ("peak memory", "") not in figures(result)
     assert all(math.isfinite(value) for values in figures(result).values() for value in values)
+
+
+NPU = CASE.model_copy(update={"backend": "npu:x"})
+
+
+def clocked(case=NPU, name="run", **more):
+    """Return a run whose launches read clocks while they ran."""
+    reading = Environment(phase="during", **more)
+    return make_run(
+        {case: {"figure_ms": STEADY, "environment": [[reading]] * len(STEADY)}}, name=name
+    )
+
+
+def test_a_case_on_an_npu_with_another_memory_clock_is_not_judged():
+    fast = clocked(npu_khz={"a.npu": 1_000_000}, clocks_khz={"dmc": 2_112_000})
+    slow = clocked(npu_khz={"a.npu": 1_000_000}, clocks_khz={"dmc": 1_056_000})
+    found = only(slow, fast)
+    assert found.verdict is Verdict.INVALID
+    assert "memory while measuring: dmc 2112 MHz → dmc 1056 MHz" in refusals(found)[0][1]
+    assert only(slow, slow).verdict is Verdict.UNCHANGED
+    assert only(slow, fast, changes=["clocks"]).verdict is Verdict.UNCHANGED
+
+
+def test_a_comparison_on_an_npu_says_where_the_memory_clock_is_unknown():
+    known, unknown = clocked(clocks_khz={"dmc": 1}), clocked(npu_khz={"a.npu": 1})
+    found = only(unknown, known)
+    assert found.verdict is Verdict.UNCHANGED
+    assert any("the memory's clock is unknown in run" in said for said in found.differences)
+    assert not any("memory" in said for said in only(known, known).differences)
+
+
+def test_on_a_processor_these_clocks_decide_nothing():
+    fast, slow = (clocked(CASE, clocks_khz={"dmc": khz}) for khz in (2_112_000, 1_056_000))
+    found = only(slow, fast)
+    assert found.verdict is Verdict.UNCHANGED
+    assert found.differences == []

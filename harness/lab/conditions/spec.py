@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -11,6 +11,8 @@ from harness.core.yamlfile import Spec
 __all__ = ["Conditions"]
 
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
+ClockName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9*?][A-Za-z0-9_.*?-]{0,62}$")]
+Megahertz = Annotated[float, Field(gt=0, le=100_000)]
 Seconds = Annotated[float, Field(ge=0, le=3600)]
 
 
@@ -21,6 +23,10 @@ class Conditions(Spec):
     ----------
     governor
         Set on every processor for the launch, read back, and restored after it.
+    clocks
+        Held for the launch, read back while it runs, and restored after it: name in
+        ``/sys/class/devfreq`` (``*`` and ``?`` stand for any) of an NPU, GPU or memory to MHz, or
+        ``max`` for the highest that it has.
     max_temperature_c
         A launch begins when no thermal zone is hotter, in degrees Celsius.
     cool_within_s
@@ -37,6 +43,9 @@ class Conditions(Spec):
     """
 
     governor: Word | None = None
+    clocks: Annotated[dict[ClockName, Literal["max"] | Megahertz], Field(max_length=8)] = Field(
+        default_factory=dict
+    )
     max_temperature_c: Annotated[float, Field(gt=0, le=200)] | None = None
     cool_within_s: Seconds = 300
     zones: Annotated[list[Word], Field(max_length=16)] = Field(default_factory=list)
@@ -60,6 +69,8 @@ class Conditions(Spec):
     def options(self) -> list[str]:
         """Return the supervisor's options that ask for it."""
         options = ["--governor", self.governor] if self.governor else []
+        for name, clock in self.clocks.items():
+            options += ["--clock", name, "max" if clock == "max" else str(round(clock * 1e6))]
         if self.max_temperature_c is not None:
             options += ["--cool", f"{self.max_temperature_c:g}", f"{self.cool_within_s:g}"]
         for zone in self.zones:
@@ -73,6 +84,8 @@ class Conditions(Spec):
     def __str__(self) -> str:
         """Return it in words, for people; empty where nothing is asked for."""
         words = [f"governor {self.governor}"] if self.governor else []
+        for name, clock in self.clocks.items():
+            words.append(f"clock {name} {'at its highest' if clock == 'max' else f'{clock:g} MHz'}")
         if self.max_temperature_c is not None:
             where = f" in {', '.join(self.zones)}" if self.zones else ""
             words.append(

@@ -36,7 +36,11 @@ _MOST = 8  # signs
 
 
 def throttling(
-    readings: Sequence[Environment], cpus: Collection[int] | None, *, npu: bool
+    readings: Sequence[Environment],
+    cpus: Collection[int] | None,
+    *,
+    npu: bool,
+    held_khz: Mapping[str, int] | None = None,
 ) -> Throttling:
     """Judge what the sensors said during a launch.
 
@@ -48,14 +52,17 @@ def throttling(
         The processors that the runner was bound to; none where it was free to use any.
     npu
         Whether it ran on the NPU, whose clock then matters.
+    held_khz
+        The clocks of NPU, GPU or memory that the launch was held at; while it runs they must be
+        what they were set to.
 
     Returns
     -------
     Throttling
         A sign is watched where the first reading and a later one have it. It is seen where a
         processor goes offline, its clock that its governor holds drops by more than 5 %, the
-        NPU's does, the kernel lowers what a clock may rise to, or raises a cooling device that
-        slows processors down.
+        NPU's does, one that is held is another, the kernel lowers what a clock may rise to, or
+        raises a cooling device that slows processors down.
     """
     watched: list[str] = []
     seen: list[Reason] = []
@@ -75,7 +82,26 @@ def throttling(
                 seconds = None if ms is None else ms / 1e3
                 first.setdefault(name, found(name=name, before=was, after=now, seconds=seconds))
         seen += first.values()
+    if held := _off(readings, held_khz or {}):
+        watched.append("held clock in kHz")
+        seen += filter(None, held.values())
     return Throttling(watched=watched, seen=seen[:_MOST])
+
+
+def _off(readings: Sequence[Environment], held_khz: Mapping[str, int]) -> dict[str, Reason | None]:
+    """Return of each held clock that is read meanwhile whether it is another, and since when."""
+    found: dict[str, Reason | None] = {}
+    for reading in readings:
+        if reading.phase != "during":  # before, it may still be changing; after, it is restored
+            continue
+        for name, khz in (reading.npu_khz | reading.clocks_khz).items():
+            if (wanted := held_khz.get(name)) is None:
+                continue
+            seconds = None if reading.ms is None else reading.ms / 1e3
+            off = abs(khz - wanted) > (1 - CLOCK_SHARE) * wanted
+            why = reasons.HELD_CLOCK(name=name, before=wanted, after=khz, seconds=seconds)
+            found[name] = found.get(name) or (why if off else None)
+    return found
 
 
 _Sign = tuple[

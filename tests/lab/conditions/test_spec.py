@@ -62,3 +62,25 @@ def test_faults(write, old, new, said):
     with pytest.raises(SpecificationError) as caught:
         write(DEVICE.replace(old, new))
     assert said in caught.value.message
+
+
+def test_clocks_are_held_by_name_in_mhz_or_at_their_highest(write):
+    conditions = write(
+        "transport: local\nabi: x86_64-linux\nconditions:\n"
+        "  clocks: {dmc: max, '*.npu': 1000, fb000000.gpu: 850.5}\n"
+    )
+    assert conditions.options() == [
+        "--clock", "dmc", "max", "--clock", "*.npu", "1000000000",
+        "--clock", "fb000000.gpu", "850500000",
+    ]  # fmt: skip
+    assert str(conditions) == (
+        "clock dmc at its highest; clock *.npu 1000 MHz; clock fb000000.gpu 850.5 MHz"
+    )
+
+
+@pytest.mark.parametrize(
+    "clocks", ["{dmc: 0}", "{dmc: -1}", "{dmc: fast}", "{../dmc: max}", "{'a b': max}", "{'': 1}"]
+)
+def test_what_is_no_clock_is_refused(write, clocks):
+    with pytest.raises(SpecificationError):
+        write(f"transport: local\nabi: x86_64-linux\nconditions:\n  clocks: {clocks}\n")

@@ -314,3 +314,83 @@ def test_a_device_without_anything_is_not_made_up(lab, board):
         assert not reading["cooling"]
         assert not reading["frequencies_khz"]
         assert "battery_percent" not in reading
+
+
+def devfreq(board, name, low, high, *available, current=None):
+    """Add a clock as devfreq has it: a double that keeps what is written."""
+    for leaf, value in (("min_freq", low), ("max_freq", high), ("cur_freq", current or high)):
+        board.write(f"class/devfreq/{name}/{leaf}", value)
+    board.write(f"class/devfreq/{name}/available_frequencies", " ".join(map(str, available)))
+
+
+def limits(board, name):
+    folder = board.sys / "class/devfreq" / name
+    return tuple(int((folder / leaf).read_text()) for leaf in ("min_freq", "max_freq"))
+
+
+SHOW = "cat /sys/class/devfreq/dmc/min_freq /sys/class/devfreq/dmc/max_freq"
+
+
+def test_clocks_are_held_read_back_recorded_and_restored(lab, board):
+    devfreq(board, "dmc", 324_000_000, 1_056_000_000, 324_000_000, 2_112_000_000, 1_056_000_000)
+    devfreq(board, "fdab0000.npu", 300_000_000, 1_000_000_000)
+    devfreq(board, "fb000000.gpu", 100_000_000, 900_000_000)
+    answer = lab.begin(SHOW, "--clock", "dmc", "max", "--clock", "*.npu", "600000000")
+    assert answer.log == b"2112000000" * 2
+    assert conditions(answer)["clocks_khz"] == {"dmc": 2_112_000, "fdab0000.npu": 600_000}
+    assert conditions(answer)["unmet"] == []
+    assert limits(board, "dmc") == (324_000_000, 1_056_000_000)
+    assert limits(board, "fdab0000.npu") == (300_000_000, 1_000_000_000)
+    assert limits(board, "fb000000.gpu") == (100_000_000, 900_000_000)
+    assert not board.saved.exists()
+    parse_supervision((lab.folder / "launch" / "supervisor.jsonl").read_bytes())
+
+
+def test_a_clock_below_its_limits_is_held_and_restored(lab, board):
+    devfreq(board, "dmc", 1_000_000_000, 2_000_000_000)
+    answer = lab.begin(SHOW, "--clock", "d*", "500000000", "--governor", "performance")
+    assert answer.log == b"500000000" * 2
+    assert conditions(answer)["unmet"] == ["governor: no processor here has one"]
+    assert limits(board, "dmc") == (1_000_000_000, 2_000_000_000)
+
+
+def test_clocks_that_a_killed_supervisor_left_are_restored(lab, board):
+    lab.gate()
+    board.cpu(0)
+    devfreq(board, "dmc", 324_000_000, 2_112_000_000)
+    options = ("--clock", "dmc", "max", "--governor", "performance")
+    lab.begin("read x <../gate", *options, wait=0)
+    assert limits(board, "dmc") == (2_112_000_000, 2_112_000_000)
+    supervisor, _ = lab.owners()
+    os.kill(supervisor, signal.SIGKILL)
+    assert lab.read().state == "orphaned"
+    lab.call("living", lab.folder)
+    assert limits(board, "dmc") == (324_000_000, 2_112_000_000)
+    assert board.governor(0) == "schedutil"
+
+
+def test_a_clock_that_cannot_be_held_is_on_record(lab, board):
+    devfreq(board, "dmc", 324_000_000, 2_112_000_000)
+    stubborn = board.sys / "class/devfreq/dmc/max_freq"
+    stubborn.unlink()
+    stubborn.symlink_to("/proc/sys/kernel/pid_max")  # what is written there is refused
+    answer = lab.begin("exit 3", "--clock", "dmc", "900000000", "--clock", "*npu*", "max")
+    assert answer.exit["status"] == 3
+    said = conditions(answer)["unmet"]
+    assert said[0].startswith("clock: dmc has the limits ")
+    assert said[1] == "clock: nothing is called '*npu*' here"
+    assert conditions(answer)["clocks_khz"] == {}
+
+
+@pytest.mark.parametrize("hz", ["0", "-5", "fast", "12x", ""])
+def test_what_is_no_clock_is_refused(lab, hz):
+    assert lab.call("run", lab.folder / "x", "--clock", "dmc", hz, "--", "true").returncode == 64
+
+
+def test_clocks_of_memory_gpu_and_npu_are_read_where_devfreq_or_debugfs_has_them(lab, board):
+    devfreq(board, "fb000000.gpu", 1, 900_000_000)
+    board.write("kernel/debug/rknpu/freq", 1_000_000_000)
+    board.write("kernel/debug/clk/scmi_clk_ddr/clk_rate", 2_112_000_000)
+    before = lab.begin("true").of("environment")[0]
+    assert before["npu_khz"] == {"rknpu": 1_000_000}
+    assert before["clocks_khz"] == {"fb000000.gpu": 900_000, "scmi_clk_ddr": 2_112_000}

@@ -26,8 +26,6 @@ namespace edge {
 namespace {
 
 constexpr double kLook_s = 0.5;  // how long the load is looked at
-constexpr size_t kMaxSaved = 32768;
-constexpr char kSavedEnd[] = "end\n";
 
 // The lines of /proc/stat count in these.
 double tick_s() { return 1.0 / static_cast<double>(sysconf(_SC_CLK_TCK)); }
@@ -53,50 +51,6 @@ struct Ticks {
 
 bool named(const Conditions& asked, int index, const char* name, const char* type) {
   return strcmp(asked.zones[index], name) == 0 || strcmp(asked.zones[index], type) == 0;
-}
-
-void governor_path(const char* cpu, char* path, size_t size) {
-  snprintf(path, size, "/sys/devices/system/cpu/%s/cpufreq/scaling_governor", cpu);
-}
-
-bool write_governor(const char* cpu, const char* governor) {
-  char path[320];
-  governor_path(cpu, path, sizeof path);
-  const Fd file(open(path, O_WRONLY | O_TRUNC | O_CLOEXEC));
-  return file.open() && write_all(file.get(), governor, strlen(governor));
-}
-
-bool read_governor(const char* cpu, char* governor, size_t size) {
-  char path[320];
-  governor_path(cpu, path, sizeof path);
-  return read_word(path, governor, size);
-}
-
-// The governors belong to the device, whatever lock a launch takes: one file for all.
-bool saved_path(char* path, size_t size, const char* suffix) {
-  const char* folder = shared_folder();
-  if (folder) snprintf(path, size, "%s/edge-harness.governors%s", folder, suffix);
-  return folder;
-}
-
-bool save(const char* content, size_t size) {
-  char path[96];
-  char partial[96];
-  if (!saved_path(path, sizeof path, "") || !saved_path(partial, sizeof partial, ".new") ||
-      access(path, F_OK) == 0) {
-    return false;
-  }
-  unlink(partial);
-  const Fd file(open(partial, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-  return file.open() && write_all(file.get(), content, size) && rename(partial, path) == 0;
-}
-
-// A word of the saved file: it becomes a part of a path, or is written by root.
-bool plain(const char* word) {
-  for (const char* at = word; *at; ++at) {
-    if (!isalnum(static_cast<unsigned char>(*at)) && *at != '_' && *at != '-') return false;
-  }
-  return word[0];
 }
 
 }  // namespace
@@ -196,79 +150,6 @@ bool Gate::quiet() {
            load_ * 100, asked_.max_load * 100);
   missed_ = monotonic_s() - quiet_since_ >= asked_.quiet_within_s;
   return false;
-}
-
-bool set_governor(const char* governor, Notes* unmet) {
-  static char content[kMaxSaved];
-  size_t size = static_cast<size_t>(snprintf(content, sizeof content, "%d %llu %s\n", getpid(),
-                                             Process::of(getpid()).start, BootId::current().text));
-  bool any = false;
-  bool different = false;
-  for_each_numbered("/sys/devices/system/cpu", "cpu", [&](const char* cpu) {
-    char now[64];
-    if (!read_governor(cpu, now, sizeof now) || size + 128 > sizeof content) return;
-    any = true;
-    different |= strcmp(now, governor) != 0;
-    size +=
-        static_cast<size_t>(snprintf(content + size, sizeof content - size, "%s %s\n", cpu, now));
-  });
-  if (!any) {
-    unmet->add("governor: no processor here has one");
-    return false;
-  }
-  if (!different) return true;
-  memcpy(content + size, kSavedEnd, sizeof kSavedEnd - 1);
-  if (!save(content, size + sizeof kSavedEnd - 1)) {
-    unmet->add("governor: not set: what there is cannot be saved, or another launch has saved it");
-    return false;
-  }
-  bool all = true;
-  for_each_numbered("/sys/devices/system/cpu", "cpu", [&](const char* cpu) {
-    char now[64];
-    if (!read_governor(cpu, now, sizeof now)) return;
-    errno = 0;
-    const bool written = write_governor(cpu, governor);
-    const int error = errno;
-    read_governor(cpu, now, sizeof now);
-    if (strcmp(now, governor) == 0) return;
-    if (all) {
-      unmet->add("governor: %s has '%s', not '%s'%s%s", cpu, now, governor, written ? "" : ": ",
-                 written ? "" : strerror(error));
-    }
-    all = false;
-  });
-  return all;
-}
-
-void restore_governors() {
-  char path[96];
-  if (!saved_path(path, sizeof path, "")) return;
-  const Fd file(open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
-  struct stat status;
-  // Only what this user has saved, and only by one who comes first.
-  if (!file.open() || fstat(file.get(), &status) != 0 || status.st_uid != geteuid() ||
-      flock(file.get(), LOCK_EX) != 0 || fstat(file.get(), &status) != 0 || status.st_nlink == 0) {
-    return;
-  }
-  static char content[kMaxSaved];
-  const ssize_t size = pread(file.get(), content, sizeof content - 1, 0);
-  content[size > 0 ? size : 0] = 0;
-  Process owner;
-  BootId boot;
-  char* rest = nullptr;
-  const char* line = strtok_r(content, "\n", &rest);
-  const bool known = line && sscanf(line, "%d %llu %39s", &owner.pid, &owner.start, boot.text) == 3;
-  if (known && strcmp(boot.text, BootId::current().text) == 0) {
-    if (owner.pid != getpid() && owner.alive()) return;
-    while ((line = strtok_r(nullptr, "\n", &rest))) {
-      char cpu[32];
-      char governor[64];
-      if (sscanf(line, "%31s %63s", cpu, governor) == 2 && plain(cpu) && plain(governor)) {
-        write_governor(cpu, governor);
-      }
-    }
-  }  // else the device was restarted, and has its own again
-  unlink(path);
 }
 
 double own_cpu_s() {

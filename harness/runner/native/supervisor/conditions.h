@@ -1,4 +1,4 @@
-// What a launch asks of its device: a governor, a temperature, quiet, a charged battery, and
+// What a launch asks of its device: clocks, a temperature, quiet, a charged battery, and
 // processors that are kept busy.
 #pragma once
 
@@ -12,9 +12,15 @@ namespace edge {
 
 constexpr int kMaxZones = 16;
 constexpr int kMaxBusy = 256;
+constexpr int kMaxPinned = 8;
 
 struct Conditions {
   const char* governor = nullptr;
+  struct Clock {
+    const char* pattern;  // of names in /sys/class/devfreq
+    long long hz;         // -1: the highest there is
+  } clocks[kMaxPinned] = {};
+  int clock_count = 0;
   double max_celsius = -1;  // none is asked for
   double cool_within_s = 0;
   const char* zones[kMaxZones] = {};  // by name or type; without any, all
@@ -25,7 +31,9 @@ struct Conditions {
   int busy = 0;
 
   double wait_s() const { return cool_within_s + quiet_within_s; }  // at most
-  bool any() const { return governor || max_celsius >= 0 || max_load >= 0 || min_battery >= 0; }
+  bool any() const {
+    return governor || clock_count || max_celsius >= 0 || max_load >= 0 || min_battery >= 0;
+  }
 };
 
 // Sentences for the record, at most eight.
@@ -66,13 +74,6 @@ class Gate {
   bool cool();
   bool quiet();
 };
-
-// Sets the governor of every processor; what they had is saved first, on the tmpfs of the
-// device's lock, so that whoever comes after a supervisor that was killed can restore it.
-// Returns whether every processor has it, read back.
-bool set_governor(const char* governor, Notes* unmet);
-// Restores what this supervisor has changed, or one that is gone.
-void restore_governors();
 
 // CPU time since the device's start of all that ran, in s; -1 where it cannot be read.
 double busy_s();

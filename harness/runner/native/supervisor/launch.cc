@@ -19,6 +19,7 @@
 #include "device/launches.h"
 #include "device/lock.h"
 #include "device/process.h"
+#include "supervisor/clocks.h"
 #include "supervisor/record.h"
 #include "supervisor/runner.h"
 #include "supervisor/sensors.h"
@@ -77,7 +78,7 @@ class Supervision {
     dropped_ = options_.drop_caches && drop_page_cache();
     watch_.before();
     if (!start()) {
-      restore_governors();
+      restore_clocks();
       return;
     }
     begun.close();
@@ -113,9 +114,7 @@ class Supervision {
     if (gate.load() >= 0) entry.number("background_load", gate.load(), 4);
     Notes unmet = gate.unmet();
     const bool fit = !stopped && !gate.missed();
-    if (fit && asked.governor != nullptr && set_governor(asked.governor, &unmet)) {
-      entry.text("governor", asked.governor);
-    }
+    if (fit) hold_clocks(asked, &entry, &unmet);
     if (gate.missed()) entry.text("missed", gate.reason());
     unmet.write(&entry, "unmet");
     record_.write(&entry);
@@ -214,7 +213,7 @@ class Supervision {
     add_model_cache(&entry);
     runner_.add_traces(&entry);
     runner_.remove_group();
-    restore_governors();
+    restore_clocks();
     lock_.close();  // before the end is told: whoever reads it may begin the next launch
     record_.write(&entry);
   }

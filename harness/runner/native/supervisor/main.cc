@@ -17,6 +17,7 @@
 #include "device/lease.h"
 #include "device/lock.h"
 #include "device/store.h"
+#include "supervisor/clocks.h"
 #include "supervisor/launch.h"
 #include "supervisor/log.h"
 
@@ -42,6 +43,8 @@ constexpr char kHelp[] =
     "    --fresh            empty that folder before\n"
     "    --drop-caches      drop the page cache, programs and libraries included (root)\n"
     "    --governor NAME    set it on every processor, for the launch\n"
+    "    --clock PATTERN HZ|max\n"
+    "                       hold the clocks that devfreq calls so, of NPU, GPU or memory\n"
     "    --cool C S         begin when no thermal zone is hotter than C degrees Celsius; wait\n"
     "                       at most S seconds, and then do not begin\n"
     "    --zone NAME        a zone's name or type: only this one, or these, count\n"
@@ -63,9 +66,9 @@ constexpr char kAnswer[] =
     "RECORD\",\n"
     "and then as many bytes of events.jsonl, of what the runner printed, and of supervisor.jsonl.\n"
     "BEGUN is 1 where this command began the launch; LOG_FIRST is the number of the first byte\n"
-    "printed that is still there. run, stop, forget and living restore the governors that a "
-    "killed\n"
-    "supervisor has left changed.\n";
+    "printed that is still there. run, stop, forget and living restore the governors and "
+    "clocks\n"
+    "that a killed supervisor has left changed.\n";
 
 constexpr off_t kMaxEvents =
     (16 << 20) + 1;  // the contract's bound; one more shows that it is broken
@@ -194,6 +197,16 @@ void take_limit(const char* word, Options* options) {
 bool take_condition(const char* option, Words* words, Conditions* asked) {
   if (strcmp(option, "--governor") == 0) {
     asked->governor = words->next(option);
+  } else if (strcmp(option, "--clock") == 0) {
+    if (asked->clock_count == kMaxPinned) fail(kUsage, "too many clocks");
+    Conditions::Clock* clock = &asked->clocks[asked->clock_count++];
+    clock->pattern = words->next(option);
+    const char* hz = words->next(option);
+    char* end;
+    clock->hz = strcmp(hz, "max") == 0 ? -1 : strtoll(hz, &end, 10);
+    if (clock->hz == 0 || clock->hz < -1 || (clock->hz > 0 && *end)) {
+      fail(kUsage, "--clock: '%s' is neither a number of Hz nor max", hz);
+    }
   } else if (strcmp(option, "--cool") == 0) {
     asked->max_celsius = words->number(option);
     asked->cool_within_s = words->number(option);
@@ -271,7 +284,7 @@ int run(Words words) {
   if (Fd alive = claim();
       alive.open() && (state_unsupervised() != State::kEnded || was_stopped())) {
     end_orphans(folder);  // of an earlier beginning, whose supervisor is gone
-    restore_governors();
+    restore_clocks();
     empty_folder();
     require_lease(options.lock, lease, options.conditions.wait_s() + options.limit_s);
     Fd lock = take_lock(options.lock);
@@ -334,12 +347,12 @@ int stop_all(Words words, bool forget) {
     }
     if (fchdir(here.get()) != 0) fail(1, "%s", strerror(errno));
   }
-  restore_governors();
+  restore_clocks();
   return 0;
 }
 
 int living(Words words) {
-  restore_governors();
+  restore_clocks();
   const char* base = words.next("BASE");
   DIR* entries = enter(base) ? opendir(".") : nullptr;
   if (!entries) return 0;

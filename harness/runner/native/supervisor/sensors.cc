@@ -137,15 +137,37 @@ void add_cooling(JsonWriter* event) {
   event->end();
 }
 
-void add_npu_clocks(JsonWriter* event) {
-  event->object("npu_khz");
+// Clocks that only a driver's debugfs tells, where devfreq has none of that kind: what RKNPU says
+// of itself, and the clocks that firmware sets on Rockchip's chips.
+constexpr struct {
+  bool npu;
+  const char* name;
+  const char* path;
+} kDebugClocks[] = {
+    {true, "rknpu", "/sys/kernel/debug/rknpu/freq"},
+    {true, "scmi_clk_npu", "/sys/kernel/debug/clk/scmi_clk_npu/clk_rate"},
+    {false, "scmi_clk_ddr", "/sys/kernel/debug/clk/scmi_clk_ddr/clk_rate"},
+    {false, "scmi_clk_gpu", "/sys/kernel/debug/clk/scmi_clk_gpu/clk_rate"},
+};
+
+// Of NPUs, or of all else: GPUs and memory.
+void add_device_clocks(JsonWriter* event, const char* key, bool npu) {
+  int count = 0;
+  event->object(key);
   for_each_entry("/sys/class/devfreq", [&](const char* name) {
     char path[400];
     long long value = 0;
     snprintf(path, sizeof path, "/sys/class/devfreq/%s/cur_freq", name);
-    if (!strcasestr(name, "npu") || !read_number(path, &value) || value < 0) return;
+    const bool meant = (strcasestr(name, "npu") != nullptr) == npu;
+    if (!meant || !read_number(path, &value) || value < 0 || ++count > kMaxNamed) return;
     event->integer(name, value / 1000);
   });
+  for (const auto& clock : kDebugClocks) {
+    long long value = 0;
+    if (clock.npu != npu || (npu && count > 0) || !read_number(clock.path, &value)) continue;
+    if (value <= 0 || ++count > kMaxNamed) continue;
+    event->integer(clock.name, value / 1000);
+  }
   event->end();
 }
 
@@ -180,7 +202,8 @@ void add_sensors(JsonWriter* event, bool first, bool all_memory) {
   add_clocks(event, "frequencies_khz", "scaling_cur_freq");
   add_clocks(event, "frequency_limits_khz", "scaling_max_freq");
   if (first) add_governors(event);
-  add_npu_clocks(event);
+  add_device_clocks(event, "npu_khz", true);
+  add_device_clocks(event, "clocks_khz", false);
   add_temperatures(event);
   add_cooling(event);
   char online[2000];
