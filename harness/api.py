@@ -516,7 +516,8 @@ def stored(store: Store, run: str | None) -> Run:
     found = (store.latest(campaign=run) or run) if run else store.latest()
     if found is None:
         raise SpecificationError(
-            "nothing was measured in this workspace yet", hint="harness run campaigns/demo.yaml"
+            "nothing was measured in this workspace yet",
+            hint="harness run campaigns/NAME.yaml, or harness bench MODEL",
         )
     return store.load(found)
 

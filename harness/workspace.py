@@ -77,7 +77,7 @@ class Workspace:
                 return cls(folder)
         raise SpecificationError(
             f"{begin}: neither this folder nor one above it is a workspace",
-            hint="change into one (it holds devices/ and campaigns/), "
+            hint="harness init DIR makes one; or change into one, "
             f"or name it with --workspace or {ENVIRONMENT_VARIABLE}",
         )
 

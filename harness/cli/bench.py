@@ -26,6 +26,7 @@ Examples:
   harness bench mobilenet.onnx
   harness bench rec.onnx --shape x=1,3,48,320
   harness bench mobilenet.onnx --device rk3588 --engine onnxruntime --engine ncnn
+  harness bench mobilenet.onnx --report mobilenet.html
   harness bench mobilenet.onnx --save      keep it as a model and a campaign
 """
 )
@@ -56,6 +57,13 @@ Examples:
 )
 @wait_option
 @click.option("--save", "keep", is_flag=True, help="Add the model and a campaign to the workspace.")
+@click.option(
+    "--report",
+    "report_to",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.html",
+    help="Render a report of it.",
+)
 @as_json
 @click.pass_context
 def bench(
@@ -70,6 +78,7 @@ def bench(
     launches: int,
     wait_s: float,
     keep: bool,
+    report_to: Path | None,
     as_json: bool,
 ) -> None:
     """Measure one model file in every engine that can run it.
@@ -106,7 +115,10 @@ def bench(
         _show(run)
         for what, why in ready.left_out.items():
             stderr().print(f"not measured: {what}: {why}", markup=False, style="dim")
-    _next(run, written, None if around else ready.workspace)
+    if report_to and run.launches:
+        api.report(run.id, workspace=ready.workspace, output=report_to)
+        written = [*written, report_to]
+    _next(run, written, None if around else ready.workspace, reported=report_to is not None)
     ctx.exit(int(worst(list(api.exit_codes(run)))))
 
 
@@ -153,14 +165,17 @@ def _answer(results: list[CaseResult]) -> str:
     )
 
 
-def _next(run: Run, written: list[Path], workspace: Workspace | None) -> None:
+def _next(run: Run, written: list[Path], workspace: Workspace | None, *, reported: bool) -> None:
     """Say what to do with the figures."""
     out = stderr()
     for path in written:
         out.print(f"wrote {path}", markup=False)
-    where = f"--workspace {workspace.root} " if workspace else ""
-    out.print(f"a report of it: harness {where}report {run.id}", markup=False, soft_wrap=True)
-    if written:
-        out.print(f"measure it again: harness run {written[-1]}", markup=False, soft_wrap=True)
+    if not reported:
+        where = f"--workspace {workspace.root} " if workspace else ""
+        said = f"report: harness {where}report {run.id} -o {run.campaign}.html"
+        out.print(said, markup=False, soft_wrap=True)
+    campaigns = [path for path in written if path.suffix == ".yaml"]
+    if campaigns:
+        out.print(f"measure it again: harness run {campaigns[-1]}", markup=False, soft_wrap=True)
     elif workspace is None:
         out.print("keep it as a model and a campaign: --save", markup=False)

@@ -224,5 +224,5 @@ def run(
 
 def _required(campaign: Path | None) -> Path:
     if campaign is None:
-        raise SpecificationError("no campaign file given", hint="harness run campaigns/demo.yaml")
+        raise SpecificationError("no campaign file given", hint="harness run campaigns/NAME.yaml")
     return campaign

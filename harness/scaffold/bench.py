@@ -11,16 +11,18 @@ from harness.campaign.spec import Block, Campaign
 from harness.core.errors import SpecificationError
 from harness.core.records import Case
 from harness.core.yamlfile import dump
-from harness.engines import get
+from harness.engines import ENGINES, get
 from harness.lab.inventory import load_device
 from harness.models.adding import Known, add
-from harness.scaffold.workspace import create
+from harness.scaffold.workspace import create, local_device
 from harness.workspace import Workspace, cache_dir
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from harness.engines.base import Engine
+    from harness.lab.inventory import Device
     from harness.models.manifest import Model
 
 __all__ = ["Bench", "Wanted", "prepare", "save"]
@@ -91,10 +93,7 @@ def prepare(
         get(name)  # a name that no engine has is refused with the nearest
         if name not in device.spec.engines:
             raise SpecificationError(
-                f"{device.name} has no engine '{name}'",
-                hint=f"it has {', '.join(sorted(device.spec.engines))}"
-                if device.spec.is_this_machine or not get(name).packages
-                else f"harness devices provision {device.name} {name}",
+                f"{device.name} has no engine '{name}'", hint=_how_to_have(get(name), device)
             )
     for manifest in workspace.models.glob("*.yaml"):
         manifest.unlink()  # of another time; files and artifacts stay
@@ -102,7 +101,7 @@ def prepare(
     chosen: list[tuple[str, str]] = []
     left_out: dict[str, str] = {}
     for engine, spec in device.spec.engines.items():
-        if wanted.engines and engine not in wanted.engines:
+        if engine not in wanted.engines if wanted.engines else get(engine).brought:
             continue
         for backend in wanted.backends or spec.backends:
             precision = get(engine).usual_precision(backend)
@@ -117,6 +116,12 @@ def prepare(
                 left_out[f"{engine}/{backend}"] = str(refused)
             else:
                 chosen.append((engine, backend))
+    if not wanted.engines and device.spec.is_this_machine:
+        left_out |= {
+            each.name: f"not set up: {_how_to_have(each, device)}"
+            for each in ENGINES
+            if each.environment and each.name not in device.spec.engines
+        }
     if not chosen:
         reasons = "; ".join(dict.fromkeys(left_out.values()))
         raise SpecificationError(f"nothing on {device.name} measures {path.name}: {reasons}")
@@ -147,6 +152,16 @@ def save(bench: Bench, around: Workspace, path: Path, known: Known) -> list[Path
     return [added.manifest, campaign]
 
 
+def _how_to_have(engine: Engine, device: Device) -> str:
+    """Say what to do about an engine that a device's file does not have."""
+    if not device.spec.is_this_machine:
+        if engine.packages:
+            return f"harness devices provision {device.name} {engine.name}"
+        return f"it has {', '.join(sorted(device.spec.engines))}"
+    way = f"environment: {engine.environment}" if engine.environment else "python: PATH"
+    return f"add to devices/{device.name}.yaml: '{engine.name}: {{ {way} }}'"
+
+
 def _overlay(around: Workspace | None) -> Workspace:
     """Return a workspace with models and campaigns of its own, and all else of the user's."""
     home = cache_dir() / "bench"
@@ -154,7 +169,10 @@ def _overlay(around: Workspace | None) -> Workspace:
         root = home / "own"
         if not (root / "devices").is_dir():
             create(root)
-        return Workspace(root)
+        workspace = Workspace(root)
+        # An older edge-harness may have made it, with fewer engines.
+        (workspace.devices / "local.yaml").write_text(local_device(), encoding="utf-8")
+        return workspace
     root = home / hashlib.sha256(str(around.root).encode()).hexdigest()[:16]
     for name in ("models", "campaigns"):
         (root / name).mkdir(parents=True, exist_ok=True)

@@ -38,7 +38,12 @@ def test_an_engine_that_the_device_lacks(lab, cli):
     said = cli("bench", MODEL, "--engine", "ncnn")
     assert said.code == 2
     assert "local has no engine 'ncnn'" in said.err
-    assert "onnxruntime" in said.err
+    assert "add to devices/local.yaml: 'ncnn: { environment: ncnn }'" in said.err
+    (lab.devices / "board.yaml").write_text(
+        "transport: ssh\naddress: root@board\nabi: arm64-linux\nengines: { calibration: {} }\n"
+    )
+    said = cli("bench", MODEL, "--device", "board", "--engine", "ncnn")
+    assert "harness devices provision board ncnn" in said.err
 
 
 def test_an_engine_or_device_that_does_not_exist(lab, cli):
@@ -57,11 +62,14 @@ def test_save_without_a_workspace_says_what_to_do(cli, monkeypatch, tmp_path):
 
 @pytest.mark.e2e
 def test_a_model_is_measured_without_yaml_and_kept_on_demand(lab, cli):
-    said = cli("bench", MODEL, "--launches", 2, "--save")
+    page = lab.root / "small.html"
+    said = cli("bench", MODEL, "--launches", 2, "--save", "--wait", "10m", "--report", page)
     assert said.code == 0, said.err
     assert "small_conv" in said.out
     assert "Measured: onnxruntime" in said.out
-    assert "not measured: calibration" in said.err
+    assert "not measured: mnn: not set up: add to devices/local.yaml: 'mnn: {" in said.err
+    assert "calibration" not in said.err
+    assert "small_conv" in page.read_text()
     assert (lab.models / "small_conv.yaml").is_file()
     assert (lab.campaigns / "small_conv.yaml").is_file()
     shown = json.loads(cli("results", "show", "--json").out)

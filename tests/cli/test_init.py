@@ -12,7 +12,7 @@ from harness.cli.runners import ABIS
 from harness.cli.schema import schema
 from harness.core.errors import ExitCode
 from harness.lab.emulated.recipe import load_board
-from harness.lab.inventory import ABI, load_devices
+from harness.lab.inventory import ABI, load_device, load_devices
 from harness.models.manifest import load_models
 from harness.scaffold.schemas import KINDS, schema_text
 from harness.workspace import Workspace
@@ -30,6 +30,9 @@ def test_a_new_workspace_is_a_sound_one(cli, tmp_path, monkeypatch):
     for device in load_devices(workspace).values():
         if device.emulated:
             load_board(workspace, device.spec.board)
+    here = set(load_device(workspace, "local").spec.engines)
+    assert here >= {"onnxruntime", "openvino", "litert", "calibration"}
+    assert "rknn" not in here  # it runs on Rockchip's boards alone
     # Links in the template, of which a wheel has the content.
     for path in workspace.boards.iterdir():
         assert path.read_text() == (REPOSITORY / "devices" / "boards" / path.name).read_text()

@@ -57,4 +57,4 @@ def test_a_mistake_ends_in_one_line(cli, stored, arguments, code, message):
 def test_without_any_run_it_says_what_to_do(cli, workspace):
     said = cli("report")
     assert said.code == 2
-    assert "harness run campaigns/demo.yaml" in said.err
+    assert "harness run campaigns/NAME.yaml" in said.err
