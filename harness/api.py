@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -19,15 +20,17 @@ from harness.core.errors import ExitCode, LabError, ResultsError, SpecificationE
 from harness.workspace import Workspace, check_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from harness.analysis.comparisons import Comparison
     from harness.campaign.baselines import Baseline
     from harness.campaign.plan import Expectation
     from harness.campaign.session import Session
+    from harness.core.reason import Reason
     from harness.core.records import CaseRecord, Run
     from harness.core.records import Protocol as MeasurementProtocol
+    from harness.fleet.centre import Centre
     from harness.lab.inventory import Device
     from harness.results.store import RunSummary, Store
 
@@ -280,7 +283,6 @@ def submit(  # noqa: PLR0913 - what a user may ask of a run
         The centre or an agent cannot take it, or nothing could be built.
     """
     from harness.fleet.centre import Centre
-    from harness.fleet.follow import follow, planned
     from harness.fleet.submit import submit as send
 
     found, told = _workspace(workspace), observer or Observer()
@@ -292,11 +294,7 @@ def submit(  # noqa: PLR0913 - what a user may ask of a run
         )  # fmt: skip
         if not wait:
             return run
-        told.begun(run, planned(run), [])
-        with found.store() as store:
-            run = follow(run, centre, store, told, told.preparing)
-        told.finished(run)
-        return run
+        return _followed(found, run, centre, told)
 
 
 def check(  # noqa: PLR0913 - what a user may ask of the gate
@@ -309,6 +307,8 @@ def check(  # noqa: PLR0913 - what a user may ask of the gate
     blocks: int = FRESH,
     changes: Sequence[str] = (),
     wait_s: float = 0.0,
+    away: bool = False,
+    deadline_s: float | None = None,
     observer: Observer | None = None,
 ) -> Gate:
     """Measure a campaign and judge it against a baseline.
@@ -327,6 +327,10 @@ def check(  # noqa: PLR0913 - what a user may ask of the gate
         Fresh launches of either side of a case.
     changes
         What is meant to be another: ``clocks``, ``device``, ``engine``, ``kernel``.
+    away
+        Whether labs of a fleet measure, as for :func:`submit`.
+    deadline_s
+        After which they give up, in s.
     """
     from harness.campaign.baselines import load_baseline
 
@@ -334,13 +338,20 @@ def check(  # noqa: PLR0913 - what a user may ask of the gate
     base = load_baseline(found, baseline).run
     if run is None:
         path = campaign or found.campaigns / f"{check_name(base.campaign, 'campaign')}.yaml"
-        measured = measure(path, workspace=found, only=only, wait_s=wait_s, observer=told)
+        if away:
+            measured = submit(
+                path, workspace=found, only=only, deadline_s=deadline_s, wait=True, observer=told
+            )
+        else:
+            measured = measure(path, workspace=found, only=only, wait_s=wait_s, observer=told)
     else:
         measured = results(run, workspace=found)
     held = gate(measured, base, baseline, changes)
     if only:
         held.gone.clear()
-    return _decided(found, held, base, blocks, wait_s, told)
+    if away:
+        return _decided(held, told, blocks, partial(_fresh_away, found, base, deadline_s))
+    return _decided(held, told, blocks, partial(_fresh, found, base, wait_s))
 
 
 @dataclass(frozen=True)
@@ -414,7 +425,9 @@ def compare(  # noqa: PLR0913 - what a user may ask of a comparison
             f"{baseline} and {candidate} have no case in common",
             hint="harness results show RUN lists a run's cases",
         )
-    return _decided(found, held, before.run, blocks, wait_s, told) if confirm else held
+    if not confirm:
+        return held
+    return _decided(held, told, blocks, partial(_fresh, found, before.run, wait_s))
 
 
 def set_baseline(
@@ -583,34 +596,74 @@ def _executed(session: Session, store: Store, told: Observer) -> Run:
     return run
 
 
-def _decided(
-    workspace: Workspace, held: Gate, baseline: Run, blocks: int, wait_s: float, told: Observer
-) -> Gate:
-    """Return a gate whose suspicions are decided, as far as they can be."""
-    from harness.campaign.baselines import kept_files
-    from harness.campaign.session import confirm
+_Fresh: TypeAlias = "Callable[[Gate, Observer, int], tuple[Run | None, Mapping[str, Reason]]]"
 
+
+def _decided(held: Gate, told: Observer, blocks: int, fresh: _Fresh) -> Gate:
+    """Return a gate whose suspicions are decided, as far as they can be."""
     suspicions = held.undecided
     if not suspicions:
         return held
     told.deciding(held, blocks)
-    fresh = None
     try:
-        with (
-            workspace.store() as store,
-            confirm(
-                workspace, held.run, baseline, suspicions, store,
-                blocks=blocks, kept=kept_files(workspace), wait_s=wait_s, progress=told.preparing,
-            ) as confirmation,
-        ):  # fmt: skip
-            if confirmation.session:
-                fresh = _executed(confirmation.session, store, told)
+        run, unconfirmable = fresh(held, told, blocks)
     except LabError as error:
         # What was measured is judged all the same, as far as it goes.
         told.undecided(error)
         unsettled = held.settled(None, dict.fromkeys(suspicions, error.reason))
         return replace(unsettled, lab_failed=True)
-    return held.settled(fresh, confirmation.unconfirmable)
+    return held.settled(run, unconfirmable)
+
+
+def _fresh(
+    workspace: Workspace, baseline: Run, wait_s: float, held: Gate, told: Observer, blocks: int
+) -> tuple[Run | None, Mapping[str, Reason]]:
+    """Launch both sides of suspicions from here."""
+    from harness.campaign.baselines import kept_files
+    from harness.campaign.session import confirm
+
+    with (
+        workspace.store() as store,
+        confirm(
+            workspace, held.run, baseline, held.undecided, store,
+            blocks=blocks, kept=kept_files(workspace), wait_s=wait_s, progress=told.preparing,
+        ) as confirmation,
+    ):  # fmt: skip
+        run = _executed(confirmation.session, store, told) if confirmation.session else None
+        return run, confirmation.unconfirmable
+
+
+def _fresh_away(
+    workspace: Workspace,
+    baseline: Run,
+    deadline_s: float | None,
+    held: Gate,
+    told: Observer,
+    blocks: int,
+) -> tuple[Run | None, Mapping[str, Reason]]:
+    """Let labs launch both sides of suspicions."""
+    from harness.campaign.baselines import kept_files
+    from harness.fleet.centre import Centre
+    from harness.fleet.submit import confirm
+
+    with Centre.of(workspace) as centre:
+        sent = confirm(
+            workspace, held.run, baseline, held.undecided, centre,
+            blocks=blocks, kept=kept_files(workspace), deadline_s=deadline_s,
+            progress=told.preparing,
+        )  # fmt: skip
+        run = _followed(workspace, sent.run, centre, told) if sent.run else None
+        return run, sent.unconfirmable
+
+
+def _followed(workspace: Workspace, run: Run, centre: Centre, told: Observer) -> Run:
+    from harness.fleet.follow import follow, planned
+
+    told.begun(run, planned(run), [])
+    with workspace.store() as store:
+        run = follow(run, centre, store, told, told.preparing)
+    told.finished(run)
+    return run
 
 
 def _report_of(workspace: Workspace, run: Run) -> Path:

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from harness import __version__
 from harness.analysis.expectations import fits, names
@@ -35,12 +35,25 @@ if TYPE_CHECKING:
     from harness.campaign.prepare import Prepared
     from harness.campaign.spec import Campaign
     from harness.core.reason import Reason
-    from harness.core.records import Case
+    from harness.core.records import Case, Protocol
     from harness.models.manifest import Model
     from harness.results.store import Store
     from harness.workspace import Workspace
 
-__all__ = ["Confirmation", "Session", "begin", "confirm", "model_records", "resume", "select"]
+__all__ = [
+    "Confirmation",
+    "Session",
+    "Sides",
+    "begin",
+    "both_sides",
+    "confirm",
+    "confirming",
+    "confirming_id",
+    "confirming_protocol",
+    "model_records",
+    "resume",
+    "select",
+]
 
 
 def select(campaign: Campaign, only: Sequence[str]) -> list[tuple[Case, Repeats]]:
@@ -253,14 +266,12 @@ def confirm(  # noqa: PLR0913 - both sides, and what a user may ask
         As for :func:`begin`.
     """
     wanted = [record for record in candidate.cases if record.case.id in case_ids]
-    then = {record.case.id: record for record in baseline.cases}
     cases = [(record.case, Repeats(launches=blocks)) for record in wanted]
     lab = Lab.of(workspace, cases)
-    only_measured = {"memory_launches": 0, "profile_launches": 0}
-    protocol = candidate.protocol.model_copy(update={**only_measured, "shape_changes": False})
+    protocol = confirming_protocol(candidate)
     started = datetime.now(UTC)
     with ExitStack() as stack:
-        run_id = f"check-{candidate.campaign[:40]}-{started:%Y%m%d-%H%M%S}"
+        run_id = confirming_id(candidate, started)
         claim = Claim(f"{run_id}-{secrets.token_hex(4)}", candidate.campaign, wait_s)
         bench = Bench(workspace, lab, stack, claim, None, progress, limits)
         bench.reach_all(store)
@@ -269,48 +280,106 @@ def confirm(  # noqa: PLR0913 - both sides, and what a user may ask
         for measured, now in zip(wanted, records, strict=True):
             _refuse_another(measured, now, candidate.id)
         models = model_records(lab.models.values(), prepared.values(), progress)
-        unconfirmable = {
-            record.case.id: record.refused for record in records if record.refused is not None
-        }
-        both: list[CaseRecord] = []
-        for record in records:
-            ready = prepared.pop(record.case.id, None)
-            if ready is None:
-                continue
-            old = then[record.case.id]
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-harness-")))
-            known = [_of_name(each, record.case.model) for each in (baseline.models, models)]
-            try:
-                ready_then = again(old, record, known, ready, kept, folder)
-            except UnconfirmableError as error:
-                unconfirmable[record.case.id] = error.reason
-                continue
-            update = {"case": ready_then.case, "launches": blocks, **only_measured}
-            update |= {"precision": None, "more": None, "refused": None, "left_out": None}
-            both += [record, old.model_copy(update=update)]
-            prepared |= {record.case.id: ready, ready_then.case.id: ready_then}
-        if not both:
-            yield Confirmation(None, unconfirmable)
+        found = both_sides(records, prepared, baseline, models, kept, stack)
+        if not found.cases:
+            yield Confirmation(None, found.unconfirmable)
             return
         run = candidate.model_copy(
             update={
-                "id": run_id,
-                "campaign": f"{CONFIRMING}{candidate.campaign}",
-                "seed": secrets.randbelow(1 << 31),
-                "started": started,
-                "finished": None,
-                "lease": claim.id,
-                "confirms": candidate.id,
+                **confirming(candidate, run_id, claim.id, started),
                 "protocol": protocol,
-                "expectations": [],
                 "devices": list(bench.records.values()),
                 "models": models,
-                "cases": both,
-                "launches": [],
+                "cases": found.cases,
             }
         )
-        session = _session(store.create(run), prepared, bench, store, {})
-        yield Confirmation(session, unconfirmable)
+        session = _session(store.create(run), found.prepared, bench, store, {})
+        yield Confirmation(session, found.unconfirmable)
+
+
+_ONLY_MEASURED: Final = {"memory_launches": 0, "profile_launches": 0}
+
+
+def confirming_protocol(candidate: Run) -> Protocol:
+    """Return the protocol by which suspicions about a run are decided."""
+    return candidate.protocol.model_copy(update={**_ONLY_MEASURED, "shape_changes": False})
+
+
+def confirming_id(candidate: Run, started: datetime) -> str:
+    """Return the id of a run that decides suspicions about another."""
+    return f"check-{candidate.campaign[:40]}-{started:%Y%m%d-%H%M%S}"
+
+
+def confirming(candidate: Run, run_id: str, lease: str, started: datetime) -> dict[str, Any]:
+    """Return in what a run that decides suspicions differs from the one that they are of."""
+    return {
+        "id": run_id,
+        "campaign": f"{CONFIRMING}{candidate.campaign}",
+        "seed": secrets.randbelow(1 << 31),
+        "started": started,
+        "finished": None,
+        "lease": lease,
+        "confirms": candidate.id,
+        "expectations": [],
+        "launches": [],
+    }
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Cases as they are today and as a baseline has them.
+
+    Attributes
+    ----------
+    unconfirmable
+        Case id to why it cannot be launched as it was.
+    """
+
+    cases: list[CaseRecord]
+    prepared: dict[str, Prepared]
+    unconfirmable: dict[str, Reason]
+
+
+def both_sides(
+    records: Sequence[CaseRecord],
+    prepared: Mapping[str, Prepared],
+    baseline: Run,
+    models: Sequence[ModelRecord],
+    kept: KeptFiles,
+    stack: ExitStack,
+) -> Sides:
+    """Return both sides of cases, which are launched in turns.
+
+    Parameters
+    ----------
+    records, prepared
+        The cases as they are today.
+    models
+        As they are today.
+    stack
+        Removes temporary folders.
+    """
+    then = {record.case.id: record for record in baseline.cases}
+    found = Sides([], {}, {})
+    for record in records:
+        if record.refused is not None:
+            found.unconfirmable[record.case.id] = record.refused
+        ready = prepared.get(record.case.id)
+        if ready is None:
+            continue
+        old = then[record.case.id]
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-harness-")))
+        known = [_of_name(each, record.case.model) for each in (baseline.models, models)]
+        try:
+            ready_then = again(old, record, known, ready, kept, folder)
+        except UnconfirmableError as error:
+            found.unconfirmable[record.case.id] = error.reason
+            continue
+        update = {"case": ready_then.case, "launches": record.launches, **_ONLY_MEASURED}
+        update |= {"precision": None, "more": None, "refused": None, "left_out": None}
+        found.cases.extend([record, old.model_copy(update=update)])
+        found.prepared.update({record.case.id: ready, ready_then.case.id: ready_then})
+    return found
 
 
 def _refuse_another(measured: CaseRecord, now: CaseRecord, run_id: str) -> None:

@@ -12,6 +12,7 @@ from harness.analysis.gate import FRESH
 from harness.cli.app import workspace_of
 from harness.cli.grid import wide_option
 from harness.cli.options import (
+    Duration,
     as_json,
     changes_option,
     complete_baseline,
@@ -43,6 +44,7 @@ Examples:
   harness check --baseline good                        its own campaign
   harness check --baseline good campaigns/demo.yaml --junit check.xml --markdown check.md
   harness check --baseline good --run demo-20260102-030405   what is measured already
+  harness check --baseline good --submit 2h            in the labs of a fleet
   harness check --baseline good --change engine        an engine's upgrade is to be judged
 """
 )
@@ -64,6 +66,10 @@ Examples:
 @blocks_option
 @changes_option
 @wait_option
+@click.option(
+    "--submit", "deadline_s", type=Duration(), metavar="DURATION",
+    help="Measure in the labs of a fleet, which give up after so long, such as 2h.",
+)  # fmt: skip
 @click.option("--junit", type=_file, help="Write JUnit XML.")
 @click.option("--markdown", type=_file, help="Write a summary for a pull request.")
 @strict_option
@@ -80,6 +86,7 @@ def check(
     blocks: int,
     changes: Sequence[str],
     wait_s: float,
+    deadline_s: float | None,
     junit: Path | None,
     markdown: Path | None,
     strict: bool,
@@ -93,6 +100,7 @@ def check(
     """
     from harness import api
     from harness.cli.progress import LiveProgress
+    from harness.cli.submit import interruptible
     from harness.cli.verdict_tables import print_gate
     from harness.report import verdicts
 
@@ -101,11 +109,12 @@ def check(
     for path in filter(None, (junit, markdown)):
         if not path.parent.is_dir():
             raise SpecificationError(f"{path.parent}: no such folder")
+    away = deadline_s is not None
     try:
-        with LiveProgress() as progress:
+        with LiveProgress(ends=interruptible() if away else "") as progress:
             found = api.check(
                 name, campaign, run=run_id, workspace=workspace_of(ctx), only=only, blocks=blocks,
-                changes=changes, wait_s=wait_s, observer=progress,
+                changes=changes, wait_s=wait_s, away=away, deadline_s=deadline_s, observer=progress,
             )  # fmt: skip
     except LabError as error:  # CI shows its files, and not the terminal
         if junit:

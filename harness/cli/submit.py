@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from harness.fleet.centre import Job
 
-__all__ = ["jobs", "submit"]
+__all__ = ["interruptible", "jobs", "submit"]
 
 _run = click.argument("run", shell_complete=complete_run)
 
@@ -72,18 +72,11 @@ def submit(
     Results arrive in the workspace's database as they are measured: every command that reads
     results works meanwhile. With --wait the exit status is that of harness run.
     """
-    import signal
-
     from harness import api
     from harness.cli.progress import LiveProgress
     from harness.cli.terminal import stderr
 
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    if wait:
-        signal.signal(signal.SIGTERM, interrupt)  # by which CI systems cancel a job
-    with LiveProgress(ends="the run is cancelled; what is measured stays") as progress:
+    with LiveProgress(ends=interruptible() if wait else "") as progress:
         run = api.submit(
             campaign, workspace=workspace_of(ctx), only=only, seed=seed, priority=priority,
             deadline_s=deadline_s, devices_within_s=devices_within_s, wait=wait, observer=progress,
@@ -105,6 +98,17 @@ def submit(
         print_cases(run)
     stderr().print(f"run [bold]{run.id}[/]; a report of it: harness report {run.id}")
     ctx.exit(int(worst(api.exit_codes(run, strict=strict))))
+
+
+def interruptible() -> str:
+    """Let SIGTERM, by which CI systems cancel a job, interrupt; return what is said then."""
+    import signal
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    return "the run is cancelled; what is measured stays"
 
 
 @click.group(

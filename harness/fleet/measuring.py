@@ -21,6 +21,7 @@ from harness.fleet.centre import FORMAT, AwayError, Centre, Claimed, LostError, 
 from harness.fleet.own import Sent, fetch, own
 from harness.fleet.spool import Spool
 from harness.lab.leases import LeasedError
+from harness.results.store import CONFIRMING
 from harness.workspace import check_name
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ class Measuring:
             )
         try:
             sent = Sent.model_validate_json(claimed.content)
-            check_name(sent.run.campaign, "campaign")
+            check_name(sent.run.campaign.removeprefix(CONFIRMING), "campaign")
         except (HarnessError, ValueError) as error:
             raise LabError(f"it makes no sense: {visible(str(error))[:300]}") from None
         run = sent.run

@@ -138,6 +138,11 @@ def _equipped(
             Job.model_construct(launch="", engine=case.engine, files={}, inputs=[])
         ) as files:
             hashes = {name: keep(path) for name, path in files.items()}
+    then = (record.runner_files, record.engine_from, record.options, record.variables)
+    if case.side == "baseline" and then != (
+        hashes, engine_from, settings.options, settings.variables,
+    ):  # fmt: skip
+        raise LabError(reasons.CHANGED(device=case.device))
     update = {
         "options": settings.options,
         "variables": settings.variables,

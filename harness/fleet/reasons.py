@@ -12,3 +12,8 @@ NO_DEVICE: Final = code(
     hint="it may have been renamed: harness fleet lists the present names; submit it again",
 )
 NOT_SENT: Final = code("fleet.not-sent", "what was sent cannot be used: {why}")
+CHANGED: Final = code(
+    "fleet.changed",
+    "the lab of {device} has another runner or other settings than the baseline was measured with",
+    hint="set the baseline anew",
+)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
+from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
@@ -12,11 +14,18 @@ from harness import __version__
 from harness.campaign.elsewhere import pack, wanted
 from harness.campaign.prepare import EngineOn, prepare
 from harness.campaign.reach import Lab
-from harness.campaign.session import model_records, select
+from harness.campaign.session import (
+    both_sides,
+    confirming,
+    confirming_id,
+    confirming_protocol,
+    model_records,
+    select,
+)
 from harness.campaign.share import shares
 from harness.campaign.spec import load_campaign
-from harness.core.errors import LabError, SpecificationError
-from harness.core.records import DeviceRecord, Run
+from harness.core.errors import LabError, ResultsError, SpecificationError
+from harness.core.records import DeviceRecord, Repeats, Run
 from harness.core.revisions import revision
 from harness.core.text import count as counted
 from harness.fleet.centre import FORMAT
@@ -29,13 +38,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from harness.campaign.kept import KeptFiles
+    from harness.campaign.prepare import Prepared
     from harness.campaign.share import Share
     from harness.campaign.spec import Campaign
+    from harness.core.reason import Reason
     from harness.core.records import ArtifactRecord, CaseRecord
     from harness.fleet.centre import Centre, FleetDevice
     from harness.workspace import Workspace
 
-__all__ = ["AgentAwayError", "submit"]
+__all__ = ["AgentAwayError", "Suspicions", "confirm", "submit"]
 
 LOOK_S: Final = 5.0
 
@@ -108,12 +120,117 @@ def submit(  # noqa: PLR0913 - what a user may ask of a run
         models=model_records(lab.models.values(), prepared.values(), progress),
         cases=records,
     )
+    return _dispatch(run, prepared, fleet, centre, priority, deadline_s, progress)
+
+
+@dataclass(frozen=True)
+class Suspicions:
+    """Fresh launches that decide suspicions, sent to labs.
+
+    Attributes
+    ----------
+    run
+        None where no case of the baseline can be launched again.
+    unconfirmable
+        Case id to why it cannot.
+    """
+
+    run: Run | None
+    unconfirmable: dict[str, Reason]
+
+
+def confirm(  # noqa: PLR0913 - both sides, and how they are sent
+    workspace: Workspace,
+    candidate: Run,
+    baseline: Run,
+    case_ids: Collection[str],
+    centre: Centre,
+    *,
+    blocks: int,
+    kept: KeptFiles,
+    priority: int = 0,
+    deadline_s: float | None = None,
+    progress: Callable[[str], None],
+) -> Suspicions:
+    """Send a run that launches cases anew, a candidate and its baseline in turns.
+
+    A lab measures both with its present runner. Where that, or its settings, are not those of the
+    baseline, it cannot be launched again.
+
+    Parameters
+    ----------
+    case_ids, blocks, kept
+        As for :func:`harness.campaign.session.confirm`.
+
+    Raises
+    ------
+    ResultsError
+        A case's artifact is not what the candidate measured.
+    SpecificationError, LabError
+        As for :func:`submit`.
+    """
+    fleet = centre.devices()
+    wanted = [record for record in candidate.cases if record.case.id in case_ids]
+    names = sorted({record.case.device for record in wanted})
+    if gone := [name for name in names if name not in fleet]:
+        raise LabError(f"no lab has a device '{gone[0]}' any more", hint="harness fleet lists all")
+    _refuse_other_formats(names, fleet)
+    cases = [(record.case, Repeats(launches=blocks)) for record in wanted]
+    devices = {name: fleet[name].device for name in names}
+    models = {name: load_model(workspace, name) for name in {case.model for case, _ in cases}}
+    away = {(case.device, case.engine): EngineOn(away=True) for case, _ in cases}
+    protocol = confirming_protocol(candidate)
+    records, prepared = prepare(cases, devices, models, away, protocol, progress)
+    today = [_as_measured(now, was) for now, was in zip(records, wanted, strict=True)]
+    known = model_records(models.values(), prepared.values(), progress)
+    started = datetime.now(UTC)
+    identity = confirming_id(candidate, started)
+    with ExitStack() as stack:
+        sides = both_sides(today, prepared, baseline, known, kept, stack)
+        if not sides.cases:
+            return Suspicions(None, sides.unconfirmable)
+        run = candidate.model_copy(
+            update={
+                **confirming(candidate, identity, f"{identity}-{secrets.token_hex(4)}", started),
+                "protocol": protocol,
+                "devices": [_record(fleet[name]) for name in names],
+                "models": known,
+                "cases": sides.cases,
+            }
+        )
+        sent = _dispatch(run, sides.prepared, fleet, centre, priority, deadline_s, progress)
+        return Suspicions(sent, sides.unconfirmable)
+
+
+def _as_measured(now: CaseRecord, was: CaseRecord) -> CaseRecord:
+    """Return a case as it is built today, with what its lab measured it with."""
+    if now.artifact and was.artifact and now.artifact.id != was.artifact.id:
+        raise ResultsError(
+            f"{now.case.label}: its artifact changed since it was measured",
+            hint="measure and check in one: harness check --submit --baseline NAME CAMPAIGN",
+        )
+    of_the_lab = ("runner_files", "engine_from", "options", "variables")
+    return now.model_copy(update={name: getattr(was, name) for name in of_the_lab})
+
+
+def _dispatch(  # noqa: PLR0913, PLR0917 - a run, and how it is sent
+    run: Run,
+    prepared: Mapping[str, Prepared],
+    fleet: Mapping[str, FleetDevice],
+    centre: Centre,
+    priority: int,
+    deadline_s: float | None,
+    progress: Callable[[str], None],
+) -> Run:
+    """Send a run's shares with their files; return it with the id that it got."""
+    identity = run.id
+    devices = {each.name: fleet[each.name].device for each in run.devices}
     files: dict[str, dict[str, Any]] = {}
     for number in count(2):
-        packed = [pack(share, prepared) for share in shares(run, lab.devices)]
+        packed = [pack(share, prepared) for share in shares(run, devices)]
         packed = [share for share in packed if share.kits]
         if not files:
-            files = _send(packed, centre, progress)
+            files = _send(packed, prepared, centre, progress)
         sent = [_sent(share, run, fleet, files) for share in packed]
         if centre.submit(run, sent, priority, deadline_s):
             return run
@@ -190,15 +307,20 @@ def _record(device: FleetDevice) -> DeviceRecord:
 
 
 def _send(
-    packed: Sequence[Share], centre: Centre, progress: Callable[[str], None]
+    packed: Sequence[Share],
+    prepared: Mapping[str, Prepared],
+    centre: Centre,
+    progress: Callable[[str], None],
 ) -> dict[str, dict[str, Any]]:
     """Send all artifacts; return what each file is made of, by its hash."""
     limit = centre.limit_bytes()
     paths: dict[str, Path] = {}
     for share in packed:
         its: dict[str, Path] = {}
+        here = {prepared[name].artifact.record.id: prepared[name].artifact for name in share.kits}
         for artifact in wanted(share).artifacts.values():
             folder = cache_dir() / "artifacts" / artifact.id
+            folder = here[artifact.id].folder if artifact.id in here else folder
             its |= {digest: folder / name for name, digest in artifact.files.items()}
         size = sum(path.stat().st_size for path in its.values())
         if size > limit:

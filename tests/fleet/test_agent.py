@@ -8,6 +8,7 @@ import signal
 import sqlite3
 
 from harness import api
+from harness.analysis.comparison import Verdict
 from harness.core.records import Status
 from harness.fleet.agent import check
 
@@ -127,3 +128,19 @@ def test_a_check_says_what_would_be_offered_and_claims_nothing(fleet, lab):
     found = check(lab.workspace)
     assert (found.name, found.devices, found.taken) == ("lab_a", ["pc"], [])
     assert fleet.execute("SELECT seen < now() - interval '30 s' FROM fleet.agents") == [(True,)]
+
+
+def test_a_gate_is_decided_in_the_labs(lab, submitter, cli):
+    lab.start()
+    path = submitter.campaign(launches=5, spin_us=20_000)
+    submitter.submit(path, wait=True)
+    assert cli("baseline", "set", "good").code == 0
+    said = cli("check", "--baseline", "good", "--submit", "1h", "--blocks", "4")
+    assert said.code in {0, 4}, said.err  # this machine may be busy, but nothing regressed
+    submitter.campaign(launches=5, spin_us=40_000)
+    found = api.check(
+        "good", workspace=submitter.workspace, away=True, deadline_s=3600, blocks=4
+    )  # fmt: skip
+    (comparison,) = found.comparisons
+    assert comparison.verdict is Verdict.REGRESSED
+    assert (comparison.confirmed_by or "").startswith("check-c-")
