@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from harness.analysis.comparisons import Comparison
     from harness.campaign.baselines import Baseline
-    from harness.campaign.plan import Expectation
+    from harness.campaign.plan import Forecast
     from harness.campaign.session import Session
     from harness.core.reason import Reason
     from harness.core.records import CaseRecord, Run
@@ -105,7 +105,7 @@ class Plan:
     cases: list[CaseRecord]
     devices: Mapping[str, Device]
     protocol: MeasurementProtocol
-    expected: Expectation
+    expected: Forecast
 
 
 def plan(campaign: Path | str, *, workspace: Where = None, only: Sequence[str] = ()) -> Plan:

@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Advice",
+    "AdvisedSide",
+    "Argument",
     "Basis",
-    "Finding",
     "Leaning",
     "Load",
     "Needs",
     "Rule",
-    "Side",
     "Subject",
-    "Verdict",
     "Weight",
+    "Worth",
     "advise",
     "break_even",
     "judge",
@@ -119,7 +119,7 @@ class Rule(StrEnum):
     POWER = "power"
 
 
-class Verdict(StrEnum):
+class Worth(StrEnum):
     """Whether the NPU is worth it."""
 
     PAYS = "pays"
@@ -164,7 +164,7 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Side:
+class AdvisedSide:
     """A model on one compute unit of a device.
 
     Attributes
@@ -214,9 +214,9 @@ class Subject:
     workload: str = ""
     emulated: bool = False
     simulated: str | None = None
-    on_cpu: Side = field(default_factory=Side)
-    on_npu: Side = field(default_factory=Side)
-    busy: tuple[Side, Side] | None = None
+    on_cpu: AdvisedSide = field(default_factory=AdvisedSide)
+    on_npu: AdvisedSide = field(default_factory=AdvisedSide)
+    busy: tuple[AdvisedSide, AdvisedSide] | None = None
     partition: Partition | None = None
     drift: Drift | None = None
 
@@ -249,7 +249,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Argument:
     """What one rule found.
 
     Attributes
@@ -279,13 +279,13 @@ class Advice:
     """
 
     subject: Subject
-    verdict: Verdict
+    verdict: Worth
     basis: Basis
-    findings: Sequence[Finding]
+    findings: Sequence[Argument]
     tuning: Sequence[Rule]
 
 
-def break_even(npu: Side, cpu: Side, *, cached: bool = False) -> float | None:
+def break_even(npu: AdvisedSide, cpu: AdvisedSide, *, cached: bool = False) -> float | None:
     r"""Return after how many inferences the NPU has made up for its longer load.
 
     With loads :math:`L` (up to the first result) and steady latencies :math:`t`, the smallest
@@ -367,16 +367,16 @@ def judge(subject: Subject, needs: Needs) -> Advice:
     return Advice(subject, verdict, basis, findings, tuning)
 
 
-def _together(subject: Subject, findings: Sequence[Finding]) -> tuple[Verdict, Basis]:
+def _together(subject: Subject, findings: Sequence[Argument]) -> tuple[Worth, Basis]:
     latency = next(f for f in findings if f.rule is Rule.LATENCY)
     if latency.basis is Basis.MEASURED:
         return _by_measurement(latency, findings), Basis.MEASURED
     if subject.on_npu.state is State.WRONG and not subject.stand_in:
-        return Verdict.PAYS_NOT, Basis.MEASURED
+        return Worth.PAYS_NOT, Basis.MEASURED
     return _by_weight(findings), Basis.ESTIMATED
 
 
-def _by_measurement(latency: Finding, findings: Sequence[Finding]) -> Verdict:
+def _by_measurement(latency: Argument, findings: Sequence[Argument]) -> Worth:
     conditions = {Rule.FIRST_LOAD, Rule.PRECISION, Rule.BUSY_CPU}
     limited = any(
         f.rule in conditions and f.leaning is Leaning.CPU and f.weight >= Weight.STRONG
@@ -385,28 +385,28 @@ def _by_measurement(latency: Finding, findings: Sequence[Finding]) -> Verdict:
     frees = any(f.rule is Rule.BUSY_CPU and f.leaning is Leaning.NPU for f in findings)
     match latency.leaning:
         case Leaning.CPU:
-            return Verdict.PAYS_NOT
+            return Worth.PAYS_NOT
         case Leaning.NPU:
-            return Verdict.PAYS_IF if limited else Verdict.PAYS
+            return Worth.PAYS_IF if limited else Worth.PAYS
         case Leaning.NEITHER if frees and not limited:
-            return Verdict.PAYS_IF
+            return Worth.PAYS_IF
         case Leaning.NEITHER:
-            return Verdict.PAYS_NOT
+            return Worth.PAYS_NOT
         case _:
-            return Verdict.UNDECIDED
+            return Worth.UNDECIDED
 
 
-def _by_weight(findings: Sequence[Finding]) -> Verdict:
+def _by_weight(findings: Sequence[Argument]) -> Worth:
     if any(f.leaning is Leaning.CPU and f.weight is Weight.DECISIVE for f in findings):
-        return Verdict.UNLIKELY
+        return Worth.UNLIKELY
     signs = {Leaning.NPU: 1, Leaning.CPU: -1}
     total = sum(signs.get(f.leaning, 0) * f.weight for f in findings)
     if abs(total) < Weight.STRONG:
-        return Verdict.UNDECIDED
-    return Verdict.LIKELY if total > 0 else Verdict.UNLIKELY
+        return Worth.UNDECIDED
+    return Worth.LIKELY if total > 0 else Worth.UNLIKELY
 
 
-def _latency(subject: Subject) -> Finding:
+def _latency(subject: Subject) -> Argument:
     found = subject.speed_up
     if found is None:
         why = (
@@ -420,7 +420,7 @@ def _latency(subject: Subject) -> Finding:
             if not subject.on_npu.figures_ms
             else "not-comparable"
         )
-        return Finding(
+        return Argument(
             Rule.LATENCY,
             Leaning.UNKNOWN,
             Weight.NONE,
@@ -430,7 +430,7 @@ def _latency(subject: Subject) -> Finding:
         )
     facts = {"speed_up": found.center, "launches": min(found.n, found.n_baseline)}
     if found.low is None or found.high is None:
-        return Finding(Rule.LATENCY, Leaning.UNKNOWN, Weight.DECISIVE, Basis.MEASURED, facts)
+        return Argument(Rule.LATENCY, Leaning.UNKNOWN, Weight.DECISIVE, Basis.MEASURED, facts)
     facts |= {"low": found.low, "high": found.high}
     leaning = Leaning.UNKNOWN
     if found.low > 1 and found.center > MARGIN:
@@ -439,22 +439,22 @@ def _latency(subject: Subject) -> Finding:
         leaning = Leaning.CPU
     elif found.low >= 1 / MARGIN and found.high <= MARGIN:
         leaning = Leaning.NEITHER
-    return Finding(Rule.LATENCY, leaning, Weight.DECISIVE, Basis.MEASURED, facts)
+    return Argument(Rule.LATENCY, leaning, Weight.DECISIVE, Basis.MEASURED, facts)
 
 
-def _outputs(subject: Subject) -> Finding | None:
+def _outputs(subject: Subject) -> Argument | None:
     if subject.on_npu.state is State.WRONG:
         why = subject.on_npu.reason
-        return Finding(Rule.OUTPUTS, Leaning.CPU, Weight.DECISIVE, Basis.MEASURED, {}, why)
+        return Argument(Rule.OUTPUTS, Leaning.CPU, Weight.DECISIVE, Basis.MEASURED, {}, why)
     return None
 
 
-def _short(subject: Subject) -> Finding | None:
+def _short(subject: Subject) -> Argument | None:
     if not subject.on_cpu.figures_ms or subject.emulated:
         return None
     cpu_ms = _center(subject.on_cpu.figures_ms)
     short = cpu_ms < SHORT_CPU_MS
-    return Finding(
+    return Argument(
         Rule.SHORT,
         Leaning.CPU if short else Leaning.NPU,
         _estimate(subject, Weight.STRONG if short else Weight.SOME),
@@ -463,7 +463,7 @@ def _short(subject: Subject) -> Finding | None:
     )
 
 
-def _shapes(subject: Subject) -> Finding | None:
+def _shapes(subject: Subject) -> Argument | None:
     if subject.partition is None:
         return None
     by_value = sorted(op for op in subject.partition.cpu_ops if op.lower() in _BY_VALUE)
@@ -471,14 +471,14 @@ def _shapes(subject: Subject) -> Finding | None:
     facts: dict[str, float | str] = {"inputs": ", ".join(inputs), "ops": ", ".join(by_value)}
     if inputs:  # each new shape is compiled anew, or refused
         weight = _estimate(subject, Weight.DECISIVE)
-        return Finding(Rule.SHAPES, Leaning.CPU, weight, Basis.ESTIMATED, facts)
+        return Argument(Rule.SHAPES, Leaning.CPU, weight, Basis.ESTIMATED, facts)
     if by_value:
         weight = _estimate(subject, Weight.SOME)
-        return Finding(Rule.SHAPES, Leaning.CPU, weight, Basis.ESTIMATED, facts)
-    return Finding(Rule.SHAPES, Leaning.NEITHER, Weight.SOME, Basis.ESTIMATED, facts)
+        return Argument(Rule.SHAPES, Leaning.CPU, weight, Basis.ESTIMATED, facts)
+    return Argument(Rule.SHAPES, Leaning.NEITHER, Weight.SOME, Basis.ESTIMATED, facts)
 
 
-def _coverage(subject: Subject) -> Finding | None:
+def _coverage(subject: Subject) -> Argument | None:
     found = subject.partition
     if found is None:
         return None
@@ -498,10 +498,10 @@ def _coverage(subject: Subject) -> Finding | None:
         leaning, weight = Leaning.NEITHER, Weight.SOME
     else:
         leaning, weight = Leaning.CPU, Weight.DECISIVE if share == 0 else Weight.STRONG
-    return Finding(Rule.COVERAGE, leaning, _estimate(subject, weight), Basis.ESTIMATED, facts)
+    return Argument(Rule.COVERAGE, leaning, _estimate(subject, weight), Basis.ESTIMATED, facts)
 
 
-def _subgraphs(subject: Subject) -> Finding | None:
+def _subgraphs(subject: Subject) -> Argument | None:
     if subject.partition is None or not subject.partition.subgraphs:
         return None
     number = len(subject.partition.subgraphs)
@@ -512,33 +512,33 @@ def _subgraphs(subject: Subject) -> Finding | None:
     else:
         leaning, weight = Leaning.CPU, Weight.STRONG
     facts: dict[str, float | str] = {"number": number, "few": FEW_SUBGRAPHS}
-    return Finding(Rule.SUBGRAPHS, leaning, _estimate(subject, weight), Basis.ESTIMATED, facts)
+    return Argument(Rule.SUBGRAPHS, leaning, _estimate(subject, weight), Basis.ESTIMATED, facts)
 
 
-def _precision(subject: Subject) -> Finding:
+def _precision(subject: Subject) -> Argument:
     precision = subject.on_npu.precision
     facts: dict[str, float | str] = {"precision": precision, "cpu": subject.on_cpu.precision}
     if precision != "int8":
-        return Finding(Rule.PRECISION, Leaning.NEITHER, Weight.SOME, Basis.ESTIMATED, facts)
+        return Argument(Rule.PRECISION, Leaning.NEITHER, Weight.SOME, Basis.ESTIMATED, facts)
     drift = subject.drift
     if drift is None:
-        return Finding(Rule.PRECISION, Leaning.UNKNOWN, Weight.SOME, Basis.ESTIMATED, facts)
+        return Argument(Rule.PRECISION, Leaning.UNKNOWN, Weight.SOME, Basis.ESTIMATED, facts)
     if drift.fault:
-        return Finding(
+        return Argument(
             Rule.PRECISION, Leaning.CPU, Weight.DECISIVE, Basis.MEASURED, facts, drift.fault
         )
     facts |= {"cosine": drift.cosine} if drift.cosine is not None else {}
     facts |= {"top1": drift.top1} if drift.top1 is not None else {}
     if drift.cosine is None and drift.top1 is None:
-        return Finding(Rule.PRECISION, Leaning.UNKNOWN, Weight.SOME, Basis.MEASURED, facts)
+        return Argument(Rule.PRECISION, Leaning.UNKNOWN, Weight.SOME, Basis.MEASURED, facts)
     near = (drift.cosine is None or drift.cosine >= NEAR_COSINE) and (
         drift.top1 is None or drift.top1 >= NEAR_TOP1
     )
     leaning, weight = (Leaning.NPU, Weight.SOME) if near else (Leaning.CPU, Weight.STRONG)
-    return Finding(Rule.PRECISION, leaning, weight, Basis.MEASURED, facts)
+    return Argument(Rule.PRECISION, leaning, weight, Basis.MEASURED, facts)
 
 
-def _first_load(subject: Subject, needs: Needs) -> Finding | None:
+def _first_load(subject: Subject, needs: Needs) -> Argument | None:
     load = subject.on_npu.load
     if load.best_ms is None or subject.stand_in:
         return None
@@ -562,10 +562,10 @@ def _first_load(subject: Subject, needs: Needs) -> Finding | None:
         leaning, weight = (Leaning.CPU, Weight.STRONG) if late else (Leaning.NPU, Weight.SOME)
     elif min(evens) > OFTEN:
         leaning = Leaning.CPU
-    return Finding(Rule.FIRST_LOAD, leaning, weight, Basis.MEASURED, facts)
+    return Argument(Rule.FIRST_LOAD, leaning, weight, Basis.MEASURED, facts)
 
 
-def _busy_cpu(subject: Subject, needs: Needs) -> Finding | None:
+def _busy_cpu(subject: Subject, needs: Needs) -> Argument | None:
     if subject.stand_in:
         return None
     weight = Weight.STRONG if needs.busy_cpu else Weight.SOME
@@ -578,28 +578,28 @@ def _busy_cpu(subject: Subject, needs: Needs) -> Finding | None:
             leaning = (
                 Leaning.NPU if gain.low > 1 else Leaning.CPU if gain.high < 1 else Leaning.NEITHER
             )
-            return Finding(Rule.BUSY_CPU, leaning, weight, Basis.MEASURED, facts)
+            return Argument(Rule.BUSY_CPU, leaning, weight, Basis.MEASURED, facts)
     cpu_ms, npu_ms = subject.on_cpu.cpu_ms, subject.on_npu.cpu_ms
     if cpu_ms is None or npu_ms is None or not cpu_ms:
         return None
     freed = 1 - npu_ms / cpu_ms
     facts = {"freed": freed, "cpu_ms": cpu_ms, "npu_ms": npu_ms}
     if freed >= FREED:
-        return Finding(Rule.BUSY_CPU, Leaning.NPU, weight, Basis.MEASURED, facts)
+        return Argument(Rule.BUSY_CPU, Leaning.NPU, weight, Basis.MEASURED, facts)
     leaning = Leaning.CPU if freed < 0 else Leaning.NEITHER
-    return Finding(Rule.BUSY_CPU, leaning, Weight.SOME, Basis.MEASURED, facts)
+    return Argument(Rule.BUSY_CPU, leaning, Weight.SOME, Basis.MEASURED, facts)
 
 
-def _power(subject: Subject, needs: Needs) -> Finding | None:
+def _power(subject: Subject, needs: Needs) -> Argument | None:
     """Say what low power asks for: energy is not measured, so it never leans by itself alone."""
     if not needs.low_power:
         return None
     cpu_ms, npu_ms = subject.on_cpu.cpu_ms, subject.on_npu.cpu_ms
     if subject.stand_in or cpu_ms is None or npu_ms is None or not cpu_ms:
-        return Finding(Rule.POWER, Leaning.UNKNOWN, Weight.SOME, Basis.ASKED)
+        return Argument(Rule.POWER, Leaning.UNKNOWN, Weight.SOME, Basis.ASKED)
     freed = 1 - npu_ms / cpu_ms
     leaning = Leaning.NPU if freed >= FREED else Leaning.CPU if freed < 0 else Leaning.NEITHER
-    return Finding(Rule.POWER, leaning, Weight.SOME, Basis.ESTIMATED, {"freed": freed})
+    return Argument(Rule.POWER, leaning, Weight.SOME, Basis.ESTIMATED, {"freed": freed})
 
 
 def _estimate(subject: Subject, weight: Weight) -> Weight:
@@ -607,7 +607,7 @@ def _estimate(subject: Subject, weight: Weight) -> Weight:
     return Weight.NONE if subject.measured else weight
 
 
-def _comparable(one: Side, other: Side) -> bool:
+def _comparable(one: AdvisedSide, other: AdvisedSide) -> bool:
     return (
         bool(one.figures_ms and other.figures_ms)
         and one.estimators == other.estimators
@@ -664,7 +664,9 @@ def _by_load(results: Sequence[CaseResult]) -> tuple[list[CaseResult], list[Case
     return calm, [result for result in results if result.record.case.busy_cpus]
 
 
-def _busy(on_cpu: Sequence[CaseResult], on_npu: Sequence[CaseResult]) -> tuple[Side, Side] | None:
+def _busy(
+    on_cpu: Sequence[CaseResult], on_npu: Sequence[CaseResult]
+) -> tuple[AdvisedSide, AdvisedSide] | None:
     shared = {result.record.case.busy_cpus for result in on_cpu} & {
         result.record.case.busy_cpus for result in on_npu
     }
@@ -693,12 +695,12 @@ def _fastest(results: Sequence[CaseResult]) -> CaseResult | None:
     )
 
 
-def _side(chosen: CaseResult | None, all_of_it: Sequence[CaseResult]) -> Side:
+def _side(chosen: CaseResult | None, all_of_it: Sequence[CaseResult]) -> AdvisedSide:
     if chosen is None:
-        return Side()
+        return AdvisedSide()
     case = chosen.record.case
     cpu_ms = sorted(chosen.cpu_ms)
-    return Side(
+    return AdvisedSide(
         setting=case.setting,
         engine=case.engine,
         precision=case.precision,

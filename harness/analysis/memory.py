@@ -9,7 +9,7 @@ from harness.core.records import DeviceMemory
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from harness.core.contract import Environment
+    from harness.core.contract import EnvironmentEvent
 
 __all__ = ["PSS_KEPT", "device_memory", "thin"]
 
@@ -17,7 +17,7 @@ PSS_KEPT: Final = 200
 """Readings of a memory pass that are stored, at most."""
 
 
-def device_memory(readings: Sequence[Environment]) -> DeviceMemory | None:
+def device_memory(readings: Sequence[EnvironmentEvent]) -> DeviceMemory | None:
     """Return how much more of a device's memory was in use at most during a launch than before.
 
     Parameters

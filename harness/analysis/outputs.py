@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from harness.core.reason import Reason
 
-__all__ = ["check", "drift", "undecided"]
+__all__ = ["check", "drift"]
 
 MIN_INPUTS: Final = 3
 INTEGERS: Final = "iub"  # numpy's kinds of indices, labels and masks
@@ -90,17 +90,6 @@ def check(
         decides=bool(varying),
         undecided=[index for index, each in enumerate(compared) if not each.varies],
     )
-
-
-def undecided(reference: Mapping[int, Sequence[NDArray[Any]]]) -> Reason | None:
-    """Say which outputs of a model tell nothing about a runner, by its reference; or nothing."""
-    itself = check(reference, reference, 0.5)
-    if itself.passed and not itself.undecided:
-        return None
-    if not itself.passed:
-        return itself.reason
-    constant = reasons.SOME_CONSTANT if itself.decides else reasons.ALL_CONSTANT
-    return constant(outputs=[str(index) for index in itself.undecided])
 
 
 @dataclass(frozen=True)

@@ -19,15 +19,6 @@ REFERENCE_INFINITE: Final = code(
     "outputs.reference-infinite", "has NaN or infinite values in the reference"
 )
 INFINITE: Final = code("outputs.infinite", "has NaN or infinite values")
-SOME_CONSTANT: Final = code(
-    "outputs.some-constant",
-    "the reference hardly varies between the inputs in output {outputs}",
-)
-ALL_CONSTANT: Final = code(
-    "outputs.all-constant",
-    "the reference hardly varies between the inputs in output {outputs}: nothing tells a right "
-    "answer from a wrong one",
-)
 SWAPPED: Final = code("outputs.swapped", "{why}: it is output {output} of the reference")
 MISTAKEN: Final = code(
     "outputs.mistaken",

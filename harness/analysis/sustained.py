@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 if TYPE_CHECKING:
-    from harness.core.contract import Environment
+    from harness.core.contract import EnvironmentEvent
     from harness.core.records import Launch
 
 __all__ = ["Course", "course", "since_sampling_s"]
@@ -40,7 +40,7 @@ class Course:
     last_c: float | None
 
 
-def since_sampling_s(launch: Launch, reading: Environment) -> float | None:
+def since_sampling_s(launch: Launch, reading: EnvironmentEvent) -> float | None:
     """Return how long a launch had sampled when its sensors were read, in s; below 0 before.
 
     Both are on the device's clock. In version 1 of the runner contract samples have no times: then

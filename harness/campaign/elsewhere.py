@@ -19,7 +19,7 @@ from harness.campaign.again import DIGEST_SHOWN, UnconfirmableError, artifact_of
 from harness.campaign.host import Means
 from harness.campaign.kept import KeptFiles, cached
 from harness.campaign.limits import LIMITS, Limits
-from harness.campaign.prepare import Change, EngineOn, Prepared, shapes_of
+from harness.campaign.prepare import EngineOn, Prepared, ShapeSwitch, shapes_of
 from harness.campaign.reach import Bench, Claim, Lab
 from harness.campaign.recovery import Recovery, note
 from harness.campaign.runners import ForeignRunner, NativeRunner, PythonRunner
@@ -52,11 +52,11 @@ if TYPE_CHECKING:
     from harness.results.store import Store
     from harness.workspace import Workspace
 
-__all__ = ["Wanted", "pack", "receive", "wanted"]
+__all__ = ["CacheNeeds", "pack", "receive", "wanted"]
 
 
 @dataclass(frozen=True)
-class Wanted:
+class CacheNeeds:
     """What has to be in the cache where a share is measured.
 
     Attributes
@@ -94,7 +94,7 @@ def pack(share: Share, prepared: Mapping[str, Prepared]) -> Share:
     return share.model_copy(update={"models": models, "kits": kits})
 
 
-def wanted(share: Share) -> Wanted:
+def wanted(share: Share) -> CacheNeeds:
     """Return what a packed share needs of the cache."""
     found: dict[str, ArtifactRecord] = {}
     files = set()
@@ -106,7 +106,7 @@ def wanted(share: Share) -> Wanted:
             files |= {*record.runner_files.values()}
             if kit.runner:
                 files |= {kit.runner.program, *kit.runner.libraries.values()}
-    return Wanted(found, frozenset(files))
+    return CacheNeeds(found, frozenset(files))
 
 
 @contextmanager
@@ -220,7 +220,7 @@ class _Bench(Bench):
         changes = []
         for each in kit.changes:
             inputs = {spec.name: spec.shape for spec in model.manifest.fed(each.shapes)}
-            changes.append(Change(inputs, *_checked(model, each, each.shapes)))
+            changes.append(ShapeSwitch(inputs, *_checked(model, each, each.shapes)))
         folder = self.folder / case.id
         folder.mkdir(exist_ok=True)
         kept = cached()

@@ -29,7 +29,7 @@ def measured(events: Sequence[Event], outside: Supervision, job: Job, role: Role
         What the launch was for.
     """
     npu = job.backend.startswith("npu")
-    told = [event for event in events if isinstance(event, contract.Environment)]
+    told = [event for event in events if isinstance(event, contract.EnvironmentEvent)]
     return Measured(
         **_of_runner(events, outside),
         **(_samples(events) | measured_traffic(events, job)),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from harness.lab.inventory import Device
     from harness.results.store import Store
 
-__all__ = ["Expectation", "Slot", "expect", "order"]
+__all__ = ["Forecast", "Slot", "expect", "order"]
 
 # A model cache is filled, and a rate found, before it is used; what disturbs comes last.
 STAGES = (Role.FILL, Role.SEARCH, Role.MEASURE, Role.MEMORY, Role.PROFILE)
@@ -73,7 +73,7 @@ def order(cases: Sequence[CaseRecord], host: str, seed: int) -> list[Slot]:
 
 
 @dataclass(frozen=True)
-class Expectation:
+class Forecast:
     """How long a plan will take.
 
     Attributes
@@ -94,7 +94,7 @@ def expect(
     store: Store,
     *,
     sustained_s: float | None = None,
-) -> Expectation:
+) -> Forecast:
     """Return how long cases will take, by the launches of earlier runs where there are any.
 
     Parameters
@@ -114,4 +114,4 @@ def expect(
         each = guess if known is None else known
         seconds = each * len(record.roles) + (sustained_s or 0.0) * record.launches
         hosts[device.host] = hosts.get(device.host, 0.0) + seconds
-    return Expectation(seconds=max(hosts.values(), default=0.0), guessed=guessed)
+    return Forecast(seconds=max(hosts.values(), default=0.0), guessed=guessed)

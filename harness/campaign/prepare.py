@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from harness.models.operations import Operations
 
 __all__ = [
-    "Change",
     "EngineOn",
     "Prepared",
+    "ShapeSwitch",
     "prepare",
     "refusal",
     "runner_on",
@@ -58,7 +58,7 @@ PROFILED = (
 
 
 @dataclass(frozen=True)
-class Change:
+class ShapeSwitch:
     """Shapes that a case's launches switch to, all inputs', and the reference outputs for them.
 
     Attributes
@@ -102,7 +102,7 @@ class Prepared:
     settings: BackendSpec = field(default_factory=BackendSpec)
     conditions: Conditions = field(default_factory=Conditions)
     shapes: Shapes | None = None
-    changes: Sequence[Change] = ()
+    changes: Sequence[ShapeSwitch] = ()
     check_file: Path | None = None
     excluded: str = ""
     is_checked: bool = True
@@ -428,7 +428,7 @@ def _prepare(
             inputs = {spec.name: spec.shape for spec in model.manifest.fed(wanted)}
             outputs = build.reference(model, shapes=wanted, progress=progress)
             checks = build.check_inputs(model, shapes=wanted, progress=progress)
-            changes.append(Change(inputs, outputs, checks))
+            changes.append(ShapeSwitch(inputs, outputs, checks))
     return Prepared(
         case,
         model,

@@ -16,7 +16,7 @@ from harness.core.errors import ExitCode, SpecificationError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from harness.analysis.audit import Finding
+    from harness.analysis.audit import Doubt
     from harness.core.records import Case
     from harness.lab.chips import Card
     from harness.results.imported import ImportedFigure
@@ -120,7 +120,7 @@ def _audited(
     run_id: str | None,
     imported: str | None,
     given: _Given,
-) -> dict[str, list[Finding]]:
+) -> dict[str, list[Doubt]]:
     from harness.analysis.audit import audit_run, audit_table
     from harness.analysis.cases import case_results
     from harness.lab.chips import load_cards
@@ -211,7 +211,7 @@ def _peaks(texts: Sequence[str]) -> Peaks:
     return found
 
 
-def _as_json(found: dict[str, list[Finding]]) -> list[dict[str, Any]]:
+def _as_json(found: dict[str, list[Doubt]]) -> list[dict[str, Any]]:
     return [
         {
             "audited": name,
@@ -221,7 +221,7 @@ def _as_json(found: dict[str, list[Finding]]) -> list[dict[str, Any]]:
     ]
 
 
-def _finding_as_json(finding: Finding) -> dict[str, Any]:
+def _finding_as_json(finding: Doubt) -> dict[str, Any]:
     return {
         "title": finding.title,
         "rule": finding.rule,
@@ -235,7 +235,7 @@ def _finding_as_json(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _print(name: str, findings: Sequence[Finding]) -> None:
+def _print(name: str, findings: Sequence[Doubt]) -> None:
     from rich.text import Text
 
     from harness.analysis.audit import Severity

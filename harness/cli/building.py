@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from harness.core.records import OutputCheck, Precision
-    from harness.models.batch import Outcome
+    from harness.models.batch import Built
     from harness.models.manifest import ModelInput
 
 __all__ = ["add", "build", "clean", "shapes_of"]
@@ -128,7 +128,7 @@ def build(
         ctx.exit(code)
 
 
-def _print(outcomes: list[Outcome]) -> None:
+def _print(outcomes: list[Built]) -> None:
     from harness.cli.grid import Column, Grid
     from harness.cli.terminal import console
 
@@ -174,7 +174,7 @@ def _print(outcomes: list[Outcome]) -> None:
     for outcome in wrong:
         assert outcome.check is not None  # noqa: S101 - that is what 'wrong' holds
         _reason(outcome, str(outcome.check.reason))
-    by_cause: dict[str, list[Outcome]] = {}
+    by_cause: dict[str, list[Built]] = {}
     for outcome in outcomes:
         if outcome.reason:
             cause = outcome.reason + (f"; {outcome.hint}" if outcome.hint else "")
@@ -186,14 +186,14 @@ def _print(outcomes: list[Outcome]) -> None:
         out.print("what failed is not tried again as it is: --retry-failed does")
 
 
-def _reason(outcome: Outcome, text: str) -> None:
+def _reason(outcome: Built, text: str) -> None:
     from harness.cli.terminal import console
 
     line = f"{outcome.wanted.model.name} {outcome.wanted.label}: {text}"
     console().print(line, markup=False, soft_wrap=True)
 
 
-def _state(outcome: Outcome) -> str:
+def _state(outcome: Built) -> str:
     if outcome.failed:
         return "failed"
     if outcome.artifact is None:
@@ -201,7 +201,7 @@ def _state(outcome: Outcome) -> str:
     return "was there" if outcome.cached else "built"
 
 
-def _outputs(outcome: Outcome) -> str:
+def _outputs(outcome: Built) -> str:
     if outcome.artifact is None or outcome.failed:
         return ""
     if outcome.reason:
@@ -220,7 +220,7 @@ def _checked(check: OutputCheck) -> str:
     return f"right to {check.relative_error:.1g}" if check.decides else "cannot tell"
 
 
-def _as_json(outcome: Outcome) -> dict[str, Any]:
+def _as_json(outcome: Built) -> dict[str, Any]:
     artifact = outcome.artifact
     return {
         "model": outcome.wanted.model.name,

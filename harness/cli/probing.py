@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from harness.lab.inventory import Device
     from harness.lab.probe import Facts
-    from harness.lab.verdicts import Verdict
+    from harness.lab.verdicts import Usability
     from harness.transports.base import Transport
     from harness.workspace import Workspace
 
@@ -21,7 +21,7 @@ class Probed:
 
     facts: Facts
     device_class: str | None
-    verdicts: list[Verdict]
+    verdicts: list[Usability]
 
 
 def ask_device(workspace: Workspace, device: Device, transport: Transport) -> Probed:

@@ -30,7 +30,7 @@ __all__ = [
     "Bound",
     "Clock",
     "Done",
-    "Environment",
+    "EnvironmentEvent",
     "Event",
     "EventsError",
     "Failure",
@@ -611,7 +611,7 @@ class Placement(EventBase):
     parts: Annotated[list[Part], Field(max_length=MAX_OPERATORS)]
 
 
-class Environment(EventBase):
+class EnvironmentEvent(EventBase):
     """What the device's own sensors said; absent where it has none.
 
     The supervisor writes it; a runner of version 1 may, too.
@@ -708,7 +708,7 @@ Event = (
     | Memory
     | Placement
     | Layers
-    | Environment
+    | EnvironmentEvent
     | Done
     | Failure
 )
@@ -857,7 +857,7 @@ class _Order:
         match event:
             case Hello(clock=None):
                 fault = NO_CLOCK
-            case Environment():
+            case EnvironmentEvent():
                 fault = NOT_IN_2
             case Placement() | Layers() if not self.profile:
                 fault = NO_PROFILE

@@ -26,7 +26,7 @@ from pydantic import (
 from harness.core.contract import (
     Bound,
     Clock,
-    Environment,
+    EnvironmentEvent,
     InputSpec,
     Layer,
     Part,
@@ -36,7 +36,7 @@ from harness.core.contract import (
     WarmupPolicy,
 )
 from harness.core.reason import Category, MaybeReason, SomeReason
-from harness.core.supervision import Conditions, Exit
+from harness.core.supervision import ConditionsEvent, Exit
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -899,8 +899,8 @@ class Measured(Record):
     pss_bytes: int | None = None
     pss_series: list[tuple[float, int]] = Field(default_factory=list)
     device_memory: DeviceMemory | None = None
-    environment: list[Environment] = Field(default_factory=list)
-    conditions: Conditions | None = None
+    environment: list[EnvironmentEvent] = Field(default_factory=list)
+    conditions: ConditionsEvent | None = None
     throttling: Throttling | None = None
     engine_version: str | None = None
     runner: str | None = None
@@ -939,7 +939,7 @@ class Launch(Measured):
     outputs: OutputCheck | None = None
     wall_s: float | None = None
     log: str = ""
-    earlier_watch: list[Environment] = Field(
+    earlier_watch: list[EnvironmentEvent] = Field(
         default_factory=list, validation_alias="watch", exclude=True, repr=False
     )
     earlier_layers: list[Layer] = Field(

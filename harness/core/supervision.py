@@ -17,7 +17,7 @@ from harness.core.contract import (
     INVALID,
     TOO_LARGE,
     Bytes,
-    Environment,
+    EnvironmentEvent,
     EventBase,
     Milliseconds,
     Processors,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
-    "Conditions",
+    "ConditionsEvent",
     "Exit",
     "Progress",
     "Pss",
@@ -68,7 +68,7 @@ class Waiting(EventBase):
     reason: DeviceReason
 
 
-class Conditions(EventBase):
+class ConditionsEvent(EventBase):
     """What came of what the launch asked of its device, before it began.
 
     Attributes
@@ -210,16 +210,16 @@ class Exit(EventBase):
 class Supervision:
     """The record of one launch; ``exit`` is missing where its supervisor was killed."""
 
-    conditions: Conditions | None = None
+    conditions: ConditionsEvent | None = None
     started: Started | None = None
-    environment: list[Environment] = field(default_factory=list)
+    environment: list[EnvironmentEvent] = field(default_factory=list)
     progress: list[Progress] = field(default_factory=list)
     pss: list[Pss] = field(default_factory=list)
     exit: Exit | None = None
 
 
-_EntryT = TypeVar("_EntryT", Conditions, Started, Exit)
-_Entry = Waiting | Conditions | Started | Environment | Progress | Pss | Exit
+_EntryT = TypeVar("_EntryT", ConditionsEvent, Started, Exit)
+_Entry = Waiting | ConditionsEvent | Started | EnvironmentEvent | Progress | Pss | Exit
 _ENTRY: TypeAdapter[_Entry] = TypeAdapter(Annotated[_Entry, Field(discriminator="event")])
 
 
@@ -262,9 +262,9 @@ def parse_supervision(content: bytes) -> Supervision:
             raise SupervisionError(AFTER_END(file=_FILE, line=number, event=entry.event))
         entries.append(entry)
     return Supervision(
-        conditions=_last(entries, Conditions),
+        conditions=_last(entries, ConditionsEvent),
         started=_last(entries, Started),
-        environment=[entry for entry in entries if isinstance(entry, Environment)],
+        environment=[entry for entry in entries if isinstance(entry, EnvironmentEvent)],
         progress=[entry for entry in entries if isinstance(entry, Progress)],
         pss=[entry for entry in entries if isinstance(entry, Pss)],
         exit=_last(entries, Exit),

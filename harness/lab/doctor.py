@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from harness.lab.health import Health
     from harness.lab.inventory import Device
     from harness.lab.supervisor import DeviceSupervisor
-    from harness.lab.verdicts import Verdict
+    from harness.lab.verdicts import Usability
     from harness.transports.base import Transport
 
 __all__ = [
@@ -270,7 +270,7 @@ def leftovers(
     return Check("leftovers", "warning", ", ".join(words), "; ".join(todo)), result
 
 
-def of_verdicts(verdicts: list[Verdict], device: Device) -> Iterator[Check]:
+def of_verdicts(verdicts: list[Usability], device: Device) -> Iterator[Check]:
     """Yield a check for each backend of the device's file, and for others that are usable."""
     for verdict in verdicts:
         engine = device.spec.engines.get(verdict.engine)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from harness.lab.probe import Facts, Npu, Unit
     from harness.workspace import Workspace
 
-__all__ = ["RunnerState", "Verdict", "of_device", "runner_states", "verdicts"]
+__all__ = ["RunnerState", "Usability", "of_device", "runner_states", "verdicts"]
 
 State = Literal["usable", "not usable", "unknown"]
 
@@ -47,7 +47,7 @@ class RunnerState:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Usability:
     """Whether an engine can use a backend of a device.
 
     Attributes
@@ -102,7 +102,7 @@ def runner_states(workspace: Workspace, spec: DeviceSpec, facts: Facts) -> dict[
 
 def of_device(
     workspace: Workspace, spec: DeviceSpec, facts: Facts
-) -> tuple[str | None, list[Verdict]]:
+) -> tuple[str | None, list[Usability]]:
     """Return a device's class, by its file or by what it told, and a verdict for each backend.
 
     Raises
@@ -120,7 +120,7 @@ def verdicts(
     facts: Facts,
     spec: DeviceSpec,
     runners: Mapping[str, RunnerState],
-) -> list[Verdict]:
+) -> list[Usability]:
     """Judge each backend that a device's class or its file has.
 
     Parameters
@@ -157,12 +157,12 @@ def _verdict(
     device_class: DeviceClass | None,
     needs: BackendClass | None,
     facts: Facts,
-) -> Verdict:
+) -> Usability:
     against = [finding for finding in findings if finding.state != "usable"]
     missing = any(finding.state == "not usable" for finding in against)
     state: State = "not usable" if missing else "unknown" if against else "usable"
     clocks = _clocks(device_class, facts) if device_class and backend != "cpu" else ()
-    return Verdict(
+    return Usability(
         engine,
         backend,
         state,

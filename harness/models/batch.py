@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from harness.models.manifest import Model
 
 __all__ = [
-    "Outcome",
+    "Built",
     "Wanted",
     "build_many",
     "parse_targets",
@@ -58,7 +58,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Built:
     """What came of one.
 
     Attributes
@@ -139,7 +139,7 @@ def build_many(
     jobs: int,
     progress: Callable[[str], None],
     retry_failed: bool = False,
-) -> list[Outcome]:
+) -> list[Built]:
     """Build artifacts, models side by side, and check what can be; none stops the others.
 
     An interruption ends the tools that run, which leaves nothing half-made.
@@ -162,7 +162,7 @@ def build_many(
         failures.forget()
     there = [_is_there(each) for each in wanted]
     stopped = Event()
-    done: dict[int, Outcome] = {}
+    done: dict[int, Built] = {}
     building: set[int] = set()
     counting = Lock()
 
@@ -215,7 +215,7 @@ def _build_one(
     progress: Callable[[str], None],
     *,
     cached: bool,
-) -> Outcome:
+) -> Built:
     began = time.monotonic()
     artifact = None
     seconds = None
@@ -231,7 +231,7 @@ def _build_one(
         checked = check(wanted.model, artifact, progress)
     except Exception as error:  # noqa: BLE001 - one artifact never stops the others
         known = error if isinstance(error, HarnessError) else None
-        return Outcome(
+        return Built(
             wanted,
             artifact,
             cached and artifact is not None,
@@ -241,4 +241,4 @@ def _build_one(
             failed=not isinstance(error, SpecificationError)
             and (artifact is None or isinstance(error, UnusableArtifactError)),
         )
-    return Outcome(wanted, artifact, cached, seconds, checked)
+    return Built(wanted, artifact, cached, seconds, checked)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from harness.analysis.advice import Basis, Leaning, Rule, Verdict, Weight
+from harness.analysis.advice import Basis, Leaning, Rule, Weight, Worth
 from harness.core.text import times
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from harness.analysis.advice import Advice, Finding, Subject
+    from harness.analysis.advice import Advice, Argument, Subject
     from harness.report.language import Language
 
 __all__ = ["AdviceWords"]
@@ -27,15 +27,15 @@ class AdviceWords:
     def verdict(self, advice: Advice) -> str:
         """Say whether the NPU is worth it."""
         _ = self._
-        if advice.verdict is Verdict.UNDECIDED and advice.subject.stand_in:
+        if advice.verdict is Worth.UNDECIDED and advice.subject.stand_in:
             return _("no verdict on speed")
         return {
-            Verdict.PAYS: _("the NPU pays"),
-            Verdict.PAYS_IF: _("the NPU pays on conditions"),
-            Verdict.PAYS_NOT: _("the NPU does not pay"),
-            Verdict.UNDECIDED: _("undecided"),
-            Verdict.LIKELY: _("the NPU probably pays"),
-            Verdict.UNLIKELY: _("the NPU probably does not pay"),
+            Worth.PAYS: _("the NPU pays"),
+            Worth.PAYS_IF: _("the NPU pays on conditions"),
+            Worth.PAYS_NOT: _("the NPU does not pay"),
+            Worth.UNDECIDED: _("undecided"),
+            Worth.LIKELY: _("the NPU probably pays"),
+            Worth.UNLIKELY: _("the NPU probably does not pay"),
         }[advice.verdict]
 
     def unit(self, subject: Subject) -> str:
@@ -110,7 +110,7 @@ class AdviceWords:
         """Name rules."""
         return [self.rule(rule) for rule in rules]
 
-    def evidence(self, finding: Finding) -> str:
+    def evidence(self, finding: Argument) -> str:
         """Say what a rule looked at."""
         said = {
             Rule.LATENCY: self._latency,
@@ -126,7 +126,7 @@ class AdviceWords:
         }
         return said[finding.rule](finding)
 
-    def change(self, finding: Finding) -> str:
+    def change(self, finding: Argument) -> str:
         """Say what would change a rule's answer."""
         _ = self._
         return {
@@ -159,7 +159,7 @@ class AdviceWords:
             Rule.POWER: _("A measurement of energy, which takes a power meter."),
         }[finding.rule]
 
-    def _latency(self, finding: Finding) -> str:
+    def _latency(self, finding: Argument) -> str:
         facts = finding.facts
         _ = self._
         if "why" in facts:
@@ -189,11 +189,11 @@ class AdviceWords:
             % shown
         )
 
-    def _outputs(self, finding: Finding) -> str:
+    def _outputs(self, finding: Argument) -> str:
         why = self._language.say(finding.reason)
         return self._("The NPU's outputs are wrong: %(reason)s") % {"reason": why}
 
-    def _subgraphs(self, finding: Finding) -> str:
+    def _subgraphs(self, finding: Argument) -> str:
         facts = finding.facts
         return (
             self._(
@@ -203,7 +203,7 @@ class AdviceWords:
             % facts
         )
 
-    def _short(self, finding: Finding) -> str:
+    def _short(self, finding: Argument) -> str:
         facts = finding.facts
         cpu, limit = float(facts["cpu_ms"]), float(facts["limit_ms"])
         shown = {
@@ -222,7 +222,7 @@ class AdviceWords:
             self._("%(cpu)s on the CPU, above about %(limit)s: there is something to win.") % shown
         )
 
-    def _shapes(self, finding: Finding) -> str:
+    def _shapes(self, finding: Argument) -> str:
         facts = finding.facts
         if facts["inputs"]:
             return (
@@ -238,7 +238,7 @@ class AdviceWords:
             )
         return self._("All inputs have fixed shapes.")
 
-    def _coverage(self, finding: Finding) -> str:
+    def _coverage(self, finding: Argument) -> str:
         facts = finding.facts
         share = self._language.share(float(facts["share"]))
         message = (
@@ -251,7 +251,7 @@ class AdviceWords:
             said += " " + self._("Left to the CPU: %(left)s.") % facts
         return said
 
-    def _precision(self, finding: Finding) -> str:
+    def _precision(self, finding: Argument) -> str:
         facts = finding.facts
         _ = self._
         if finding.reason:
@@ -271,7 +271,7 @@ class AdviceWords:
             "drift": self._language.listed(*parts)
         }
 
-    def _first_load(self, finding: Finding) -> str:
+    def _first_load(self, finding: Argument) -> str:
         facts = finding.facts
         _, ms = self._, self._language.milliseconds
         parts = []
@@ -300,7 +300,7 @@ class AdviceWords:
         """Say after how many inferences a load is made up for."""
         return f"{count:,.0f}".replace(",", "\u202f") if math.isfinite(count) else "∞"
 
-    def _busy(self, finding: Finding) -> str:
+    def _busy(self, finding: Argument) -> str:
         facts = finding.facts
         if "speed_up" in facts:
             shown = {name: times(float(value)) for name, value in facts.items()}
@@ -324,7 +324,7 @@ class AdviceWords:
             % shown
         )
 
-    def _power(self, finding: Finding) -> str:
+    def _power(self, finding: Argument) -> str:
         facts = finding.facts
         if "freed" not in facts:
             return self._("Energy is not measured, and nothing that stands for it.")

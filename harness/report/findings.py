@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from harness.report.view import CaseView, ModelView
 
-__all__ = ["Finding", "Ranking", "find"]
+__all__ = ["Ranked", "Ranking", "find"]
 
 
 class Ranking(StrEnum):
@@ -24,7 +24,7 @@ class Ranking(StrEnum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class Ranked:
     """The cases of one model on one device, sorted into what is said of them.
 
     Attributes
@@ -46,7 +46,7 @@ class Finding:
     simulated: list[CaseView] = field(default_factory=list)
 
 
-def find(model: ModelView) -> Finding:
+def find(model: ModelView) -> Ranked:
     """Rank a model's cases by their intervals over launches.
 
     Cases are ranked only where their outputs were checked and their figures are of one kind,
@@ -57,19 +57,19 @@ def find(model: ModelView) -> Finding:
     simulated = [case for case in timed if case.simulated]
     without = [case for case in model.cases if not case.latency_ms]
     if not measured:
-        return Finding(Ranking.NONE, [], [], without, simulated)
+        return Ranked(Ranking.NONE, [], [], without, simulated)
     if model.device.emulated:
-        return Finding(Ranking.EMULATED, [], measured, without, simulated)
+        return Ranked(Ranking.EMULATED, [], measured, without, simulated)
     if len(measured) == 1:
-        return Finding(Ranking.ALONE, measured, [], without, simulated)
+        return Ranked(Ranking.ALONE, measured, [], without, simulated)
     one_kind = len({case.estimators for case in measured}) == 1
     if not one_kind or not all(case.checked for case in measured):
-        return Finding(Ranking.INCOMPARABLE, [], measured, without, simulated)
+        return Ranked(Ranking.INCOMPARABLE, [], measured, without, simulated)
     best = measured[0]
     first = [case for case in measured if case is best or _overlap(best, case)]
     others = [case for case in measured if case not in first]
     ranking = Ranking.TIED if len(first) > 1 else Ranking.FASTEST
-    return Finding(ranking, first, others, without, simulated)
+    return Ranked(ranking, first, others, without, simulated)
 
 
 def _center(case: CaseView) -> float:

@@ -41,8 +41,8 @@ from harness.report.words import Words
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from harness.analysis.advice import Advice, Side
-    from harness.analysis.audit import Finding as AuditFinding
+    from harness.analysis.advice import Advice, AdvisedSide
+    from harness.analysis.audit import Doubt
     from harness.analysis.comparisons import Comparison
     from harness.analysis.expectations import Outcome
     from harness.analysis.gate import Gate
@@ -189,7 +189,7 @@ class Content:
     view: ReportView
     advices: Sequence[Advice]
     beside: Beside
-    findings: Sequence[AuditFinding]
+    findings: Sequence[Doubt]
     outcomes: Sequence[Outcome]
     after_changes: Sequence[AfterChange]
 
@@ -443,7 +443,7 @@ def _filters(language: Language) -> dict[str, Callable[..., Any]]:
     }
 
 
-def _side(side: Side, language: Language) -> str:
+def _side(side: AdvisedSide, language: Language) -> str:
     if not side.figures_ms:
         return language.known(side.state.value) if side.state else language.gettext("none")
     return language.milliseconds(statistics.geometric_mean(side.figures_ms))

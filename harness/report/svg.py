@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Level",
-    "Outcome",
     "Panel",
     "Point",
+    "RunBar",
     "Series",
     "Strip",
     "Trace",
@@ -122,7 +122,7 @@ class Level:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunBar:
     """How many launches of one run were ok, invalid and failed."""
 
     day: str
@@ -328,7 +328,7 @@ def spark(values: Sequence[float], changes: Collection[int], *, colour: int, nam
     return _named(width, height, out, name, kind="spark")
 
 
-def outcomes(runs: Sequence[Outcome], *, name: str) -> Markup:
+def outcomes(runs: Sequence[RunBar], *, name: str) -> Markup:
     """Draw how the launches of each run ended, stacked; without a word.
 
     Parameters

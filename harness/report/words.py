@@ -15,8 +15,8 @@ from harness.report.advice_words import AdviceWords
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from harness.analysis.advice import Side, Subject
-    from harness.analysis.audit import Finding as AuditFinding
+    from harness.analysis.advice import AdvisedSide, Subject
+    from harness.analysis.audit import Doubt
     from harness.analysis.expectations import Outcome
     from harness.analysis.failures import FailureGroup
     from harness.analysis.gate import Gate
@@ -103,7 +103,7 @@ class Words(AdviceWords):
             self._("Engines in more than one version: %(names)s") % {"names": "; ".join(several)}
         ]
 
-    def audited(self, findings: Sequence[AuditFinding]) -> str:
+    def audited(self, findings: Sequence[Doubt]) -> str:
         """Say how many findings of which severity the audit has, the gravest first."""
         counts = Counter(finding.severity for finding in findings)
         known = self._language.known
@@ -179,7 +179,7 @@ class Words(AdviceWords):
             return what
         return what + self._(", try %(n)s") % {"n": launch.attempt + 1}
 
-    def differs(self, one: Side, other: Side) -> str:
+    def differs(self, one: AdvisedSide, other: AdvisedSide) -> str:
         """Say what differs between two sides beside the compute unit."""
         _ = self._
         found = []

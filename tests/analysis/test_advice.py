@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.analysis.advice import (
+    AdvisedSide,
     Basis,
     Leaning,
     Load,
     Needs,
     Rule,
-    Side,
     Subject,
-    Verdict,
     Weight,
+    Worth,
     advise,
     break_even,
     judge,
@@ -30,7 +30,7 @@ MEDIAN = frozenset({Estimator.MEDIAN})
 
 
 def side(*figures, load_ms=None, cached_ms=None, cpu_ms=None, precision="fp32", checked=True):
-    return Side(
+    return AdvisedSide(
         setting="an engine",
         engine="an-engine",
         precision=precision,
@@ -76,10 +76,10 @@ def found(rule, made, needs=None):
 @pytest.mark.parametrize(
     ("cpu", "npu", "leaning", "verdict"),
     [
-        (40.0, 4.0, Leaning.NPU, Verdict.PAYS),
-        (4.0, 40.0, Leaning.CPU, Verdict.PAYS_NOT),
-        (4.0, 4.0, Leaning.NEITHER, Verdict.PAYS_NOT),
-        (4.08, 4.0, Leaning.UNKNOWN, Verdict.UNDECIDED),  # faster by less than the margin
+        (40.0, 4.0, Leaning.NPU, Worth.PAYS),
+        (4.0, 40.0, Leaning.CPU, Worth.PAYS_NOT),
+        (4.0, 4.0, Leaning.NEITHER, Worth.PAYS_NOT),
+        (4.08, 4.0, Leaning.UNKNOWN, Worth.UNDECIDED),  # faster by less than the margin
     ],
 )
 def test_a_measured_latency_decides(cpu, npu, leaning, verdict):
@@ -92,7 +92,7 @@ def test_a_measurement_overrules_every_estimate():
     bad = partition(1, 1, 1, 1, 1, cpu_ops={"while": 30}, share=0.1, inputs=["x"])
     made = subject(side(*around(3.0)), side(*around(1.0)), partition=bad)
     advice = judge(made, Needs())
-    assert (advice.verdict, advice.basis) == (Verdict.PAYS, Basis.MEASURED)
+    assert (advice.verdict, advice.basis) == (Worth.PAYS, Basis.MEASURED)
     assert {Rule.SHAPES, Rule.COVERAGE, Rule.SUBGRAPHS} == set(advice.tuning)
     against = [each for each in advice.findings if each.leaning is Leaning.CPU]
     assert {each.weight for each in against} == {Weight.NONE}
@@ -124,13 +124,13 @@ def test_what_cannot_be_compared_is_an_estimate_and_says_why(made, why):
 
 def test_one_launch_a_side_decides_nothing():
     advice = judge(subject(side(40.0), side(4.0)), Needs())
-    assert (advice.verdict, advice.basis) == (Verdict.UNDECIDED, Basis.MEASURED)
+    assert (advice.verdict, advice.basis) == (Worth.UNDECIDED, Basis.MEASURED)
 
 
 def test_wrong_outputs_end_it():
     wrong = replace(side(), state=State.WRONG, reason="output 0 is off by 0.9")
     advice = judge(subject(side(*around(40.0)), wrong), Needs())
-    assert (advice.verdict, advice.basis) == (Verdict.PAYS_NOT, Basis.MEASURED)
+    assert (advice.verdict, advice.basis) == (Worth.PAYS_NOT, Basis.MEASURED)
     assert found(Rule.OUTPUTS, subject(side(*around(40.0)), wrong)).leaning is Leaning.CPU
     assert found(Rule.OUTPUTS, subject(side(*around(40.0)), side(*around(4.0)))) is None
 
@@ -206,18 +206,18 @@ def test_precision(precision, known, leaning, weight):
 def test_a_fast_npu_whose_answers_drift_pays_on_a_condition():
     fast = side(*around(4.0), precision="int8")
     advice = judge(subject(side(*around(40.0)), fast, drift=drift(cosine=0.9)), Needs())
-    assert advice.verdict is Verdict.PAYS_IF
+    assert advice.verdict is Worth.PAYS_IF
     assert advice.tuning == [Rule.PRECISION]
 
 
 @pytest.mark.parametrize(
     ("needs", "leaning", "verdict"),
     [
-        (Needs(), Leaning.NEITHER, Verdict.PAYS),
-        (Needs(first_load_ms=2000), Leaning.NEITHER, Verdict.PAYS),
-        (Needs(first_load_ms=100), Leaning.CPU, Verdict.PAYS_IF),
-        (Needs(inferences=100), Leaning.NPU, Verdict.PAYS),
-        (Needs(inferences=5), Leaning.CPU, Verdict.PAYS_IF),
+        (Needs(), Leaning.NEITHER, Worth.PAYS),
+        (Needs(first_load_ms=2000), Leaning.NEITHER, Worth.PAYS),
+        (Needs(first_load_ms=100), Leaning.CPU, Worth.PAYS_IF),
+        (Needs(inferences=100), Leaning.NPU, Worth.PAYS),
+        (Needs(inferences=5), Leaning.CPU, Worth.PAYS_IF),
     ],
 )
 def test_first_load_against_the_need(needs, leaning, verdict):
@@ -254,7 +254,7 @@ def test_cpu_time_freed(cpu_ms, npu_ms, leaning):
 
 def test_an_npu_as_fast_as_the_cpu_pays_where_it_frees_it():
     made = subject(side(*around(4.0), cpu_ms=16.0), side(*around(4.0), cpu_ms=0.3))
-    assert judge(made, Needs(busy_cpu=True)).verdict is Verdict.PAYS_IF
+    assert judge(made, Needs(busy_cpu=True)).verdict is Worth.PAYS_IF
 
 
 @pytest.mark.parametrize(
@@ -288,10 +288,10 @@ def test_low_power_is_only_looked_at_where_it_is_asked_for(cpu_ms, npu_ms, leani
 @pytest.mark.parametrize(
     ("made", "verdict"),
     [
-        (subject(side(*around(60.0)), partition=partition(27, share=1.0)), Verdict.LIKELY),
-        (subject(side(*around(2.0))), Verdict.UNLIKELY),
-        (subject(side(*around(60.0)), partition=partition(9, inputs=["x"])), Verdict.UNLIKELY),
-        (subject(), Verdict.UNDECIDED),
+        (subject(side(*around(60.0)), partition=partition(27, share=1.0)), Worth.LIKELY),
+        (subject(side(*around(2.0))), Worth.UNLIKELY),
+        (subject(side(*around(60.0)), partition=partition(9, inputs=["x"])), Worth.UNLIKELY),
+        (subject(), Worth.UNDECIDED),
     ],
 )
 def test_without_a_measurement_the_weights_are_added_up(made, verdict):
@@ -335,9 +335,9 @@ def test_a_run_s_cases_are_put_side_by_side():
     assert one.on_cpu.setting == "paddle-lite · 4 threads"  # the fastest, not the slowest
     assert one.on_npu.load.plain_ms == pytest.approx(1544)
     assert one.on_npu.load.cached_ms == pytest.approx(304)
-    assert advices["mobilenet_v1", "fp16"].verdict is Verdict.PAYS
-    assert advices["mobilenet_v1", "int8"].verdict is Verdict.PAYS_IF  # its answers drift
-    assert advices["ssd_mobilenet_v1", "fp16"].verdict is Verdict.PAYS_NOT
+    assert advices["mobilenet_v1", "fp16"].verdict is Worth.PAYS
+    assert advices["mobilenet_v1", "int8"].verdict is Worth.PAYS_IF  # its answers drift
+    assert advices["ssd_mobilenet_v1", "fp16"].verdict is Worth.PAYS_NOT
     assert Rule.SHAPES in advices["ssd_mobilenet_v1", "fp16"].tuning
 
 
@@ -359,6 +359,6 @@ def test_published_tables_are_consistent_with_the_rules():
         made = subject(side(float(row["cpu_ms"])), side(float(row["npu_ms"])))
         assert made.speed_up.center > 1
         assert found(Rule.SHORT, made).leaning is Leaning.NPU
-        assert judge(made, Needs()).verdict is Verdict.UNDECIDED
+        assert judge(made, Needs()).verdict is Worth.UNDECIDED
         unmeasured = subject(side(float(row["cpu_ms"])), partition=partition(27, share=1.0))
-        assert judge(unmeasured, Needs()).verdict is Verdict.LIKELY
+        assert judge(unmeasured, Needs()).verdict is Worth.LIKELY

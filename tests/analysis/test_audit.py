@@ -23,7 +23,7 @@ from harness.core.records import (
     Status,
     Throttling,
 )
-from harness.core.supervision import Conditions, Exit
+from harness.core.supervision import ConditionsEvent, Exit
 from harness.results.imported import Cell, ImportedFigure, ImportedTable
 from harness.results.imports import Citation, read_table
 from tests.analysis.conftest import FACTS
@@ -410,7 +410,7 @@ OTHERS = [
     ("throttling-unwatched", {"throttling": [Throttling()] * 5}),
     (
         "unmet-conditions",
-        {"conditions": [Conditions(waited_s=1, unmet=["no governor here"])] * 5},
+        {"conditions": [ConditionsEvent(waited_s=1, unmet=["no governor here"])] * 5},
     ),
     ("not-warm", {"warmup_reason": ["max_seconds"] * 3 + ["steady"] * 2}),
     ("uneven-launches", {"figure_ms": [1.0, 1.001, 1.002, 1.003, 1.2]}),

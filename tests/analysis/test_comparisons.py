@@ -19,7 +19,7 @@ from harness.analysis.comparisons import (
     figures,
     settle,
 )
-from harness.core.contract import Environment, InputSpec
+from harness.core.contract import EnvironmentEvent, InputSpec
 from tests.analysis.conftest import FACTS, load, make_case, make_run
 
 CASE = make_case()
@@ -346,7 +346,7 @@ NPU = CASE.model_copy(update={"backend": "npu:x"})
 
 def clocked(case=NPU, name="run", **more):
     """Return a run whose launches read clocks while they ran."""
-    reading = Environment(phase="during", **more)
+    reading = EnvironmentEvent(phase="during", **more)
     return make_run(
         {case: {"figure_ms": STEADY, "environment": [[reading]] * len(STEADY)}}, name=name
     )

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.analysis.memory import device_memory, thin
-from harness.core.contract import Environment
+from harness.core.contract import EnvironmentEvent
 from harness.core.records import DeviceMemory
 
 
 def reading(phase, available=None, **more):
-    return Environment(phase=phase, memory_available_bytes=available, **more)
+    return EnvironmentEvent(phase=phase, memory_available_bytes=available, **more)
 
 
 def test_the_most_that_was_in_use_against_before():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from harness.analysis.outputs import check, drift, undecided
+from harness.analysis.outputs import check, drift
 
 TOLERANCE = 1e-3
 
@@ -252,13 +252,8 @@ def alike(value):
 def test_where_no_output_varies_the_check_decides_nothing_but_is_not_failed(value):
     result = check(alike(value), alike(value), TOLERANCE)
     assert (result.passed, result.decides, result.undecided) == (True, False, [0])
-    assert "nothing tells a right answer from a wrong one" in str(undecided(alike(value)))
     if value.size:
         assert not check(alike(value + np.float32(1)), alike(value), TOLERANCE).passed
-
-
-def test_a_reference_that_decides_has_nothing_undecided():
-    assert undecided(make_reference()) is None
 
 
 def labels(*values, dtype=np.int64):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.analysis.sustained import course, since_sampling_s
-from harness.core.contract import Environment
+from harness.core.contract import EnvironmentEvent
 from harness.core.records import FirstLoad, Launch, Status
 
 MS = 1_000_000
@@ -23,7 +23,7 @@ def launch(samples_ns, inferences=None, watch=()):
 
 
 def reading(phase, **temperatures):
-    return Environment(phase=phase, temperatures_c=temperatures)
+    return EnvironmentEvent(phase=phase, temperatures_c=temperatures)
 
 
 @pytest.mark.parametrize("every", [1, 8])
@@ -59,7 +59,7 @@ def test_it_is_within_what_was_measured(samples):
 def test_a_reading_is_laid_over_the_samples_by_the_devices_clock():
     long = launch([MS]).model_copy(update={"window_ns": (5_000 * MS, 65_000 * MS)})
     at = [
-        since_sampling_s(long, Environment(phase="during", ms=1, t_ns=ms * MS))
+        since_sampling_s(long, EnvironmentEvent(phase="during", ms=1, t_ns=ms * MS))
         for ms in (4_000, 5_000, 35_000)
     ]
     assert at == [-1, 0, 30]
@@ -68,5 +68,5 @@ def test_a_reading_is_laid_over_the_samples_by_the_devices_clock():
 def test_a_reading_of_version_1_is_laid_over_them_by_what_came_before():
     load = FirstLoad(process_ms=500, init_ms=400, first_ms=100, page_cache="cold")
     early = launch([MS]).model_copy(update={"first_load": load, "warmup_ns": [1_000 * MS] * 2})
-    assert since_sampling_s(early, Environment(phase="during", ms=33_000)) == 30
-    assert since_sampling_s(early, Environment(phase="before")) is None
+    assert since_sampling_s(early, EnvironmentEvent(phase="during", ms=33_000)) == 30
+    assert since_sampling_s(early, EnvironmentEvent(phase="before")) is None

@@ -12,7 +12,7 @@ import pytest
 from harness.campaign.judge import judge
 from harness.campaign.launch import Ended, Launcher
 from harness.campaign.runners import ForeignRunner
-from harness.core.contract import Environment, Job, Sampling, WarmupPolicy
+from harness.core.contract import EnvironmentEvent, Job, Sampling, WarmupPolicy
 from harness.core.records import Category, Role, Status
 from harness.core.supervision import (
     Exit,
@@ -184,7 +184,9 @@ def test_recorded_launches_contradict_nothing(path):
 def on(ended, *, readings=(), affinity=None):
     """Return a launch with what its supervisor saw of the processors."""
     environment = [
-        Environment(phase="during" if n else "before", ms=1000 * n if n else None, online=online)
+        EnvironmentEvent(
+            phase="during" if n else "before", ms=1000 * n if n else None, online=online
+        )
         for n, online in enumerate(readings)
     ]
     over = ended.outside.exit.model_copy(update={"affinity": affinity})

@@ -14,7 +14,7 @@ import pytest
 from harness.campaign.again import UnconfirmableError
 from harness.campaign.elsewhere import _Bench, pack, wanted
 from harness.campaign.observer import Observer
-from harness.campaign.prepare import Change, Prepared
+from harness.campaign.prepare import Prepared, ShapeSwitch
 from harness.campaign.runners import NativeRunner, PythonRunner
 from harness.campaign.session import begin
 from harness.campaign.share import Share, shares
@@ -117,7 +117,7 @@ def cached(tmp_path, monkeypatch):
         artifact,
         PythonRunner("/usr/bin/python3", kept={"edge_runner.py": script}),
         reference,
-        changes=[Change(shapes, moved)],
+        changes=[ShapeSwitch(shapes, moved)],
     )
     record = CaseRecord(
         case=ready.case, launches=1, artifact=artifact.record, **ready.deployed(Protocol())

@@ -8,9 +8,9 @@ import pytest
 
 from harness.campaign.judge import judge
 from harness.campaign.launch import Ended
-from harness.core.contract import Environment, Job, Sampling
+from harness.core.contract import EnvironmentEvent, Job, Sampling
 from harness.core.records import Category, Status
-from harness.core.supervision import Conditions, Exit, Supervision
+from harness.core.supervision import ConditionsEvent, Exit, Supervision
 
 COOLING = "cooling_device0 thermal-cpufreq-0"
 HOT = [{COOLING: 0}, {COOLING: 2}]
@@ -55,7 +55,7 @@ def judged(
     reason = "conditions" if conditions and conditions.missed else "exited"
     ended = Exit(reason=reason, wall_s=1200 if job else 1, status=0, left_behind=0, log_bytes=0)
     readings = [
-        Environment(phase="during" if number else "before", ms=1000 * number, cooling=states)
+        EnvironmentEvent(phase="during" if number else "before", ms=1000 * number, cooling=states)
         for number, states in enumerate(cooling)
     ]
     outside = Supervision(conditions=conditions, environment=readings, exit=ended)
@@ -107,7 +107,7 @@ def test_a_device_without_sensors_is_not_said_to_be_cool():
 
 
 def test_a_launch_that_was_not_begun_is_invalid():
-    verdict = judged(conditions=Conditions(waited_s=300, missed="soc-thermal is at 71.0 C"))
+    verdict = judged(conditions=ConditionsEvent(waited_s=300, missed="soc-thermal is at 71.0 C"))
     assert (verdict.status, verdict.category) == (Status.INVALID, None)
     assert str(verdict.reason) == "not started: soc-thermal is at 71.0 C"
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from harness.campaign.on_device import OnDevice
-from harness.campaign.prepare import Change, Prepared
+from harness.campaign.prepare import Prepared, ShapeSwitch
 from harness.campaign.runners import PythonRunner
 from harness.core.contract import Job, Outputs
 from harness.core.records import Case
@@ -66,7 +66,7 @@ def check():
             PythonRunner("python"),
             OWN,
             BackendSpec(),
-            changes=[Change({"x": (1, 4)}, WIDE), Change({"x": (1, 2)}, OWN)],
+            changes=[ShapeSwitch({"x": (1, 4)}, WIDE), ShapeSwitch({"x": (1, 2)}, OWN)],
         )
         return device.check(JOB, prepared, claimed)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
-from harness.core.contract import Environment
+from harness.core.contract import EnvironmentEvent
 from harness.core.records import Launch, Status
 
 LAUNCH = Launch(
@@ -13,8 +13,8 @@ LAUNCH = Launch(
     started=datetime(2026, 11, 30, tzinfo=UTC),
 )  # fmt: skip
 EARLIER = {**LAUNCH.model_dump(mode="json"), "layers": [], "watch": []}
-HOT = Environment(phase="during", temperatures_c={"soc": 70.0})
-MILD = Environment(phase="before", temperatures_c={"soc": 40.0})
+HOT = EnvironmentEvent(phase="during", temperatures_c={"soc": 70.0})
+MILD = EnvironmentEvent(phase="before", temperatures_c={"soc": 40.0})
 
 
 def read(**changes):

@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import harness
-from harness.core.contract import Environment
+from harness.core.contract import EnvironmentEvent
 from harness.core.errors import ResultsError, SpecificationError
 from harness.core.records import (
     Case,
@@ -73,7 +73,7 @@ def make_run(run_id="demo-1", reason="crashed"):
             ),
             outputs=OutputCheck(passed=True, relative_error=1e-7, tolerance=1e-3),
             throttling=Throttling(watched=["clocks"] if slot else []),
-            environment=[Environment(phase="during", temperatures_c={"cpu": 41.5 + slot})],
+            environment=[EnvironmentEvent(phase="during", temperatures_c={"cpu": 41.5 + slot})],
         )
         for slot in range(3)
     ]  # fmt: skip

@@ -11,7 +11,7 @@ from hashlib import sha256
 import pytest
 from playwright.sync_api import sync_playwright
 
-from harness.core.contract import Environment, InputSpec
+from harness.core.contract import EnvironmentEvent, InputSpec
 from harness.core.records import (
     ArtifactRecord,
     Case,
@@ -162,7 +162,7 @@ class MadeUpRun:
             "vmhwm_source": "runner",
             "vmhwm_bytes": int(7e7 * self.random.lognormvariate(0, 0.01)),
             "outputs": OutputCheck(passed=True, relative_error=3e-7, cosine=1.0, tolerance=1e-3),
-            "environment": [Environment(phase="before", load1=0.2)],
+            "environment": [EnvironmentEvent(phase="before", load1=0.2)],
             "engine_version": "1.2.3",
             "runner": "edge-runner 1",
             "build": {"python": "3.11.2", "numpy": "1.26.4"},
@@ -360,7 +360,7 @@ def _npu_load(init_ms):
 
 def _watch(random):
     return [
-        Environment(
+        EnvironmentEvent(
             phase="during",
             ms=1000.0 * second,
             temperatures_c={"soc-thermal": 41 + 0.5 * second + random.random(), "npu": 40.0},

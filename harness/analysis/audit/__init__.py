@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.analysis.audit import figures
 from harness.analysis.audit.claims import claims, contradictions
-from harness.analysis.audit.finding import RULES, Evidence, Finding, Rule, Severity
+from harness.analysis.audit.finding import RULES, Doubt, Evidence, Rule, Severity
 from harness.analysis.audit.launches import launches
 from harness.analysis.audit.orders import orders
 from harness.analysis.audit.repeats import repeats
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from harness.core.records import Run
     from harness.results.imported import ImportedTable
 
-__all__ = ["RULES", "Evidence", "Finding", "Rule", "Severity", "audit_run", "audit_table"]
+__all__ = ["RULES", "Doubt", "Evidence", "Rule", "Severity", "audit_run", "audit_table"]
 
 _ORDER = list(Severity)
 _NOTHING: Mapping[str, int] = {}
@@ -35,7 +35,7 @@ def audit_run(
     *,
     macs: Mapping[str, int] = _NOTHING,
     peaks: Mapping[tuple[str, str, str], float] = _NO_PEAKS,
-) -> list[Finding]:
+) -> list[Doubt]:
     """Return what is found in a run, the gravest first.
 
     Parameters
@@ -64,7 +64,7 @@ def audit_table(
     *,
     macs: Mapping[str, int] = _NOTHING,
     peaks: Mapping[tuple[str, str, str], float] = _NO_PEAKS,
-) -> list[Finding]:
+) -> list[Doubt]:
     """Return what is found in somebody else's table, the gravest first.
 
     Parameters
@@ -79,5 +79,5 @@ def audit_table(
     )
 
 
-def _sorted(findings: Iterable[Finding]) -> list[Finding]:
+def _sorted(findings: Iterable[Doubt]) -> list[Doubt]:
     return sorted(findings, key=lambda finding: _ORDER.index(finding.severity))

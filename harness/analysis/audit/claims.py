@@ -8,7 +8,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 from harness.analysis.audit import wording
-from harness.analysis.audit.finding import Evidence, Finding, Severity
+from harness.analysis.audit.finding import Doubt, Evidence, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,14 +26,14 @@ SAMPLES_FOR: Final = {50: 11, 90: 64, 95: 130, 99: 662}
 """By the rule of :func:`harness.analysis.summary.percentiles`."""
 
 
-def contradictions(figures: Sequence[Figure]) -> Iterator[Finding]:
+def contradictions(figures: Sequence[Figure]) -> Iterator[Doubt]:
     """Yield things that have several figures."""
     things = defaultdict(list)
     for figure in figures:
         things[figure.model, figure.device, figure.setting].append(figure)
     for found in things.values():
         if len({figure.value for figure in found}) > 1:
-            yield Finding(
+            yield Doubt(
                 "contradiction",
                 Severity.WARNING,
                 wording.CONTRADICTION(figure=str(found[0]), figures=len(found)),
@@ -41,7 +41,7 @@ def contradictions(figures: Sequence[Figure]) -> Iterator[Finding]:
             )
 
 
-def claims(figures: Sequence[ImportedFigure]) -> Iterator[Finding]:
+def claims(figures: Sequence[ImportedFigure]) -> Iterator[Doubt]:
     """Yield intervals, percentiles and digits that nothing stands behind."""
     needless = []
     for figure in figures:
@@ -51,7 +51,7 @@ def claims(figures: Sequence[ImportedFigure]) -> Iterator[Finding]:
             needless.append(figure)
     if needless:
         most = max(_digits(figure.cell.text) for figure in needless)
-        yield Finding(
+        yield Doubt(
             "needless-digits",
             Severity.NOTE,
             wording.DIGITS(needless=len(needless), figures=len(figures), digits=most),
@@ -68,7 +68,7 @@ def _of_samples(figure: ImportedFigure) -> Reason:
     return wording.OF_SAMPLES(figure=figure.cell.text, samples=figure.samples)
 
 
-def _interval(figure: ImportedFigure) -> Iterator[Finding]:
+def _interval(figure: ImportedFigure) -> Iterator[Doubt]:
     low, high = figure.low_ms, figure.high_ms
     if low is None and high is None:
         return
@@ -76,14 +76,14 @@ def _interval(figure: ImportedFigure) -> Iterator[Finding]:
     if (low is not None and low > figure.latency_ms) or (
         high is not None and high < figure.latency_ms
     ):
-        yield Finding(
+        yield Doubt(
             "false-interval",
             Severity.ERROR,
             wording.NOT_IN_INTERVAL(figure=figure.label),
             (_evidence(figure, wording.CLAIMED(**shown)),),
         )
     elif figure.launches == 1:
-        yield Finding(
+        yield Doubt(
             "false-interval",
             Severity.WARNING,
             wording.INTERVAL_OF_ONE(figure=figure.label),
@@ -91,11 +91,11 @@ def _interval(figure: ImportedFigure) -> Iterator[Finding]:
         )
 
 
-def _percentile(figure: ImportedFigure) -> Iterator[Finding]:
+def _percentile(figure: ImportedFigure) -> Iterator[Doubt]:
     found = re.fullmatch(r"p(\d\d)", (figure.statistic or "").lower())
     needed = SAMPLES_FOR.get(int(found[1])) if found else None
     if needed and figure.samples is not None and figure.samples < needed:
-        yield Finding(
+        yield Doubt(
             "few-for-percentile",
             Severity.WARNING,
             wording.FEW_SAMPLES(

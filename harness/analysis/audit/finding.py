@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from harness.core.reason import Reason
 
-__all__ = ["RULES", "Evidence", "Finding", "Rule", "Severity"]
+__all__ = ["RULES", "Doubt", "Evidence", "Rule", "Severity"]
 
 
 class Severity(StrEnum):
@@ -43,7 +43,7 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Doubt:
     """One thing that an audit found.
 
     All of its texts may quote what is untrusted: they are escaped where they are shown.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from harness.analysis.audit import wording
-from harness.analysis.audit.finding import Evidence, Finding, Severity
+from harness.analysis.audit.finding import Doubt, Evidence, Severity
 from harness.analysis.audit.repeats import coincidence
 from harness.analysis.cases import NS_PER_MS, State
 from harness.analysis.flags import Kind, flags
@@ -53,9 +53,7 @@ PSS_SLACK_BYTES: Final = 4 << 20
 WITH_INTERVAL: Final = tuple(each for each in quantities() if each.summary is Summary.INTERVAL)
 
 
-def launches(
-    results: Sequence[CaseResult], devices: Mapping[str, DeviceRecord]
-) -> Iterator[Finding]:
+def launches(results: Sequence[CaseResult], devices: Mapping[str, DeviceRecord]) -> Iterator[Doubt]:
     """Yield what is found of a run's launches, and of what was not checked.
 
     Parameters
@@ -83,11 +81,11 @@ def _finding(
     result: CaseResult,
     reason: Reason,
     evidence: Sequence[tuple[Launch, str | Reason]],
-) -> Finding:
+) -> Doubt:
     told = wording.OF_CASE(case=result.record.case.label, finding=reason)
     if len(evidence) > SHOWN:
         told = wording.MORE(finding=told, more=len(evidence) - SHOWN)
-    return Finding(
+    return Doubt(
         rule,
         severity,
         told,
@@ -105,7 +103,7 @@ def _several(found: Sequence[Reason]) -> Reason:
     return found[0] if len(found) == 1 else wording.SEVERAL(found=found)
 
 
-def _state(result: CaseResult) -> Iterator[Finding]:
+def _state(result: CaseResult) -> Iterator[Doubt]:
     if result.wrong:
         bad = [(one, one.reason or "") for one in result.wrong]
         yield _finding("wrong-outputs", Severity.ERROR, result, wording.WRONG_OUTPUTS(), bad)
@@ -117,7 +115,7 @@ def _state(result: CaseResult) -> Iterator[Finding]:
         yield _finding("invalid-launches", severity, result, of, invalid)
 
 
-def _unchecked(result: CaseResult) -> Iterator[Finding]:
+def _unchecked(result: CaseResult) -> Iterator[Doubt]:
     unchecked = [
         (one, wording.NO_VARIATION() if one.outputs else wording.NO_CHECK())
         for one in result.counted
@@ -132,7 +130,7 @@ def _unchecked(result: CaseResult) -> Iterator[Finding]:
         yield _finding("one-launch", Severity.NOTE, result, wording.ONE_LAUNCH(), [(only, figure)])
 
 
-def _conditions(result: CaseResult) -> Iterator[Finding]:
+def _conditions(result: CaseResult) -> Iterator[Doubt]:
     slowed = [
         (one, _several(one.throttling.seen))
         for one in result.counted
@@ -151,7 +149,7 @@ def _conditions(result: CaseResult) -> Iterator[Finding]:
         yield _finding("unmet-conditions", Severity.WARNING, result, said, unmet)
 
 
-def _flagged(result: CaseResult) -> Iterator[Finding]:
+def _flagged(result: CaseResult) -> Iterator[Doubt]:
     """Tell what an interval takes for granted, and launches contradict."""
     shown = [
         (one, wording.FIGURE(figure=one.figure_ns / NS_PER_MS, end=one.warmup_reason))
@@ -181,7 +179,7 @@ def _shown(result: CaseResult, quantity: Quantity) -> list[tuple[Launch, str]]:
     return [(one, quantity.text(figure)) for one, figure in known if figure is not None]
 
 
-def _company(result: CaseResult) -> Iterator[Finding]:
+def _company(result: CaseResult) -> Iterator[Doubt]:
     """Tell who else was busy on the device."""
     busy = []
     for one in result.counted:
@@ -194,7 +192,7 @@ def _company(result: CaseResult) -> Iterator[Finding]:
         yield _finding("busy-device", Severity.WARNING, result, said, busy)
 
 
-def _warmth(result: CaseResult) -> Iterator[Finding]:
+def _warmth(result: CaseResult) -> Iterator[Doubt]:
     """Compare what is warm with what is cold."""
     later = [
         (one, wording.FIRST(figure=one.figure_ns / NS_PER_MS, first=one.first_load.first_ms))
@@ -229,7 +227,7 @@ def _warmth(result: CaseResult) -> Iterator[Finding]:
         )
 
 
-def _clock(result: CaseResult) -> Iterator[Finding]:
+def _clock(result: CaseResult) -> Iterator[Doubt]:
     """Look at what the clock that timed the samples says of itself."""
     equal = [
         (one, wording.SAMPLES(samples=len(one.samples_ns), each=one.samples_ns[0]))
@@ -253,7 +251,7 @@ def _clock(result: CaseResult) -> Iterator[Finding]:
     yield from _passed(result)
 
 
-def _same_figures(result: CaseResult) -> Iterator[Finding]:
+def _same_figures(result: CaseResult) -> Iterator[Doubt]:
     medians = [one for one in result.counted if one.estimator is Estimator.MEDIAN and one.figure_ns]
     if len(medians) < SAME_FIGURES or len({one.figure_ns for one in medians}) > 1:
         return
@@ -275,7 +273,7 @@ def _same_figures(result: CaseResult) -> Iterator[Finding]:
         yield _finding("constant-samples", Severity.ERROR, result, said, shown)
 
 
-def _passed(result: CaseResult) -> Iterator[Finding]:
+def _passed(result: CaseResult) -> Iterator[Doubt]:
     """Compare the samples' clock with another."""
     impossible = []
     for one in result.counted:
@@ -299,7 +297,7 @@ def _step(samples_ns: Sequence[int]) -> int:
     return int(np.diff(values).min())
 
 
-def _memory(result: CaseResult, device: DeviceRecord) -> Iterator[Finding]:
+def _memory(result: CaseResult, device: DeviceRecord) -> Iterator[Doubt]:
     """Compare the peak of memory with what was shared out of it, and with what there is."""
     total = device.facts.get("memory_total_bytes")
     below: list[tuple[Launch, Reason]] = []
@@ -320,7 +318,7 @@ def _memory(result: CaseResult, device: DeviceRecord) -> Iterator[Finding]:
         yield _finding("impossible-memory", Severity.ERROR, result, said, above)
 
 
-def _cpu_time(result: CaseResult) -> Iterator[Finding]:
+def _cpu_time(result: CaseResult) -> Iterator[Doubt]:
     idle, busy = [], []
     threads = result.record.case.threads
     for one in result.counted:
@@ -340,7 +338,7 @@ def _cpu_time(result: CaseResult) -> Iterator[Finding]:
         yield _finding("more-cpu-time", Severity.WARNING, result, said, busy)
 
 
-def _copies(results: Sequence[CaseResult]) -> Iterator[Finding]:
+def _copies(results: Sequence[CaseResult]) -> Iterator[Doubt]:
     """Yield launches that have the samples of another."""
     seen: defaultdict[tuple[int, ...], list[tuple[CaseResult, Launch]]] = defaultdict(list)
     for result in results:
@@ -351,7 +349,7 @@ def _copies(results: Sequence[CaseResult]) -> Iterator[Finding]:
         if len(found) > 1:
             shown = ", ".join(map(str, samples[:DISTINCT]))
             value = wording.SAME_SAMPLES(samples=len(samples), shown=shown)
-            yield Finding(
+            yield Doubt(
                 "repeated-samples",
                 Severity.ERROR,
                 wording.COPIED(launches=len(found), samples=len(samples)),
@@ -362,7 +360,7 @@ def _copies(results: Sequence[CaseResult]) -> Iterator[Finding]:
 
 def _unwatched(
     results: Sequence[CaseResult], devices: Mapping[str, DeviceRecord]
-) -> Iterator[Finding]:
+) -> Iterator[Doubt]:
     blind: defaultdict[str, list[CaseResult]] = defaultdict(list)
     for result in results:
         device = devices[result.record.case.device]
@@ -372,7 +370,7 @@ def _unwatched(
             blind[device.name].append(result)
     for name, found in blind.items():
         launched = [one for result in found for one in result.counted]
-        yield Finding(
+        yield Doubt(
             "throttling-unwatched",
             Severity.NOTE,
             wording.UNWATCHED(device=name, launches=len(launched), cases=len(found)),

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.stats import kendalltau
 
 from harness.analysis.audit import wording
-from harness.analysis.audit.finding import Evidence, Finding, Severity
+from harness.analysis.audit.finding import Doubt, Evidence, Severity
 from harness.analysis.peak import achieved
 from harness.core.text import milliseconds
 
@@ -45,7 +45,7 @@ BY_CHANCE: Final = 0.01
 Peaks: TypeAlias = "Mapping[tuple[str, str, str], float]"
 
 
-def orders(figures: Sequence[Figure], peaks: Peaks) -> Iterator[Finding]:
+def orders(figures: Sequence[Figure], peaks: Peaks) -> Iterator[Doubt]:
     """Yield what is found of orderings, speed-ups and operations per second.
 
     Parameters
@@ -73,7 +73,7 @@ def _grouped(
     return groups
 
 
-def _backends(figures: Sequence[Figure]) -> Iterator[Finding]:
+def _backends(figures: Sequence[Figure]) -> Iterator[Doubt]:
     """Compare each two backends of what is else the same."""
     pairs: defaultdict[tuple[str, str], list[tuple[Figure, Figure]]] = defaultdict(list)
     for alike in _grouped(figures, _but_backend).values():
@@ -143,7 +143,7 @@ def _swapped(speed_up: float, others: Sequence[float]) -> bool:
     )
 
 
-def _threads(figures: Sequence[Figure]) -> Iterator[Finding]:
+def _threads(figures: Sequence[Figure]) -> Iterator[Doubt]:
     """Compare each two numbers of threads of what is else the same."""
 
     def but_threads(figure: Figure) -> Hashable:
@@ -176,7 +176,7 @@ def _threads(figures: Sequence[Figure]) -> Iterator[Finding]:
                 )
 
 
-def _out_of_line(figures: Sequence[Figure]) -> Iterator[Finding]:
+def _out_of_line(figures: Sequence[Figure]) -> Iterator[Doubt]:
     """Compare each figure with what its row and column lead to expect."""
     rows = list(dict.fromkeys(figure.model for figure in figures))
     columns = list(dict.fromkeys((figure.device, figure.setting) for figure in figures))
@@ -207,7 +207,7 @@ def _out_of_line(figures: Sequence[Figure]) -> Iterator[Finding]:
                 milliseconds(figure.value / math.exp(off)),
             )
             unlike = wording.ABOVE if off > 0 else wording.BELOW
-            yield Finding(
+            yield Doubt(
                 "out-of-line",
                 Severity.WARNING,
                 unlike(figure=str(figure), times=math.exp(abs(off))),
@@ -231,7 +231,7 @@ def _polished(table: NDArray[np.float64], rounds: int = 10) -> NDArray[np.float6
     return found
 
 
-def _rates(figures: Sequence[Figure]) -> Iterator[Finding]:
+def _rates(figures: Sequence[Figure]) -> Iterator[Doubt]:
     """Find figures that fall as models grow, as frames per second do."""
     sized = [figure for figure in figures if figure.macs]
     groups = [
@@ -257,7 +257,7 @@ def _rates(figures: Sequence[Figure]) -> Iterator[Finding]:
             )
 
 
-def _bigger(figures: Sequence[Figure]) -> Iterator[Finding]:
+def _bigger(figures: Sequence[Figure]) -> Iterator[Doubt]:
     """Compare models of which one computes several times as much."""
     sized = [figure for figure in figures if figure.macs]
     for alike in _grouped(sized, lambda figure: (figure.device, figure.setting)).values():
@@ -289,7 +289,7 @@ def _faster(one: Figure, other: Figure) -> bool:
     return one.value * CLEARLY < other.value
 
 
-def _beyond(figures: Sequence[Figure], peaks: Peaks) -> Iterator[Finding]:
+def _beyond(figures: Sequence[Figure], peaks: Peaks) -> Iterator[Doubt]:
     """Compare operations per second with what the chip has."""
     for figure in figures:
         where = (figure.device, figure.setting.backend)
@@ -322,7 +322,7 @@ def _operations(figure: Figure) -> Evidence:
     return Evidence(wording.OPERATIONS(), figure.model, wording.MACS(macs=figure.macs))
 
 
-def _finding(rule: str, severity: Severity, reason: Reason, *on: Figure | Evidence) -> Finding:
+def _finding(rule: str, severity: Severity, reason: Reason, *on: Figure | Evidence) -> Doubt:
     evidence = tuple(each if isinstance(each, Evidence) else each.evidence for each in on)
     cases = (case for each in on if not isinstance(each, Evidence) for case in each.cases)
-    return Finding(rule, severity, reason, evidence, tuple(dict.fromkeys(cases)))
+    return Doubt(rule, severity, reason, evidence, tuple(dict.fromkeys(cases)))

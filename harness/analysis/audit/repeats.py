@@ -9,7 +9,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Final, Literal
 
 from harness.analysis.audit import wording
-from harness.analysis.audit.finding import Finding, Severity
+from harness.analysis.audit.finding import Doubt, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
@@ -56,7 +56,7 @@ Axis = Literal["model", "device"]
 Pair = tuple["Figure", "Figure"]
 
 
-def repeats(figures: Sequence[Figure]) -> Iterator[Finding]:
+def repeats(figures: Sequence[Figure]) -> Iterator[Doubt]:
     """Yield what is found of repetitions, figures in the order in which they stand.
 
     What whole rows have in common is not reported again figure by figure, nor once more for the
@@ -185,9 +185,7 @@ def _ratio(pairs: Sequence[Pair], tried: int) -> float | None:
     return (low + high) / 2 if chance < CHANCE else None
 
 
-def _single(
-    group: Sequence[Figure], figures: Sequence[Figure], told: set[Pair]
-) -> Iterator[Finding]:
+def _single(group: Sequence[Figure], figures: Sequence[Figure], told: set[Pair]) -> Iterator[Doubt]:
     """Yield a figure that stands at several things, where whole rows do not explain it."""
     things = list({(each.model, each.device, each.setting): each for each in group}.values())
     if len(things) < 2:  # noqa: PLR2004 - one is no repetition
@@ -200,7 +198,7 @@ def _single(
             for name, counted in _THINGS.items()
         )
         differ = [counted(n=number) for counted, number in values if number > 1]
-        yield Finding(
+        yield Doubt(
             "repeated-figure",
             Severity.ERROR,
             wording.REPEATED(figure=things[0].text, times=len(things), things=differ),
@@ -221,7 +219,7 @@ def _expected(things: Sequence[Figure], figures: Sequence[Figure]) -> float:
     return min(pair, groups * math.prod(_coincidence(things[0], each) for each in things[1:]))
 
 
-def _endings(figures: Sequence[Figure]) -> Iterator[Finding]:
+def _endings(figures: Sequence[Figure]) -> Iterator[Doubt]:
     """Yield rows of a table whose figures differ, and end in the same digits column by column."""
     endings = {id(each): ending for each in figures if (ending := _ending(each)) is not None}
     # Of a clock that counts coarsely there are few endings, and more of them are alike.
@@ -252,7 +250,7 @@ def _endings(figures: Sequence[Figure]) -> Iterator[Finding]:
                 continue
             if tried * _tail(len(known), len(alike), chance) < CHANCE:
                 told.update(alike)
-                yield Finding(
+                yield Doubt(
                     "repeated-digits",
                     Severity.WARNING,
                     wording.SAME_ENDINGS(
@@ -285,10 +283,10 @@ def _tail(number: int, least: int, chance: float) -> float:
     )
 
 
-def _finding(rule: str, reason: Reason, pairs: Iterable[Pair]) -> Finding:
+def _finding(rule: str, reason: Reason, pairs: Iterable[Pair]) -> Doubt:
     figures = [figure for pair in pairs for figure in pair]
     evidence = tuple(figure.evidence for figure in figures)
-    return Finding(rule, Severity.ERROR, reason, evidence, _cases(figures))
+    return Doubt(rule, Severity.ERROR, reason, evidence, _cases(figures))
 
 
 def _cases(figures: Iterable[Figure]) -> tuple[str, ...]:

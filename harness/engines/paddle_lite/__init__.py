@@ -19,8 +19,9 @@ from harness.engines.base import (
     Sdk,
     Source,
 )
-from harness.engines.paddle_lite import nb, reasons
+from harness.engines.paddle_lite import reasons
 from harness.engines.paddle_lite.benchmark_bin import FATAL, BenchmarkBin
+from harness.engines.paddle_lite.nnadapter import NNADAPTER_DEVICES
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -51,15 +52,15 @@ class _PaddleLite(Engine):
         kind, _, name = backend.partition(":")
         if kind == "gpu":
             return reasons.NO_OPENCL()
-        if kind == "npu" and name not in nb.NNADAPTER_DEVICES:
-            return reasons.NO_NNADAPTER(name=name, known=sorted(nb.NNADAPTER_DEVICES))
+        if kind == "npu" and name not in NNADAPTER_DEVICES:
+            return reasons.NO_NNADAPTER(name=name, known=sorted(NNADAPTER_DEVICES))
         if kind == "npu" and _processor(device) != "arm":
             return reasons.ARM_ONLY(abi=device.abi)
         return None
 
     def recipe(self, request: Request) -> Made:
         options: dict[str, Any] = {"target": request.target}
-        if request.target.partition(",")[0] in nb.NNADAPTER_DEVICES:
+        if request.target.partition(",")[0] in NNADAPTER_DEVICES:
             # What compiles for an NPU does so for the shapes that the model declares, and a file
             # may leave more of them open than its manifest says.
             options["shapes"] = {spec.name: spec.shape for spec in request.inputs}
@@ -72,6 +73,8 @@ class _PaddleLite(Engine):
     def partition(
         self, files: Mapping[str, Path], macs: Mapping[str, int] | None = None
     ) -> Partition:
+        from harness.engines.paddle_lite import nb  # noqa: PLC0415 - it loads numpy
+
         info = nb.inspect(files["model"])
         parts = nb.subgraphs(files["model"]) if info.subgraphs else []
         more = {}
@@ -107,6 +110,8 @@ class _PaddleLite(Engine):
         backend: str = "cpu",
         version: str | None = None,
     ) -> Reason | None:
+        from harness.engines.paddle_lite import nb  # noqa: PLC0415 - it loads numpy
+
         info = nb.inspect(files["model"])
         needed, found = _processor(device), info.targets
         if backend != "cpu":
@@ -146,7 +151,7 @@ PLUGIN = _PaddleLite(
             name="nb",
             roles={"model": "model.nb"},
             targets={"x86": "x86", "arm": "arm"},
-            accelerators={unit: f"{unit},arm" for unit in ("opencl", *nb.NNADAPTER_DEVICES)},
+            accelerators={unit: f"{unit},arm" for unit in ("opencl", *NNADAPTER_DEVICES)},
             precisions=("fp32", "int8"),
             usual=True,
         ),

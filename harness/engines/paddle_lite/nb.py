@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["NNADAPTER_DEVICES", "NbInfo", "Subgraph", "inspect", "subgraphs"]
+__all__ = ["NbInfo", "Subgraph", "inspect", "subgraphs"]
 
 SIZE_LIMIT = 2 << 30
 NAME_LIMIT = 1000
@@ -45,23 +45,6 @@ PRECISIONS = {
     1: "fp32", 2: "int8", 3: "int32", 4: "any", 5: "fp16", 6: "bool", 7: "int64", 8: "int16",
     9: "uint8", 10: "fp64",
 }  # fmt: skip
-
-NNADAPTER_DEVICES = (
-    "amlogic_npu",
-    "android_nnapi",
-    "cambricon_mlu",
-    "eeasytech_npu",
-    "huawei_ascend_npu",
-    "huawei_kirin_npu",
-    "imagination_nna",
-    "kunlunxin_xtcl",
-    "mediatek_apu",
-    "qualcomm_qnn",
-    "rockchip_npu",
-    "verisilicon_timvx",
-)
-"""The NPUs that opt v2.13-rc takes as targets of ``.nb`` files, beside ``arm`` for what an NPU
-cannot do: each was tried. Its help leaves some out, and NNAdapter knows more."""
 
 _HEADER = struct.Struct("<H16sQ")
 _PARAMETERS = struct.Struct("<HHHHI")

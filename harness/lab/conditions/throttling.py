@@ -16,7 +16,7 @@ from harness.lab import reasons
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-    from harness.core.contract import Environment
+    from harness.core.contract import EnvironmentEvent
     from harness.core.reason import Code, Reason
 
 __all__ = ["CLOCK_SHARE", "throttling"]
@@ -36,7 +36,7 @@ _MOST = 8  # signs
 
 
 def throttling(
-    readings: Sequence[Environment],
+    readings: Sequence[EnvironmentEvent],
     cpus: Collection[int] | None,
     *,
     npu: bool,
@@ -88,7 +88,9 @@ def throttling(
     return Throttling(watched=watched, seen=seen[:_MOST])
 
 
-def _off(readings: Sequence[Environment], held_khz: Mapping[str, int]) -> dict[str, Reason | None]:
+def _off(
+    readings: Sequence[EnvironmentEvent], held_khz: Mapping[str, int]
+) -> dict[str, Reason | None]:
     """Return of each held clock that is read meanwhile whether it is another, and since when."""
     found: dict[str, Reason | None] = {}
     for reading in readings:
@@ -105,11 +107,11 @@ def _off(readings: Sequence[Environment], held_khz: Mapping[str, int]) -> dict[s
 
 
 _Sign = tuple[
-    str, "Code", "Callable[[Environment], Mapping[str, int]]", "Callable[[int, int], bool]"
+    str, "Code", "Callable[[EnvironmentEvent], Mapping[str, int]]", "Callable[[int, int], bool]"
 ]
 
 
-def _signs(before: Environment, cpus: Collection[int] | None, *, npu: bool) -> Iterator[_Sign]:
+def _signs(before: EnvironmentEvent, cpus: Collection[int] | None, *, npu: bool) -> Iterator[_Sign]:
     """Yield what can be watched: its name with the unit, where it is read, what is worse."""
     own = {f"cpu{number}" for number in cpus or ()}
     held = {
@@ -120,13 +122,13 @@ def _signs(before: Environment, cpus: Collection[int] | None, *, npu: bool) -> I
         and (cpus is None or cpu in own)
     }
 
-    def clocks(reading: Environment) -> dict[str, int]:
+    def clocks(reading: EnvironmentEvent) -> dict[str, int]:
         return {cpu: khz for cpu, khz in reading.frequencies_khz.items() if cpu in held}
 
-    def slowing(reading: Environment) -> dict[str, int]:
+    def slowing(reading: EnvironmentEvent) -> dict[str, int]:
         return {name: state for name, state in reading.cooling.items() if _SLOWING.search(name)}
 
-    def online(reading: Environment) -> dict[str, int]:
+    def online(reading: EnvironmentEvent) -> dict[str, int]:
         now = processors_in(reading.online) if reading.online else None
         return {} if now is None else {f"cpu{cpu}": int(cpu in now) for cpu in there}
 

@@ -162,8 +162,8 @@ def _with_launches(device: DevicePage) -> list[RunHealth]:
     return [each for each in reversed(runs) if each.launches]
 
 
-def _outcome(at: datetime, launches: Counter[str]) -> svg.Outcome:
-    return svg.Outcome(
+def _outcome(at: datetime, launches: Counter[str]) -> svg.RunBar:
+    return svg.RunBar(
         day=f"{at.astimezone(UTC):%Y-%m-%d}",
         ok=launches[Status.OK],
         invalid=launches[Status.INVALID],

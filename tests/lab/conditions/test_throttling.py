@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.core.contract import Environment
+from harness.core.contract import EnvironmentEvent
 from harness.lab.conditions.throttling import throttling
 
 FIRST = {
@@ -25,11 +25,11 @@ def during(ms=1000.0, **changes):
     """A reading like the first one, but for parts of it."""
     base = {key: FIRST[key] for key in FIRST if key not in ("governors", "cpufreq_driver")}
     parts = {key: {**base[key], **value} for key, value in changes.items()}
-    return Environment(**{**base, "phase": "during", "ms": ms, **parts})
+    return EnvironmentEvent(**{**base, "phase": "during", "ms": ms, **parts})
 
 
 def judged(*later, cpus=None, npu=True, first=None):
-    return throttling([Environment(**(first or FIRST)), *later], cpus, npu=npu)
+    return throttling([EnvironmentEvent(**(first or FIRST)), *later], cpus, npu=npu)
 
 
 @pytest.mark.parametrize(
@@ -89,11 +89,11 @@ def test_a_clock_that_nothing_holds_is_not_watched(first):
 
 
 def test_without_sensors_nothing_is_known():
-    empty = Environment(phase="before")
+    empty = EnvironmentEvent(phase="before")
     assert throttling([], None, npu=True).watched == []
     assert throttling([empty, empty], None, npu=True).watched == []
     assert judged().watched == []  # nothing was read after the start
-    assert judged(Environment(phase="during")).watched == []
+    assert judged(EnvironmentEvent(phase="during")).watched == []
 
 
 _STATES = st.dictionaries(
@@ -103,7 +103,7 @@ _STATES = st.dictionaries(
 _KHZ = st.dictionaries(st.sampled_from(["cpu0", "cpu1", "cpu4"]), st.integers(0, 3_000_000))
 _READINGS = st.lists(
     st.builds(
-        Environment,
+        EnvironmentEvent,
         phase=st.just("during"),
         ms=st.none() | st.floats(0, 1e6),
         frequencies_khz=_KHZ,
