@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["PLUGIN"]
 
 _CHUNK = 1 << 16
+_KILL_S = 60  # it looks through all processes
 
 
 class _Link(LinkSpec):
@@ -76,7 +77,7 @@ class _Through(ShellTransport):
             try:
                 process.wait(timeout)
             except subprocess.TimeoutExpired:
-                subprocess.run([*self._command, line.kill], check=False, timeout=timeout)
+                subprocess.run([*self._command, line.kill], check=False, timeout=_KILL_S)
                 process.kill()
                 raise CommandTimeoutError(
                     plain(f"{self._name}: '{line.program}' was not done within {timeout:g} s")
