@@ -14,7 +14,6 @@ ONCE = {
     "Environment",
     "Expectation",
     "Finding",
-    "Outcome",
     "Side",
     "Verdict",
 }

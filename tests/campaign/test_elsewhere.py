@@ -172,9 +172,10 @@ def test_what_a_case_needs_is_what_was_sent(cached, tmp_path):
     assert change.shapes == before.shapes
     np.testing.assert_equal(dict(change.reference), dict(before.reference))
     slot = share.slots[0]
-    assert found.job("l", slot, share.protocol) == ready.job("l", slot, share.protocol)
+    job = found.job("l", slot, share.protocol)
+    assert job == ready.job("l", slot, share.protocol)
     assert found.runner.command(None) == ready.runner.command(None)
-    with found.runner.files(None) as files:
+    with found.runner.files(job) as files:
         assert files["edge_runner.py"].read_text() == "runner"
     assert found.artifact.path("model").read_bytes() == b"abc"
 

@@ -134,21 +134,21 @@ def test_a_device_that_stays_as_it_is_is_not_throttled(readings):
 
 def held(*later):
     return throttling(
-        [Environment(**FIRST), *later], None, npu=True, held_khz={"dmc": 2_112_000, "gone": 1}
+        [EnvironmentEvent(**FIRST), *later], None, npu=True, held_khz={"dmc": 2_112_000, "gone": 1}
     )
 
 
 def test_a_clock_that_is_held_must_stay_what_it_was_set_to():
-    good = Environment(phase="during", ms=1000, clocks_khz={"dmc": 2_100_000, "other": 5})
+    good = EnvironmentEvent(phase="during", ms=1000, clocks_khz={"dmc": 2_100_000, "other": 5})
     assert "held clock in kHz" in held(good).watched
     assert held(good).seen == []
     for other in (1_056_000, 2_400_000):
-        off = Environment(phase="during", ms=2000, clocks_khz={"dmc": other})
+        off = EnvironmentEvent(phase="during", ms=2000, clocks_khz={"dmc": other})
         (said,) = map(str, held(good, off, off).seen)
         assert said == f"held clock in kHz: dmc is {other} instead of 2112000, 2 s in"
 
 
 def test_a_held_clock_counts_only_while_the_launch_runs():
-    after = Environment(phase="after", ms=9000, clocks_khz={"dmc": 324_000})
+    after = EnvironmentEvent(phase="after", ms=9000, clocks_khz={"dmc": 324_000})
     assert "held clock in kHz" not in held(after).watched
     assert held(after).seen == []
