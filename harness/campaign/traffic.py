@@ -90,9 +90,9 @@ def uncallable(case: Case, runner: Runner) -> Iterator[Reason]:
     """Say why a runner cannot call a model as a case has it."""
     if case.scenario == "single":
         return
-    if isinstance(runner, NativeRunner):
-        yield reasons.ONE_CALLER(what="the native runner", scenario=case.scenario)
     takes = engines.get(case.engine).callers_in_python
+    if isinstance(runner, NativeRunner):
+        takes = Callers.INSTANCES
     if takes is Callers.ONE and case.callers > 1:
         yield reasons.HOLDS_LOCK(engine=case.engine, callers=case.callers)
     if takes is Callers.INSTANCES and case.callers > case.instances:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from harness.campaign.prepare import refusal, too_large
-from harness.campaign.runners import ForeignRunner, PythonRunner
+from harness.campaign.runners import ForeignRunner, NativeRunner, PythonRunner
 from harness.campaign.traffic import uncallable
 from harness.core.errors import SpecificationError
 from harness.core.records import ArtifactRecord, Case, Partition
@@ -172,6 +174,14 @@ PYTHON, TOOL = PythonRunner("/usr/bin/python3"), ForeignRunner(BenchmarkBin(), N
 def test_callers_that_an_engine_does_not_take(engine, more, said):
     found = next(uncallable(case(engine, **MULTI, **more), PYTHON), None)
     assert found is None if said is None else said in str(found)
+
+
+def test_a_native_runner_has_an_instance_for_each_caller():
+    native = NativeRunner(Path("edge-runner"))
+    found = next(uncallable(case("onnxruntime", **MULTI, callers=2), native))
+    assert "2 callers need as many instances" in str(found)
+    served = case("onnxruntime", **MULTI, callers=2, instances=2)
+    assert not [*uncallable(served, native)]
 
 
 def test_a_foreign_tool_has_one_caller():

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -70,6 +71,8 @@ class Event {
 }  // namespace
 
 void fail(Fault fault, const std::string& message) {
+  static std::atomic_flag failing = ATOMIC_FLAG_INIT;
+  while (failing.test_and_set()) pause();  // another caller's thread ends the process
   const bool engines = fault == Fault::kEngineFailed && !doing.empty();
   const auto whole = engines ? doing + ": " + message : message;
   std::fprintf(stderr, "%s: %s\n", name_of(fault), whole.c_str());
@@ -136,6 +139,32 @@ void tell_samples(const Sampled& sampled) {
   event.json.number("cpu_ms", sampled.cpu_ms);
 }
 
+void tell_search(const Searched& searched) {
+  Event event("search");
+  event.json.number("capacity_per_s", searched.capacity_per_s);
+  event.json.list("steps");
+  for (const auto& step : searched.steps) {
+    event.json.object(nullptr);
+    event.json.number("rate", step.rate);
+    event.json.integer("requests", static_cast<long long>(step.requests));
+    if (step.requests > 0) event.json.integer("latency_ns", step.latency_ns);
+    event.json.boolean("kept", step.kept);
+    event.json.end();
+  }
+  event.json.end();
+  if (searched.rate > 0) event.json.number("rate", searched.rate);
+}
+
+void tell_caller(std::size_t caller, const CallerSamples& samples, std::optional<double> cpu_ms) {
+  Event event("samples");
+  event.json.integer("caller", static_cast<long long>(caller));
+  event.add("ns", samples.ns);
+  event.add("starts_ns", samples.starts_ns);
+  if (!samples.scheduled_ns.empty()) event.add("scheduled_ns", samples.scheduled_ns);
+  event.json.integer("inferences", static_cast<long long>(samples.ns.size()));
+  if (cpu_ms) event.json.number("cpu_ms", *cpu_ms);
+}
+
 void tell_memory(std::uint64_t vmhwm_bytes, std::optional<std::uint64_t> runtime_bytes) {
   Event event("memory");
   event.json.integer("vmhwm_bytes", static_cast<long long>(vmhwm_bytes));
@@ -168,10 +197,12 @@ void tell_shape(const std::vector<InputSpec>& inputs, double set_ms, double firs
   event.add("ns", ns);
 }
 
-void tell_outputs(std::optional<std::size_t> change, std::uint64_t seed, std::size_t index,
-                  const Output& output, const char* sha256, const std::string& file) {
+void tell_outputs(std::optional<std::size_t> change, std::optional<std::size_t> caller,
+                  std::uint64_t seed, std::size_t index, const Output& output, const char* sha256,
+                  const std::string& file) {
   Event event("outputs");
   if (change) event.json.integer("change", static_cast<long long>(*change));
+  if (caller) event.json.integer("caller", static_cast<long long>(*caller));
   event.json.integer("seed", static_cast<long long>(seed));
   event.json.integer("index", static_cast<long long>(index));
   event.json.text("name", output.name.c_str());

@@ -21,12 +21,15 @@ void tell_loaded(double read_ms, std::uint64_t read_bytes, const char* page_cach
 void tell_first(double ms);
 void tell_warmup(const Warmed& warmed);
 void tell_samples(const Sampled& sampled);
+void tell_search(const Searched& searched);
+void tell_caller(std::size_t caller, const CallerSamples& samples, std::optional<double> cpu_ms);
 void tell_memory(std::uint64_t vmhwm_bytes, std::optional<std::uint64_t> runtime_bytes);
 void tell_layers(const std::vector<Layer>& layers);
 void tell_shape(const std::vector<InputSpec>& inputs, double set_ms, double first_ms,
                 const std::vector<std::int64_t>& ns);
-void tell_outputs(std::optional<std::size_t> change, std::uint64_t seed, std::size_t index,
-                  const Output& output, const char* sha256, const std::string& file);
+void tell_outputs(std::optional<std::size_t> change, std::optional<std::size_t> caller,
+                  std::uint64_t seed, std::size_t index, const Output& output, const char* sha256,
+                  const std::string& file);
 void tell_done();
 
 }  // namespace edge

@@ -6,16 +6,17 @@
 #include <utility>
 
 namespace edge {
-namespace {
-
-constexpr std::uint64_t kGamma = 0x9E3779B97F4A7C15;
-constexpr std::uint64_t kMaxBytes = std::uint64_t{1} << (sizeof(std::size_t) > 4 ? 40 : 30);
 
 std::uint64_t finalizer(std::uint64_t z) {
   z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
   z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
   return z ^ (z >> 31);
 }
+
+namespace {
+
+constexpr std::uint64_t kGamma = 0x9E3779B97F4A7C15;
+constexpr std::uint64_t kMaxBytes = std::uint64_t{1} << (sizeof(std::size_t) > 4 ? 40 : 30);
 
 struct Half {
   std::uint16_t bits;

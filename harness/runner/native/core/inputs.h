@@ -12,6 +12,9 @@
 
 namespace edge {
 
+// SplitMix64's: of a stream's state it makes a number.
+std::uint64_t finalizer(std::uint64_t z);
+
 // The same ones on any platform.
 std::vector<Input> make_inputs(const std::vector<InputSpec>& specs, std::uint64_t seed);
 

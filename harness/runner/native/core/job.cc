@@ -14,6 +14,7 @@ constexpr std::int64_t kMaxSide = 1 << 24;
 constexpr std::int64_t kMaxCount = 100'000;
 constexpr std::size_t kMaxChanges = 100;
 constexpr double kDay = 86400.0;
+constexpr std::int64_t kMaxCallers = 64;
 
 std::size_t count(const Value& value, std::int64_t low) {
   return static_cast<std::size_t>(value.integer(low, kMaxCount));
@@ -49,6 +50,36 @@ InputSpec input_spec(const Value& value) {
   if (const auto low = value.find("low")) spec.low = low->number(within.low, within.high);
   if (const auto high = value.find("high")) spec.high = high->number(within.low, within.high);
   return spec;
+}
+
+Traffic traffic_of(const Value& value) {
+  Traffic traffic;
+  const auto scenario = value["scenario"].text();
+  if (scenario == "offline") {
+    traffic.scenario = Scenario::kOffline;
+  } else if (scenario == "server") {
+    traffic.scenario = Scenario::kServer;
+  } else if (scenario != "multi") {
+    value["scenario"].refuse();
+  }
+  traffic.callers = static_cast<std::size_t>(value["callers"].integer(1, kMaxCallers));
+  traffic.instances = static_cast<std::size_t>(value["instances"].integer(1, kMaxCallers));
+  if (traffic.callers != traffic.instances) {
+    bad_job(std::to_string(traffic.callers) + " callers of " + std::to_string(traffic.instances) +
+            " instances: this runner has one caller for each instance");
+  }
+  if (traffic.scenario != Scenario::kServer) return traffic;
+  traffic.search = value["search"].boolean();
+  if (!traffic.search) traffic.rate = value["rate"].number(1e-6, 1e6);
+  traffic.requests = count(value["requests"], 1);
+  traffic.seed = static_cast<std::uint64_t>(value["seed"].integer(0, INT32_MAX));
+  traffic.queue = count(value["queue"], 1);
+  if (traffic.search) {
+    const auto bound = value["bound"];
+    traffic.bound_ms = bound["bound_ms"].number(1e-6, 3.6e6);
+    traffic.percentile = static_cast<std::size_t>(bound["percentile"].integer(1, 99));
+  }
+  return traffic;
 }
 
 // The inputs with the shapes of a change: every input is named, and nothing else.
@@ -148,6 +179,16 @@ Job read_job(const std::string& path) {
   }
   if (const auto samples = root.find("shape_samples")) job.shape_samples = count(*samples, 1);
   if (const auto profile = root.find("profile")) job.profile = profile->boolean();
+  job.time_limit = seconds(root["time_limit"]);
+  if (const auto traffic = root.find("traffic"); traffic && !traffic->is_null()) {
+    job.traffic = traffic_of(*traffic);
+    if (job.sustained || job.profile || !job.shape_changes.empty())
+      bad_job("traffic is measured without sustained samples, changes of shape and profiles");
+    if (job.affinity && job.affinity->size() % job.traffic->instances != 0) {
+      bad_job(std::to_string(job.traffic->instances) + " instances cannot share " +
+              std::to_string(job.affinity->size()) + " processors evenly");
+    }
+  }
   if (const auto options = root.find("options"))
     for (const auto& [key, setting] : options->members()) job.options[key] = setting.text();
   return job;

@@ -59,6 +59,21 @@ struct Sampling {
   double min_seconds, max_seconds;
 };
 
+enum class Scenario { kMulti, kOffline, kServer };
+
+struct Traffic {
+  Scenario scenario = Scenario::kMulti;
+  std::size_t callers = 1;
+  std::size_t instances = 1;
+  double rate = 0.0;  // of a server, per second; 0 where it is searched for
+  std::size_t requests = 0;
+  std::uint64_t seed = 0;
+  std::size_t queue = 0;
+  double bound_ms = 0.0;
+  std::size_t percentile = 0;
+  bool search = false;
+};
+
 struct Job {
   std::string backend;
   std::map<std::string, std::string> files;
@@ -73,7 +88,9 @@ struct Job {
   bool sustained = false;
   std::vector<std::vector<InputSpec>> shape_changes;  // the inputs with other shapes
   std::size_t shape_samples = 5;
-  bool profile = false;  // the engine measures its operators
+  bool profile = false;            // the engine measures its operators
+  std::optional<Traffic> traffic;  // where it is not called by one caller
+  double time_limit = 0.0;         // s
   bool evict = true;
   std::optional<std::string> model_cache;
   std::map<std::string, std::string> options;

@@ -17,6 +17,7 @@
 #include "core/inputs.h"
 #include "core/measure.h"
 #include "core/process.h"
+#include "core/traffic.h"
 
 namespace edge {
 namespace {
@@ -73,19 +74,21 @@ void load(Engine& engine, const Job& job) {
   tell_loaded(read_ms, read_bytes, cache, init_ms, engine.facts());
 }
 
-// First inference, warm-up and samples; while one of them runs, nothing is written.
-void measure(Engine& engine, const Job& job) {
-  const auto inputs = make_inputs(job.inputs, job.seed);
+void run_first(Engine& engine, const std::vector<Input>& inputs) {
   {
     const Doing doing("setting the inputs");
     engine.bind(inputs);
   }
-  {
-    const Doing doing("running the first time");
-    const auto before = monotonic_ns();
-    engine.run();
-    tell_first(ms_since(before));
-  }
+  const Doing doing("running the first time");
+  const auto before = monotonic_ns();
+  engine.run();
+  tell_first(ms_since(before));
+}
+
+// First inference, warm-up and samples; while one of them runs, nothing is written.
+void measure(Engine& engine, const Job& job) {
+  const auto inputs = make_inputs(job.inputs, job.seed);
+  run_first(engine, inputs);
   {
     const Doing doing("warming up");
     tell_warmup(warm_up(engine, job.warmup));
@@ -101,25 +104,31 @@ void write_file(const std::string& path, const void* data, std::size_t size) {
     fail(Fault::kRunnerFailed, path + " cannot be written: " + std::strerror(errno));
 }
 
+// Write a check seed's outputs to files, and say what they are.
+void return_output(const std::vector<Output>& outputs, const std::string& prefix,
+                   std::optional<std::size_t> change, std::optional<std::size_t> caller,
+                   std::uint64_t seed) {
+  for (std::size_t index = 0; index < outputs.size(); ++index) {
+    const auto& output = outputs[index];
+    const auto path = prefix + "-" + std::to_string(seed) + "-" + std::to_string(index) + ".bin";
+    write_file(path, output.data, output.bytes);
+    Sha256 digest;
+    digest.add(output.data, output.bytes);
+    tell_outputs(change, caller, seed, index, output, digest.text(), path);
+  }
+}
+
 // `change`: which of the job's changes of shape the inputs are of, if any.
 void return_outputs(Engine& engine, const std::vector<InputSpec>& specs, const Job& job,
                     std::optional<std::size_t> change = std::nullopt) {
-  const auto prefix = "output-" + (change ? "change-" + std::to_string(*change) + "-" : "");
+  const auto prefix = change ? "output-change-" + std::to_string(*change) : "output";
   CheckInputs checks(job, change);
   for (const auto seed : job.check_seeds) {
     const auto inputs = checks.next(specs, seed);
     const Doing doing("running check seed " + std::to_string(seed));
     engine.bind(inputs);
     engine.run();
-    const auto outputs = engine.fetch();
-    for (std::size_t index = 0; index < outputs.size(); ++index) {
-      const auto& output = outputs[index];
-      const auto path = prefix + std::to_string(seed) + "-" + std::to_string(index) + ".bin";
-      write_file(path, output.data, output.bytes);
-      Sha256 digest;
-      digest.add(output.data, output.bytes);
-      tell_outputs(change, seed, index, output, digest.text(), path);
-    }
+    return_output(engine.fetch(), prefix, change, std::nullopt, seed);
   }
   checks.end();
 }
@@ -145,6 +154,18 @@ void change_shapes(Engine& engine, const Job& job) {
   }
 }
 
+// All that follows the artifact's loading, of a job with traffic.
+void call_together(Engine& engine, const Job& job, const Traffic& traffic) {
+  const auto inputs = make_inputs(job.inputs, job.seed);
+  run_first(engine, inputs);
+  measure_traffic(engine, job, traffic,
+                  [](std::size_t caller, std::uint64_t seed, const std::vector<Output>& outputs) {
+                    const auto prefix = "output-caller-" + std::to_string(caller);
+                    return_output(outputs, prefix, std::nullopt, caller, seed);
+                  });
+  tell_done();
+}
+
 void launch(const char* path, std::int64_t first_line_ns) {
   const double started_ms = process_ms(first_line_ns);
   const Job job = read_job(path);
@@ -163,7 +184,13 @@ void launch(const char* path, std::int64_t first_line_ns) {
   facts.build["compiler"] = kCompiler;
   facts.build["target"] = EDGE_TARGET;
   tell_hello(facts, started_ms, import_ms);
+  if (job.traffic && job.affinity)
+    bind_to_processors(share_of(*job.affinity, job.traffic->instances, 0));
   load(*engine, job);
+  if (job.traffic) {
+    call_together(*engine, job, *job.traffic);
+    return;
+  }
   measure(*engine, job);
   tell_memory(vmhwm_bytes(), engine->runtime_bytes());
   if (job.profile) {

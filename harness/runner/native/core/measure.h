@@ -54,6 +54,25 @@ struct Sampled {
   double cpu_ms = 0.0;  // of this process and all its threads
 };
 
+// One of several callers' inferences.
+struct CallerSamples {
+  std::vector<std::int64_t> ns, starts_ns;
+  std::vector<std::int64_t> scheduled_ns;  // of a server
+};
+
+// What a search for a rate tried and found.
+struct Searched {
+  struct Step {
+    double rate;
+    std::size_t requests;
+    std::int64_t latency_ns;
+    bool kept;
+  };
+  double capacity_per_s = 0.0;
+  std::vector<Step> steps;
+  double rate = 0.0;  // none
+};
+
 // Run until both minima are reached, within both maxima. A sustained launch does not end at the
 // most samples: it thins them.
 Sampled sample(Engine& engine, const Sampling& limits, bool sustained);
