@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from harness.core.contract import Layer, Part
     from harness.core.records import CaseRecord
 
-__all__ = ["CaseProfile", "Heavy", "profile_of"]
+__all__ = ["CaseProfile", "Heavy", "LayerChange", "LayerChanges", "layer_changes", "profile_of"]
 
 Unit = Literal["us", "cycles"]
 
@@ -59,6 +59,8 @@ class CaseProfile:
     ----------
     placement
         Unit to the number of operators that it ran, as far as the engine opens its subgraphs.
+    on_processor
+        The names of the parts that the processor ran.
     subgraphs
         How many parts an accelerator was handed as a whole; 0 where the engine has none.
     accelerated
@@ -74,11 +76,15 @@ class CaseProfile:
     """
 
     placement: dict[str, int]
+    on_processor: frozenset[str]
     subgraphs: int
     accelerated: float | None
     layers: list[Heavy]
     unattributed_us: float | None
     overhead: float | None
+
+
+_NOTHING: Final = Heavy("", "", "", 0.0, 0.0, "us")
 
 
 def profile_of(result: CaseResult) -> CaseProfile | None:
@@ -101,11 +107,73 @@ def profile_of(result: CaseResult) -> CaseProfile | None:
     usual = median(result.figures_ms) if result.figures_ms else None
     return CaseProfile(
         placement=dict(placement.most_common()),
+        on_processor=frozenset(part.name for part in profile.parts if _on_processor(part)),
         subgraphs=sum(not part.op and not _on_processor(part) for part in profile.parts),
         accelerated=_accelerated(profile.parts, result.record),
         layers=[*_heaviest(profile.layers, "us"), *_heaviest(profile.layers, "cycles")],
         unattributed_us=profile.unattributed_us,
         overhead=slowed / usual if slowed and usual else None,
+    )
+
+
+@dataclass(frozen=True)
+class LayerChange:
+    """A layer in two profiles; none on a side that has no layer of its name."""
+
+    now: Heavy | None
+    then: Heavy | None
+
+    @property
+    def name(self) -> str:
+        """What both call it."""
+        return (self.now or self.then or _NOTHING).name
+
+    @property
+    def measure(self) -> Unit:
+        """What it is measured in."""
+        return (self.now or self.then or _NOTHING).measure
+
+    @property
+    def change(self) -> float:
+        """How much its cost rose, in the unit of its measure; what is new rose from nothing."""
+        return (self.now or _NOTHING).cost - (self.then or _NOTHING).cost
+
+
+@dataclass(frozen=True)
+class LayerChanges:
+    """What differs between two profiles of a case.
+
+    Attributes
+    ----------
+    layers
+        By how much they changed, the largest first; those in microseconds before those in cycles.
+    left, returned
+        The names of the operators that only now the processor runs, and that it did before.
+    """
+
+    layers: list[LayerChange]
+    left: list[str]
+    returned: list[str]
+
+
+def layer_changes(now: CaseProfile, then: CaseProfile) -> LayerChanges:
+    """Compare a case's layers with an earlier profile of it.
+
+    Each side is one launch: a change points at a layer to look at, and is no verdict.
+    """
+    changes = []
+    measures: tuple[Unit, ...] = ("us", "cycles")
+    for measure in measures:
+        sides = [
+            {layer.name: layer for layer in profile.layers if layer.measure == measure}
+            for profile in (now, then)
+        ]
+        found = [LayerChange(*(side.get(name) for side in sides)) for name in sides[0] | sides[1]]
+        changes += sorted(found, key=lambda each: -abs(each.change))
+    return LayerChanges(
+        changes,
+        left=sorted(now.on_processor - then.on_processor),
+        returned=sorted(then.on_processor - now.on_processor),
     )
 
 

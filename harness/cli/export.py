@@ -40,7 +40,7 @@ In Python:
 @click.option("--all", "all_runs", is_flag=True, help="All runs, the oldest first.")
 @click.option(
     "--level",
-    type=click.Choice(["case", "launch", "sample", "imported"]),
+    type=click.Choice(["case", "launch", "sample", "layer", "imported"]),
     default="launch",
     show_default=True,
     help="What a row is.",

@@ -123,6 +123,7 @@ def show(ctx: click.Context, run_id: str | None, *, as_json: bool) -> None:
 Examples:
   harness results layers                      the newest run
   harness results layers RUN --top 5
+  harness results layers RUN --against OTHER  what became slower, what left the NPU
   harness results layers RUN --json
 """
 )
@@ -134,9 +135,17 @@ Examples:
     show_default=True,
     help="Layers per case, the heaviest first.",
 )
+@click.option(
+    "--against",
+    metavar="RUN",
+    shell_complete=complete_run,
+    help="Earlier run to compare the layers of the same cases with.",
+)
 @as_json
 @click.pass_context
-def layers(ctx: click.Context, run_id: str | None, *, top: int, as_json: bool) -> None:
+def layers(
+    ctx: click.Context, run_id: str | None, *, top: int, against: str | None, as_json: bool
+) -> None:
     """Show which layers take the time and which compute unit ran them.
 
     Needs launches of role profile: protocol: {profile_launches: 1} in the campaign.
@@ -147,10 +156,15 @@ def layers(ctx: click.Context, run_id: str | None, *, top: int, as_json: bool) -
 
     with workspace_of(ctx).store() as store:
         run = stored(store, run_id)
+        earlier = stored(store, against) if against else None
+    if earlier is not None:
+        _compare_layers(run, earlier, top=top, as_json=as_json)
+        return
     found = [(each, profile) for each in case_results(run) if (profile := profile_of(each))]
     if as_json:
         rows = [
             {"case": each.record.case.id, "label": each.record.case.label, **asdict(profile)}
+            | {"on_processor": sorted(profile.on_processor)}
             for each, profile in found
         ]
         click.echo(json.dumps(rows, indent=2))
@@ -161,6 +175,53 @@ def layers(ctx: click.Context, run_id: str | None, *, top: int, as_json: bool) -
             hint="measure it with protocol: {profile_launches: 1} in the campaign",
         )
     print_layers(found, top)
+
+
+def _compare_layers(run: Run, earlier: Run, *, top: int, as_json: bool) -> None:
+    """Print what changed in the layers of the cases that both runs profiled."""
+    from harness.analysis.cases import case_results
+    from harness.analysis.comparable import Side, differences
+    from harness.analysis.layers import layer_changes, profile_of
+    from harness.cli.tables import print_layer_changes
+
+    before = {each.record.case.id: each for each in case_results(earlier)}
+    found = []
+    for result in case_results(run):
+        other = before.get(result.record.case.id)
+        now, then = profile_of(result), profile_of(other) if other else None
+        if other is None or now is None or then is None:
+            continue
+        # A simulator's times, or an emulator's, are compared with their like only.
+        if bool(result.simulated) == bool(other.simulated):
+            differs = differences(Side(run, result), Side(earlier, other))
+            found.append((result, layer_changes(now, then), (now, then), differs))
+    if not found:
+        raise SpecificationError(
+            f"runs {run.id} and {earlier.id} have no case in common that both profiled",
+            hint="measure both with protocol: {profile_launches: 1} in the campaign",
+        )
+    if not as_json:
+        print_layer_changes(found, top)
+        return
+    rows = [
+        {
+            "case": result.record.case.id,
+            "label": result.record.case.label,
+            "differences": differs,
+            "accelerated": now.accelerated,
+            "accelerated_then": then.accelerated,
+            "left": changes.left,
+            "returned": changes.returned,
+            "layers": [
+                {"name": each.name, "measure": each.measure, "change": each.change}
+                | {"now": asdict(each.now) if each.now else None}
+                | {"then": asdict(each.then) if each.then else None}
+                for each in changes.layers
+            ],
+        }
+        for result, changes, (now, then), differs in found
+    ]
+    click.echo(json.dumps(rows, indent=2))
 
 
 @results.command(epilog="\b\nExample:\n  harness results logs --failed")

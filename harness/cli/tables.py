@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from harness.analysis.cases import CaseResult
     from harness.analysis.failures import FailureGroup
-    from harness.analysis.layers import CaseProfile
+    from harness.analysis.layers import CaseProfile, Heavy, LayerChange, LayerChanges
     from harness.core.quantity import Quantity
     from harness.core.records import Run
     from harness.results.imported import ImportedTable
@@ -178,11 +178,7 @@ def print_layers(found: Sequence[tuple[CaseResult, CaseProfile]], top: int) -> N
         for measure in ("us", "cycles"):
             layers = [layer for layer in profile.layers if layer.measure == measure]
             for layer in layers[:top]:
-                cost = (
-                    milliseconds(layer.cost / 1e3)
-                    if measure == "us"
-                    else f"{layer.cost:.3g} cycles"
-                )
+                cost = _cost(layer)
                 texts = (layer.name, layer.op, layer.unit)
                 table.add(*(escape(visible(text)) for text in texts), cost, percent(layer.share))
             if len(layers) > top:
@@ -195,6 +191,74 @@ def print_layers(found: Sequence[tuple[CaseResult, CaseProfile]], top: int) -> N
         if profile.overhead is not None:
             out.print(f"profiling takes {profile.overhead:.2f} times as long as a timed launch")
         out.print("")
+
+
+def print_layer_changes(
+    found: Sequence[tuple[CaseResult, LayerChanges, Sequence[CaseProfile], Sequence[str]]],
+    top: int,
+) -> None:
+    """Print, for each case, what changed since an earlier profile of it.
+
+    Parameters
+    ----------
+    found
+        A case with its changes, both profiles (the newer first), and what else differs.
+    """
+    out = console()
+    for result, changes, profiles, differs in found:
+        out.print(f"[bold]{_shown(result.record.case.label)}[/]", soft_wrap=True)
+        for words in differs:
+            out.print(f"differs: {_shown(words)}", soft_wrap=True)
+        if result.record.case.backend != "cpu":
+            _print_moves(out, changes, profiles, top)
+        table = Grid(
+            Column("Layer", wrap=16),
+            Column("Unit", 1),
+            Column("Before", right=True),
+            Column("Now", right=True),
+            Column("Change", right=True),
+        )
+        for measure in ("us", "cycles"):
+            layers = [each for each in changes.layers if each.measure == measure]
+            for each in layers[:top]:
+                units = dict.fromkeys(side.unit for side in (each.then, each.now) if side)
+                costs = (_cost(each.then), _cost(each.now), _rise(each))
+                table.add(_shown(each.name), _shown(" → ".join(units)), *costs)
+            if len(layers) > top:
+                table.add(f"{len(layers) - top} more", "", "", "", "")
+        table.print(out)
+        out.print("one profiled launch each: a change says where to look, and is no verdict")
+        out.print("")
+
+
+def _print_moves(
+    out: Console, changes: LayerChanges, profiles: Sequence[CaseProfile], top: int
+) -> None:
+    """Print what left an accelerator, and what returned to it."""
+    now, then = (
+        UNKNOWN if each.accelerated is None else share_of(each.accelerated) for each in profiles
+    )
+    out.print(f"multiply-accumulates on the accelerator: {then} → {now}")
+    for what, names in (("left", changes.left), ("returned to", changes.returned)):
+        if names:
+            listed = ", ".join(names[:top]) + (" …" if len(names) > top else "")
+            out.print(f"{what} the accelerator: {_shown(listed)}", soft_wrap=True)
+
+
+def _rise(change: LayerChange) -> str:
+    if change.now is None or change.then is None:
+        return "gone" if change.now is None else "new"
+    return f"{change.now.cost / change.then.cost - 1:+.0%}" if change.then.cost else UNKNOWN
+
+
+def _shown(text: str) -> str:
+    return escape(visible(text))
+
+
+def _cost(layer: Heavy | None) -> str:
+    if layer is None:
+        return ""
+    return milliseconds(layer.cost / 1e3) if layer.measure == "us" else f"{layer.cost:.3g} cycles"
 
 
 def _planned(result: CaseResult) -> str:

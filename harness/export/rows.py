@@ -20,6 +20,7 @@ from harness.quantities import quantities
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from harness.core.contract import Layer, Part
     from harness.core.quantity import Quantity
     from harness.core.records import Launch, Run
     from harness.results.imported import ImportedTable
@@ -30,6 +31,7 @@ __all__ = [
     "CaseRow",
     "ImportedRow",
     "LaunchRow",
+    "LayerRow",
     "Level",
     "Row",
     "SampleRow",
@@ -41,7 +43,7 @@ __all__ = [
 SCHEMA_VERSION: Final = 1
 """Changes when a column goes, or changes its name, kind or meaning. New ones may come without."""
 
-Level = Literal["case", "launch", "sample", "imported"]
+Level = Literal["case", "launch", "sample", "layer", "imported"]
 
 ValueT = TypeVar("ValueT")
 
@@ -327,6 +329,35 @@ class SampleRow(OfLaunchRow):
     latency_ns: int
 
 
+class LayerRow(OfLaunchRow):
+    """A layer of a launch's profile, a part of its placement, or what is in no layer.
+
+    Attributes
+    ----------
+    what
+        ``layer``, ``part`` (of the placement) or ``unattributed``.
+    index
+        Its place among those of its kind, from 0.
+    name, op, unit
+        As the engine reports them; none where it does not.
+    time_us, cycles
+        Of one inference.
+    operators
+        Of a part: how many of the engine's operators it has.
+    """
+
+    level = "layer"
+
+    what: str
+    index: int
+    name: str | None = None
+    op: str | None = None
+    unit: str | None = None
+    time_us: float | None = None
+    cycles: int | None = None
+    operators: int | None = None
+
+
 class ImportedRow(Row):
     """A figure that somebody else published; it was not measured here.
 
@@ -380,6 +411,7 @@ LEVELS: Final[dict[Level, type[Row]]] = {
     "case": CaseRow,
     "launch": LaunchRow,
     "sample": SampleRow,
+    "layer": LayerRow,
     "imported": ImportedRow,
 }
 
@@ -392,7 +424,7 @@ def run_rows(run: Run, level: Level) -> Iterator[Row]:
     ValueError
         It is the level of imported tables, which are no runs.
     """
-    makers = {"case": _of_case, "launch": _of_launches, "sample": _of_samples}
+    makers = {"case": _of_case, "launch": _of_launches, "sample": _of_samples, "layer": _of_layers}
     if level not in makers:
         raise ValueError(f"a run has no rows of level '{level}'")
     for result in case_results(run):
@@ -567,3 +599,27 @@ def _of_samples(run: Run, result: CaseResult) -> Iterator[SampleRow]:
         for phase, samples in (("warmup", launch.warmup_ns), ("timed", launch.samples_ns)):
             for index, ns in enumerate(samples):
                 yield SampleRow.model_construct(**same, phase=phase, index=index, latency_ns=ns)
+
+
+def _of_layers(run: Run, result: CaseResult) -> Iterator[LayerRow]:
+    identity = _identity(run, result)
+    for launch in result.launches:
+        if (profile := launch.profile) is None:
+            continue
+        same = {
+            "table_schema": LayerRow.schema_name(),
+            **identity,
+            **_launch_identity(result, launch),
+        }
+        for index, part in enumerate(profile.parts):
+            known = {**_named(part), "operators": part.operators}
+            yield LayerRow(**same, what="part", index=index, **known)
+        for index, layer in enumerate(profile.layers):
+            known = {**_named(layer), "time_us": layer.us, "cycles": layer.cycles}
+            yield LayerRow(**same, what="layer", index=index, **known)
+        if (rest := profile.unattributed_us) is not None:
+            yield LayerRow(**same, what="unattributed", index=0, time_us=rest)
+
+
+def _named(found: Layer | Part) -> dict[str, Any]:
+    return {name: getattr(found, name) or None for name in ("name", "op", "unit")}

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from harness.analysis.cases import case_results
-from harness.analysis.layers import profile_of
+from harness.analysis.layers import layer_changes, profile_of
 from harness.core.contract import Layer, Part
 from harness.core.records import ArtifactRecord, Case, Partition, Profile, Role
 from tests.analysis.conftest import make_run
@@ -121,3 +121,32 @@ def test_all_on_the_processor_is_a_share_of_nothing():
 
 def test_subgraphs_are_counted():
     assert profile_of(profiled()).subgraphs == 1
+
+
+def test_what_became_slower_comes_first_and_what_left_the_npu_is_named():
+    conv = Part(name="conv", op="Conv", unit="CPU")
+    layers = [
+        Layer(name="quantize", op="QuantizeLinear", unit="CPU", us=20.0),
+        Layer(name="graph", op="", unit="NPU", us=60.0),
+        Layer(name="conv", op="Conv", unit="CPU", us=500.0),
+        Layer(name="pool", op="", unit="NPU", cycles=150),
+    ]
+    now = Profile(parts=[*PROFILE.parts, conv], layers=layers)
+    found = layer_changes(*(profile_of(profiled(profile=each)) for each in (now, PROFILE)))
+    assert [(each.name, each.change, each.measure) for each in found.layers] == [
+        ("conv", 500.0, "us"),
+        ("graph", -15.0, "us"),
+        ("quantize", -5.0, "us"),
+        ("conv", -900.0, "cycles"),
+        ("pool", 50.0, "cycles"),
+    ]
+    assert (found.left, found.returned) == (["conv"], [])
+    back = layer_changes(*(profile_of(profiled(profile=each)) for each in (PROFILE, now)))
+    assert (back.left, back.returned) == ([], ["conv"])
+
+
+def test_a_profile_against_itself_changes_nothing():
+    profile = profile_of(profiled())
+    found = layer_changes(profile, profile)
+    assert {each.change for each in found.layers} == {0}
+    assert (found.left, found.returned) == ([], [])

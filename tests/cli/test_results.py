@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from harness.api import exit_codes
+from harness.core.contract import Layer, Part
 from harness.core.errors import ExitCode
 from harness.core.records import (
     Case,
@@ -19,6 +20,7 @@ from harness.core.records import (
     FirstLoad,
     Launch,
     OutputCheck,
+    Profile,
     Protocol,
     Role,
     Run,
@@ -223,3 +225,53 @@ def test_memory_that_others_gave_back_is_freed():
     assert [taken(size) for size in (None, 0, 5e6, -5e6)] == [
         "unknown", "0 MB", "5.00 MB", "5.00 MB freed",
     ]  # fmt: skip
+
+
+NPU = Case(model="m", device="d", engine="onnxruntime", backend="npu:x")
+
+
+def profiled(name, *on_cpu, us, **fields):
+    """Return a run with a profile: a subgraph on the NPU, and operators on the processor."""
+    parts = [Part(name="subgraph 1", unit="NPU", operators=9)]
+    parts += [Part(name=each, op="Conv", unit="CPU") for each in on_cpu]
+    layers = [Layer(name="subgraph 1", op="", unit="NPU", us=us)]
+    profile = Profile(parts=parts, layers=layers, unattributed_us=1.0)
+    columns = {"role": [Role.MEASURE, Role.PROFILE], "profile": [None, profile]}
+    return make_run({NPU: columns | {key: [value] * 2 for key, value in fields.items()}}, name=name)
+
+
+@pytest.fixture
+def upgraded(workspace):
+    def store(**fields):
+        with workspace.store() as found:
+            for run in (
+                profiled("old-1", us=100.0, engine_version="1.0"),
+                profiled("new-1", "conv", us=150.0, engine_version="2.0", **fields),
+            ):
+                found.create(run.model_copy(update={"launches": []}))
+                for launch in run.launches:
+                    found.add(run.id, launch)
+
+    return store
+
+
+def test_layers_against_an_earlier_run_say_what_became_slower_and_what_left(cli, upgraded):
+    upgraded()
+    said = cli("results", "layers", "new-1", "--against", "old-1")
+    assert said.code == 0
+    assert "differs: engine: 1.0 → 2.0" in said.out
+    assert "multiply-accumulates on the accelerator: 100 % → unknown" in said.out
+    assert "left the accelerator: conv" in said.out
+    assert "+50%" in said.out
+    (found,) = json.loads(cli("results", "layers", "new-1", "--against", "old-1", "--json").out)
+    assert (found["left"], found["returned"]) == (["conv"], [])
+    assert found["layers"][0]["change"] == 50.0
+    (shown,) = json.loads(cli("results", "layers", "new-1", "--json").out)
+    assert shown["on_processor"] == ["conv"]
+
+
+def test_a_simulator_is_not_compared_with_hardware(cli, upgraded):
+    upgraded(simulated="a simulator")
+    said = cli("results", "layers", "new-1", "--against", "old-1")
+    assert said.code == ExitCode.SPECIFICATION
+    assert "no case in common that both profiled" in said.err

@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import harness
-from harness.core.contract import EnvironmentEvent
+from harness.core.contract import EnvironmentEvent, Layer, Part
 from harness.core.errors import ResultsError, SpecificationError
 from harness.core.records import (
     Case,
@@ -34,6 +34,7 @@ from harness.core.records import (
     Launch,
     ModelRecord,
     OutputCheck,
+    Profile,
     Protocol,
     Role,
     Run,
@@ -54,6 +55,11 @@ from harness.results.imported import Cell, ImportedFigure, ImportedTable
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
 GOOD = Case(model="good", device="here", engine="e", cpus=(0, 1), shapes={"x": (1, 3, 8, 8)})
 BAD = Case(model="bad", device="here", engine="e", backend="npu:rknn", batch=4)
+PROFILE = Profile(
+    parts=[Part(name="subgraph 1", unit="NPU", operators=7)],
+    layers=[Layer(name="a", op="Conv", unit="CPU", us=1.5), Layer(name="b", op="", cycles=9)],
+    unattributed_us=0.25,
+)
 DOCS = Path(__file__).parents[2] / "docs" / "data.md"
 
 
@@ -73,6 +79,7 @@ def make_run(run_id="demo-1", reason="crashed"):
             ),
             outputs=OutputCheck(passed=True, relative_error=1e-7, tolerance=1e-3),
             throttling=Throttling(watched=["clocks"] if slot else []),
+            profile=PROFILE if slot else None,
             environment=[EnvironmentEvent(phase="during", temperatures_c={"cpu": 41.5 + slot})],
         )
         for slot in range(3)
@@ -411,6 +418,16 @@ def test_importing_harness_imports_nothing_heavy():
 # -- the schema --------------------------------------------------------------------------------
 
 
+def test_layers_are_exported_with_placement_and_what_is_in_none():
+    rows = [row for row in run_rows(make_run(), "layer") if row.launch.endswith("-1")]
+    assert [(row.what, row.name, row.time_us, row.cycles, row.operators) for row in rows] == [
+        ("part", "subgraph 1", None, None, 7),
+        ("layer", "a", 1.5, None, None),
+        ("layer", "b", None, 9, None),
+        ("unattributed", None, 0.25, None, None),
+    ]
+
+
 def test_every_field_of_a_case_is_exported():
     """A new axis of campaigns needs a column: without it, rows could not be told apart."""
     assert set(Case.model_fields) <= set(LEVELS["case"].model_fields)
@@ -422,7 +439,7 @@ def test_the_documentation_has_every_column(level):
     section = text.split(f"### `{level}`")[1].split("\n### ")[0].split("\n## ")[0]
     named = set(re.findall(r"`([a-z_0-9]+)`", section))
     common = set() if level == "imported" else set(MeasuredRow.model_fields)
-    if level in ("launch", "sample"):
+    if level in ("launch", "sample", "layer"):
         common |= {"launch", "role", "status", "counted"}
     columns = set(LEVELS[level].model_fields)
     assert columns - common - {"table_schema"} <= named

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 NPU = "npu:qnn"
 CPU_PROVIDER = "CPUExecutionProvider"
 CYCLES = "qnn.csv"
+SUBGRAPH = "subgraph {}"
 
 
 class OnnxRuntime(Engine):
@@ -173,7 +174,7 @@ class OnnxRuntime(Engine):
                 )
                 found[2] += event["dur"] / len(runs)
         layers = [
-            {"name": name, "op": op, "unit": provider, "us": us}
+            {**named(name, op, provider), "unit": provider, "us": us}
             for (_, name), (op, provider, us) in nodes.items()
         ]
         whole_us = sum(run["dur"] for run in runs) / len(runs)
@@ -185,15 +186,25 @@ class OnnxRuntime(Engine):
     def parts(self) -> list[dict[str, Any]]:
         """Return the NPU's subgraphs, and the nodes that the processor runs."""
         found = []
-        for number, part in enumerate(self.session.get_provider_graph_assignment_info()):
+        subgraphs = 0
+        for part in self.session.get_provider_graph_assignment_info():
             nodes = part.get_nodes()
             if part.ep_name == CPU_PROVIDER:
                 found += [{"name": node.name, "op": node.op_type} for node in nodes]
             else:
-                found.append({"name": f"subgraph {number}", "op": "", "operators": len(nodes)})
+                subgraphs += 1
+                name = SUBGRAPH.format(subgraphs)
+                found.append({"name": name, "op": "", "operators": len(nodes)})
             for each in found:
                 each.setdefault("unit", part.ep_name)
         return found
+
+
+def named(name: str, op: str, provider: str) -> dict[str, str]:
+    """Return a node's name and operator; a subgraph's have a hash that is another in each build."""
+    if provider == CPU_PROVIDER or not name.startswith(provider):
+        return {"name": name, "op": op}
+    return {"name": SUBGRAPH.format(name.split("_")[-2]), "op": ""}
 
 
 def npu_layers() -> list[dict[str, Any]]:
