@@ -26,6 +26,7 @@ _HOSTILE = ("it's", "$(echo owned)", "a b\n`c`", "--flag", "*", "ümläut", '"',
 _SIZE = 300_000
 _LIMIT = 1000
 _TIMEOUT_S = 2.0
+_SLEEP_S = 20  # what a transport that ends nothing waits for
 
 
 def check_transport(
@@ -96,7 +97,7 @@ def _commands(transport: Transport) -> Iterator[Check]:
 
     def timed_out() -> str:
         try:
-            transport.run(["sleep", "1000"], timeout=_TIMEOUT_S)
+            transport.run(["sleep", str(_SLEEP_S)], timeout=_TIMEOUT_S)
         except CommandTimeoutError:
             return _says(transport, "usable")
         return "no CommandTimeoutError was raised"
