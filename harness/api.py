@@ -476,13 +476,15 @@ def report(  # noqa: PLR0913 - what a user may ask of a report
     from harness.core.text import count
     from harness.lab.chips import load_cards
     from harness.report.chips import measured
-    from harness.report.render import Beside, render
+    from harness.report.render import Beside, cases_shown, render
 
     found, told = _workspace(workspace), observer or Observer()
     with found.store() as store:
-        shown = stored(store, run)
+        shown = stored(store, run, samples=False)
+        held = gate(shown, load_baseline(found, baseline).run, baseline) if baseline else None
+        few = cases_shown(shown, held)
+        shown = store.load(shown.id, samples=True if few is None else few)
         tables = [store.load_imported(name) for name in imported]
-    held = gate(shown, load_baseline(found, baseline).run, baseline) if baseline else None
     told.preparing(f"rendering {shown.id}, {count(len(shown.launches), 'launch')}")
     html = render(shown, lang=lang, beside=Beside(held, tables, measured(shown, load_cards(found))))
     path = Path(output) if output else _report_of(found, shown)
@@ -513,13 +515,15 @@ def results(run: str | None = None, *, workspace: Where = None) -> Run:
         return stored(store, run)
 
 
-def stored(store: Store, run: str | None) -> Run:
+def stored(store: Store, run: str | None, *, samples: bool = True) -> Run:
     """Return a run of a store that is open, by default the newest.
 
     Parameters
     ----------
     run
         Its id, or a campaign's name for its newest run.
+    samples
+        As for :meth:`harness.results.store.Store.load`.
 
     Raises
     ------
@@ -532,7 +536,7 @@ def stored(store: Store, run: str | None) -> Run:
             "nothing was measured in this workspace yet",
             hint="harness run campaigns/NAME.yaml, or harness bench MODEL",
         )
-    return store.load(found)
+    return store.load(found, samples=samples)
 
 
 def exit_codes(run: Run, *, strict: bool = False) -> Iterator[ExitCode]:

@@ -100,10 +100,19 @@ def shape_text(shape: Sequence[int]) -> str:
     return "×".join(map(str, shape))
 
 
+_FIELDS_SET: Final[dict[frozenset[str], set[str]]] = {}
+
+
 class Record(BaseModel):
     """Base of all records."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def model_post_init(self, _context: object, /) -> None:
+        """Share the set of fields that were given: else it is half of what a launch takes."""
+        given = self.__pydantic_fields_set__
+        shared = _FIELDS_SET.setdefault(frozenset(given), given)
+        object.__setattr__(self, "__pydantic_fields_set__", shared)
 
 
 class Status(StrEnum):

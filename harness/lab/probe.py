@@ -478,10 +478,10 @@ def _core(described: dict[str, str]) -> str | None:
 def _is_temperature(millidegrees: int) -> bool:
     """Whether thousandths of a degree are a running device's; as the supervisor has it.
 
-    A zone without a sensor may read anything (-274000, 0, 125000), and some drivers count in whole
-    degrees or tenths.
+    A zone without a sensor may read anything (-274000, -40000, 0, 125000), and some drivers count
+    in whole degrees or tenths.
     """
-    return -40_000 <= millidegrees < 125_000 and abs(millidegrees) >= 1000  # noqa: PLR2004
+    return -40_000 < millidegrees < 125_000 and abs(millidegrees) >= 1000  # noqa: PLR2004
 
 
 def _sensors(told: Iterable[tuple[str, str]]) -> dict[str, int]:

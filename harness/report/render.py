@@ -171,6 +171,25 @@ def render(run: Run, *, lang: str = LANGUAGES[0], beside: Beside | None = None) 
     )
 
 
+def cases_shown(run: Run, gate: Gate | None = None) -> set[str] | None:
+    """Return the ids of the cases that a report shows one by one; None for all.
+
+    Single samples are shown of these alone: of a very large run, no others need be read.
+
+    Parameters
+    ----------
+    run
+        Its launches may be without samples.
+    gate
+        The run held against a baseline.
+    """
+    if len(run.cases) <= MOST_CASES:
+        return None
+    view = ReportView.of(run)
+    notable = _notable(check_expectations(run, view.results), gate)
+    return {case.id for case in view.showing(MOST_CASES, notable).cases}
+
+
 def _notable(outcomes: Sequence[Outcome], gate: Gate | None) -> set[str]:
     """Return the ids of cases that missed a budget or regressed."""
     missed = {each.result.record.case.id for each in outcomes if each.met is Met.NO}

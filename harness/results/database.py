@@ -20,8 +20,10 @@ from sqlalchemy import (
     Index,
     String,
     UniqueConstraint,
+    and_,
     func,
     inspect,
+    not_,
     select,
     update,
 )
@@ -55,6 +57,8 @@ BULK: Final = (
     "samples_ns", "shape_changes", "warmup_ns", "watch",
 )  # fmt: skip
 """Fields of a launch's record that most of its bytes are in."""
+
+_STREAMED: Final = {"yield_per": 200}
 
 # Ordered by bytes everywhere: points in time are compared as text.
 TEXT: Final = String().with_variant(String(collation="C"), "postgresql")
@@ -308,7 +312,7 @@ class Database(Store, abc.ABC):
 
         self._write(add, is_stored)
 
-    def load(self, run_id: str, *, samples: bool = True) -> Run:
+    def load(self, run_id: str, *, samples: bool | Collection[str] = True) -> Run:
         with self._reading() as session:
             row = session.get(RunRow, run_id)
             if row is None:
@@ -318,11 +322,23 @@ class Database(Store, abc.ABC):
                     hint=nearest(run_id, known) or "measure first: harness run CAMPAIGN",
                 )
             run = self._run(row)
-            record = LaunchRow.record if samples else self._without(BULK)
-            found = session.execute(
-                select(LaunchRow.id, record).where(LaunchRow.run_id == run_id)
-            ).all()
-            launches = [self._parsed(Launch, text, f"launch {name}") for name, text in found]
+            wanted: list[tuple[Any, ColumnElement[bool]]] = [
+                (LaunchRow.record, LaunchRow.run_id == run_id)
+            ]
+            if samples is not True:
+                few = LaunchRow.case_id.in_(samples or ())
+                wanted = [
+                    (LaunchRow.record, and_(LaunchRow.run_id == run_id, few)),
+                    (self._without(BULK), and_(LaunchRow.run_id == run_id, not_(few))),
+                ]
+            # Read as they come: the texts of many launches are larger than what is made of them.
+            launches = [
+                self._parsed(Launch, text, f"launch {name}")
+                for record, condition in wanted
+                for name, text in session.execute(
+                    select(LaunchRow.id, record).where(condition), execution_options=_STREAMED
+                )
+            ]
         return run.model_copy(
             update={"launches": sorted(launches, key=lambda launch: launch.started)}
         )

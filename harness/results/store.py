@@ -83,14 +83,15 @@ class Store(Protocol):
             It cannot be written: its disk is full, for example.
         """
 
-    def load(self, run_id: str, *, samples: bool = True) -> Run:
+    def load(self, run_id: str, *, samples: bool | Collection[str] = True) -> Run:
         """Return a run with all its launches.
 
         Parameters
         ----------
         samples
             Whether with what most bytes of a launch are, and its figures are not made of any more:
-            single samples, readings of sensors, and logs. Without, many runs fit into memory.
+            single samples, readings of sensors, and logs. Without, many runs fit into memory; of a
+            very large one, the ids of the cases whose launches have them.
 
         Raises
         ------

@@ -17,7 +17,7 @@ from harness.core.records import (
     Role,
     Status,
 )
-from harness.report.render import render
+from harness.report.render import cases_shown, render
 from tests.report.conftest import large_run
 
 HOSTILE = [
@@ -284,10 +284,16 @@ def test_of_very_many_cases_some_are_shown_and_the_rest_is_left_to_export(monkey
         else launch
         for launch in run.launches
     ]
-    html = render(run.model_copy(update={"launches": failed}))
+    run = run.model_copy(update={"launches": failed})
+    html = render(run)
     assert "Of 60 cases, 20 are shown one by one" in html
     assert f"harness export {run.id} --level case -o cases.csv" in html
     shown = set(re.findall(r'<tr id="?(case-\w+)', html))
     assert len(shown) == 20
     assert f"case-{last.id}" in shown
+    # Which they are is known before any samples are read.
+    light = [launch.model_copy(update={"samples_ns": [], "log": ""}) for launch in failed]
+    few = cases_shown(run.model_copy(update={"launches": light}))
+    assert {f"case-{case_id}" for case_id in few} == shown
+    assert cases_shown(large_run(20)) is None
     assert "are shown one by one" not in render(large_run(20))

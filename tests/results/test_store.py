@@ -82,6 +82,9 @@ def test_without_samples_all_is_there_that_figures_are_made_of(store):
     store.create(make_run())
     store.add("r1", launch.model_copy(update=more))
     assert store.load("r1", samples=False) == make_run(launches=[launch])
+    assert store.load("r1", samples=["another"]) == make_run(launches=[launch])
+    assert store.load("r1", samples=[CASE.id]) == store.load("r1")
+    assert store.load("r1").launches[0].samples_ns == [1, 2]
 
 
 def test_a_run_has_another_version_when_anything_of_it_is_another(store):

@@ -273,7 +273,7 @@ def test_an_engine_that_cannot_be_imported(job, launch, tmp_path):
     [
         ('{"load": "raise"}', "loading the model: RuntimeError", "hello"),
         ('{"run": "raise"}', "running the first time: RuntimeError", "loaded"),
-        ('{"dtype": "float16"}', "output 'y' is of float16", "memory"),
+        ('{"dtype": "int16"}', "output 'y' is of int16", "memory"),
         ("not json", "loading the model: JSONDecodeError", "hello"),
     ],
 )

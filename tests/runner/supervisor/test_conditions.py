@@ -220,7 +220,7 @@ def test_only_named_zones_count_and_missing_ones_are_on_record(lab, board):
     assert conditions(answer)["unmet"] == ["temperature: no zone 'thermal_zone9' to read"]
 
 
-@pytest.mark.parametrize("reading", [71, 385, 0, -273_000, 125_000])
+@pytest.mark.parametrize("reading", [71, 385, 0, -40_000, -273_000, 125_000])
 def test_what_is_no_temperature_meets_no_gate(lab, board, reading):
     """In whole degrees, in tenths, or of a sensor that is parked or not there."""
     board.sensor(0, "cpu_thermal", reading)

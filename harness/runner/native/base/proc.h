@@ -28,9 +28,10 @@ bool parse_stat(const char* text, ProcessStat* stat);
 bool read_stat(pid_t pid, ProcessStat* stat);
 
 // Whether thousandths of a degree Celsius are a running device's. A zone without a sensor behind it
-// may say anything (-274000, 0, 125000), and some drivers count in whole degrees or tenths.
+// may say anything (-274000, -40000, 0, 125000), and some drivers count in whole degrees or
+// tenths.
 inline bool is_temperature(long long value) {
-  return value >= -40000 && value < 125000 && (value <= -1000 || value >= 1000);
+  return value > -40000 && value < 125000 && (value <= -1000 || value >= 1000);
 }
 
 // Calls visit(number) for each number of a list of the kernel's, such as "0-3,8"; false where it
