@@ -19,7 +19,7 @@ from harness.core.records import CaseRecord, Role
 from harness.lab.conditions.spec import Conditions
 from harness.lab.inventory import BackendSpec
 from harness.lab.runners import EDGE_RUNNER
-from harness.models import build, environments, operations, recipes
+from harness.models import build, environments, npm, operations, recipes
 from harness.models.inspection import inspected
 from harness.models.toolchain import ToolchainError
 from harness.native.build import build as build_runner
@@ -482,6 +482,7 @@ def runner_on(
     if spec.built_in:
         return NativeRunner(build_runner(case.engine, device.spec.abi, progress=progress))
     if registered is None:
+        npm.device_files(engines.get(case.engine), progress)
         return _python_runner(spec, spec.backends[case.backend], progress)
     if registered.spec.tool != EDGE_RUNNER:
         tool, _ = engines.tools()[registered.spec.tool]

@@ -14,8 +14,8 @@ import numpy as np
 
 from harness import engines
 from harness.campaign import reasons
-from harness.engines.base import ENGINE_MODULE
 from harness.lab.runners import library_among
+from harness.models.npm import SCRIPT, device_files
 from harness.models.recipes import resource
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["PROGRAM", "AwayRunner", "ForeignRunner", "NativeRunner", "PythonRunner", "Runner"]
 
 PROGRAM = "edge-runner"
-_SCRIPT = "edge_runner.py"
 _TRAFFIC = "edge_traffic.py"
 
 
@@ -111,16 +110,17 @@ class PythonRunner(Runner):
     @contextmanager
     def files(self, job: Job) -> Iterator[dict[str, Path]]:
         """See :meth:`Runner.files`."""
-        scripts = [_SCRIPT, *([_TRAFFIC] if job.traffic else [])]
-        yield dict(self.kept) or {
-            **{name: resource("runner", "python", name) for name in scripts},
-            ENGINE_MODULE: engines.get(job.engine).device_module,
-        }
+        more = {_TRAFFIC: resource("runner", "python", _TRAFFIC)} if job.traffic else {}
+        yield dict(self.kept) or device_files(engines.get(job.engine), _quiet) | more
 
     def command(self, job: Job) -> list[str]:
         """See :meth:`Runner.command`."""
         del job
-        return [self.interpreter, "-B", _SCRIPT, "job.json"]
+        return [self.interpreter, "-B", SCRIPT, "job.json"]
+
+
+def _quiet(_: str) -> None:
+    """Report no progress: what had to be fetched was fetched when the case was prepared."""
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,8 @@ def _checks(ctx: click.Context) -> Iterator[Check]:
             "ready" if environment.ready else size,
             environment.purpose,
         )
-    yield _tool("chromium", "chromium", "the tests of the report")
+    yield _tool("chromium", "chromium", "engines in a browser; the tests of the report")
+    yield _tool("npm", "npm", "engines in a browser: their packages")
     for transport in TRANSPORTS:
         for program in transport.programs:
             yield _tool(program.name, program.package, program.needed_for)

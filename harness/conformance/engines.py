@@ -8,18 +8,20 @@ outputs. It also starts it with wrong jobs, and ends it in the middle.
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shutil
 import signal
 import subprocess
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import psutil
 
 from harness.analysis.outputs import check as check_outputs
 from harness.conformance import Check
@@ -38,8 +40,8 @@ from harness.core.contract import (
 )
 from harness.core.errors import SpecificationError
 from harness.core.reason import Reason
-from harness.engines.base import ENGINE_MODULE
 from harness.models import build, environments, recipes
+from harness.models.npm import SCRIPT, device_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -54,7 +56,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_engine", "fitting"]
 
-_SCRIPT = "edge_runner.py"
+_MARK = "EDGE_HARNESS_KIT"
 _TIME_LIMIT_S = 300.0
 _POLL_S = 0.01
 _SHOWN = 300
@@ -83,6 +85,7 @@ class _Kit:
     artifact: Artifact
     python: str
     check_file: Path | None
+    files: Mapping[str, Path]
 
     @property
     def job(self) -> Job:
@@ -109,8 +112,8 @@ class _Kit:
         with tempfile.TemporaryDirectory(prefix="edge-harness-") as place:
             folder = Path(place)
             (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
-            (folder / _SCRIPT).symlink_to(recipes.resource("runner", "python", _SCRIPT))
-            (folder / ENGINE_MODULE).symlink_to(self.engine.device_module)
+            for name, path in self.files.items():
+                (folder / name).symlink_to(path)
             if self.check_file:
                 (folder / "check.bin").symlink_to(self.check_file)
             for name in self.artifact.roles.values():
@@ -119,17 +122,19 @@ class _Kit:
             with (
                 (folder / "stderr").open("wb") as stderr,
                 subprocess.Popen(
-                    [self.python, "-B", _SCRIPT, "job.json"],
+                    [self.python, "-B", SCRIPT, "job.json"],
                     cwd=folder,
                     stdin=subprocess.DEVNULL,
                     stdout=stderr,
                     stderr=stderr,
+                    env={**os.environ, _MARK: place},
                 ) as process,
             ):
                 try:
                     yield process, folder
                 finally:
                     process.kill()
+                    _end_marked(place)
 
     @contextmanager
     def ended(
@@ -142,6 +147,17 @@ class _Kit:
             except subprocess.TimeoutExpired:
                 status = -signal.SIGKILL
             yield _left(status, folder)
+
+
+def _end_marked(place: str) -> None:
+    """End what a runner started and left, as the supervisor does on a device."""
+    marked = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):  # it has ended, or is another user's
+            if process.environ().get(_MARK) == place:
+                process.kill()
+                marked.append(process)
+    psutil.wait_procs(marked, timeout=_TIME_LIMIT_S)
 
 
 def _left(status: int, folder: Path) -> _Ended:
@@ -203,7 +219,8 @@ def check_engine(
         return
     reference = build.reference(model, progress=progress)
     check_file = build.check_inputs(model, progress=progress)
-    kit = _Kit(engine, model, artifact, python, check_file)
+    files = device_files(engine, progress)
+    kit = _Kit(engine, model, artifact, python, check_file, files)
     progress(f"launching {engine.name}")
     yield from _right_job(kit, reference)
     progress(f"launching {engine.name} with wrong jobs")

@@ -5,6 +5,8 @@ folder may hold beside it:
 
 ``device.py``
     How the Python runner uses the engine; it is pushed to devices.
+``engine.js``, ``package.json``, ``package-lock.json``
+    How a page uses it, where it runs in a browser, and its locked packages of npm.
 ``runner.cc``, ``include/``
     The same for the native runner, and headers that may be copied.
 ``stages/``
@@ -20,6 +22,7 @@ folder may hold beside it:
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import sys
@@ -56,6 +59,7 @@ __all__ = [
     "Made",
     "ModelFile",
     "Native",
+    "Npm",
     "Request",
     "Sdk",
     "Source",
@@ -161,6 +165,35 @@ class Environment:
     def ready(self) -> bool:
         """Whether it is made, and the Python that it was made with is still there."""
         return os.access(self.interpreter, os.X_OK)
+
+
+@dataclass(frozen=True)
+class Npm:
+    """Packages of npm whose files a page loads; ``harness.models.npm`` fetches them on first use.
+
+    Attributes
+    ----------
+    folder
+        With ``package.json`` and ``package-lock.json``, which has the hash of every package.
+    package
+        The one that the engine is.
+    files
+        The names by which files are pushed to their paths in ``node_modules``.
+    """
+
+    folder: Path
+    package: str
+    files: Mapping[str, str]
+
+    @cached_property
+    def lock(self) -> bytes:
+        """The lock: every package with its version and hash."""
+        return (self.folder / "package-lock.json").read_bytes()
+
+    @property
+    def version(self) -> str:
+        """The version of the engine's package."""
+        return str(json.loads(self.lock)["packages"][f"node_modules/{self.package}"]["version"])
 
 
 @dataclass(frozen=True)
@@ -463,6 +496,10 @@ class Engine:
         Finds its version in its library, or in the program of a tool.
     last_words
         Finds the line with which it ends a process, in what that printed.
+    beside
+        More files that are pushed with its ``device.py``.
+    npm
+        Packages of which files are pushed with it.
     native
         How its native runner is built; none where it has none.
     brought
@@ -494,6 +531,8 @@ class Engine:
     wraps_library: bool = False
     version_text: re.Pattern[bytes] | None = None
     last_words: re.Pattern[str] = UNCAUGHT
+    beside: tuple[Path, ...] = ()
+    npm: Npm | None = None
     native: Native | None = None
     brought: bool = False
     tools: tuple[Tool, ...] = ()

@@ -58,9 +58,11 @@ ABI = Literal["arm64-linux", "armv7hf-linux", "x86_64-linux", "android-arm64", "
 _ONE_WAY = "give one of 'python', 'environment' and 'runner'"
 
 Backend = Annotated[
-    str, StringConstraints(pattern=r"^(cpu|gpu|(gpu|npu):[a-z0-9][a-z0-9_]{0,63})$")
+    str,
+    StringConstraints(pattern=r"^(cpu|gpu|(gpu|npu):[a-z0-9][a-z0-9_]{0,63}|wasm|webgl|webgpu)$"),
 ]
-"""A compute unit: ``cpu``, ``gpu``, or with the name by which its engine knows it: ``npu:NAME``."""
+"""A compute unit: ``cpu``, ``gpu``, or with the name by which its engine knows it: ``npu:NAME``; in
+a browser what gives access to one: ``wasm``, ``webgl``, ``webgpu``."""
 
 _Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
 _Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=4096)]

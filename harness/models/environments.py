@@ -39,6 +39,7 @@ _SHARED = {
             "onnx", "ONNX models: inspected, prepared for converters", OWN_PYTHON, 75, _LOCKS
         ),
         Environment("x2paddle", "ONNX to Paddle", "3.10", 180, _LOCKS),
+        Environment("browser", "steering a browser here", OWN_PYTHON, 65, _LOCKS),
         Environment("native", "building native runners", OWN_PYTHON, 35, _LOCKS),
         Environment("zig", "the compiler of what runs on devices", OWN_PYTHON, 95, _LOCKS),
     )

@@ -34,6 +34,7 @@ CAUSE_LIMIT = 300
 # check, an uncaught C++ exception, a compiler's complaint about a line, then a tool's own words.
 # Otherwise the last line is shown.
 _CAUSES = (
+    re.compile(r"^npm error (?!code ).*", re.MULTILINE),
     re.compile(r"^.*Check failed.*$", re.MULTILINE),
     re.compile(r"^\s*what\(\):.*$", re.MULTILINE),
     re.compile(r"^\S+:\d+: (?:fatal )?error: .*$", re.MULTILINE),

@@ -17,6 +17,7 @@ from harness.core.contract import InputSpec, Job, Sampling, WarmupPolicy, parse_
 HARNESS = Path(__file__).parents[2] / "harness"
 RUNNER = HARNESS / "runner" / "python" / "edge_runner.py"
 TRAFFIC = HARNESS / "runner" / "python" / "edge_traffic.py"
+BROWSER = HARNESS / "runner" / "browser" / "edge_browser.py"
 DEVICE_MODULES = sorted((HARNESS / "engines").glob("*/device.py"))
 DOUBLES = Path(__file__).parent / "doubles"
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.core.contract import InputSpec
-from tests.runner.conftest import DEVICE_MODULES, RUNNER, WRONG_SIZES
+from tests.runner.conftest import BROWSER, DEVICE_MODULES, RUNNER, WRONG_SIZES
 
 FAILED = 1
 
@@ -532,7 +532,7 @@ def test_an_empty_file_is_neither(runner, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "path", [RUNNER, *DEVICE_MODULES], ids=lambda path: "/".join(path.parts[-2:])
+    "path", [RUNNER, BROWSER, *DEVICE_MODULES], ids=lambda path: "/".join(path.parts[-2:])
 )
 def test_it_is_python_3_8_and_stands_alone(path):
     tree = ast.parse(path.read_text(), feature_version=(3, 8))
@@ -544,6 +544,6 @@ def test_it_is_python_3_8_and_stands_alone(path):
             imported.add(node.module.partition(".")[0])
     others = {
         "edge_runner", "MNN", "ncnn", "numpy", "onnxruntime", "openvino", "paddle", "paddlelite",
-        "onnxruntime_qnn", "ai_edge_litert", "rknnlite",
+        "onnxruntime_qnn", "ai_edge_litert", "rknnlite", "edge_browser", "playwright",
     }  # fmt: skip
     assert imported - others <= sys.stdlib_module_names

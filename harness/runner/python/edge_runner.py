@@ -127,12 +127,20 @@ class Engine:
         """Make the predictor from the artifact's files; return its inputs' names."""
         raise NotImplementedError
 
+    def started(self) -> dict[str, float]:
+        """Return ``process_ms`` and ``import_ms``, where the engine's process is not this one."""
+        return {}
+
+    def read(self, paths: Sequence[str]) -> int:
+        """Read the artifact's files, which is timed; return how many bytes they have."""
+        return read_through(paths)
+
     def loaded(self) -> dict[str, Any]:
         """Return what only the predictor knows.
 
         ``engine_version`` and ``build``; ``units``: compute unit to the number of operators that
         the engine assigned to it; ``simulated``: what stands in for the accelerator, a simulator
-        or a software driver.
+        or a software driver; ``read_ms`` and ``init_ms``, where the engine times them itself.
         """
         return {}
 
@@ -150,6 +158,35 @@ class Engine:
         None where a predictor takes one caller at a time.
         """
         return None
+
+    # What follows is for an engine in another process, whose own clock times it.
+
+    def time_first(self) -> float:
+        """Run the first inference; return its ms."""
+        before = time.perf_counter()
+        self.run()
+        return (time.perf_counter() - before) * 1e3
+
+    def time_warmup(self, policy: Mapping[str, Any]) -> tuple[list[int], str]:
+        """Warm up as :func:`warm_up` does."""
+        return warm_up(self.run, policy)
+
+    def time_samples(
+        self,
+        limits: Mapping[str, Any],
+        sustained: bool,  # noqa: FBT001 - as the job has it
+    ) -> tuple[list[int], int, float]:
+        """Sample as :func:`sample` does; return the CPU time in ms, too."""
+        before = time.process_time()
+        samples, inferences = sample(self.run, limits, sustained=sustained)
+        return samples, inferences, (time.process_time() - before) * 1e3
+
+    def peak_bytes(self) -> int:
+        """Return the peak resident set."""
+        return vmhwm_bytes()
+
+    def close(self) -> None:
+        """End what the engine started."""
 
     def profile(self, samples: Sequence[int]) -> Profile | None:
         """Return what the engine measured of its operators, where the job has ``profile``.
@@ -195,10 +232,13 @@ class Profile:
 def beside(name: str) -> Any:
     """Return a module that lies beside this file, in the launch's folder.
 
-    It finds this module as ``edge_runner``, also where this file is the program that runs. Python
-    itself would look where the folder's links lead.
+    It finds this module as ``edge_runner``, also where this file is the program that runs, and
+    other modules that lie here. Python itself would look where the folder's links lead.
     """
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), name + ".py")
+    folder = os.path.dirname(os.path.abspath(__file__))
+    if folder not in sys.path:
+        sys.path.append(folder)
+    path = os.path.join(folder, name + ".py")
     sys.modules.setdefault("edge_runner", sys.modules[__name__])
     module = type(sys)(name)
     module.__file__ = path
@@ -643,7 +683,7 @@ def load(engine: Engine, job: dict[str, Any], events: Events) -> None:
             read_through(paths)
         cache = page_cache(paths)
         before = time.perf_counter()
-        read_bytes = read_through(paths)
+        read_bytes = engine.read(paths)
         read_ms = (time.perf_counter() - before) * 1e3
     except OSError as error:
         raise LaunchError("BadJob", f"reading the artifact: {error}") from error
@@ -654,14 +694,8 @@ def load(engine: Engine, job: dict[str, Any], events: Events) -> None:
     given = [spec["name"] for spec in job["inputs"]]
     if sorted(given) != sorted(names):
         raise LaunchError("BadJob", f"the job's inputs are {given}, the model's {names}")
-    events.write(
-        "loaded",
-        read_ms=read_ms,
-        read_bytes=read_bytes,
-        page_cache=cache,
-        init_ms=init_ms,
-        **engine.loaded(),
-    )
+    timed = {"read_ms": read_ms, "init_ms": init_ms}
+    events.write("loaded", read_bytes=read_bytes, page_cache=cache, **{**timed, **engine.loaded()})
 
 
 def first_inference(engine: Engine, events: Events) -> None:
@@ -669,9 +703,7 @@ def first_inference(engine: Engine, events: Events) -> None:
     gc.collect()
     gc.disable()
     with engine_is("running the first time"):
-        before = time.perf_counter()
-        engine.run()
-        first_ms = (time.perf_counter() - before) * 1e3
+        first_ms = engine.time_first()
     events.write("first", ms=first_ms)
 
 
@@ -681,14 +713,12 @@ def measure(engine: Engine, job: dict[str, Any], events: Events) -> list[int]:
         engine.bind(make_inputs(job, job["seed"]))
     first_inference(engine, events)
     with engine_is("warming up"):
-        warm, reason = warm_up(engine.run, job["warmup"])
+        warm, reason = engine.time_warmup(job["warmup"])
     events.write("warmup", ns=warm, reason=reason)
     with engine_is("sampling"):
-        cpu_before = time.process_time()
-        samples, inferences = sample(
-            engine.run, job["sampling"], sustained=job.get("sustained", False)
+        samples, inferences, cpu_ms = engine.time_samples(
+            job["sampling"], job.get("sustained", False)
         )
-        cpu_ms = (time.process_time() - cpu_before) * 1e3
     events.write("samples", ns=samples, inferences=inferences, cpu_ms=cpu_ms)
     return samples
 
@@ -832,6 +862,22 @@ def launch(path: str, events: Events) -> None:
         before = time.perf_counter()
         engine = import_engine(found)
         import_ms = (time.perf_counter() - before) * 1e3
+    try:
+        run_job(engine, job, events, {"process_ms": started_ms, "import_ms": import_ms})
+    finally:
+        engine.close()
+
+
+def run_job(
+    engine: Engine, job: dict[str, Any], events: Events, started: Mapping[str, float | None]
+) -> None:
+    """Do the job with an engine that is imported.
+
+    Parameters
+    ----------
+    started
+        ``process_ms`` and ``import_ms`` of this process.
+    """
     with engine_is("configuring"):
         version, build = engine.configure(job)
     build["python"] = sys.version.split()[0]
@@ -846,16 +892,15 @@ def launch(path: str, events: Events) -> None:
         engine=job["engine"],
         engine_version=version and text(version, SHORT_TEXT),
         pid=os.getpid(),
-        process_ms=started_ms,
-        import_ms=import_ms,
         build=build,
+        **{**started, **engine.started()},
     )
     if job.get("traffic"):
         beside("edge_traffic").run(engine, job, events)
         return
     load(engine, job, events)
     samples = measure(engine, job, events)
-    events.write("memory", vmhwm_bytes=vmhwm_bytes())
+    events.write("memory", vmhwm_bytes=engine.peak_bytes())
     if job.get("profile"):
         report_profile(engine, samples, events)
     change_shapes(engine, job, events)
