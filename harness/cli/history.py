@@ -112,11 +112,7 @@ def history(
 
 def _runs(store: Store, since: datetime | None, progress: Any) -> Iterator[Run]:  # noqa: ANN401
     """Yield the runs that have ended launches, oldest first."""
-    wanted = [
-        summary.id
-        for summary in store.summaries()
-        if summary.launches and (since is None or summary.started >= since)
-    ]
+    wanted = list(store.versions(since))
     for number, run_id in enumerate(reversed(wanted), 1):
         if number % 25 == 0:
             progress(f"reading run {number} of {len(wanted)}")
