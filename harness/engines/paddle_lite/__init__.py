@@ -67,6 +67,8 @@ class _PaddleLite(Engine):
         made = _FOLDER / "stages" / "opt.py", "paddle", options
         if request.precision == "fp32":
             return Made(*made, (Source("pdmodel"),))
+        if request.computed_in == "int8":  # nothing in fp32 that it could have drifted from
+            return Made(*made, (Source("pdmodel", "int8"),))
         run = self.format if request.target == "x86" else "pdmodel"
         return Made(*made, (Source("pdmodel", "int8"),), drift_of=run)
 
@@ -153,6 +155,7 @@ PLUGIN = _PaddleLite(
             targets={"x86": "x86", "arm": "arm"},
             accelerators={unit: f"{unit},arm" for unit in ("opencl", *NNADAPTER_DEVICES)},
             precisions=("fp32", "int8"),
+            keeps=("int8",),
             usual=True,
         ),
     ),

@@ -3,7 +3,7 @@
 Run in the environment ``paddle`` as ``inspect_paddle.py REQUEST``: a JSON object with
 ``memory_bytes`` and ``cpu_s``, its limits. Reads ``model.pdmodel`` and ``model.pdiparams`` in the
 current folder and writes ``found.json``: ``inputs`` (name, dtype, shape with -1 for an axis that
-varies) and ``outputs`` (how many), or ``fault``. The files are not trusted.
+varies), ``outputs`` (how many) and ``precision``; or ``fault``. The files are not trusted.
 """
 
 from __future__ import annotations
@@ -13,6 +13,24 @@ import resource
 import sys
 from pathlib import Path
 from typing import Any
+
+
+def precision_of(program: Any) -> str:
+    """Return what a program computes in: its ops tell that it is quantized, else its parameters."""
+    from paddle.base.proto import framework_pb2  # noqa: PLC0415
+
+    ops = [op for block in program.blocks for op in block.ops]
+    # Before Paddle wrote ops for it, attributes had the scales.
+    if any("quantize" in op.type or any(a.name == "enable_int8" and a.b for a in op.attrs)
+           for op in ops):  # fmt: skip
+        return "int8"
+    types = [
+        variable.type.lod_tensor.tensor.data_type
+        for variable in program.blocks[0].vars
+        if variable.persistable and variable.type.HasField("lod_tensor")
+    ]
+    halves = types.count(framework_pb2.VarType.FP16)
+    return "fp16" if halves > types.count(framework_pb2.VarType.FP32) else "fp32"
 
 
 def inspect() -> dict[str, Any]:
@@ -45,7 +63,7 @@ def inspect() -> dict[str, Any]:
         }
         for variable in variables
     ]
-    return {"inputs": inputs, "outputs": len(fetches)}
+    return {"inputs": inputs, "outputs": len(fetches), "precision": precision_of(program)}
 
 
 def main() -> None:
