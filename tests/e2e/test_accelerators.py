@@ -45,6 +45,12 @@ FALLBACK = f"""\
 matrix:
   - {{models: [hardmax], devices: [local], engines: [onnxruntime], backends: ["npu:qnn"]}}
 {QUICK}"""
+SLOW = """\
+matrix:
+  - {models: [ppocr_v4_cls], devices: [local], engines: [onnxruntime], backends: ["npu:qnn"]}
+launches: 1
+protocol: {time_limit: 1, memory_launches: 0, redo_budget: 0}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +105,14 @@ def test_a_net_that_leaves_the_npu_in_the_middle_says_so(lab):
     assert units["cpu"] > 2  # quantizing the input, dequantizing the output, and Hardmax
     profiled = [launch for launch in result.launches if launch.role is Role.PROFILE]
     assert "Hardmax" in profiled[0].profile.model_dump_json()
+
+
+def test_a_simulator_slower_than_the_time_limit_is_a_timeout_by_name(lab):
+    path = lab.root / "campaigns" / "slow.yaml"
+    path.write_text(SLOW)
+    lab("run", path, "--wait", "10m", code=3)
+    (result,) = case_results(results(workspace=lab.root))
+    assert str(result.launches[0].reason).startswith("stopped at its limit of 1 s, after '")
 
 
 QNN_ON_BOARD = """\

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import os
+import sys
 
 from edge_runner import Engine, LaunchError, Profile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import csv
     from collections.abc import Mapping, Sequence
     from typing import Any
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 NPU = "npu:qnn"
 CPU_PROVIDER = "CPUExecutionProvider"
 CYCLES = "qnn.csv"
+COLUMNS = frozenset({"Event Identifier", "Message", "Time", "Unit of Measurement"})
+MOST_ROWS = 1_000_000
 SUBGRAPH = "subgraph {}"
 
 
@@ -75,7 +79,7 @@ class OnnxRuntime(Engine):
                 "EngineMissing", f"backend {NPU}: the package onnxruntime-qnn is not installed"
             ) from error
         name = plugin.get_ep_name()
-        self.ort.register_execution_provider_library(name, plugin.get_library_path())
+        self.register(name, plugin)
         devices = [device for device in self.ort.get_ep_devices() if device.ep_name == name]
         if not devices:
             raise LaunchError("EngineMissing", f"backend {NPU}: Qualcomm's runtime finds no NPU")
@@ -100,6 +104,16 @@ class OnnxRuntime(Engine):
                 job["model_cache"], [self.ort.__version__, version, sorted(options.items())]
             )
         return {"provider": name, "onnxruntime-qnn": version, **options}
+
+    def register(self, name: str, plugin: Any) -> None:
+        """Load the plugin's library; one for another version of ONNX Runtime is refused by it."""
+        try:
+            self.ort.register_execution_provider_library(name, plugin.get_library_path())
+        except Exception as error:
+            versions = f"onnxruntime-qnn {plugin.__version__} in onnxruntime {self.ort.__version__}"
+            raise LaunchError(
+                "EngineMissing", f"backend {NPU}: {versions} does not load: {error}"
+            ) from error
 
     def use_cache(self, folder: str, made_by: list[Any]) -> None:
         """Load the compiled model from a cache, or keep it there.
@@ -160,8 +174,12 @@ class OnnxRuntime(Engine):
     def profile(self, samples: Sequence[int]) -> Profile:
         import json
 
-        with open(self.session.end_profiling(), encoding="utf-8") as file:
-            events = json.load(file)
+        path = self.session.end_profiling()
+        try:
+            with open(path, encoding="utf-8") as file:
+                events = json.load(file)
+        except ValueError as error:
+            raise LaunchError("EngineFailed", f"the profile {path} is no JSON: {error}") from error
         runs = [event for event in events if event["name"] == "model_run"][-len(samples) :]
         begun = runs[0]["ts"]
         nodes: dict[tuple[str, str], list[Any]] = {}  # in the order in which they ran
@@ -207,23 +225,40 @@ def named(name: str, op: str, provider: str) -> dict[str, str]:
     return {"name": SUBGRAPH.format(name.split("_")[-2]), "op": ""}
 
 
-def npu_layers() -> list[dict[str, Any]]:
-    """Return what the NPU's runtime counted within its subgraphs: the mean over inferences."""
+def npu_layers(path: str = CYCLES, most: int = MOST_ROWS) -> list[dict[str, Any]]:
+    """Return what the NPU's runtime counted within its subgraphs: the mean over inferences.
+
+    Of a file that another version wrote, or a larger one, nothing is taken, and the log says why.
+    """
     import csv
 
-    cycles: dict[str, int] = {}
-    inferences = 0
-    with open(CYCLES, encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            inferences += row["Message"] == "EXECUTE"
-            if row["Message"] == "NODE" and row["Unit of Measurement"] == "CYCLES":
-                name = row["Event Identifier"].partition(":OpId_")[0].partition(" OpId_")[0]
-                cycles[name] = cycles.get(name, 0) + int(row["Time"])
+    with open(path, encoding="utf-8", errors="replace", newline="") as file:
+        try:
+            cycles, inferences = count_cycles(csv.DictReader(file, restval=""), most)
+        except (csv.Error, ValueError) as error:
+            sys.stderr.write(f"{CYCLES} is not taken: {error}\n")
+            return []
     return [
         {"name": name[:200], "op": "", "unit": "Hexagon", "cycles": count // inferences}
         for name, count in cycles.items()
-        if inferences
+        if inferences and count >= 0
     ]
+
+
+def count_cycles(rows: csv.DictReader[str], most: int) -> tuple[dict[str, int], int]:
+    """Return each operator's cycles in all inferences, and how many these are."""
+    if not COLUMNS.issubset(rows.fieldnames or ()):
+        raise ValueError(f"its columns are {rows.fieldnames}")
+    cycles: dict[str, int] = {}
+    inferences = 0
+    for number, row in enumerate(rows):
+        if number == most:
+            raise ValueError(f"it has more than {most} rows")
+        inferences += row["Message"] == "EXECUTE"
+        if row["Message"] == "NODE" and row["Unit of Measurement"] == "CYCLES":
+            name = row["Event Identifier"].partition(":OpId_")[0].partition(" OpId_")[0]
+            cycles[name] = cycles.get(name, 0) + int(row["Time"])
+    return cycles, inferences
 
 
 ENGINE = OnnxRuntime
