@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.conftest import Figure
 from harness import engines
 from harness.analysis.summary import estimate
 from harness.campaign.judge import judge
@@ -40,6 +41,11 @@ HERE = Path(__file__).parent
 MARGIN = 0.005
 BLOCKS = 48
 SECONDS = 1.0
+SLOW_MARGIN = 0.01
+SLOW_BLOCKS = 24
+SLOW_S = 3.0
+PROFILE_BLOCKS = 6
+START_RUNS = 9
 WARM_S = 0.3  # left out of the bare loop's samples: the harness has its own warm-up
 
 
@@ -60,9 +66,9 @@ def compiled(tmp_path):
     return program
 
 
-def figure_of_bare(*command) -> float:
+def figure_of_bare(*command, seconds=SECONDS) -> float:
     done = subprocess.run(
-        [*map(str, command), str(SECONDS + WARM_S)], check=True, capture_output=True, text=True
+        [*map(str, command), str(seconds + WARM_S)], check=True, capture_output=True, text=True
     )
     samples = [int(line) for line in done.stdout.split()]
     warm = 0
@@ -88,10 +94,10 @@ def figure_of_launch(launcher, job, links, command) -> float:
     return verdict.measured.figure_ns
 
 
-def ratio(one, other):
+def ratio(one, other, blocks=BLOCKS):
     """Return the estimate of one's figure over the other's, over blocks in the order ABBA."""
     ratios = []
-    for number in range(BLOCKS):
+    for number in range(blocks):
         b1, a1 = other(f"{number}-0"), one(f"{number}-1")
         a2, b2 = one(f"{number}-2"), other(f"{number}-3")
         ratios.append(math.sqrt(a1 * a2 / (b1 * b2)))
@@ -157,6 +163,82 @@ def test_onnx_runtime(launcher, within):
     bare = (python, HERE / "bare" / "onnx_runtime.py", artifact.path("model"))
     found = ratio(launched, lambda _: figure_of_bare(*bare))
     within("ONNX Runtime / bare loop", found, MARGIN, f"{BLOCKS} blocks ABBA, {sys.platform}")
+
+
+def accelerated(launcher, engine, backend, seconds=SECONDS, **changes):
+    """Return the artifact, the interpreter, and what launches an engine on an accelerator."""
+    model = load_model(Workspace(HERE.parent), "mobilenet_v1_025_96")
+    host = engines.get(engine)
+    precision = host.usual_precision(backend)
+    artifact = build_model(
+        model, host.format_on(backend), "any", precision=precision, progress=print
+    )
+    python = environments.python("qnn" if backend == "npu:qnn" else engine, print)
+    links = {name: str(artifact.folder / name) for name in artifact.roles.values()}
+    links["edge_runner.py"] = edge_runner.__file__
+    links["edge_engine.py"] = str(host.device_module)
+
+    def launched(name, **more):
+        job = calibration_job(
+            launch=name,
+            engine=engine,
+            backend=backend,
+            precision=precision,
+            files=dict(artifact.roles),
+            inputs=model.manifest.fed(),
+            check_seeds=model.manifest.check_seeds,
+            sampling=Sampling(min_samples=3, min_seconds=seconds, max_samples=100_000),
+            **changes,
+            **more,
+        )
+        return figure_of_launch(launcher, job, links, [str(python), "edge_runner.py", "job.json"])
+
+    return artifact, python, launched
+
+
+def test_an_npu(launcher, within):
+    """Qualcomm's, in its simulator: slow, and as sensitive to what else the machine does."""
+    artifact, python, launched = accelerated(launcher, "onnxruntime", "npu:qnn", SLOW_S)
+    bare = (python, HERE / "bare" / "qnn.py", artifact.path("model"))
+    found = ratio(launched, lambda _: figure_of_bare(*bare, seconds=SLOW_S), SLOW_BLOCKS)
+    within("npu:qnn (simulated) / bare loop", found, SLOW_MARGIN, f"{SLOW_BLOCKS} blocks ABBA")
+
+
+def test_a_gpu(launcher, within):
+    """Vulkan's software driver."""
+    artifact, python, launched = accelerated(launcher, "ncnn", "gpu", SLOW_S)
+    files = (artifact.path("model"), artifact.path("params"))
+    bare = (python, HERE / "bare" / "ncnn_gpu.py", *files, "1,3,96,96")
+    found = ratio(launched, lambda _: figure_of_bare(*bare, seconds=SLOW_S), SLOW_BLOCKS)
+    within("ncnn gpu (simulated) / bare loop", found, SLOW_MARGIN, f"{SLOW_BLOCKS} blocks ABBA")
+
+
+def test_a_profile(launcher, record):
+    """What profiling costs; the timed launches are without, as the two above show."""
+    _, _, launched = accelerated(launcher, "onnxruntime", "npu:qnn", SLOW_S)
+    found = ratio(lambda name: launched(name, protocol=2, profile=True), launched, PROFILE_BLOCKS)
+    value = f"{found.center:.3f} [{found.low:.3f}, {found.high:.3f}]"
+    how = f"{PROFILE_BLOCKS} blocks ABBA"
+    record(Figure("npu:qnn profiled / timed", value, "no bound", kept=None, how=how))
+
+
+def test_a_start_from_a_compiled_model(tmp_path, record):
+    """Above ten times as fast as compiling, once Qualcomm's libraries are loaded."""
+    model = load_model(Workspace(HERE.parent), "mobilenet_v1_025_96")
+    artifact = build_model(model, "qnn", "any", precision="int8", progress=print)
+    python = environments.python("qnn", print)
+    command = [python, HERE / "bare" / "qnn_start.py", artifact.path("model"), tmp_path]
+    told = []
+    for _ in range(START_RUNS + 1):  # the first one fills
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        told.append([float(word) for word in done.stdout.split()[-3:]])
+    first, compiled, cached = (statistics.median(each) for each in zip(*told[1:], strict=True))
+    times, how = compiled / cached, f"median of {START_RUNS} processes, libraries loaded"
+    bound = "at least 10"
+    record(Figure("npu:qnn compiled / cached start", f"{times:.1f}", bound, times >= 10, how))
+    how = "the same, with the libraries in both"
+    value = f"{(first - cached + compiled) / first:.1f}"
+    record(Figure("npu:qnn first session: compiled / cached", value, "no bound", None, how))
 
 
 def test_supervisor(calibrate, tmp_path, within):
