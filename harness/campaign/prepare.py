@@ -349,6 +349,8 @@ def _refusals(case: Case, device: Device, model: Model, spec: EngineSpec) -> Ite
         yield reasons.NO_MODEL(model=model.name, engine=case.engine)
     if case.backend not in spec.backends:
         yield reasons.NO_BACKEND(device=device.name, backend=case.backend, engine=case.engine)
+    elif name := spec.backends[case.backend].environment or spec.environment:
+        environments.get(name)  # one that there is not is a fault of the device's file
     if lacking := engine.lacks(device.spec, case.backend):
         yield lacking
     precisions = engine.precisions_on(device.spec, case.backend)

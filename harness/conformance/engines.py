@@ -54,12 +54,17 @@ if TYPE_CHECKING:
     from harness.models.artifacts import Artifact
     from harness.models.manifest import Model
 
-__all__ = ["check_engine", "fitting"]
+__all__ = ["check_engine", "fitting", "more_threads"]
 
 _MARK = "EDGE_HARNESS_KIT"
 _TIME_LIMIT_S = 300.0
 _POLL_S = 0.01
 _SHOWN = 300
+# Of one thread's time: what a runtime's own threads take beside it.
+_MOST_CPU = 1.5
+_CLOCK_TICK_MS = 10.0
+# New inputs are not in the processor's caches yet.
+_MOST_SLOWER = 5.0
 
 
 @dataclass(frozen=True)
@@ -101,14 +106,17 @@ class _Kit:
             check_seeds=manifest.check_seeds,
             check_files=["check.bin"] if self.check_file else [],
             warmup=WarmupPolicy(min_samples=2, min_seconds=0, max_samples=5),
-            sampling=Sampling(min_samples=5, min_seconds=0, max_samples=5),
+            sampling=Sampling(min_samples=5, min_seconds=0.1, max_samples=100_000),
         )
 
     @contextmanager
     def started(
-        self, job: Mapping[str, Any], spoil: Callable[[Path], None] = lambda _: None
+        self,
+        job: Mapping[str, Any],
+        spoil: Callable[[Path], None] = lambda _: None,
+        command: Sequence[str] = (SCRIPT, "job.json"),
     ) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
-        """Start the runner in a folder of its own, which goes with it."""
+        """Start the runner, or another script, in a folder of its own, which goes with it."""
         with tempfile.TemporaryDirectory(prefix="edge-harness-") as place:
             folder = Path(place)
             (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
@@ -122,7 +130,7 @@ class _Kit:
             with (
                 (folder / "stderr").open("wb") as stderr,
                 subprocess.Popen(
-                    [self.python, "-B", SCRIPT, "job.json"],
+                    [self.python, "-B", *command],
                     cwd=folder,
                     stdin=subprocess.DEVNULL,
                     stdout=stderr,
@@ -222,7 +230,11 @@ def check_engine(
     files = device_files(engine, progress)
     kit = _Kit(engine, model, artifact, python, check_file, files)
     progress(f"launching {engine.name}")
-    yield from _right_job(kit, reference)
+    tried = list(_right_job(kit, reference))
+    yield from tried
+    if tried[0].fault:
+        return  # all that follows would fail for the same reason
+    yield from _computes(kit)
     progress(f"launching {engine.name} with wrong jobs")
     yield from _wrong_jobs(kit)
     progress(f"interrupting {engine.name}")
@@ -252,8 +264,6 @@ def _declaration(engine: Engine) -> Iterator[Check]:
         "a backend that it does not have is refused",
         "" if unheard_of else "lacks() refuses no backend 'npu:unheard_of'",
     )
-    page = engine.folder / "README.md"
-    yield Check("it has a page of documentation", "" if page.is_file() else f"there is no {page}")
 
 
 def _right_job(kit: _Kit, reference: Mapping[int, list[NDArray[Any]]]) -> Iterator[Check]:
@@ -278,9 +288,46 @@ def _right_job(kit: _Kit, reference: Mapping[int, list[NDArray[Any]]]) -> Iterat
             "it times each inference",
             "" if enough else f"{len(samples)} samples of {least}, or some that took no time",
         )
+        yield Check("it keeps to the thread that it is given", more_threads(events))
         given = _outputs(events, ended.folder)
         tolerance = kit.model.manifest.tolerance[job.precision]
         yield Check("outputs are those of the reference", _wrong(given, reference, tolerance))
+
+
+def more_threads(events: Sequence[Event]) -> str:
+    """Say how much more than one thread was computing, if so."""
+    sampled = [event for event in events if isinstance(event, Samples) and event.cpu_ms]
+    wall_ms = sum(sum(event.ns) for event in sampled) / 1e6
+    cpu_ms = sum(event.cpu_ms or 0.0 for event in sampled)
+    if cpu_ms <= _MOST_CPU * wall_ms + _CLOCK_TICK_MS:
+        return ""
+    return f"the job has threads=1, and {cpu_ms / wall_ms:.1f} processors were busy"
+
+
+def _computes(kit: _Kit) -> Iterator[Check]:
+    """Hold the first inference of new inputs against the next, which has the same inputs."""
+    what = "each inference is computed"
+    job = kit.job.model_dump(mode="json")
+    script = recipes.resource("conformance", "once.py")
+    with kit.started(job, command=[str(script)]) as (process, folder):
+        try:
+            process.wait(_TIME_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            yield Check(what, f"sixteen inferences took more than {_TIME_LIMIT_S:g} s")
+            return
+        ended = _left(process.returncode, folder)
+    if ended.status != 0:
+        yield Check(what, _how(ended))
+        return
+    pairs = json.loads(ended.stderr.strip().splitlines()[-1])
+    first, second = np.median(pairs[1:], axis=0)
+    yield Check(
+        what,
+        ""
+        if first <= _MOST_SLOWER * second
+        else f"the first of new inputs takes {first / second:.0f} times as long as the next: "
+        "run() has to compute, not bind() or the first call",
+    )
 
 
 def _outputs(events: Sequence[Event], folder: Path) -> dict[int, list[NDArray[Any]]]:

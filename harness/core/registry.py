@@ -236,6 +236,8 @@ class Registry(Generic[T]):
             raise _UnusableError(f"its declaration cannot be read ({said})") from error
         if fault:
             raise _UnusableError(fault)
+        if declared.origin.package != OWN_PACKAGE and declared.name != plugin.name:
+            raise _UnusableError(f"its entry point is named otherwise than it: {plugin.name!r}")
         return plugin
 
     def _declaration_fault(self, plugin: T) -> str | None:

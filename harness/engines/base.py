@@ -487,7 +487,7 @@ class Engine:
     cpu_abis
         ABIs of devices on whose CPU it runs.
     packages
-        The Python packages that it is, which probing looks for.
+        The Python packages that it is; probing looks for the first, whose version is the engine's.
     library
         Its shared library, where a runner loads that by name.
     wraps_library

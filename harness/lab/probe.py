@@ -314,9 +314,13 @@ def probe(transport: Transport, pythons: Sequence[str] = (), folders: Sequence[s
     return parse(answer.stdout)
 
 
-def _engine_packages() -> dict[str, str]:
-    """Return the Python packages that are engines, each with the engine's name."""
-    return {package: engine.name for engine in ENGINES for package in engine.packages}
+def _engine_packages() -> dict[str, list[str]]:
+    """Return the Python packages that are engines, each with the engines' names."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for engine in ENGINES:
+        for package in engine.packages[:1]:
+            found[package].append(engine.name)
+    return found
 
 
 def parse(output: bytes) -> Facts:
@@ -579,7 +583,8 @@ def _pythons(told: Iterable[tuple[str, str]]) -> tuple[Python, ...]:
     for path, value in list(told)[:_MAX_ENTRIES]:
         name, _, version = value.partition(" ")
         if version and (name == "version" or name in engines):
-            entries[path][engines.get(name, name)] = version
+            for told_of in engines.get(name, [name]):
+                entries[path][told_of] = version
     return tuple(
         Python(path=path, version=found.pop("version", None), engines=found)
         for path, found in entries.items()

@@ -880,6 +880,11 @@ def run_job(
     """
     with engine_is("configuring"):
         version, build = engine.configure(job)
+    for name, setting in build.items():
+        if not isinstance(setting, str):
+            raise LaunchError(
+                "RunnerFailed", f"configure() returned {name}={setting!r}: settings are text"
+            )
     build["python"] = sys.version.split()[0]
     if "numpy" in sys.modules:
         build["numpy"] = sys.modules["numpy"].__version__
