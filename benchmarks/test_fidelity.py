@@ -27,6 +27,7 @@ from harness.core.contract import InputSpec, Job, Sampling, WarmupPolicy, parse_
 from harness.models import environments
 from harness.models.build import build as build_model
 from harness.models.manifest import load_model
+from harness.models.npm import device_files, fetch
 from harness.native.build import build as build_runner
 from harness.native.supervisor import supervisor
 from harness.runner.python import edge_runner
@@ -40,6 +41,8 @@ pytestmark = pytest.mark.skipif(
 HERE = Path(__file__).parent
 MARGIN = 0.005
 BLOCKS = 48
+BROWSER_MARGIN = 0.02
+BROWSER_BLOCKS = 24  # each of its launches takes seconds
 SECONDS = 1.0
 SLOW_MARGIN = 0.01
 SLOW_BLOCKS = 24
@@ -239,6 +242,33 @@ def test_a_start_from_a_compiled_model(tmp_path, record):
     how = "the same, with the libraries in both"
     value = f"{(first - cached + compiled) / first:.1f}"
     record(Figure("npu:qnn first session: compiled / cached", value, "no bound", None, how))
+
+
+def test_browser(launcher, within):
+    model = load_model(Workspace(HERE.parent), "mobilenet_v1_025_96")
+    artifact = build_model(model, "onnx", "any", progress=print)
+    python = environments.python("browser", print)
+    engine = engines.get("onnxruntime-web")
+    links = {name: str(artifact.folder / name) for name in artifact.roles.values()}
+    links |= {name: str(path) for name, path in device_files(engine, print).items()}
+
+    def launched(name):
+        job = calibration_job(
+            launch=name,
+            engine=engine.name,
+            backend="wasm",
+            files=dict(artifact.roles),
+            inputs=model.manifest.inputs,
+            check_seeds=model.manifest.check_seeds,
+        )
+        return figure_of_launch(launcher, job, links, [str(python), "edge_runner.py", "job.json"])
+
+    (spec,) = model.manifest.inputs
+    libraries = fetch(engine.npm, print) / engine.npm.package / "dist"
+    bare = [python, HERE / "bare" / "browser.py", artifact.path("model"), libraries]
+    bare += [spec.name, json.dumps(spec.shape)]
+    found = ratio(launched, lambda _: figure_of_bare(*bare), BROWSER_BLOCKS)
+    within("browser / bare page", found, BROWSER_MARGIN, f"{BROWSER_BLOCKS} blocks ABBA")
 
 
 def test_supervisor(calibrate, tmp_path, within):

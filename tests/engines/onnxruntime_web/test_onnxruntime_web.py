@@ -14,7 +14,7 @@ import pytest
 
 from harness import engines
 from harness.analysis.outputs import check
-from harness.conformance import check_engine
+from harness.conformance.engines import check_engine
 from harness.core.contract import InputSpec, Job, Sampling, WarmupPolicy, parse_events
 from harness.models import environments
 from harness.models.build import build, reference
