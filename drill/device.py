@@ -116,7 +116,7 @@ def own_mounts(folder: Path) -> None:
 
 
 def runner_script(out: str, *, synced: bool = False) -> str:
-    """Return the journal-writing runner, whose journal and faults lie in a folder of the device.
+    """Return the journal-writing runner, whose journal and faults are in a folder of the device.
 
     Parameters
     ----------
@@ -178,12 +178,12 @@ class FakeDevice(Target):
 
     @property
     def lock(self) -> Path:
-        """Its lock file; its lease lies beside."""
+        """Its lock file; its lease is beside."""
         return self.home / "lock"
 
     @property
     def out(self) -> Path:
-        """Where its journal lies, and faults."""
+        """Where its journal is, and faults."""
         return self.home / "out"
 
     def make(self) -> None:

@@ -23,7 +23,7 @@ class Done:
     model
         What the runner found in the artifact that it was given.
     samples
-        Nanoseconds, drawn anew by each process: no two launches have the same.
+        Nanoseconds, drawn again by each process: no two launches have the same.
     """
 
     launch: str

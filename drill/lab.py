@@ -258,7 +258,7 @@ class _Lab:
                 # session which took them is over.
                 for device in self.devices.values():
                     device.break_lease()
-            # What lies on a device whose link was away at the end goes with the next session.
+            # What is on a device whose link was away at the end goes with the next session.
             away = self._kind.patience_s < Kind.patience_s and any(
                 device.leftovers() for device in self.devices.values()
             )

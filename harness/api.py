@@ -216,7 +216,7 @@ def resume(
     limits: Limits = LIMITS,
     observer: Observer | None = None,
 ) -> Run:
-    """Go on with a run: what it has is kept, what failed or is missing is measured.
+    """Resume a run: keep what it has, measure what failed or is missing.
 
     Parameters
     ----------
@@ -326,7 +326,8 @@ def check(  # noqa: PLR0913 - what a user may ask of the gate
     blocks
         Fresh launches of either side of a case.
     changes
-        What is meant to be another: ``clocks``, ``device``, ``engine``, ``kernel``.
+        Differences to accept as the change under test: ``clocks``, ``device``, ``engine``,
+        ``kernel``.
     away
         Whether labs of a fleet measure, as for :func:`submit`.
     deadline_s
@@ -415,8 +416,8 @@ def compare(  # noqa: PLR0913 - what a user may ask of a comparison
         pairs = contrasts(before.run, before.axis, after.name, before.name)
         if not pairs:
             raise ResultsError(
-                f"no case of {after.words} has one of {before.words} to be set against",
-                hint="they have to be of one model, device (but for devices) and input",
+                f"no case of {after.words} has a counterpart in {before.words}",
+                hint="they must share model, input and, unless devices are compared, the device",
             )
         return Contrast(before.axis, [compare_cases(*pair, contrast=True) for pair in pairs])
     held = gate(after.run, before.run, baseline, changes, expectations=False)
@@ -492,7 +493,7 @@ def report(  # noqa: PLR0913 - what a user may ask of a report
         path.write_text(html, encoding="utf-8")
     except OSError as error:
         raise SpecificationError(
-            f"{path}: {error.strerror}", hint="name a file in a folder that exists: -o FILE"
+            f"{path}: {error.strerror}", hint="name a file in an existing folder: -o FILE"
         ) from None
     return path
 
@@ -533,7 +534,7 @@ def stored(store: Store, run: str | None, *, samples: bool = True) -> Run:
     found = (store.latest(campaign=run) or run) if run else store.latest()
     if found is None:
         raise SpecificationError(
-            "nothing was measured in this workspace yet",
+            "no run in this workspace yet",
             hint="harness run campaigns/NAME.yaml, or harness bench MODEL",
         )
     return store.load(found, samples=samples)

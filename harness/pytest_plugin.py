@@ -149,7 +149,7 @@ def edge_measurement(
     try:
         if marker is None or marker.args:
             example = f'@pytest.mark.{MARKER}(model="…", device="…", engine="…")'
-            raise SpecificationError(f"{FIXTURE} takes a marker that names a case", hint=example)
+            raise SpecificationError(f"{FIXTURE} needs a marker that names a case", hint=example)
         workspace = Workspace.find(None if _named_workspace() else item.path.parent)
         campaign = tmp_path_factory.mktemp("edge") / f"{_name(item.name)}.yaml"
         campaign.write_text(_campaign(item.nodeid, marker.kwargs), encoding="utf-8")
@@ -235,7 +235,7 @@ def _measurement(run: Run) -> Measurement:
         )
     if result.lacking:
         raise LabError(
-            f"{label}: {result.lacking} of {len(result.record.roles)} launches are lacking",
+            f"{label}: {result.lacking} of {len(result.record.roles)} launches are missing",
             hint=f"harness results logs {run.id} --failed",
         )
     loads = {state: parts["total"].median for state, parts in result.first_loads_ms.items()}

@@ -1,4 +1,4 @@
-"""Where things lie: the workspace's folders, and the user's cache shared by all workspaces."""
+"""Where things are: the workspace's folders, and the user's cache shared by all workspaces."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ENVIRONMENT_VARIABLE = "EDGE_HARNESS_WORKSPACE"
 def cache_dir() -> Path:
     """Return the user's cache, for what is identified by the hash of its recipe.
 
-    Toolchain environments, board images and artifacts lie here, so that every workspace and
+    Toolchain environments, board images and artifacts are here, so that every workspace and
     checkout shares them. ``XDG_CACHE_HOME`` moves it.
     """
     return Path(platformdirs.user_cache_dir("edge-harness"))
@@ -163,7 +163,7 @@ class Workspace:
         SpecificationError
             The settings are wrong.
         ResultsError
-            The database is damaged, none of ours, or of a newer version.
+            The database is damaged, not one of ours, or of a newer version.
         LabError
             It cannot be reached.
         """

@@ -469,7 +469,7 @@ def _shapes(subject: Subject) -> Argument | None:
     by_value = sorted(op for op in subject.partition.cpu_ops if op.lower() in _BY_VALUE)
     inputs = subject.partition.dynamic_inputs
     facts: dict[str, float | str] = {"inputs": ", ".join(inputs), "ops": ", ".join(by_value)}
-    if inputs:  # each new shape is compiled anew, or refused
+    if inputs:  # each new shape is compiled again, or refused
         weight = _estimate(subject, Weight.DECISIVE)
         return Argument(Rule.SHAPES, Leaning.CPU, weight, Basis.ESTIMATED, facts)
     if by_value:

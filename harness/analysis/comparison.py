@@ -130,9 +130,9 @@ def ratio(
         if not len(figures) or not all(0 < figure < math.inf for figure in figures):
             raise ValueError("launch figures must be positive and finite, and at least one")
     if not 0 < confidence < 1:
-        raise ValueError(f"no confidence of {confidence}")
+        raise ValueError(f"invalid confidence {confidence}")
     if paired and len(candidate) != len(baseline):
-        raise ValueError(f"{len(candidate)} and {len(baseline)} launches are no pairs")
+        raise ValueError(f"{len(candidate)} and {len(baseline)} launches cannot be paired")
     a, b = np.log(candidate), np.log(baseline)
     counts = (a.size, b.size)
     difference = float(a.mean() - b.mean())
@@ -212,7 +212,7 @@ def judge(found: Ratio, margin: float = MARGIN, better: Better = Better.LESS) ->
 
     *Regressed*: the interval excludes no change and the estimate exceeds the margin, upwards where
     less is better, downwards where more is; *improved*, the other way; *unchanged*: the interval
-    lies inside the margin; else *inconclusive*. The margin is symmetric on the logarithms:
+    is inside the margin; else *inconclusive*. The margin is symmetric on the logarithms:
     :math:`1 + m` upwards, :math:`1 / (1 + m)` downwards, so that swapping the sides swaps the
     verdict.
 

@@ -188,9 +188,9 @@ class Comparison:
     def verdict(self) -> Verdict | None:
         """The worst of its findings' verdicts; none for a contrast that was made.
 
-        Of first loads only a total that has changed counts: they vary so much that they often
-        cannot be told, and then stand there as inconclusive without making the case so. Their parts
-        are shown, to say where a change of the total is, and decide nothing.
+        Of first loads only a total that has changed counts: they vary so much that they often are
+        undecided, and are then shown as inconclusive without making the case so. Their parts are
+        shown, to say where a change of the total is, and decide nothing.
         """
         if self.refusals:
             return Verdict.INVALID

@@ -24,7 +24,7 @@ WRONG: Final = "outputs wrong"
 REFUSED: Final = "refused"
 LEFT_OUT: Final = "not measured"
 
-# Launch ids, hashes and addresses; then numbers, with what may stand in them.
+# Launch ids, hashes and addresses; then numbers, with what may be in them.
 _VARYING = (
     (re.compile(r"\b[\w.-]+-[0-9a-f]{12}-\d+-\d+\b"), "…"),
     (re.compile(r"\b(?:0x)?[0-9a-f]{12,}\b"), "…"),

@@ -104,7 +104,7 @@ class Series:
     ----------
     instance
         The device's serial number or machine id; empty where it tells neither, and then two
-        instances under one name cannot be told apart.
+        instances under one name cannot be distinguished.
     changes
         In their order.
     marks

@@ -37,7 +37,7 @@ NO_LAUNCH: Final = code("case.no-launch", "no launch was made")
 INVALID: Final = code("case.invalid", "{invalid} of {launches:launch} were invalid: {why}")
 NO_SUCCESS: Final = code("case.no-success", "no launch succeeded: {why}")
 NOT_FILLED: Final = code("case.not-filled", "its model cache was not filled: {why}")
-UNEXPLAINED: Final = code("case.unexplained", "no reason is on record")
+UNEXPLAINED: Final = code("case.unexplained", "no reason was recorded")
 
 # Flags
 RISING: Final = code(
@@ -82,19 +82,20 @@ UNCOUNTED: Final = code(
     "the engine's names of the operators left to the processor are not those that were counted",
 )
 SIMULATED_SPEED: Final = code(
-    "expectation.simulated", "{simulated} stood in for the accelerator: its times are no hardware's"
+    "expectation.simulated",
+    "{simulated} stood in for the accelerator: its times say nothing about real hardware",
 )
-NO_DRIFT: Final = code("expectation.no-drift", "the artifact has no record of its drift")
+NO_DRIFT: Final = code("expectation.no-drift", "the artifact's drift was not recorded")
 
 # Comparisons
 MISSING: Final = code("comparison.missing", "{side}: {case}: {why}")
 OTHER_MODEL: Final = code("comparison.model", "{one} and {other} are different models")
 EMULATED: Final = code(
-    "comparison.emulated", "one device is emulated: an emulator's times are no device's"
+    "comparison.emulated", "one device is emulated: its times say nothing about a real device"
 )
 SIMULATED: Final = code(
     "comparison.simulated",
-    "one accelerator is simulated: a simulator's times are no hardware's",
+    "one accelerator is simulated: its times say nothing about real hardware",
 )
 UNCHECKED: Final = code("comparison.unchecked", "the outputs of {case} were not checked")
 NO_IDENTITY: Final = code(
@@ -118,9 +119,7 @@ MEMORY_CLOCK_UNKNOWN: Final = code(
 )
 RUNNER: Final = code("comparison.runner", "runner: {then} → {now}")
 ENGINE: Final = code("comparison.engine", "engine: {then} → {now}")
-INPUTS: Final = code(
-    "comparison.inputs", "{model} was fed different inputs (names, shapes or ranges)"
-)
+INPUTS: Final = code("comparison.inputs", "inputs of {model} differ (names, shapes or ranges)")
 ESTIMATOR: Final = code(
     "comparison.estimator",
     "a launch's figure is its {then:known} on one side, its {now:known} on the other",
@@ -157,6 +156,6 @@ OTHER_PRECISION: Final = code(
     "version or precision; tolerances are set in the model's file",
 )
 CORRECT: Final = code(
-    "todo.correct", "correct the campaign or the device's file, or leave the case out with --only"
+    "todo.correct", "correct the campaign or the device's file, or exclude the case with --only"
 )
 RESUME: Final = code("todo.resume", "harness run --resume {run}")

@@ -30,7 +30,7 @@ class AfterChange:
     set_ms, first_ms
         Setting the inputs, and the first inference after that.
     change_ms
-        Both: what compares, for engines plan anew in the one or in the other.
+        Both: what compares, for engines plan again in the one or in the other.
     next_ms
         The median of the inferences after the first.
     """

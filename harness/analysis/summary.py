@@ -175,7 +175,7 @@ def estimate(
     if not figures or not all(0 < figure < math.inf for figure in figures):
         raise ValueError("launch figures must be positive and finite, and at least one")
     if not 0 < confidence < 1:
-        raise ValueError(f"no confidence of {confidence}")
+        raise ValueError(f"invalid confidence {confidence}")
     logarithms = np.log(figures)
     n, mean = len(figures), float(logarithms.mean())
     if n == 1:
@@ -247,7 +247,7 @@ def percentiles(samples_ns: Sequence[int]) -> dict[int, float]:
     """Return those of the percentiles 50, 90, 95 and 99 that there are enough samples for.
 
     Enough is MLPerf LoadGen's early-stopping rule [1]_: with 99 % confidence at least two samples
-    lie above the percentile, which takes 11, 64, 130 and 662 samples.
+    are above the percentile, which takes 11, 64, 130 and 662 samples.
 
     References
     ----------

@@ -1,7 +1,7 @@
 """Baselines: a run that later ones are compared with, as a file of its own.
 
 ``baselines/NAME.json`` can be committed, or kept as an artifact of a CI job. What is needed to
-launch its cases again lies beside it, in ``baselines/files``, each file under its SHA-256.
+launch its cases again is beside it, in ``baselines/files``, each file under its SHA-256.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def load_baseline(workspace: Workspace, name: str) -> Baseline:
     Raises
     ------
     SpecificationError
-        There is none of that name.
+        No such name.
     ResultsError
         Its file is not whole, no baseline, or of another version.
     """
@@ -127,10 +127,10 @@ def load_baseline(workspace: Workspace, name: str) -> Baseline:
 
 def read_baseline(path: Path) -> Baseline:
     """Return the baseline in a file; the errors are those of :func:`load_baseline`."""
-    hint = "set it anew: harness baseline set NAME RUN"
+    hint = "set it again: harness baseline set NAME RUN"
     try:
         if path.stat().st_size > SIZE_LIMIT:
-            raise ResultsError(f"{path}: larger than {SIZE_LIMIT >> 20} MiB, which no baseline is")
+            raise ResultsError(f"{path}: exceeds the {SIZE_LIMIT >> 20} MiB limit for a baseline")
         content = path.read_bytes()
     except OSError as error:
         raise ResultsError(f"{path}: {error.strerror}", hint=hint) from error
@@ -138,29 +138,30 @@ def read_baseline(path: Path) -> Baseline:
         version = _Version.model_validate_json(content)
     except ValidationError as error:
         raise ResultsError(
-            f"{path}: not a baseline, or not whole: {fault_of(error)}", hint=hint
+            f"{path}: not a valid baseline file: {fault_of(error)}", hint=hint
         ) from None
     if version.format != FORMAT or version.schema_version > SCHEMA_VERSION:
         raise ResultsError(
-            f"{path}: of format {version.format} and schema version {version.schema_version}; this "
+            f"{path}: has format {version.format} and schema version "
+            f"{version.schema_version}; this "
             f"harness knows {FORMAT} and {SCHEMA_VERSION}",
-            hint="use the edge-harness that it was made with, or a newer one",
+            hint="use the edge-harness version that wrote it, or a newer one",
         )
     try:
         found = Baseline.model_validate_json(content)
     except ValidationError as error:
         raise ResultsError(
-            f"{path}: not a baseline, or not whole: {fault_of(error)}", hint=hint
+            f"{path}: not a valid baseline file: {fault_of(error)}", hint=hint
         ) from None
     seen = set()
     for launch in found.run.launches:
         loaded = launch.first_load.total_ms * 1e6 if launch.first_load else None
         for time in (launch.figure_ns, loaded):
             if time is not None and not 0 < time <= LONGEST_NS:
-                raise ResultsError(f"{path}: a time of launch {launch.id} is none", hint=hint)
+                raise ResultsError(f"{path}: launch {launch.id} has an invalid time", hint=hint)
         place = (launch.case_id, launch.role, launch.slot, launch.attempt)
         if place in seen:  # counted twice, a launch would make intervals too narrow
-            raise ResultsError(f"{path}: launch {launch.id} is there twice", hint=hint)
+            raise ResultsError(f"{path}: launch {launch.id} appears twice", hint=hint)
         seen.add(place)
     # The file's name is what it is called by: a copy is a baseline of its own.
     return found.model_copy(update={"name": path.stem})

@@ -165,7 +165,7 @@ def off_its_processors(ended: Ended, bound: Collection[int] | None) -> Iterator[
 
 
 def not_on_its_unit(found: Measured, job: Job, excluded: str) -> Iterator[Reason]:
-    """Say why a launch computed on the processor, where the device has not what it stands for.
+    """Say why a launch computed on the processor, where the device lacks what it stands for.
 
     A driver may well keep the processor busy while it waits: that alone is no reason.
 

@@ -259,7 +259,7 @@ class _Bench(Bench):
             return NativeRunner.of(files)
         interpreter, environment = kit.interpreter, ""
         name, at, _ = (record.engine_from or "").partition("@")
-        if at:  # of ours, which lies elsewhere on each machine
+        if at:  # of ours, which is elsewhere on each machine
             environment = record.engine_from or ""
             interpreter = str(environments.python(name, self.progress))
         return PythonRunner(interpreter, environment, files)

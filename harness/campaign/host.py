@@ -59,7 +59,7 @@ class Means:
     absent
         Device name to one that was not reached; it is tried again.
     recovery
-        How the devices stand.
+        States of the devices.
     record
         Stores what became known of a host's cases, and of a device that joined.
     has_ended

@@ -32,7 +32,7 @@ def keep(path: Path, folder: Path | None = None) -> str:
 
 @dataclass(frozen=True)
 class KeptFiles:
-    """Folders in which files lie under their hash; the first that has one gives it."""
+    """Folders in which files are under their hash; the first that has one gives it."""
 
     folders: Sequence[Path]
 

@@ -239,7 +239,7 @@ class Launcher:
         """Run a launch to its end, in one round trip where it is shorter than 20 s.
 
         A launch of the same id that is still alive is joined, and one that has ended is
-        collected; only one whose supervisor was killed is ended and begun anew. A dropped link
+        collected; only one whose supervisor was killed is ended and started again. A dropped link
         is made again, and the launch read on from the byte that was had. Another one that was
         left behind a link that stayed away is ended first: it holds the device.
 
@@ -252,7 +252,7 @@ class Launcher:
         handling
             What the supervisor does beside.
         on_state
-            Told at each reading how it stands: ``waiting`` for that, or ``running``; and
+            Told at each reading its state: ``waiting`` for that, or ``running``; and
             ``silent`` where an answer is overdue: its link may hang.
 
         Raises
@@ -312,7 +312,7 @@ class Launcher:
         on_state: Callable[[str], object],
         first: Callable[[Callable[[], Completed]], Completed],
     ) -> Ended | None:
-        """Follow a launch to its end, and keep account of whether anything lies there unread.
+        """Follow a launch to its end, and keep account of whether anything is there unread.
 
         Parameters
         ----------

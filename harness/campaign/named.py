@@ -65,14 +65,14 @@ def named(workspace: Workspace, store: Store, name: str, run_id: str | None) -> 
                 found[axis] = Named(plain, run, axis)
     if not found:
         raise SpecificationError(
-            f"nothing is called '{name}': no run, baseline, campaign with a run or commit, and no "
-            "device, engine, backend or precision of the run",
+            f"nothing is called '{name}': not a run, baseline, commit or campaign with a run,"
+            f" nor a device, engine, backend or precision of the run",
             hint="harness results list; harness baseline list; --in RUN names another run",
         )
     runs = {each.run.id for each in found.values()}
     if len(found) > 1 and not (len(runs) == 1 and all(not each.axis for each in found.values())):
         offers = " or ".join(f"{each}:{plain}" for each in found)
-        raise SpecificationError(f"'{name}' stands for several things", hint=f"say {offers}")
+        raise SpecificationError(f"'{name}' is ambiguous", hint=f"say {offers}")
     return next(iter(found.values()))
 
 

@@ -189,7 +189,7 @@ class OnDevice:
         return self.launcher.folder(name)
 
     def tidy(self) -> None:
-        """Remove the model caches' folders that were given out, and launches that still lie there.
+        """Remove the model caches' folders that were given out, and launches that are still there.
 
         Raises
         ------

@@ -325,7 +325,7 @@ def count_operations(
 ) -> Operations | None:
     """Return what one inference of a model computes; nothing where that cannot be counted.
 
-    It only stands beside what is measured, and is no reason not to measure.
+    It is only shown alongside the figures, and no reason not to measure.
     """
     try:
         return operations.count(model, shapes=shapes, program=program, progress=progress)
@@ -420,7 +420,9 @@ def _prepare(
         raise _RefusedError(refused, inspected(model, artifact, shapes))
     excluded = there.excluded.get(case.backend, "")
     if excluded:
-        progress(f"{case.label}: by its probe {device.name} cannot use {case.backend}: {excluded}")
+        progress(
+            f"{case.label}: the probe says that {device.name} cannot use {case.backend}: {excluded}"
+        )
     changes = []
     fixed = artifact.record.interface and artifact.record.interface.fixed_shapes
     changes_shapes = engine.changes_shapes(device.spec, case.backend) and runner.changes_shapes

@@ -153,7 +153,7 @@ class Queue:
         return self._tries[slot.case_id]
 
     def forgive(self, slot: Slot) -> None:
-        """Count the failures of a slot's case anew."""
+        """Count the failures of a slot's case again."""
         self._tries.pop(slot.case_id, None)
 
     def postpone(self, slot: Slot, until: float) -> None:
@@ -210,7 +210,7 @@ class Queue:
             self._invalid[attempt.case_id, attempt.role] += 1
 
     def _pending(self) -> list[Slot]:
-        # A model cache is filled for them anew: whatever an earlier controller had filled may be
+        # A model cache is filled for them again: whatever an earlier controller had filled may be
         # gone, or half of it.
         cases = {
             slot.case_id
@@ -247,6 +247,6 @@ class Queue:
             if each.status is Status.OK and each.figure_ns
         ]
         if record.precision is None or len(figures) < FEWEST:
-            return record  # a resumption makes what failed again, and asks anew
+            return record  # a resumption makes what failed again, and asks again
         needed = launches_needed(figures, record.precision, record.max_launches or 0)
         return record.model_copy(update={"more": needed - len(figures)})

@@ -119,7 +119,7 @@ class Bench:
     stack
         On leaving it, leases are given back, and hosts and connections let go.
     run_id
-        Of the run that is gone on with: its launches may be under way on the devices.
+        Of the run that is resumed: its launches may be under way on the devices.
 
     Attributes
     ----------
@@ -195,8 +195,8 @@ class Bench:
     ) -> tuple[list[CaseRecord], dict[str, Prepared]]:
         """Build what cases need; see :func:`harness.campaign.prepare.prepare`.
 
-        When a run begins, what does not fit into its device's memory is refused. One that is gone
-        on with has measured there: that less is available by now is no reason to end it.
+        When a run begins, what does not fit into its device's memory is refused. A resumed run
+        has measured there already: less available memory is no reason to end it.
         """
         lab = self.lab
         records, prepared = prepare(
@@ -281,7 +281,7 @@ def _refuse_stranger(device: Device, facts: Facts) -> None:
     """Refuse a device that is not what its file says: it would get artifacts for another ABI."""
     if facts.abi is not None and facts.abi != device.spec.abi:
         raise SpecificationError(
-            f"{device.name}: its file says '{device.spec.abi}', and it is '{facts.abi}'",
+            f"{device.name}: its file says '{device.spec.abi}', but it is '{facts.abi}'",
             hint=f"correct 'abi' in devices/{device.name}.yaml, or its address",
         )
 

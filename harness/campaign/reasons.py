@@ -129,7 +129,7 @@ CACHE_EMPTY: Final = code(
 )
 CACHE_WRITTEN: Final = code(
     "launch.cache-written",
-    "the engine wrote to its model cache instead of taking the model from it",
+    "the engine wrote to its model cache instead of loading from it",
 )
 OUT_OF_MEMORY: Final = code(
     "launch.out-of-memory",
@@ -168,7 +168,9 @@ LOST: Final = code(
     "launch {launch}: its supervisor was killed, or the device restarted",
     category=Category.DEVICE,
 )
-GONE: Final = code("launch.gone", "launch {launch}: it disappeared", category=Category.DEVICE)
+GONE: Final = code(
+    "launch.gone", "launch {launch}: its files disappeared", category=Category.DEVICE
+)
 ORPHANED: Final = code(
     "launch.orphaned",
     "launch {launch}: its supervisor was killed; the runner was ended",
@@ -209,7 +211,7 @@ NO_EXIT: Final = code(
 )
 OUTPUT_CHANGED: Final = code(
     "launch.output-changed",
-    "{file}: what was pulled is not what the runner announced",
+    "{file}: it does not match what the runner announced",
     category=Category.DEPLOY,
 )
 INTERRUPTED: Final = code("launch.interrupted", "interrupted", category=Category.CONNECTION)
@@ -266,12 +268,12 @@ UNEVEN: Final = code(
 )
 FIXED_SHAPES: Final = code(
     "case.fixed-shapes",
-    "it was converted for the shapes of the model's file alone: with open axes that failed",
+    "it was converted for fixed shapes only: conversion with open axes failed",
 )
 NOT_BUILT: Final = code("case.not-built", "not built: {why}")
 NOT_REACHED: Final = code("case.not-reached", "not reached: {why}")
-ASIDE: Final = code("case.device-aside", "device put aside because {why}")
-GIVEN_UP: Final = code("case.given-up", "given up after a launch that failed: {why}")
+ASIDE: Final = code("case.device-aside", "device set aside because {why}")
+GIVEN_UP: Final = code("case.given-up", "abandoned after a failed launch: {why}")
 TOO_LARGE: Final = code(
     "case.too-large",
     "it needs at least {needed:MB} for its weights and intermediate results (estimate), and "
@@ -279,19 +281,19 @@ TOO_LARGE: Final = code(
 )
 
 # Stored cases that are to be launched again
-NO_ARTIFACT: Final = code("again.no-artifact", "it has no artifact on record")
-ARTIFACT_GONE: Final = code("again.artifact", "its artifact {artifact} ({file}) is not kept here")
-RUNNER_GONE: Final = code("again.runner", "its runner is not kept here[: {files}]")
+NO_ARTIFACT: Final = code("again.no-artifact", "no artifact was recorded")
+ARTIFACT_GONE: Final = code("again.artifact", "its artifact {artifact} ({file}) was not kept")
+RUNNER_GONE: Final = code("again.runner", "its runner was not kept[: {files}]")
 OTHER_RUNNER: Final = code("again.other-runner", "it was measured with a different kind of runner")
 ENVIRONMENT_GONE: Final = code(
     "again.environment",
-    "its environment {environment} with the lock {lock} is no longer here",
+    "its environment {environment} with the lock {lock} no longer exists",
 )
 
 # Devices
 COMPANY: Final = code(
     "device.company",
-    "{device}: a launch of another run is under way there ({launch})",
+    "{device}: a launch of another run is in progress there ({launch})",
     hint="wait until it ends (its time limit is enforced there), or resume that run: "
     "harness run --resume",
 )

@@ -34,7 +34,7 @@ STEP_S: Final = 2.0
 
 @dataclass
 class Standing:
-    """How a device stands.
+    """The state of a device.
 
     Attributes
     ----------
@@ -97,7 +97,7 @@ class Recovery:
         self._power = threading.Lock()  # one at a time: several may hang on one switch
 
     def of(self, device: str) -> Standing:
-        """Return how a device stands."""
+        """Return the state of a device."""
         return self._standings.setdefault(device, Standing())
 
     def aside(self) -> list[str]:

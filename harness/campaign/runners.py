@@ -51,7 +51,7 @@ class Runner(abc.ABC):
     """Whether it measures as its job says; a foreign tool does so in its own way."""
 
     changes_shapes = True
-    """Whether it can go on with other shapes in one launch."""
+    """Whether it can continue with other shapes in one launch."""
 
     profiles = True
     """Whether it can be asked for what its engine measures of its operators."""
@@ -130,7 +130,7 @@ class NativeRunner(Runner):
     Attributes
     ----------
     libraries
-        What lies beside it, by name.
+        What is beside it, by name.
     """
 
     program: Path

@@ -74,7 +74,7 @@ def select(campaign: Campaign, only: Sequence[str]) -> list[tuple[Case, Repeats]
     if not cases:
         known = {name for case, _ in campaign.cases() for name in names(case)}
         raise SpecificationError(
-            f"no case fits --only {' --only '.join(only)}",
+            f"no case matches --only {' --only '.join(only)}",
             hint=f"patterns are matched against: {', '.join(sorted(known))}",
         )
     return cases
@@ -163,7 +163,7 @@ def resume(
     limits: Limits = LIMITS,
     progress: Callable[[str], None],
 ) -> Iterator[Session]:
-    """Go on with a run: what it has is kept, what failed or is missing is measured.
+    """Resume a run: keep what it has, measure what failed or is missing.
 
     Raises
     ------
@@ -177,7 +177,7 @@ def resume(
         run = store.load(run_id)
         if run.confirms is not None:
             raise SpecificationError(
-                f"run {run_id} decided suspicions of another run, and is not gone on with",
+                f"run {run_id} cannot be resumed: it decided suspected changes of another run",
                 hint=f"harness check --baseline NAME --run {run.confirms}",
             )
         cases = [(record.case, _repeats(record)) for record in run.cases]
@@ -190,7 +190,7 @@ def resume(
         for before, now in zip(run.cases, records, strict=True):
             if before.artifact and now.artifact and before.artifact.id != now.artifact.id:
                 raise ResultsError(
-                    f"{now.case.label}: its artifact is not the one that run {run_id} began with",
+                    f"{now.case.label}: its artifact has changed since run {run_id} began",
                     hint="the model, a build stage or a tool has changed: start a new run",
                 )
             if not (before.refused or now.refused) and (before.options, before.variables) != (
@@ -198,8 +198,8 @@ def resume(
                 now.variables,
             ):
                 raise ResultsError(
-                    f"{now.case.label}: its backend's options or variables are not those that run "
-                    f"{run_id} began with",
+                    f"{now.case.label}: its backend's options or variables have changed since"
+                    f" run {run_id} began",
                     hint=f"correct devices/{now.case.device}.yaml, or start a new run",
                 )
         stages = zip(run.cases, records, strict=True)
@@ -223,7 +223,7 @@ class Confirmation:
     Attributes
     ----------
     session
-        Of a run in which each case stands twice, as it is today and as the baseline has it; none
+        Of a run in which each case is twice, as it is today and as the baseline has it; none
         where no case of the baseline can be launched again.
     unconfirmable
         Case id to why it cannot.
@@ -247,7 +247,7 @@ def confirm(  # noqa: PLR0913 - both sides, and what a user may ask
     limits: Limits = LIMITS,
     progress: Callable[[str], None],
 ) -> Iterator[Confirmation]:
-    """Begin a run that launches cases anew, a candidate and its baseline in turns.
+    """Begin a run that launches cases again, a candidate and its baseline in turns.
 
     Parameters
     ----------
@@ -396,7 +396,7 @@ def _refuse_another(measured: CaseRecord, now: CaseRecord, run_id: str) -> None:
     if changed:
         raise ResultsError(
             f"{now.case.label}: its {' and '.join(changed)} changed since run {run_id}",
-            hint="measure and check in one: harness check --baseline NAME CAMPAIGN",
+            hint="to to to measure and check in one: harness check --baseline NAME CAMPAIGN",
         )
 
 

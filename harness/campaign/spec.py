@@ -312,7 +312,7 @@ class Campaign(Spec):
         for block in self.matrix:
             repeats = self._repeats(block)
             if repeats.precision is not None and repeats.launches < MIN_PILOTS:
-                raise ValueError(f"a 'precision' takes at least {MIN_PILOTS} 'launches' to go by")
+                raise ValueError(f"'precision' needs at least {MIN_PILOTS} 'launches'")
         return self
 
     @model_validator(mode="after")
@@ -378,7 +378,7 @@ def load_campaign(
     Raises
     ------
     SpecificationError
-        It does not exist or is wrong, or names a model, device or engine that there is not, or a
+        It does not exist or is wrong, or names a model, device or engine that does not exist, or a
         batch or shape that a model does not take.
     """
     if not path.is_file():

@@ -21,9 +21,9 @@ __all__ = ["advise"]
 @click.command(
     epilog="""\b
 Examples:
-  harness advise                                on the newest run
-  harness advise demo --first-load-within 2s    the first result has to be there in 2 s
-  harness advise --inferences 50 --busy-cpu     a process makes 50, and the CPU has other work
+  harness advise                                for the newest run
+  harness advise demo --first-load-within 2s    first result needed within 2 s
+  harness advise --inferences 50 --busy-cpu     50 inferences per process, busy CPU
 """
 )
 @click.argument("run", metavar="[RUN]", required=False, shell_complete=complete_run)
@@ -31,15 +31,15 @@ Examples:
     "--first-load-within",
     type=Duration(),
     metavar="TIME",
-    help="The first result has to be there so soon after the start: 500 ms is 0.5s.",
+    help="Deadline for the first result after the process starts, such as 0.5s.",
 )
 @click.option(
     "--inferences",
     type=click.IntRange(min=1),
-    help="How many inferences a process makes before it ends.",
+    help="Inferences per process.",
 )
-@click.option("--low-power", is_flag=True, help="Energy is short.")
-@click.option("--busy-cpu", is_flag=True, help="The processors have other work to do.")
+@click.option("--low-power", is_flag=True, help="Prefer low power.")
+@click.option("--busy-cpu", is_flag=True, help="The CPU has other work to do.")
 @in_language
 @as_json
 @click.pass_context
@@ -54,10 +54,10 @@ def advise(
     busy_cpu: bool,
     as_json: bool,
 ) -> None:
-    """Say for each model and NPU of a run whether the NPU is worth it, rule by rule.
+    """Advise for each model and NPU of a run whether the NPU is worth using.
 
-    RUN is a run's id, or a campaign's name for its newest run. What was measured decides; where
-    nothing was, the rules' weights are added up, and the advice says that it is an estimate.
+    RUN is a run's id, or a campaign's name for its newest run. Measurements decide. Where there are
+    none, weighted rules of thumb do, and the advice is marked as an estimate.
     """
     from harness.analysis.advice import Needs
     from harness.analysis.advice import advise as advise_on

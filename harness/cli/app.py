@@ -23,44 +23,44 @@ __all__ = ["main"]
 _COMMANDS = {
     # name: (module of harness.cli, summary)
     "bench": ("bench", "Measure one model file in every engine that can run it."),
-    "run": ("run", "Run a campaign, or go on with one."),
-    "plan": ("run", "Show a campaign's cases and expected time; touches no device."),
+    "run": ("run", "Run a campaign, or resume a run."),
+    "plan": ("run", "Show a campaign's cases and expected time."),
     "submit": ("submit", "Send a campaign to the labs of a fleet."),
     "jobs": ("submit", "List, show, cancel and retry what was submitted."),
     "fleet": ("fleet", "Show the agents, devices and queue of a fleet."),
     "agent": ("agent", "Measure what a fleet's centre has for this lab's devices."),
     "store": ("store", "Make a PostgreSQL database the centre of a fleet."),
-    "report": ("report", "Render one HTML file from a run."),
-    "check": ("check", "Measure, and judge against a baseline: the gate for CI."),
+    "report": ("report", "Render a run as one HTML file."),
+    "check": ("check", "Measure and compare with a baseline: the gate for CI."),
     "compare": ("compare", "Compare runs, baselines, devices, engines, backends or commits."),
-    "baseline": ("baseline", "Keep runs that later ones are compared with."),
-    "advise": ("advise", "Say whether the NPU is worth it, model by model."),
-    "chips": ("chips", "Compare chips, and what was measured on them."),
+    "baseline": ("baseline", "Manage the baselines that runs are compared with."),
+    "advise": ("advise", "Advise whether the NPU is worth using, model by model."),
+    "chips": ("chips", "Compare chips and what was measured on them."),
     "results": ("results", "List and show stored runs, launches and logs."),
-    "history": ("history", "Show how cases did over runs, and where they changed."),
-    "site": ("site", "Build static pages over all runs: trends, health, every report."),
-    "audit": ("audit", "Find what cannot be true in results, ours or others'."),
+    "history": ("history", "Show results over time, with changes and suspect commits."),
+    "site": ("site", "Build a static site of all runs: trends, health, reports."),
+    "audit": ("audit", "Find implausible figures in results, yours or others'."),
     "export": ("export", "Export results as JSON Lines, CSV or Parquet."),
-    "import": ("imports", "Import a table of latencies that somebody published."),
-    "devices": ("devices", "List, add, probe and trust devices; start and stop emulated boards."),
-    "models": ("models", "List, build and show models."),
-    "runners": ("runners", "Build, register and check native and foreign runners."),
-    "plugins": ("plugins", "List plugins, and check one of your own."),
-    "init": ("init", "Make a new workspace."),
-    "schema": ("schema", "Print the JSON Schema of a kind of file, for editors."),
-    "doctor": ("doctor", "Check what is present, what is missing, and how to mend it."),
+    "import": ("imports", "Import a published table of latencies."),
+    "devices": ("devices", "Manage devices and emulated boards."),
+    "models": ("models", "Manage models: add, build, inspect."),
+    "runners": ("runners", "Manage native and foreign runners."),
+    "plugins": ("plugins", "List plugins and check your own."),
+    "init": ("init", "Create a workspace."),
+    "schema": ("schema", "Print the JSON Schema of a file type, for editors."),
+    "doctor": ("doctor", "Check the installation and say how to fix it."),
 }
 
 _EPILOG = """\b
 Examples:
-  harness bench mobilenet.onnx          a first figure, without any YAML
-  harness doctor                        what is missing here, and how to mend it
+  harness bench mobilenet.onnx          first figures, no YAML needed
+  harness doctor                        what is missing and how to fix it
   harness devices up qemu-arm64         start the emulated ARM board
-  harness plan campaigns/demo.yaml      what would run, and for how long
+  harness plan campaigns/demo.yaml      what would run and how long it takes
   harness run campaigns/demo.yaml       measure
   harness report -o demo.html           render the newest run
-  harness baseline set good             what later runs are compared with
-  harness check --baseline good         measure again, and judge
+  harness baseline set good             keep the newest run as a baseline
+  harness check --baseline good         measure again and compare
 
 \b
 Shell completion (bash; zsh and fish likewise):
@@ -113,12 +113,12 @@ class _LazyGroup(click.Group):
 @click.option(
     "--workspace",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="The workspace; by default the one around the current folder.",
+    help="Workspace; by default the one around the current folder.",
 )
 @click.version_option(package_name="edge-harness", prog_name="harness")
 @click.pass_context
 def harness(ctx: click.Context, workspace: Path | None) -> None:
-    """Measure models on edge devices: latency, first load and memory, CPU against NPU."""
+    """Benchmark models on edge devices: latency, first load and memory, CPU against NPU."""
 
     def find() -> Workspace:
         from harness.workspace import Workspace

@@ -45,10 +45,10 @@ Examples:
   harness audit RUN --json                   for a script
   harness audit --imported                   all imported tables
   harness audit --imported published-npu --macs resnet50=4.1e9 --peak 'Kirin 990/npu=8000'
-  harness audit --rules                      what is looked for, and with which bounds
+  harness audit --rules                      the rules and their thresholds
 
 \b
-Exit codes: 0 no errors · 4 errors were found, or warnings under --strict
+Exit codes: 0 no errors · 4 errors, or warnings under --strict
 """
 )
 @click.argument("run_id", metavar="[RUN]", required=False, shell_complete=complete_run)
@@ -58,24 +58,24 @@ Exit codes: 0 no errors · 4 errors were found, or warnings under --strict
     flag_value=ALL,
     metavar="[TABLE]",
     shell_complete=complete_imported,
-    help="Audit an imported table instead of a run, or all of them.",
+    help="Audit an imported table, or all of them, instead of a run.",
 )
 @click.option(
     "--macs",
     "macs_texts",
     multiple=True,
     metavar="MODEL=NUMBER",
-    help="Multiply-accumulates of one inference of a model that the workspace does not know.",
+    help="Multiply-accumulates per inference of a model that the workspace lacks.",
 )
 @click.option(
     "--peak",
     "peak_texts",
     multiple=True,
     metavar="DEVICE/BACKEND=GOPS",
-    help="What a backend can do, in 10⁹ operations per second, where no chip's card says it.",
+    help="Peak of a backend in 10⁹ operations per second, where no chip card has it.",
 )
-@click.option("--rules", "show_rules", is_flag=True, help="Show the rules and their bounds.")
-@click.option("--strict", is_flag=True, help="Warnings, too, lead to exit code 4.")
+@click.option("--rules", "show_rules", is_flag=True, help="Show the rules and their thresholds.")
+@click.option("--strict", is_flag=True, help="Exit with 4 on warnings too.")
 @as_json
 @click.pass_context
 def audit(
@@ -89,9 +89,9 @@ def audit(
     strict: bool,
     as_json: bool,
 ) -> None:
-    """Find what cannot be true in a run, by default the newest, or in an imported table.
+    """Find implausible figures in a run, by default the newest, or an imported table.
 
-    Each finding names the very values that it rests on, and where they stand.
+    Each finding lists the values behind it and where they are.
     """
     from harness.analysis.audit import Severity
 
@@ -99,7 +99,9 @@ def audit(
         _print_rules(as_json=as_json)
         return
     if run_id and imported:
-        raise SpecificationError("both a run and an imported table", hint="audit one at a time")
+        raise SpecificationError(
+            "a run and an imported table cannot be audited together", hint="audit one at a time"
+        )
     macs = {name: int(value) for name, value in _numbers("--macs", macs_texts).items()}
     given = _Given(macs, _peaks(peak_texts))
     with workspace_of(ctx).store() as store:
@@ -135,7 +137,7 @@ def _audited(
     tables = store.imported() if imported == ALL else [store.load_imported(imported)]
     if not tables:
         raise SpecificationError(
-            "no table was imported in this workspace yet", hint="harness import FILE.csv"
+            "no table has been imported in this workspace", hint="harness import FILE.csv"
         )
     figures = [figure for table in tables for figure in table.figures]
     peaks = _stated(cards, figures, {figure.device: figure.device for figure in figures})
@@ -195,7 +197,9 @@ def _numbers(option: str, texts: Sequence[str]) -> dict[str, float]:
         except ValueError:
             found[name] = 0.0
         if not name or not 0 < found[name] < 1e18:  # noqa: PLR2004 - more than any chip does
-            raise SpecificationError(f"{option}: '{text}' is no NAME=NUMBER, the number above 0")
+            raise SpecificationError(
+                f"{option}: '{text}' is not NAME=NUMBER with a positive number"
+            )
     return found
 
 
@@ -205,7 +209,7 @@ def _peaks(texts: Sequence[str]) -> Peaks:
         device, slash, backend = name.rpartition("/")
         if not slash:
             raise SpecificationError(
-                f"--peak: '{name}' names no backend", hint=f"--peak '{name}/npu=…'"
+                f"--peak: '{name}' lacks a backend", hint=f"--peak '{name}/npu=…'"
             )
         found[device, backend, ""] = number * 1e9
     return found

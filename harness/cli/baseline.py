@@ -27,7 +27,7 @@ Examples:
 """
 )
 def baseline() -> None:
-    """Keep runs that later ones are compared with."""
+    """Manage the baselines that runs are compared with."""
 
 
 @baseline.command(name="set", epilog="\b\nExample:\n  harness baseline set good")
@@ -36,14 +36,14 @@ def baseline() -> None:
 @click.option(
     "--files/--no-files",
     default=True,
-    help="Keep artifacts and runners beside it, by which a suspicion is decided; by default yes.",
+    help="Keep artifacts and runners too, for deciding suspected changes (default: yes).",
 )
 @click.pass_context
 def set_baseline(ctx: click.Context, name: str, run_id: str | None, *, files: bool) -> None:
-    """Make a run a baseline, by default the newest.
+    """Save a run, by default the newest, as a baseline.
 
-    It is baselines/NAME.json: commit it, or keep it as an artifact of a CI job, and with it
-    baselines/files, in which artifacts and runners lie under their hash.
+    Writes baselines/NAME.json, and artifacts and runners by hash in baselines/files. Commit both,
+    or keep them as CI artifacts.
     """
     from rich.markup import escape
 
@@ -66,7 +66,7 @@ def set_baseline(ctx: click.Context, name: str, run_id: str | None, *, files: bo
 @as_json
 @click.pass_context
 def list_baselines(ctx: click.Context, *, as_json: bool) -> None:
-    """List the baselines; one that cannot be read is shown with the reason."""
+    """List baselines, with the reason where one cannot be read."""
     from rich.markup import escape
 
     from harness.campaign.baselines import load_baseline, stored_baselines
@@ -106,7 +106,7 @@ def list_baselines(ctx: click.Context, *, as_json: bool) -> None:
 @as_json
 @click.pass_context
 def show(ctx: click.Context, name: str, *, as_json: bool) -> None:
-    """Show a baseline's figures, and which of its cases can be launched again."""
+    """Show a baseline's figures and what can be launched again."""
     from rich.markup import escape
 
     from harness.campaign.baselines import load_baseline

@@ -83,8 +83,8 @@ def bench(
 ) -> None:
     """Measure one model file in every engine that can run it.
 
-    Needs no YAML and no registration. Devices and results are those of the workspace around the
-    current folder, if there is one.
+    Needs no YAML and no registration. Uses the workspace around the current folder, if there is
+    one.
     """
     from harness import api
     from harness.cli.building import shapes_of
@@ -97,8 +97,8 @@ def bench(
     wanted = Wanted(device, engines, backends, known, launches)
     if keep and around is None:
         raise SpecificationError(
-            "--save needs a workspace, and there is none around this folder",
-            hint="harness init DIR makes one",
+            "--save needs a workspace; this folder is in none",
+            hint="to create one: harness init DIR",
         )
     with LiveProgress() as progress:
         ready = prepare(around, model, wanted, progress=progress.preparing)
@@ -158,7 +158,7 @@ def _answer(results: list[CaseResult]) -> str:
     if found.low is None or found.high is None:
         return f"{best} was faster than {second} in too few launches to be sure: --launches 5."
     if found.low <= 1:
-        return f"{best} and {second} cannot be told apart (ratio {times(found.center)})."
+        return f"{best} and {second} cannot be distinguished (ratio {times(found.center)})."
     return (
         f"Fastest: {best}, {times(found.center)} as fast as {second} "
         f"(95 % interval {times(found.low)} – {times(found.high)}, {found.n} launches each)."

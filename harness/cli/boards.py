@@ -21,17 +21,17 @@ __all__ = ["down", "status", "up"]
     epilog="""\b
 Examples:
   harness devices up qemu-arm64
-  harness devices up --restart qemu-arm64    as if its power were cut
+  harness devices up --restart qemu-arm64    like a power cut
 """
 )
 @click.argument("board", metavar="BOARD", shell_complete=complete_names("boards"))
-@click.option("--restart", is_flag=True, help="End it first if it runs; its ports stay.")
+@click.option("--restart", is_flag=True, help="Stop it first if it is running; its ports stay.")
 @click.pass_context
 def up(ctx: click.Context, board: str, *, restart: bool) -> None:
     """Start an emulated board and wait until it answers.
 
-    The first start builds its image, which every workspace then shares. The board runs until
-    `harness devices down`.
+    The first start builds its image, shared by all workspaces. The board runs until `harness
+    devices down`.
     """
     from harness.cli.terminal import steps
     from harness.lab.emulated.board import Board
@@ -54,9 +54,9 @@ Example:
 @click.argument("board", metavar="BOARD", shell_complete=complete_names("boards"))
 @click.pass_context
 def down(ctx: click.Context, board: str) -> None:
-    """End an emulated board; what was written to it is gone.
+    """Stop an emulated board; its disk is discarded.
 
-    Where a campaign has it, that is said: it goes on when the board is up again.
+    Warns where a campaign is using it, which continues when the board is up again.
     """
     from harness.lab.emulated.board import Board
 
@@ -65,7 +65,7 @@ def down(ctx: click.Context, board: str) -> None:
     if chosen.status().running:
         for holder in _holders(workspace, board):
             click.echo(
-                f"{board} is leased to {holder}: that campaign waits for it, and goes on after "
+                f"{board} is leased to {holder}: its campaign waits, and continues after "
                 f"harness devices up {board}",
                 err=True,
             )
@@ -102,7 +102,7 @@ Examples:
 @as_json
 @click.pass_context
 def status(ctx: click.Context, board: str | None, *, as_json: bool) -> None:
-    """Show which emulated boards run: all of them, or one."""
+    """Show the state of emulated boards."""
     from harness.cli.grid import Column, Grid
     from harness.cli.terminal import console, humane_seconds
     from harness.core.yamlfile import names

@@ -52,12 +52,12 @@ Examples:
 """
 )
 @click.argument("names", metavar="[MODEL]...", nargs=-1, shell_complete=complete_names("models"))
-@click.option("--all", "every", is_flag=True, help="All models, as where none is named.")
+@click.option("--all", "every", is_flag=True, help="All models (the default).")
 @click.option(
     "--targets",
     metavar="NAME,...",
     shell_complete=complete_targets,
-    help="What to build for: processors, NPUs, chips, formats.",
+    help="Targets: processors, NPUs, chips or formats.",
 )
 @click.option(
     "--precision",
@@ -67,9 +67,9 @@ Examples:
 @click.option(
     "--jobs",
     type=click.IntRange(1, 64),
-    help="How many are built side by side; by default as processors and memory allow.",
+    help="Parallel builds; by default as processors and memory allow.",
 )
-@click.option("--retry-failed", is_flag=True, help="Run stages again that failed before.")
+@click.option("--retry-failed", is_flag=True, help="Retry stages that failed before.")
 @as_json
 @click.pass_context
 def build(
@@ -83,17 +83,17 @@ def build(
     retry_failed: bool,
     as_json: bool,
 ) -> None:
-    """Build artifacts: without options those of the shared toolchain.
+    """Build artifacts of models.
 
-    NPUs' and some engines' need toolkits that are downloads of their own: ask for them with
-    --targets. What is built already, of the same inputs with the same tools, is left as it is, and
-    what failed so is not tried again without --retry-failed. The first build makes the toolchain
-    environments.
+    By default for the targets of the shared toolchain. Targets of NPUs and some engines need
+    further downloads: name them with --targets. Artifacts that exist for the same inputs and tools
+    are kept, and stages that failed for them are not retried without --retry-failed. The first
+    build creates the toolchain environments.
 
-    What an engine on this machine can run is run, and its outputs are compared with the model's
-    reference outputs. One that fails does not stop the others: the table at the end says what was
-    built, checked and refused, and what failed, by cause. The exit code is 3 if something was not
-    built or could not be checked, and 4 if outputs are wrong.
+    Artifacts that run on this machine are run and their outputs compared with the reference
+    outputs. A failure does not stop the others: a table lists what was built, checked and refused,
+    and failures by cause. The exit code is 3 if something was not built or could not be checked,
+    and 4 if outputs are wrong.
     """
     from harness.cli.terminal import steps
     from harness.core.errors import ExitCode, SpecificationError, worst
@@ -102,13 +102,13 @@ def build(
     from harness.models.manifest import load_model, load_models
 
     if every and names:
-        raise click.UsageError("name models, or say --all: not both")
+        raise click.UsageError("name models or pass --all, not both")
     kinds = batch.parse_targets(targets) if targets is not None else batch.usual_targets()
     workspace = workspace_of(ctx)
     chosen = [load_model(workspace, name) for name in names] or load_models(workspace).values()
     wanted = batch.wanted_of(chosen, kinds, precision)
     if not wanted:
-        raise SpecificationError("none of these models has such artifacts")
+        raise SpecificationError("none of these models has artifacts for these targets")
     with steps() as shown:
         outcomes = batch.build_many(
             wanted,
@@ -183,7 +183,7 @@ def _print(outcomes: list[Built]) -> None:
         labels = ", ".join(f"{each.wanted.model.name} {each.wanted.label}" for each in alike)
         out.print(f"{labels}: {cause}", markup=False, soft_wrap=True)
     if counts["failed"]:
-        out.print("what failed is not tried again as it is: --retry-failed does")
+        out.print("failed stages are not retried: --retry-failed")
 
 
 def _reason(outcome: Built, text: str) -> None:
@@ -256,26 +256,26 @@ Examples:
 )
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--name", help="The model's name; by default the file's.")
-@click.option("--licence", help="Under which licence it is, as SPDX names it.")
+@click.option("--licence", help="SPDX identifier of its licence.")
 @click.option(
     "--shape",
     "shapes",
     multiple=True,
     metavar="INPUT=N,...",
-    help="What to measure an input at, where the file leaves its shape open.",
+    help="Shape of an input whose file leaves axes open.",
 )
 @click.option(
     "--range",
     "ranges",
     multiple=True,
     metavar="INPUT=LOW,HIGH",
-    help="What an input's values are drawn from.",
+    help="Range of an input's random values.",
 )
 @click.option(
     "--reference",
     metavar="MODEL",
     shell_complete=complete_names("models"),
-    help="The same model in another format, to check outputs against.",
+    help="The same model in another format, as the reference for outputs.",
 )
 @as_json
 @click.pass_context
@@ -290,10 +290,10 @@ def add(
     reference: str | None,
     as_json: bool,
 ) -> None:
-    """Add a model of your own: a file of an engine's, or Paddle's .pdmodel or .json.
+    """Add a model file of an engine or of Paddle.
 
-    The file is loaded once, in a process of its own, to see what it takes; it is copied into
-    models/files/ under its hash, and models/NAME.yaml is written.
+    Loads the file once, in a process of its own, to find its inputs, copies it to models/files/ by
+    hash, and writes models/NAME.yaml.
     """
     from harness.cli.terminal import console, steps
     from harness.models.adding import Known
@@ -352,7 +352,7 @@ def _numbers(key: str, text: str, kind: type[_NumberT]) -> list[_NumberT]:
 def _range(key: str, text: str) -> tuple[float, float]:
     numbers = _numbers(key, text, float)
     if len(numbers) != 2 or not all(map(math.isfinite, numbers)):  # noqa: PLR2004 - low and high
-        raise click.UsageError(f"'{text}' of input '{key}' is no range: -1,1")
+        raise click.UsageError(f"'{text}' of input '{key}' is not a range such as -1,1")
     return numbers[0], numbers[1]
 
 
@@ -381,17 +381,17 @@ Examples:
     default=30.0,
     show_default=True,
     metavar="DAYS",
-    help="What was not used for so long.",
+    help="Minimum time since last use.",
 )
 @click.option("--all", "everything", is_flag=True, help="All artifacts and environments.")
-@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--dry-run", is_flag=True, help="Show what would be removed.")
 @as_json
 def clean(days: float, *, everything: bool, dry_run: bool, as_json: bool) -> None:
-    """Remove artifacts and toolchain environments that nobody used lately, and tell what it frees.
+    """Remove unused artifacts and toolchain environments.
 
-    They lie in the user's cache and are for all workspaces. Artifacts are built again where they
-    are needed; environments that this version of the harness has a use for stay, unless --all says
-    otherwise. A baseline whose artifact is gone is compared only after that is built again.
+    They are in the user's cache and shared by all workspaces. Artifacts are rebuilt when needed;
+    environments that this version uses stay, unless --all is given. A baseline whose artifact is
+    gone cannot be confirmed until it is rebuilt.
     """
     from harness.cli.grid import Column, Grid
     from harness.cli.terminal import console
@@ -429,4 +429,4 @@ def clean(days: float, *, everything: bool, dry_run: bool, as_json: bool) -> Non
     frees = "would free" if dry_run else "freed"
     out.print(f"{frees} {size_label(freed)} in {cache_dir()}", soft_wrap=True)
     if busy := len(chosen) - len(gone):
-        out.print(f"{busy} left alone: in use by another process, or not ours to remove")
+        out.print(f"{busy} kept: in use by another process, or owned by another user")

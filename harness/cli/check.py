@@ -33,7 +33,7 @@ blocks_option = click.option(
     type=click.IntRange(4, 100),
     default=FRESH,
     show_default=True,
-    help="Fresh launches of either side of a case by which a suspicion is decided.",
+    help="Fresh launches per side that decide a suspected change.",
 )
 _file = click.Path(path_type=Path, dir_okay=False)
 
@@ -41,11 +41,11 @@ _file = click.Path(path_type=Path, dir_okay=False)
 @click.command(
     epilog="""\b
 Examples:
-  harness check --baseline good                        its own campaign
+  harness check --baseline good                        the baseline's own campaign
   harness check --baseline good campaigns/demo.yaml --junit check.xml --markdown check.md
-  harness check --baseline good --run demo-20260102-030405   what is measured already
+  harness check --baseline good --run demo-20260102-030405   a stored run
   harness check --baseline good --submit 2h            in the labs of a fleet
-  harness check --baseline good --change engine        an engine's upgrade is to be judged
+  harness check --baseline good --change engine        test an engine upgrade
 """
 )
 @click.argument(
@@ -53,15 +53,15 @@ Examples:
 )
 @click.option(
     "--baseline", "name", required=True, metavar="NAME", shell_complete=complete_baseline,
-    help="What to compare with: see harness baseline.",
+    help="Baseline to compare with.",
 )  # fmt: skip
 @click.option(
     "--run", "run_id", metavar="RUN", shell_complete=complete_run,
-    help="Judge a stored run, instead of measuring.",
+    help="Check a stored run instead of measuring.",
 )  # fmt: skip
 @click.option(
     "--only", multiple=True, metavar="PATTERN",
-    help="Only cases whose model, device, engine, backend or precision fits.",
+    help="Only cases whose model, device, engine, backend or precision matches.",
 )  # fmt: skip
 @blocks_option
 @changes_option
@@ -92,11 +92,12 @@ def check(
     strict: bool,
     as_json: bool,
 ) -> None:
-    """Measure a campaign, and judge it against a baseline.
+    """Measure a campaign and compare it with a baseline.
 
-    Where stored launches do not say "unchanged", baseline and candidate are launched anew, in
-    turns, and those launches alone decide. Exit status: 0 fine, 1 regression or missed expectation,
-    3 the lab failed, 4 invalid or not comparable; inconclusive warns, and is 4 with --strict.
+    Where stored launches do not show "unchanged", baseline and candidate are launched again,
+    alternately, and only those launches decide. Exit status: 0 fine, 1 regression or missed
+    expectation, 3 the lab failed, 4 invalid or not comparable; inconclusive warns, and is 4 with
+    --strict.
     """
     from harness import api
     from harness.cli.progress import LiveProgress
@@ -105,7 +106,7 @@ def check(
     from harness.report import verdicts
 
     if run_id is not None and (campaign is not None or only):
-        raise SpecificationError("--run judges a stored run as it is; leave the campaign out")
+        raise SpecificationError("--run checks a stored run as it is; omit the campaign")
     for path in filter(None, (junit, markdown)):
         if not path.parent.is_dir():
             raise SpecificationError(f"{path.parent}: no such folder")

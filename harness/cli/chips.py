@@ -25,19 +25,19 @@ __all__ = ["chips"]
     epilog="""\b
 Examples:
   harness chips list
-  harness chips show rk3588                         each figure, where it was read, and when
-  harness chips compare rk3588 a311d -o chips.html  beside what was measured on them
+  harness chips show rk3588                         each figure with source and date
+  harness chips compare rk3588 a311d -o chips.html  with what was measured on them
 """
 )
 def chips() -> None:
-    """List, show and compare the chips of devices/chips/: figures only with their sources."""
+    """List, show and compare chips; every figure has its source."""
 
 
 @chips.command(name="list", epilog="\b\nExample:\n  harness chips list --json")
 @as_json
 @click.pass_context
 def list_chips(ctx: click.Context, *, as_json: bool) -> None:
-    """List the chips that there is a card of."""
+    """List the chips that have a card."""
     from rich.markup import escape
 
     from harness.cli.grid import Column, Grid
@@ -81,7 +81,7 @@ def list_chips(ctx: click.Context, *, as_json: bool) -> None:
 @as_json
 @click.pass_context
 def show(ctx: click.Context, chip: str, *, as_json: bool) -> None:
-    """Show one chip: each figure with the address and the day on which it was read."""
+    """Show a chip: each figure with its source and date."""
     from rich.markup import escape
 
     from harness.cli.terminal import console
@@ -118,12 +118,12 @@ Examples:
 """
 )
 @click.argument("names", nargs=-1, metavar="[CHIP]...", shell_complete=complete_names("chips"))
-@click.option("--run", "runs", multiple=True, help="Runs to look in; by default all.")
+@click.option("--run", "runs", multiple=True, help="Runs to include; by default all.")
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The file to write; by default reports/chips.html.",
+    help="File to write; by default reports/chips.html.",
 )
 @in_language
 @click.pass_context
@@ -134,10 +134,10 @@ def compare(
     output: Path | None,
     lang: str,
 ) -> None:
-    """Put chips beside each other, and beside what was measured on them, on one page.
+    """Compare chips, and what was measured on them, on one page.
 
-    What an NPU achieved is two operations for each multiply-accumulate, over the latency; against
-    the stated peak at the precision that ran. Emulated boards achieve nothing.
+    Achieved operations per second are two per multiply-accumulate over the latency, compared with
+    the stated peak at the same precision. Emulated boards are left out.
     """
     from harness.cli.terminal import steps
     from harness.lab.chips import load_card, load_cards
@@ -147,7 +147,7 @@ def compare(
     cards = {name: load_card(workspace, name) for name in names} if names else load_cards(workspace)
     if not cards:
         raise SpecificationError(
-            f"{workspace.chips}: no chip has a card here",
+            f"no chip has a card in {workspace.chips}",
             hint=f"to write one: {page('chips')}",
         )
     found: list[Run] = []
@@ -163,7 +163,7 @@ def compare(
         path.write_text(html, encoding="utf-8")
     except OSError as error:
         raise SpecificationError(
-            f"{path}: {error.strerror}", hint="name a file in a folder that exists: -o FILE"
+            f"{path}: {error.strerror}", hint="name a file in an existing folder: -o FILE"
         ) from None
     click.echo(path)
 

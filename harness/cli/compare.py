@@ -29,30 +29,32 @@ __all__ = ["compare"]
 @click.command(
     epilog="""\b
 Examples:
-  harness compare good demo             a baseline, and the newest run of campaign 'demo'
-  harness compare RUN1 RUN2 --confirm   decide suspicions on fresh launches
-  harness compare 1f62bb4 70a1890       the newest runs of two commits
-  harness compare cpu npu:rk3588        CPU against NPU in the newest run: speed-up, with interval
+  harness compare good demo             baseline against campaign demo's newest run
+  harness compare RUN1 RUN2 --confirm   decide on fresh launches
+  harness compare 1f62bb4 70a1890       newest runs of two commits
+  harness compare cpu npu:rk3588        speed-up in the newest run, with interval
   harness compare onnxruntime paddle-lite --in RUN
   harness compare device:board-1 device:board-2
 
 \b
-Of two runs, the first is the baseline. A name may stand for several things;
-then say which: run: baseline: campaign: commit: backend: device: engine: precision:
+Of two runs, the first is the baseline. Where a name is ambiguous, prefix it with
+run: baseline: campaign: commit: backend: device: engine: or precision:
 """
 )
 @click.argument("baseline", metavar="A", shell_complete=complete_compared)
 @click.argument("candidate", metavar="B", shell_complete=complete_compared)
 @click.option(
     "--in", "run_id", metavar="RUN", shell_complete=complete_run,
-    help="The run in which two ways are compared; by default the newest.",
+    help="Run to compare devices, engines or backends in; by default the newest.",
 )  # fmt: skip
-@click.option("--confirm", is_flag=True, help="Decide suspicions on fresh launches of both.")
+@click.option(
+    "--confirm", is_flag=True, help="Decide suspected changes on fresh launches of both sides."
+)
 @blocks_option
 @changes_option
 @click.option(
     "--wait", "wait_s", type=Duration(), default="0", metavar="DURATION",
-    help="With --confirm, wait so long for devices that others have; by default not at all.",
+    help="With --confirm: how long to wait for devices in use by others (default: do not wait).",
 )  # fmt: skip
 @strict_option
 @wide_option
@@ -73,8 +75,8 @@ def compare(
 ) -> None:
     """Compare runs, baselines, devices, engines, backends or commits.
 
-    Cases that must not be compared are refused, with the reason. Of two runs, a suspicion is
-    inconclusive until fresh launches of both sides decide it: --confirm, or harness check.
+    Cases that must not be compared are refused, with the reason. A suspected change between two
+    runs is inconclusive until fresh launches of both sides decide it: --confirm, or harness check.
     """
     from harness import api
     from harness.cli.progress import LiveProgress

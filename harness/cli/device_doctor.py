@@ -66,21 +66,22 @@ def health_as_json(known: Health | None) -> dict[str, Any] | None:
 Examples:
   harness devices doctor rk3588
   harness devices doctor rk3588 --json
-  harness devices doctor rk3588 --clean      remove what dead launches have left there
+  harness devices doctor rk3588 --clean      also remove files of dead launches
 
 \b
-Exit status: 0 nothing failed (warnings are shown) · 2 its file or its host key
-is wrong · 3 something failed
+Exit status: 0 nothing failed, perhaps warnings · 2 its file or host key is
+wrong · 3 something failed
 """
 )
 @click.argument("name", metavar="DEVICE", shell_complete=complete_names("devices"))
-@click.option("--clean", is_flag=True, help="Remove what dead launches of no resumable run left.")
+@click.option("--clean", is_flag=True, help="Remove files of dead launches that no run can resume.")
 @as_json
 @click.pass_context
 def doctor(ctx: click.Context, name: str, *, clean: bool, as_json: bool) -> None:
-    """Look at a device: link, host key, clock, work folder, supervisor, lease, engines, history.
+    """Diagnose a device and say how to fix it.
 
-    Nothing on it is changed, unless --clean asks for it. Each warning says what to do.
+    Checks link, host key, clock, work folder, supervisor, lease, engines and history. Changes
+    nothing on the device, unless --clean is given.
     """
     from harness.cli.terminal import steps
     from harness.lab.inventory import load_device
@@ -166,7 +167,7 @@ def _on_device(
 
     yield look.connection(transport)
     yield from _host_key(workspace, device)
-    progress(f"looking at {device.name}")
+    progress(f"checking {device.name}")
     checks, launches = look.device_state(transport, device)
     yield from checks
     on_device = DeviceSupervisor(transport, device.workdir, supervisor(device.spec.abi, progress))
@@ -242,5 +243,5 @@ def _print(checks: list[Check], known: Health | None) -> None:
         fared = {**run.launches, **run.failures, **run.events}
         words = ", ".join(f"{number} {kind}" for kind, number in fared.items())
         click.echo(
-            f"{'':9}{run.at.astimezone():%Y-%m-%d %H:%M}  {run.run or '(no run began)'}: {words}"
+            f"{'':9}{run.at.astimezone():%Y-%m-%d %H:%M}  {run.run or '(before a run)'}: {words}"
         )

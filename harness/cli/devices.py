@@ -38,10 +38,10 @@ Examples:
   harness devices list
   harness devices up qemu-arm64              start the emulated ARM board
   harness devices add ssh://root@192.168.1.7 --name rk3588
-  harness devices add adb://                 the one that is plugged in
+  harness devices add adb://                 the one plugged in
   harness devices provision rk3588 onnxruntime
   harness devices probe rk3588
-  harness devices doctor rk3588              what is wrong with it, and what to do
+  harness devices doctor rk3588              what is wrong and how to fix it
 """
 )
 def devices() -> None:
@@ -57,7 +57,7 @@ for _command in (up, down, status, break_lease, doctor, provision):
     epilog="""\b
 Examples:
   harness devices list
-  harness devices list --offline             connect to none
+  harness devices list --offline             without connecting
   harness devices list --json | jq -r '.[].name'
 """,
 )
@@ -66,9 +66,10 @@ Examples:
 @as_json
 @click.pass_context
 def list_devices(ctx: click.Context, *, offline: bool, as_json: bool) -> None:
-    """List the workspace's devices, how each fared in its newest runs, and who has it now.
+    """List devices, their users and recent runs.
 
-    All are asked at once; one that does not answer in five seconds is not waited for.
+    All are queried at once, for at most five seconds. Stopped emulated boards are listed under
+    --wide.
     """
     from rich.markup import escape
 
@@ -144,10 +145,10 @@ Example:
 @as_json
 @click.pass_context
 def show(ctx: click.Context, name: str, *, as_json: bool) -> None:
-    """Show one device as the workspace has it; it is not connected to.
+    """Show a device's file, without connecting to it.
 
-    Of a backend of its class that has never run on such hardware, it says so, until a run in the
-    workspace's results has a launch that went well there.
+    A backend that has never run on this class of hardware is marked, until the workspace's results
+    have a successful launch.
     """
     from harness.core.text import visible
     from harness.lab.inventory import load_device
@@ -184,10 +185,11 @@ Examples:
 @as_json
 @click.pass_context
 def probe(ctx: click.Context, names: tuple[str, ...], *, everything: bool, as_json: bool) -> None:
-    """Connect to devices and ask what they are: cores, memory, kernel, NPU drivers, engines.
+    """Connect to devices and report what they have.
 
-    What a device does not tell is unknown. Nothing on it is changed. For each backend of its class
-    there is a verdict: usable, not usable, or unknown, with the reasons and what to do.
+    Cores, memory, kernel, NPU drivers, engines; what a device does not report is unknown. Nothing
+    on it is changed. Each backend of its class gets a verdict: usable, not usable, or unknown, with
+    the reasons and what to do.
     """
     from harness.cli.probing import ask_device
     from harness.cli.terminal import console, steps
@@ -196,7 +198,7 @@ def probe(ctx: click.Context, names: tuple[str, ...], *, everything: bool, as_js
     from harness.lab.inventory import load_device, load_devices
 
     if everything == bool(names):
-        raise click.UsageError("name devices, or give --all")
+        raise click.UsageError("name devices or pass --all")
     workspace = workspace_of(ctx)
     chosen = [load_device(workspace, name) for name in names] or load_devices(workspace).values()
     answers: list[tuple[Device, Probed | HarnessError]] = []
@@ -243,12 +245,12 @@ def probe(ctx: click.Context, names: tuple[str, ...], *, everything: bool, as_js
 Examples:
   harness devices add ssh://root@192.168.1.7 --name rk3588
   harness devices add ssh://board --identity-file ~/.ssh/lab     an alias of ~/.ssh/config
-  harness devices add adb:// --name phone                        the one that is plugged in
+  harness devices add adb:// --name phone                        the one plugged in
   harness devices add adb://192.168.1.8:5555 --name phone
 """
 )
 @click.argument("address", metavar="TRANSPORT://ADDRESS")
-@click.option("--name", help="What to call it; by default its host or serial number.")
+@click.option("--name", help="Name; by default its host or serial number.")
 @click.option(
     "--identity-file",
     type=click.Path(path_type=Path),
@@ -292,7 +294,7 @@ def add(ctx: click.Context, address: str, name: str | None, identity_file: Path 
     engines = ", ".join(found) or "none found"
     click.echo(f"wrote {path}: {spec.soc or spec.description or spec.abi}; engines: {engines}")
     if workdir:
-        click.echo(f"works in {workdir}: the usual folder belongs to another user", err=True)
+        click.echo(f"work folder: {workdir} (the default one belongs to another user)", err=True)
     if spec.device_class:
         click.echo(f"class: {_class_in_words(spec.device_class)}", err=True)
     then = f"probe {name}" if found or android else f"provision {name} ENGINE"
@@ -304,24 +306,25 @@ def add(ctx: click.Context, address: str, name: str | None, identity_file: Path 
 Examples:
   harness devices trust rk3588
   harness devices trust ssh://root@192.168.1.7 --fingerprint SHA256:qZ0t…
-  harness devices trust rk3588 --replace          after the board was installed anew
+  harness devices trust rk3588 --replace          after reinstalling the board
 """
 )
 @click.argument(
     "device", metavar="DEVICE|TRANSPORT://ADDRESS", shell_complete=complete_names("devices")
 )
-@click.option("--yes", is_flag=True, help="Do not ask: on a network that nobody else is on.")
-@click.option("--fingerprint", metavar="SHA256:…", help="Record the key only if it has this.")
-@click.option("--replace", is_flag=True, help="Replace the key that is on record.")
+@click.option("--yes", is_flag=True, help="Do not ask (on a network of your own).")
+@click.option(
+    "--fingerprint", metavar="SHA256:…", help="Record the key only if it has this fingerprint."
+)
+@click.option("--replace", is_flag=True, help="Replace the recorded key.")
 @click.pass_context
 def trust(
     ctx: click.Context, device: str, *, yes: bool, fingerprint: str | None, replace: bool
 ) -> None:
-    """Record the key by which a device proves that it is itself.
+    """Record a device's SSH host key.
 
-    The device is asked for its key, the key's fingerprint is shown, and recorded in the
-    workspace when you say that it is right. To see it on the device itself:
-    ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub
+    Shows the fingerprint of the device's key, and records the key in the workspace once you confirm
+    it. To see it on the device: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub
     """
     from harness import transports
     from harness.lab.connect import identity
@@ -349,11 +352,11 @@ def _trust(
     if fingerprint and fingerprint != its_fingerprint:
         raise HostKeyError(
             f"{proves.name}: its key is {key}, not {fingerprint}: nothing was recorded",
-            hint="another machine answers, or the fingerprint is that of another of its keys",
+            hint="another machine answers, or the fingerprint belongs to another of its keys",
         )
     if known and not replace:
         proves.verify()
-        click.echo(f"{proves.name}: {key} is on record already", err=True)
+        click.echo(f"{proves.name}: {key} is already recorded", err=True)
         return
     click.echo(f"{proves.name} ({proves.host}) shows the key {key}", err=True)
     for each in known:
@@ -367,7 +370,7 @@ def _trust(
             right = False  # nobody is there to ask
         if not right:
             raise SpecificationError(
-                f"{proves.name}: its key was not confirmed: nothing was recorded",
+                f"{proves.name}: its key was not confirmed; nothing was recorded",
                 hint=f"harness devices trust {proves.name} --fingerprint {its_fingerprint}",
             )
     proves.record()
@@ -406,7 +409,7 @@ def _facts_in_words(device: Device, facts: Facts) -> Iterator[tuple[str, str]]:
     yield "kernel", " ".join(filter(None, (facts.kernel, facts.architecture))) or UNKNOWN
     yield "ABI", facts.abi or UNKNOWN
     if facts.abi and facts.abi != device.spec.abi:
-        yield "", f"! its file says {device.spec.abi}"
+        yield "", f"! its file has {device.spec.abi}"
     yield "libc", " ".join(filter(None, (facts.libc, facts.libc_version))) or UNKNOWN
     yield from _cores_in_words(facts)
     available = megabytes(facts.memory_available_bytes)
@@ -415,16 +418,16 @@ def _facts_in_words(device: Device, facts: Facts) -> Iterator[tuple[str, str]]:
     if facts.android_api or facts.battery:
         yield "battery", _battery_in_words(facts.battery)
         status = UNKNOWN if facts.thermal_status is None else str(facts.thermal_status)
-        yield "throttling", f"{status} of Android's 0 (none) to 6"
+        yield "throttling", f"{status} on Android's scale of 0 (none) to 6"
     yield from _npus_in_words(facts)
     yield "load", UNKNOWN if facts.load1 is None else f"{facts.load1:g}"
     of_python = {python.path: python for python in facts.pythons}
     for engine, interpreter in interpreters(device).items():
         python = of_python.get(interpreter or "")
         if interpreter is None:
-            said = "its environment is not made yet: the first run makes it"
+            said = "environment not built yet; the first run builds it"
         elif python is None:
-            said = f"! {interpreter} does not start there"
+            said = f"! {interpreter} does not start"
         else:
             version = python.engines.get(engine) or "! not installed"
             said = f"{version} (Python {python.version}, {interpreter})"
@@ -432,14 +435,14 @@ def _facts_in_words(device: Device, facts: Facts) -> Iterator[tuple[str, str]]:
     for engine, spec in device.spec.engines.items():
         if spec.runner:
             command = f"harness runners check {spec.runner} {device.name}"
-            yield "engine", f"{engine} by runner {spec.runner}; whether it fits: {command}"
+            yield "engine", f"{engine} by runner {spec.runner}; to check it: {command}"
         elif spec.built_in:
-            yield "engine", f"{engine} by the harness's own runner"
+            yield "engine", f"{engine} by the built-in runner"
 
 
 def _verdicts_in_words(device: Device, probed: Probed) -> Iterator[tuple[str, str]]:
     if probed.device_class:
-        by_hand = "" if device.spec.device_class else "; its file does not name it"
+        by_hand = "" if device.spec.device_class else "; not in its file"
         yield "class", _class_in_words(probed.device_class) + by_hand
     for verdict in probed.verdicts:
         said = "; ".join(verdict.reasons or verdict.found)
@@ -497,7 +500,7 @@ def _temperatures_in_words(facts: Facts) -> Iterator[tuple[str, str]]:
     yield "temperatures", ", ".join(sensors) or UNKNOWN
     unknown = [f"{name} reads {value}" for name, value in facts.temperatures_unknown.items()]
     if unknown:
-        yield "", f"! not thousandths of a degree: {', '.join(unknown)}"
+        yield "", f"! implausible: {', '.join(unknown)}"
 
 
 def _cpus_in_words(cpus: Cpus) -> str:

@@ -1,4 +1,4 @@
-"""``harness doctor``: what is here, what is missing, and how to mend it."""
+"""``harness doctor``: what is here, what is missing, and how to fix it."""
 
 from __future__ import annotations
 
@@ -101,9 +101,9 @@ Examples:
 @as_json
 @click.pass_context
 def doctor(ctx: click.Context, *, as_json: bool) -> None:
-    """Check what is present, what is missing, and how to mend it.
+    """Check the installation and say how to fix it.
 
-    Exits with 3 if anything is missing.
+    Exits with 3 if something required is missing.
     """
     checks = list(_checks(ctx))
     if as_json:

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 @click.command(
     epilog="""\b
 Examples:
-  harness export -o launches.parquet            the newest run, one row a launch
+  harness export -o launches.parquet            the newest run, one row per launch
   harness export RUN RUN --level sample -o samples.csv
   harness export --all --level case > cases.jsonl
-  harness export --level imported --format csv  what others published
+  harness export --level imported --format csv  published figures
 
 \b
 In Python:
@@ -37,25 +37,25 @@ In Python:
 """
 )
 @click.argument("runs", metavar="[RUN]...", nargs=-1, shell_complete=complete_run)
-@click.option("--all", "all_runs", is_flag=True, help="All runs, the oldest first.")
+@click.option("--all", "all_runs", is_flag=True, help="All runs, oldest first.")
 @click.option(
     "--level",
     type=click.Choice(["case", "launch", "sample", "layer", "imported"]),
     default="launch",
     show_default=True,
-    help="What a row is.",
+    help="What each row holds.",
 )
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The file to write; by default stdout.",
+    help="File to write; by default stdout.",
 )
 @click.option(
     "--format",
     "form",
     type=click.Choice(["jsonl", "csv", "parquet"]),
-    help="By default what the file's name ends with, else jsonl.",
+    help="Format (default: by the file's suffix, else jsonl).",
 )
 @click.pass_context
 def export(
@@ -67,20 +67,21 @@ def export(
     all_runs: bool,
     level: str,
 ) -> None:
-    """Export results as JSON Lines, CSV or Parquet, by default of the newest run.
+    """Export results, by default of the newest run, as JSON Lines, CSV or Parquet.
 
-    The documentation's page "Data" lists the columns; each row names the schema and its version.
+    Each row names the schema and its version; the "Data" page of the documentation lists the
+    columns.
     """
     from harness.export.files import FORMATS, write
 
     if runs and (all_runs or level == "imported"):
-        raise SpecificationError("runs are named, and --all or imported tables are asked for")
+        raise SpecificationError("name runs, or pass --all, or export imported tables")
     by_name = FORMATS.get(output.suffix.lower()) if output else "jsonl"
     chosen = form or by_name
     if chosen is None:
         raise SpecificationError(
-            f"{output}: its name does not say the format",
-            hint=f"one of {', '.join(FORMATS)}, or --format",
+            f"{output}: unknown format",
+            hint=f"name a file ending in one of {', '.join(FORMATS)}, or pass --format",
         )
     with workspace_of(ctx).store() as store:
         rows = _rows(store, runs, cast("Level", level), all_runs=all_runs)
@@ -98,7 +99,7 @@ def _rows(store: Store, runs: Sequence[str], level: Level, *, all_runs: bool) ->
     if level == "imported":
         if not store.imported():
             raise SpecificationError(
-                "no table was imported in this workspace yet", hint="harness import FILE.csv"
+                "no table has been imported in this workspace", hint="harness import FILE.csv"
             )
         yield from stored_rows(store, level, runs=None)
         return

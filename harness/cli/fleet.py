@@ -84,7 +84,7 @@ Example:
 def metrics(ctx: click.Context) -> None:
     """Print the fleet's state in Prometheus' text format.
 
-    For a textfile collector; docs/fleet.md has a Grafana dashboard.
+    For a textfile collector; the "Fleet" page of the documentation has a Grafana dashboard.
     """
     from harness.fleet.centre import Centre
     from harness.fleet.metrics import metrics as lines

@@ -30,36 +30,34 @@ if TYPE_CHECKING:
 BARS = "▁▂▃▄▅▆▇█"
 SHOWN = 40
 MARKED = 3
-NEW_DEVICE = "another instance of its device, or other inputs"
+NEW_DEVICE = "another device instance, or other inputs"
 
 
 @click.command(
     epilog="""\b
 Examples:
-  harness history                              all cases that were measured more than once
-  harness history rk3588 'mobilenet*'          those of which each pattern fits a name
-  harness history 5f3a                         one case, by the beginning of its id
+  harness history                              all cases
+  harness history rk3588 'mobilenet*'          cases matching all patterns
+  harness history 5f3a                         one case, by the start of its id
   harness history --by commit --since 2026-01-01
 """
 )
 @click.argument("patterns", metavar="[CASE]...", nargs=-1, shell_complete=complete_case)
-@click.option(
-    "--since", type=click.DateTime(["%Y-%m-%d"]), help="Only runs from this day on (UTC)."
-)
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Only runs since this day (UTC).")
 @click.option(
     "--by",
     "order",
     type=click.Choice(["date", "commit"]),
     default="date",
     show_default=True,
-    help="In which order: of the runs, or of the commits that they were of.",
+    help="Order by date of the runs or by commit.",
 )
 @click.option(
     "--margin",
     type=click.FloatRange(0, 100),
     default=3.0,
     show_default=True,
-    help="How large a change has to be, in percent.",
+    help="Smallest change to report, in percent.",
 )
 @wide_option
 @as_json
@@ -73,11 +71,10 @@ def history(
     margin: float,
     as_json: bool,
 ) -> None:
-    """Show how cases did over the stored runs, where they changed, and which commits to suspect.
+    """Show how cases developed over stored runs, where they changed, and which commits to suspect.
 
-    A change is told where runs differ more than runs usually do, not launches of one run. Runs on
-    another instance of a device are a series of their own; new engines, kernels and clocks are
-    marked.
+    A change is reported where runs differ by more than usual from run to run. Another instance of a
+    device starts a new series; new engines, kernels and clocks are marked.
     """
     from harness.analysis.history import histories
     from harness.cli.terminal import steps
@@ -99,15 +96,15 @@ def history(
     ]
     if not told:
         raise SpecificationError(
-            "no case was measured" + (f" that fits {' '.join(patterns)}" if patterns else ""),
-            hint="harness results list shows the runs; harness history without a name all cases",
+            "no case was measured" + (f" that matches {' '.join(patterns)}" if patterns else ""),
+            hint="harness history without a name lists all cases",
         )
     if as_json:
         click.echo(json.dumps([each.as_json() for each in told], indent=2))
         return
     _print(told)
     if left_out:
-        click.echo(f"left out: {count(left_out, 'run')} of no commit that is known here", err=True)
+        click.echo(f"left out: {count(left_out, 'run')} of unknown commits", err=True)
 
 
 def _runs(store: Store, since: datetime | None, progress: Any) -> Iterator[Run]:  # noqa: ANN401
@@ -142,7 +139,7 @@ def _fits(case: Case, patterns: Sequence[str]) -> bool:
 
 @dataclass(frozen=True)
 class _Step:
-    """A change, with the runs on either side and what lies between them."""
+    """A change, with the runs on either side and what is between them."""
 
     quantity: Quantity
     change: Change
@@ -280,7 +277,7 @@ def _print_step(step: _Step) -> None:
     if span.note:
         out.print(Text(f"    {visible(span.note)}"), soft_wrap=True)
     for mark in step.marks[:MARKED]:
-        out.print(Text(f"    differs, too: {visible(mark)}"), soft_wrap=True)
+        out.print(Text(f"    also differs: {visible(mark)}"), soft_wrap=True)
 
 
 def _sparkline(series: Series) -> str:

@@ -30,34 +30,32 @@ Example:
 \b
 Fields: model, device, engine, backend, npu, precision, threads, statistic,
 launches, samples, macs, source, and latency, low and high with their unit
-(latency_ms, latency_us, latency_ns, latency_s) and, if you like, a backend
-(latency_ms:npu) and a device that the column is of (latency_ms@RK3588).
-fps is frames per second: the latency of one stream is derived from it.
+(latency_ms, latency_us, latency_ns, latency_s) and, optionally, a backend
+(latency_ms:npu) and a device (latency_ms@RK3588).
+fps is frames per second, from which the latency of one stream is derived.
 """,
 )
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--source", required=True, help="Where it was published: an address, or a reference.")
-@click.option(
-    "--licence", required=True, help="On what terms it may be passed on; 'unknown' if unknown."
-)
-@click.option("--published", type=click.DateTime(["%Y-%m-%d"]), help="When it was published.")
-@click.option("--name", help="What to call it here; by default the file's name.")
+@click.option("--source", required=True, help="Where it was published: URL or reference.")
+@click.option("--licence", required=True, help="Licence of the data; 'unknown' if unknown.")
+@click.option("--published", type=click.DateTime(["%Y-%m-%d"]), help="Date of publication.")
+@click.option("--name", help="Name of the table; by default the file's.")
 @click.option(
     "--map",
     "mapping",
     multiple=True,
     metavar="FIELD=COLUMN",
-    help="Take a column for a field; one that is called like it needs none.",
+    help="Column to read a field from, unless it has the field's name.",
 )
 @click.option(
     "--set",
     "constants",
     multiple=True,
     metavar="FIELD=VALUE",
-    help="What is the same in every row.",
+    help="Value for every row.",
 )
-@click.option("--delimiter", default=",", show_default=True, help="What separates cells.")
-@click.option("--replace", is_flag=True, help="In the place of a table of this name.")
+@click.option("--delimiter", default=",", show_default=True, help="Cell separator.")
+@click.option("--replace", is_flag=True, help="Replace a table of this name.")
 @click.pass_context
 def import_(
     ctx: click.Context,
@@ -72,13 +70,13 @@ def import_(
     delimiter: str,
     replace: bool,
 ) -> None:
-    """Import a table of latencies that somebody published: CSV, Markdown, or a tool's output.
+    """Import a published table of latencies: CSV, Markdown, or a tool's output.
 
-    Of benchmark tools' printed output these are read: benchncnn, MNN's benchmark.out, TFLite's
-    benchmark_model, OpenVINO's benchmark_app and its report, MLPerf's summary.
+    Reads the output of benchncnn, MNN's benchmark.out, TFLite's benchmark_model, OpenVINO's
+    benchmark_app and its report, and MLPerf's summary.
 
-    Imported figures stand beside measured ones, marked, and never get a verdict: nobody here has
-    seen the launches behind them.
+    Imported figures are marked, shown alongside measured ones, and never get a verdict, since the
+    launches behind them are unknown.
     """
     from harness.core.text import count, visible
     from harness.results.imports import Citation, read_table
@@ -107,13 +105,13 @@ def import_(
         click.echo(f"without a figure: {count(reading.empty, 'cell')}", err=True)
     if reading.summaries:
         lines = ", ".join(map(str, reading.summaries))
-        click.echo(f"left out: rows that sum others up, in line {lines}", err=True)
+        click.echo(f"left out: summary rows, in line {lines}", err=True)
     derived = sum(figure.derived is not None for figure in table.figures)
     if derived:
         click.echo(f"derived from frames per second: {count(derived, 'figure')}", err=True)
     if reading.left_out:
         click.echo(f"left out: column {visible(', '.join(reading.left_out))}", err=True)
-    click.echo(f"look it over: harness audit --imported {table.id}", err=True)
+    click.echo(f"to audit it: harness audit --imported {table.id}", err=True)
 
 
 def _pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
@@ -121,7 +119,7 @@ def _pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
     for text in texts:
         field, equals, value = text.partition("=")
         if not equals or not field or not value:
-            raise SpecificationError(f"{option}: '{text}' is no FIELD=…")
+            raise SpecificationError(f"{option}: '{text}' is not FIELD=…")
         if field in found:
             raise SpecificationError(f"{option}: '{field}' is given twice")
         found[field] = value

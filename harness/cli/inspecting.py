@@ -30,11 +30,11 @@ Examples:
 """
 )
 @click.argument("artifact", metavar="ARTIFACT", shell_complete=complete_names("models"))
-@click.option("--target", help="Of a model: a processor, an NPU, a chip, or a format.")
+@click.option("--target", help="For a model: a processor, an NPU, a chip, or a format.")
 @click.option(
     "--precision",
     type=click.Choice(["fp32", "fp16", "int8"]),
-    help="Of a model (default: the format's first).",
+    help="For a model: precision (default: the format's first).",
 )
 @as_json
 @click.pass_context
@@ -46,13 +46,12 @@ def inspect(
     *,
     as_json: bool,
 ) -> None:
-    """Show what of an artifact runs where.
+    """Show which parts of an artifact run where.
 
-    ARTIFACT is a file that tells (.nb), or a model of the workspace, of which --target says what
-    for; it is built if it is not there.
+    ARTIFACT is a .nb file, or a model of the workspace, built for --target if needed.
 
-    Kernels by target and precision, what an NPU gets and what is left to the CPU, inputs whose
-    shapes are not fixed, sizes, and where a compiler gives one its estimate for each layer.
+    Shows kernels by target and precision, the split between NPU and CPU, inputs with open shapes,
+    sizes, and the compiler's estimates for each layer where it has them.
     """
     from harness.cli.terminal import console
 
@@ -96,12 +95,11 @@ def _of_model(
     model = load_model(workspace_of(ctx), name)
     if target is None:
         raise click.UsageError(
-            f"'{name}' is a model: say with --target of which artifact "
-            f"({', '.join(target_names())})"
+            f"'{name}' is a model: name an artifact with --target ({', '.join(target_names())})"
         )
     kinds = parse_targets(target)
     if len(kinds) > 1:
-        raise click.UsageError("one --target at a time is inspected")
+        raise click.UsageError("one --target at a time, please")
     with steps() as shown:
         artifact = build(model, *kinds[0], precision=precision, progress=shown.update)
         program = PADDLE_PROGRAM if artifact.record.format == "nb" else "any"

@@ -64,7 +64,7 @@ def in_words(answer: list[Holding] | HarnessError | None) -> str:
             return "free"
     words = []
     for each in answer:
-        verb = f"{each.seconds} s more" if each.kind == "holds" else "waits"
+        verb = f"for {each.seconds} s" if each.kind == "holds" else "waits"
         words.append(f"{visible(each.holder)}: {verb}")
     return "; ".join(words)
 
@@ -83,16 +83,16 @@ def in_json(answer: list[Holding] | HarnessError | None) -> dict[str, Any]:
     name="break-lease",
     epilog="""\b
 Example:
-  harness devices break-lease rk3588 --reason "the fan is dead, I take it off"
+  harness devices break-lease rk3588 --reason "the fan is dead, taking it offline"
 """,
 )
 @click.argument("name", metavar="DEVICE", shell_complete=complete_names("devices"))
-@click.option("--reason", required=True, help="Told to whoever had it, at the next launch.")
+@click.option("--reason", required=True, help="Reason, shown to whoever had the device.")
 @click.pass_context
 def break_lease(ctx: click.Context, name: str, reason: str) -> None:
-    """Take a device from the campaign that has it.
+    """Take a device from the campaign using it.
 
-    A launch that is under way goes to its end; the next one is refused, with the reason.
+    A launch in progress completes; the next one is refused, with the reason.
     """
     from harness.cli.terminal import steps
     from harness.lab.connect import connect

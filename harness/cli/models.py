@@ -43,7 +43,7 @@ def models() -> None:
 @as_json
 @click.pass_context
 def list_models(ctx: click.Context, *, as_json: bool) -> None:
-    """List the workspace's models and what is built of each."""
+    """List the workspace's models and what is built for each."""
     from harness.cli.grid import Column, Grid
     from harness.cli.terminal import console
     from harness.models.manifest import load_models
@@ -86,7 +86,7 @@ Example:
 @as_json
 @click.pass_context
 def show(ctx: click.Context, name: str, *, as_json: bool) -> None:
-    """Show one model, its artifacts, how they were made, and the kernels that their files name."""
+    """Show a model, its artifacts and how they were built."""
     from harness.cli.terminal import console
     from harness.models.manifest import load_model
 
@@ -113,7 +113,7 @@ def show(ctx: click.Context, name: str, *, as_json: bool) -> None:
             f"{_label(artifact)}  {record.id[:ID_LENGTH]}  {size_label(record.size_bytes)}",
             f"  made     {made['started']} by stage {made['stage']} in {made['seconds']:.1f} s",
             f"  tools    {tools}",
-            f"  lies in  {artifact.folder}",
+            f"  folder   {artifact.folder}",
         ]
         if record.drift:
             lines.append(f"  drift    {drift_in_words(record.drift)}")
@@ -140,16 +140,16 @@ Example:
 @click.option(
     "--engine", required=True, shell_complete=complete_engine, help="Engine to build for."
 )
-@click.option("--device", "device_name", required=True, help="Where to.")
+@click.option("--device", "device_name", required=True, help="Target device.")
 @as_json
 @click.pass_context
 def push(
     ctx: click.Context, names: tuple[str, ...], engine: str, device_name: str, *, as_json: bool
 ) -> None:
-    """Build artifacts for an engine, check that they fit a device, and push them there.
+    """Build artifacts, check that they fit a device, and push them.
 
-    For a device whose runtime is your own: what is pushed is verified there and lies under its
-    hash. A campaign needs no such step.
+    For devices with a runtime of your own: pushed files are verified and stored by hash. Campaigns
+    push by themselves.
     """
     from harness import engines
     from harness.campaign.deploy import push as push_artifact

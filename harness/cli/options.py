@@ -39,7 +39,7 @@ in_language = click.option(
     type=click.Choice(["en", "zh-CN"]),  # harness.report.language.LANGUAGES
     default="en",
     show_default=True,
-    help="The language that it is in.",
+    help="Language of the output.",
 )
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -50,10 +50,10 @@ changes_option = click.option(
     "changes",
     multiple=True,
     type=click.Choice(["clocks", "device", "engine", "kernel"]),
-    help="What is meant to be another, and is to be judged; without it that is a refusal.",
+    help="Difference to accept as the change under test (otherwise refused).",
 )
 strict_option = click.option(
-    "--strict", is_flag=True, help="Exit with 4 where something cannot be told, instead of warning."
+    "--strict", is_flag=True, help="Exit with 4 instead of warning about what is inconclusive."
 )
 
 
@@ -70,7 +70,7 @@ class Duration(click.ParamType[float]):
             return value
         found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)([smhd]?)", str(value), re.ASCII)
         if not found:
-            self.fail(f"'{value}' is no duration such as 90s, 30m or 2h", param, ctx)
+            self.fail(f"'{value}' is not a duration such as 90s, 30m or 2h", param, ctx)
         return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
 
 

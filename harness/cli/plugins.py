@@ -31,7 +31,7 @@ Examples:
 """
 )
 def plugins() -> None:
-    """List plugins, and check one of your own."""
+    """List plugins and check your own."""
 
 
 def _registries() -> Mapping[str, Registry[Any]]:
@@ -46,9 +46,9 @@ def _registries() -> Mapping[str, Registry[Any]]:
 @as_json
 @click.pass_context
 def list_plugins(ctx: click.Context, *, as_json: bool) -> None:
-    """List plugins with their packages, and those that cannot be used, with the reason.
+    """List plugins, and why any cannot be used.
 
-    The exit code is 2 if one cannot be used.
+    Exits with 2 if one cannot be used.
     """
     from harness.cli.grid import Column, Grid
     from harness.cli.terminal import console
@@ -111,10 +111,7 @@ Examples:
     "--model",
     "model_name",
     shell_complete=complete_names("models"),
-    help="Model to build (default: the first that the engine takes).",
-)
-@click.option(
-    "--python", help="Interpreter that has the engine (default: that of its environment)."
+    help="Model to build (default: the first that the engine can run).",
 )
 @click.option(
     "--device",

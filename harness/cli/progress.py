@@ -45,7 +45,7 @@ _WAITS = {
 }
 _TOLD = {
     "away": "the link dropped; it is tried again",
-    "silent": "the device's answer is overdue; if none comes, its link is made anew",
+    "silent": "the device's answer is overdue; if none comes, its link is made again",
 }
 
 
@@ -57,7 +57,7 @@ class LiveProgress(Observer):
     export
         Given each launch that ends; where it fails, that is told once.
     ends
-        What is said where the user ends the run; by default how to go on with it.
+        What is said where the user ends the run; by default how to continue with it.
     """
 
     def __init__(self, export: Follower | None = None, *, ends: str = "") -> None:
@@ -190,7 +190,7 @@ class LiveProgress(Observer):
                 f"left to measure, it is waited for {seconds:g} s (protocol: wait_for_device_s)"
             )
         else:
-            then = "its other launches are left out; --resume goes on with them"
+            then = "its other launches are left out; --resume continues with them"
         self._say(f"{device} is put aside: {why}; {then}")
 
     def came_back(self, host: str, device: str) -> None:
@@ -235,5 +235,5 @@ class LiveProgress(Observer):
         elif self._run:
             self._console.print(
                 self._ends
-                or f"what is stored stays; go on with: harness run --resume {self._run.id}"
+                or f"what is stored stays; continue with: harness run --resume {self._run.id}"
             )

@@ -18,7 +18,7 @@ Examples:
   harness report                      the newest run, into reports/
   harness report demo -o demo.html    the newest run of the campaign 'demo'
   harness report --baseline good      with what regressed since
-  harness report --imported published-npu   with others' figures beside
+  harness report --imported published-npu   with published figures alongside
   harness report --lang zh-CN         opens in Chinese; both languages are in it
   harness report RUN                  this run; 'harness results list' shows all
 """
@@ -28,12 +28,12 @@ Examples:
     "-o",
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The file to write; by default reports/RUN.html.",
+    help="File to write; by default reports/RUN.html.",
 )
 @click.option(
     "--baseline",
     shell_complete=complete_baseline,
-    help="Hold the run against a baseline, by the launches that are stored.",
+    help="Compare with a baseline, using stored launches only.",
 )
 @click.option(
     "--imported",
@@ -41,7 +41,7 @@ Examples:
     multiple=True,
     metavar="TABLE",
     shell_complete=complete_imported,
-    help="Show an imported table beside it, without a verdict; may be repeated.",
+    help="Show an imported table too, without verdicts; repeatable.",
 )
 @in_language
 @click.pass_context
@@ -53,9 +53,9 @@ def report(
     tables: tuple[str, ...],
     lang: str,
 ) -> None:
-    """Render one HTML file from a run, by default the newest, and print its path.
+    """Render a run, by default the newest, as one HTML file and print its path.
 
-    RUN is a run's id, or a campaign's name for its newest run. The file holds all it needs, in all
+    RUN is a run's id, or a campaign's name for its newest run. The file is self-contained, in all
     languages, and loads nothing from a network.
     """
     from harness import api

@@ -34,7 +34,7 @@ Examples:
   harness results list
   harness results show                      the newest run
   harness results show RUN --json > run.json
-  harness results logs RUN --failed         why launches failed
+  harness results logs RUN --failed         logs of failed launches
 """
 )
 def results() -> None:
@@ -46,7 +46,7 @@ def results() -> None:
 @as_json
 @click.pass_context
 def list_runs(ctx: click.Context, *, as_json: bool) -> None:
-    """List the stored runs, the newest first."""
+    """List stored runs, newest first."""
     from harness.campaign.locks import is_running
     from harness.cli.grid import Column, Grid
     from harness.cli.terminal import console
@@ -104,7 +104,7 @@ Examples:
 @as_json
 @click.pass_context
 def show(ctx: click.Context, run_id: str | None, *, as_json: bool) -> None:
-    """Show what a run found, by default the newest; --json holds every sample.
+    """Show a run's results (--json: with every sample).
 
     RUN is a run's id, or a campaign's name for its newest run.
     """
@@ -133,7 +133,7 @@ Examples:
     type=click.IntRange(1, 10_000),
     default=10,
     show_default=True,
-    help="Layers per case, the heaviest first.",
+    help="Layers per case, slowest first.",
 )
 @click.option(
     "--against",
@@ -146,7 +146,7 @@ Examples:
 def layers(
     ctx: click.Context, run_id: str | None, *, top: int, against: str | None, as_json: bool
 ) -> None:
-    """Show which layers take the time and which compute unit ran them.
+    """Show which layers take the time, and where they ran.
 
     Needs launches of role profile: protocol: {profile_launches: 1} in the campaign.
     """
@@ -226,10 +226,10 @@ def _compare_layers(run: Run, earlier: Run, *, top: int, as_json: bool) -> None:
 
 @results.command(epilog="\b\nExample:\n  harness results logs --failed")
 @_run
-@click.option("--failed", is_flag=True, help="Only launches that failed or are invalid.")
+@click.option("--failed", is_flag=True, help="Only failed and invalid launches.")
 @click.pass_context
 def logs(ctx: click.Context, run_id: str | None, *, failed: bool) -> None:
-    """Show what the runners printed, by default in the newest run."""
+    """Show runner logs, by default of the newest run."""
     from harness.core.records import Status
     from harness.core.text import visible
 
@@ -242,7 +242,7 @@ def logs(ctx: click.Context, run_id: str | None, *, failed: bool) -> None:
     for launch in shown:
         head = f"== {labels[launch.case_id]} {launch.name}, attempt {launch.attempt + 1}: "
         click.secho(visible(head + _outcome(launch)), bold=True)
-        click.echo(visible(launch.log).rstrip() or "(it printed nothing)")
+        click.echo(visible(launch.log).rstrip() or "(no output)")
 
 
 @results.command(
@@ -254,18 +254,18 @@ Examples:
 """
 )
 @click.argument("table", metavar="[TABLE]", required=False, shell_complete=complete_imported)
-@click.option("--remove", is_flag=True, help="Forget the table.")
+@click.option("--remove", is_flag=True, help="Delete the table.")
 @as_json
 @click.pass_context
 def imported(ctx: click.Context, table: str | None, *, remove: bool, as_json: bool) -> None:
-    """List imported tables, or show one: others' figures, which nothing here has measured."""
+    """List imported tables of published figures, or show one."""
     if remove and table is None:
         raise SpecificationError("no table named", hint="harness results imported TABLE --remove")
     with workspace_of(ctx).store() as store:
         tables = [store.load_imported(table)] if table else store.imported()
         if remove and table:
             store.remove_imported(table)
-            click.echo(f"forgot '{table}'", err=True)
+            click.echo(f"removed '{table}'", err=True)
             return
     if as_json:
         click.echo(json.dumps([found.model_dump(mode="json") for found in tables], indent=2))
@@ -279,7 +279,7 @@ def imported(ctx: click.Context, table: str | None, *, remove: bool, as_json: bo
     epilog="""\b
 Examples:
   harness results prune --logs-older-than 30d
-  harness results prune --logs-older-than 0s --dry-run     how much there is
+  harness results prune --logs-older-than 0s --dry-run     how much there is in all in all
 """
 )
 @click.option(
@@ -288,14 +288,14 @@ Examples:
     type=Duration(),
     required=True,
     metavar="DURATION",
-    help="Of launches that began so long ago, such as 30d.",
+    help="Minimum age of the launches, such as 30d.",
 )
-@click.option("--dry-run", is_flag=True, help="Only say how much it is.")
+@click.option("--dry-run", is_flag=True, help="Show what would be deleted.")
 @click.pass_context
 def prune(ctx: click.Context, age_s: float, *, dry_run: bool) -> None:
-    """Forget what runners printed long ago; results stay.
+    """Delete old runner logs; results stay.
 
-    A launch's log has 64 KiB at most: the end of what its runner printed.
+    A launch's log holds the last 64 KiB that its runner printed.
     """
     from datetime import UTC, datetime, timedelta
 
@@ -306,9 +306,9 @@ def prune(ctx: click.Context, age_s: float, *, dry_run: bool) -> None:
     with workspace_of(ctx).store() as store, steps() as shown:
         launches, size = store.logs_bytes(before)
         if launches and not dry_run:
-            shown.update("forgetting logs, and giving their room back")
+            shown.update("deleting logs and freeing space")
             store.drop_logs(before)
-    done = "would be forgotten" if dry_run else "forgotten"
+    done = "would be deleted" if dry_run else "deleted"
     click.echo(f"logs of {count(launches, 'launch')}, {megabytes(size)}: {done}", err=True)
 
 

@@ -28,7 +28,7 @@ _only = click.option(
     "--only",
     multiple=True,
     metavar="PATTERN",
-    help="Only cases whose model, device, engine or backend fits; of several, all must fit.",
+    help="Only cases whose model, device, engine or backend matches; all patterns must match.",
 )
 
 
@@ -45,9 +45,9 @@ Examples:
 @as_json
 @click.pass_context
 def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_json: bool) -> None:
-    """Show a campaign's cases and expected time; touches no device.
+    """Show a campaign's cases and expected time, without touching a device.
 
-    Times come from the launches of earlier runs; without any they are guessed.
+    Times are estimated from earlier runs; without any, they are guesses.
     """
     from harness import api
 
@@ -115,8 +115,8 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
     guessed = f", {expected.guessed} of {len(rows)} cases guessed" if expected.guessed else ""
     click.echo(
         f"\n{count(len(rows), 'case')}, {count(launches, 'launch')} "
-        "(+: to read memory or fill a model cache), "
-        f"about {humane_seconds(expected.seconds)}{guessed}; building and booting come on top"
+        "(+: extra launches for memory or a model cache), "
+        f"about {humane_seconds(expected.seconds)}{guessed}; plus building and booting"
     )
 
 
@@ -125,10 +125,10 @@ def plan(ctx: click.Context, campaign: Path | None, only: Sequence[str], *, as_j
 Examples:
   harness run campaigns/demo.yaml
   harness run campaigns/demo.yaml --only qemu-arm64
-  harness run campaigns/demo.yaml --wait 2h   queue for devices that others have
-  harness run campaigns/demo.yaml --export night.jsonl      a line for each launch, as it ends
-  harness run --resume                        go on with the newest interrupted run
-  harness run --resume demo-20260102-030405   go on with this one, failed launches again
+  harness run campaigns/demo.yaml --wait 2h   wait for devices in use
+  harness run campaigns/demo.yaml --export night.jsonl      one line per launch
+  harness run --resume                        resume the newest interrupted run
+  harness run --resume demo-20260102-030405   resume this run and retry failed launches
 """
 )
 @_campaign
@@ -139,7 +139,7 @@ Examples:
     is_flag=False,
     flag_value=NEWEST,
     metavar="[RUN]",
-    help="Go on with a run; by default with the newest that was interrupted.",
+    help="Resume a run; by default the newest interrupted one.",
 )
 @wait_option
 @click.option(
@@ -168,8 +168,8 @@ def run(
 ) -> None:
     """Run a campaign: build, push, measure, and store each launch as it ends.
 
-    Ctrl-C ends the runners on the devices, keeps what is stored, and exits with 130;
-    --resume goes on from there.
+    Ctrl-C stops the runners on the devices, keeps what is stored, and exits with 130; --resume
+    continues from there.
     """
     from rich.markup import escape
 
@@ -179,13 +179,13 @@ def run(
 
     if export_to and export_to.suffix != ".jsonl":
         raise SpecificationError(
-            f"--export {export_to}: it writes JSON Lines",
+            f"--export writes JSON Lines, not {export_to.suffix or export_to.name}",
             hint="name a file that ends in .jsonl; for other formats: harness export RUN",
         )
     export = Follower(export_to) if export_to else None
     if resumed is not None and (only or seed is not None):
         raise SpecificationError(
-            "--resume goes on with a run as it was planned", hint="leave --only and --seed out"
+            "--resume continues a run as it was planned", hint="omit --only and --seed"
         )
     with LiveProgress(export) as progress:
         if resumed is None:
@@ -211,12 +211,12 @@ def run(
         from harness.cli.tables import print_cases
 
         print_cases(finished)
-    stderr().print(f"run [bold]{finished.id}[/]; a report of it: harness report {finished.id}")
+    stderr().print(f"run [bold]{finished.id}[/]; to see a report: harness report {finished.id}")
     codes = list(api.exit_codes(finished, strict=strict))
     if export and export.fault:
         stderr().print(
-            f"[yellow]warning:[/] {export_to} lacks launches: {escape(export.fault)}; this appends "
-            f"them: harness run --resume {finished.id} --export {export_to}"
+            f"[yellow]warning:[/] {export_to} is missing launches: {escape(export.fault)}; to"
+            f" append them: harness run --resume {finished.id} --export {export_to}"
         )
         codes.append(ExitCode.LAB)
     ctx.exit(int(worst(codes)))

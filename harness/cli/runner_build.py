@@ -26,16 +26,16 @@ Examples:
 """
 )
 @click.argument("engine", shell_complete=complete_engine)
-@click.option("--abi", required=True, help="As device files write it, such as arm64-linux.")
+@click.option("--abi", required=True, help="ABI as in device files, such as arm64-linux.")
 @click.option("--sdk", type=_folder, help="SDK for the board, where the engine needs one.")
 @click.option(
     "--toolchain",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="With --sdk: the board's C++ compiler, or a CMake toolchain file (.cmake).",
+    help="With --sdk: the board's C++ compiler or a CMake toolchain file (.cmake).",
 )
 @click.option("--ndk", type=_folder, help="With --sdk: an Android NDK, instead of --toolchain.")
 @click.option(
-    "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Copy it here, too."
+    "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Also copy it here."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def build(
@@ -50,8 +50,7 @@ def build(
 ) -> None:
     """Build the native runner of ENGINE.
 
-    Prints its path. What was built already, of the same sources with the same compiler, is left
-    as it is.
+    Prints its path. An existing build of the same sources and compiler is reused.
     """
     import shutil
 

@@ -37,7 +37,7 @@ Examples:
 """
 )
 def runners() -> None:
-    """Build and register runners: our native one, and programs of engines' own."""
+    """Build and register native runners and engines' own benchmark programs."""
 
 
 runners.add_command(build)
@@ -60,16 +60,16 @@ A device then names it in its file:
 @click.option(
     "--engine", required=True, shell_complete=complete_engine, help="Engine that it measures."
 )
-@click.option("--abi", type=click.Choice(ABIS), required=True, help="What it is built for.")
+@click.option("--abi", type=click.Choice(ABIS), required=True, help="ABI that it is built for.")
 @click.option(
     "--lib",
     "libraries",
     multiple=True,
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="A shared library to push beside it; several times for several.",
+    help="Shared library to push with it; repeatable.",
 )
-@click.option("--name", help="What to call it; by default TOOL-ABI, or TOOL-ENGINE-ABI.")
+@click.option("--name", help="Name; by default TOOL-ABI or TOOL-ENGINE-ABI.")
 @click.pass_context
 def add(
     ctx: click.Context,
@@ -81,9 +81,9 @@ def add(
     libraries: tuple[Path, ...],
     name: str | None,
 ) -> None:
-    """Register a runner: its ELF file is read, and copied into the workspace.
+    """Register a runner by copying its ELF file into the workspace.
 
-    TOOL is edge-runner for what 'harness runners build' makes, else the name of an engine's own
+    TOOL is edge-runner for files from 'harness runners build', else the name of an engine's own
     program (benchmark_bin).
     """
     from harness.lab.runners import add as register
@@ -128,7 +128,7 @@ def list_runners(ctx: click.Context, *, as_json: bool) -> None:
         Column("Tool", 2),
         Column("Engine"),
         Column("ABI", 1),
-        Column("Shipped with it", 3, wrap=20),
+        Column("Libraries", 3, wrap=20),
     )
     for runner in found:
         spec = runner.spec
@@ -147,7 +147,7 @@ Example:
 @as_json
 @click.pass_context
 def show(ctx: click.Context, name: str, *, as_json: bool) -> None:
-    """Show a foreign runner, and what it needs of a device."""
+    """Show a foreign runner and what it needs of a device."""
     from harness.lab.runners import load_runner
 
     workspace = workspace_of(ctx)
@@ -173,10 +173,10 @@ Example:
 @as_json
 @click.pass_context
 def check(ctx: click.Context, name: str, device_name: str, *, as_json: bool) -> None:
-    """Say whether a runner can run on a device: nothing is pushed, nothing is run.
+    """Check whether a runner fits a device, without running it.
 
-    Its processor, the glibc and the libraries that it needs are held against what the device has.
-    Exits with 2 if something does not fit.
+    Compares the processor, glibc and libraries that it needs with the device's. Exits with 2 if
+    something does not fit.
     """
     from harness.cli.terminal import steps
     from harness.core.text import UNKNOWN, visible

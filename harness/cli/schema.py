@@ -14,7 +14,7 @@ Examples:
   harness schema campaign > schemas/campaign.json
 
 \b
-An editor with YAML support checks a file that begins with
+Editors with YAML support check files that begin with
   # yaml-language-server: $schema=../schemas/campaign.json
 """
 )
@@ -24,7 +24,7 @@ An editor with YAML support checks a file that begins with
     type=click.Choice(["board", "campaign", "chip", "device", "model", "runner", "settings"]),
 )
 def schema(kind: str) -> None:
-    """Print the JSON Schema of a kind of file.
+    """Print the JSON Schema of a file type.
 
     KIND is board, campaign, chip, device, model, runner or settings.
     """

@@ -39,11 +39,11 @@ PATIENCE_S = 2.0
 @click.group(
     epilog="""\b
 Example:
-  harness site build public      then let any web server have it
+  harness site build public      then serve it with any web server
 """
 )
 def site() -> None:
-    """Build static pages over all runs: trends, changes, devices' health, every report."""
+    """Build a static site of all runs: trends, changes, device health, reports."""
 
 
 @site.command(
@@ -52,20 +52,18 @@ Examples:
   harness site build public
   harness site build public --lang zh-CN        opens in Chinese; both languages are in it
   harness site build public --since 2026-01-01
-  python3 -m http.server --directory public     look at it; opening public/index.html does, too
+  python3 -m http.server --directory public     or open public/index.html
 """
 )
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
-@click.option(
-    "--since", type=click.DateTime(["%Y-%m-%d"]), help="Only runs from this day on (UTC)."
-)
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Only runs since this day (UTC).")
 @in_language
 @click.pass_context
 def build(ctx: click.Context, folder: Path, since: datetime | None, lang: str) -> None:
-    """Build the history site in DIR, or bring it up to date, and print where it begins.
+    """Build or update the site in DIR and print the path of its start page.
 
-    DIR has to be new, empty, or made by this command. Reports are rendered only where they are
-    missing or something changed. Ctrl-C leaves the site as it was; the next build goes on.
+    DIR must be new, empty, or made by this command. Only new or changed reports are rendered.
+    Ctrl-C leaves the site as it was; the next build continues.
     """
     from harness.cli.terminal import steps
     from harness.lab.health import health
@@ -78,7 +76,7 @@ def build(ctx: click.Context, folder: Path, since: datetime | None, lang: str) -
         if not versions:
             raise SpecificationError(
                 "no run has a launch" + (" since then" if since else " yet"),
-                hint="harness results list shows the runs; harness run measures",
+                hint="to see the runs: harness results list; to measure: harness run",
             )
         known = {name: _since(each, start) for name, each in health(store).items()}
         with closing(SiteFolder(folder)) as site_folder:
@@ -131,7 +129,7 @@ class _Building:
         number = self._pages(versions, known)
         self._folder.replace(made_of)
         click.echo(
-            f"{count(len(versions), 'report')}, {rendered} rendered anew; {number} other pages",
+            f"{count(len(versions), 'report')}, {rendered} rendered; {number} other pages",
             err=True,
         )
 

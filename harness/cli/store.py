@@ -20,7 +20,7 @@ Examples:
 """
 )
 def store() -> None:
-    """Make a PostgreSQL database the centre of a fleet, and keep it tidy; see docs/fleet.md."""
+    """Make a PostgreSQL database the centre of a fleet, and keep it tidy."""
 
 
 @store.command(
@@ -37,7 +37,7 @@ Example, as the database's owner:
 )  # fmt: skip
 @click.pass_context
 def init(ctx: click.Context, limit: int | None) -> None:
-    """Make the tables, functions and roles of a centre in the workspace's database.
+    """Make a PostgreSQL database the centre of a fleet.
 
     The roles are edge_submit, edge_agent and edge_read: grant one to each login. What is there
     already is left as it is.
@@ -61,7 +61,7 @@ Example:
 )  # fmt: skip
 @click.pass_context
 def collect(ctx: click.Context, older: int) -> None:
-    """Remove models and artifacts that ended shares do not need any more; results stay.
+    """Remove models and artifacts no longer needed; results stay.
 
     After that, their runs cannot be retried, only submitted again.
     """

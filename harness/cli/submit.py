@@ -134,7 +134,7 @@ Examples:
 @as_json
 @click.pass_context
 def list_(ctx: click.Context, *, ended: bool, as_json: bool) -> None:
-    """List the shares of submitted runs that have not ended: one for each host."""
+    """List unfinished shares of submitted runs, one per host."""
     from harness.fleet.centre import Centre
 
     with Centre.of(workspace_of(ctx)) as centre:
@@ -188,7 +188,7 @@ Example:
 @_run
 @click.pass_context
 def retry(ctx: click.Context, run: str) -> None:
-    """Measure what of a run failed, was cancelled or is missing; what it has is kept."""
+    """Measure what failed, was cancelled or is missing in a run."""
     from harness.fleet.centre import Centre
 
     with Centre.of(workspace_of(ctx)) as centre:

@@ -1,8 +1,8 @@
 """The conformance kit for engines: whether a plugin does what the harness expects of it.
 
-It builds an artifact of a model, starts the engine's part of the Python runner on this machine as
-a campaign would, and holds what comes back against the runner contract and the model's reference
-outputs. It also starts it with wrong jobs, and ends it in the middle.
+It builds an artifact of a model, starts the engine's part of the Python runner on this machine as a
+campaign would, and holds what comes back against the runner contract and the model's reference
+outputs. It also starts it with malformed jobs, and ends it in the middle.
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ def fitting(engine: Engine, models: Mapping[str, Model]) -> Model:
         if engine.in_python and engine.format_on(engine.in_python[0]) in recipes.targets(model):
             return model
     raise SpecificationError(
-        f"there is no model in this workspace that {engine.name} has artifacts of",
+        f"no model in this workspace can be built for {engine.name}",
         hint="harness models add FILE, then name it with --model",
     )
 
@@ -235,7 +235,7 @@ def check_engine(
     if tried[0].fault:
         return  # all that follows would fail for the same reason
     yield from _computes(kit)
-    progress(f"launching {engine.name} with wrong jobs")
+    progress(f"launching {engine.name} with malformed jobs")
     yield from _wrong_jobs(kit)
     progress(f"interrupting {engine.name}")
     yield from _interrupted(kit)

@@ -486,7 +486,7 @@ class Mean(EventBase):
 class ShapeChanged(EventBase):
     """The inputs took other shapes: what the first inference after that cost, and a few more.
 
-    Engines plan, allocate or compile anew for shapes that they have not seen: some when the inputs
+    Engines plan, allocate or compile again for shapes that they have not seen: some when the inputs
     are set, others in the inference. What compares is the sum of ``set_ms`` and ``first_ms``.
 
     Attributes

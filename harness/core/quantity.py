@@ -150,7 +150,7 @@ class Quantity:
     higher, lower
         What a rise and a fall are called: ``slower``, ``faster``.
     section
-        Where it is shown: in a section of its own making, or among the others in ``more``.
+        Where it is shown: in a section of its own, or among the others in ``more``.
     place
         The order of columns, lowest first.
     states

@@ -124,8 +124,8 @@ class Code:
     name
         ``domain.what``, unique.
     words
-        The sentence in English, with facts in braces. What stands in brackets is left out where
-        a fact in it is missing. After a colon stands how a number is shown: ``percent``, ``ms``,
+        The sentence in English, with facts in braces. What is in brackets is left out where
+        a fact in it is missing. After a colon is how a number is shown: ``percent``, ``ms``,
         ``MB``, a noun that is counted (``{n:launch}``: *2 launches*), or a format of Python's.
     hint
         What to do, likewise.

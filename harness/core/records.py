@@ -221,7 +221,7 @@ class Expectation(Record):
     @model_validator(mode="after")
     def _something(self) -> Self:
         if not self.model_dump(exclude={"only"}, exclude_none=True):
-            raise ValueError("nothing is expected: give 'latency_ms', 'memory_mb', 'speedup' …")
+            raise ValueError("no expectation given: set 'latency_ms', 'memory_mb', 'speedup' …")
         return self
 
     @property
@@ -599,7 +599,7 @@ class CaseRecord(Repeats):
     more
         How many launches that measure the first stage asked for beside; none until that is known.
     runner_files
-        What lies in a launch's folder beside the artifact: name to SHA-256.
+        What is in a launch's folder beside the artifact: name to SHA-256.
     engine_from
         Where a runner in Python has its engine from: an environment of ours with its digest
         (``NAME@<digest>``), or a path on the device.
@@ -767,7 +767,7 @@ class ShapeChange(Record):
     shapes
         Every input's.
     set_ms, first_ms
-        Setting the inputs and the first inference after that: engines plan or compile anew in the
+        Setting the inputs and the first inference after that: engines plan or compile again in the
         one or in the other.
     samples_ns
         The inferences after it, in order.

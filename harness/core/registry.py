@@ -163,7 +163,7 @@ class Registry(Generic[T]):
         Raises
         ------
         SpecificationError
-            There is none of that name, or it cannot be used.
+            No such name, or it cannot be used.
         """
         if found := self.plugins.get(name):
             return found

@@ -1,4 +1,4 @@
-"""The workspace's git commits: at which one results were measured, and what lies between two."""
+"""The workspace's git commits: at which one results were measured, and what is between two."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def revision(folder: Path) -> str | None:
 
 
 def between(folder: Path, good: str | None, bad: str | None) -> Between:
-    """Return what lies between two revisions, as :func:`revision` gave them.
+    """Return what is between two revisions, as :func:`revision` gave them.
 
     Parameters
     ----------

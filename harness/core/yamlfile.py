@@ -96,7 +96,7 @@ def load(path: Path, model: type[ModelT], *, context: object = None) -> ModelT:
     """
     try:
         if path.stat().st_size > SIZE_LIMIT:
-            raise SpecificationError(f"{path}: larger than 1 MiB, which no such file is")
+            raise SpecificationError(f"{path}: exceeds the 1 MiB limit")
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise SpecificationError(f"{path}: {error.strerror}") from error
@@ -111,7 +111,7 @@ def load(path: Path, model: type[ModelT], *, context: object = None) -> ModelT:
     except YAMLError as error:
         raise SpecificationError(f"{path}: {error}") from error
     if not isinstance(document, dict):
-        raise SpecificationError(f"{path}:1: a mapping of keys to values is expected here")
+        raise SpecificationError(f"{path}:1: expected a mapping of keys to values")
     try:
         return model.model_validate(document, context=context)
     except ValidationError as error:
@@ -175,7 +175,7 @@ def _describe(path: Path, document: object, model: type[BaseModel], fault: Error
 
 
 def _line(document: object, location: Sequence[int | str]) -> int:
-    """Return the line (from 1) of the deepest part of a location that stands in the file."""
+    """Return the line (from 1) of the deepest part of a location that is in the file."""
     line = 1
     node = document
     for part in location:

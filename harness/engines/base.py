@@ -153,7 +153,7 @@ class Environment:
 
     @property
     def folder(self) -> Path:
-        """Where it lies once it is made."""
+        """Where it is once it is made."""
         return cache_dir() / "environments" / f"{self.name}-py{self.version}-{self.digest[:12]}"
 
     @property
@@ -624,7 +624,7 @@ class Engine:
         return False
 
     def changes_shapes(self, device: DeviceFacts, backend: str) -> bool:
-        """Return whether a process can go on with other shapes, of a model whose axes vary."""
+        """Return whether a process can continue with other shapes, of a model whose axes vary."""
         del device, backend
         return True
 

@@ -61,7 +61,7 @@ def require(module: str, what: str) -> Any:  # noqa: ANN401 - a module
         return import_module(module)
     except ImportError:
         raise SpecificationError(
-            f"{what} takes {module.partition('.')[0]}, which is not installed",
+            f"{what} needs {module.partition('.')[0]}, which is not installed",
             hint="pip install 'edge-harness[data]'",
         ) from None
 
@@ -82,7 +82,9 @@ def write(rows: Iterable[Row], level: Level, target: Path | IO[str], form: Forma
     row = LEVELS[level]
     if not isinstance(target, Path):
         if form == "parquet":
-            raise SpecificationError("Parquet is no text", hint="name a file: -o FILE.parquet")
+            raise SpecificationError(
+                "Parquet is not a text format", hint="name a file: -o FILE.parquet"
+            )
         # Others' names may hold what a terminal obeys; a file gets them as they are.
         stream = cast("IO[str]", _Terminal(target)) if target.isatty() else target
         return _WRITERS[form](rows, row, stream)
@@ -96,7 +98,7 @@ def write(rows: Iterable[Row], level: Level, target: Path | IO[str], form: Forma
                 return _WRITERS[form](rows, row, file)
     except OSError as error:
         raise SpecificationError(
-            f"{target}: {error.strerror or error}", hint="name a file in a folder that exists"
+            f"{target}: {error.strerror or error}", hint="name a file in an existing folder"
         ) from None
 
 
@@ -190,7 +192,7 @@ def read(path: Path) -> tuple[type[Row], list[dict[str, Any]]]:
     SpecificationError
         There is no such file, its name has no known suffix, or its format's module is missing.
     ResultsError
-        It is none of ours, of a newer version, damaged, or cut off.
+        It is not an exported table, of a newer version, damaged, or cut off.
     """
     form = FORMATS.get(path.suffix.lower())
     if form is None:
@@ -233,7 +235,7 @@ def _check_end(path: Path) -> None:
         if file.seek(0, os.SEEK_END):
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":
-                raise ResultsError(f"{path}: cut off", hint=_AGAIN)
+                raise ResultsError(f"{path}: truncated", hint=_AGAIN)
 
 
 def _json_lines(path: Path, file: IO[str]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -243,7 +245,7 @@ def _json_lines(path: Path, file: IO[str]) -> Iterator[tuple[int, dict[str, Any]
         except (ValueError, RecursionError):
             values = None
         if not isinstance(values, dict):
-            raise ResultsError(f"{path}:{number}: no JSON object", hint=_AGAIN)
+            raise ResultsError(f"{path}:{number}: not a JSON object", hint=_AGAIN)
         yield number, values
 
 
@@ -255,7 +257,7 @@ def _csv_lines(path: Path, file: IO[str]) -> Iterator[tuple[int, dict[str, Any]]
             if len(row) != len(header):
                 raise ResultsError(
                     f"{path}:{reader.line_num}: {len(row)} cells instead of {len(header)}: "
-                    "cut off, or edited",
+                    f"truncated or edited",
                     hint=_AGAIN,
                 )
             values = (
@@ -276,10 +278,10 @@ def _read_parquet(path: Path) -> tuple[type[Row], list[dict[str, Any]]]:
             table = file.read()
     except pa.ArrowException as error:
         line = str(error).splitlines()[0]
-        raise ResultsError(f"{path}: damaged, or cut off: {line}", hint=_AGAIN) from None
+        raise ResultsError(f"{path}: damaged or truncated: {line}", hint=_AGAIN) from None
     for field in table.schema:
         if field.name not in expected.names or field.type != expected.field(field.name).type:
-            raise ResultsError(f"{path}: column {field.name} is none of ours", hint=_AGAIN)
+            raise ResultsError(f"{path}: unknown column {field.name}", hint=_AGAIN)
     missing = _missing(row, table.schema.names)
     if missing:
         raise ResultsError(f"{path}: no column {missing[0]}", hint=_AGAIN)
@@ -299,7 +301,7 @@ def _row_of(where: str, named: object) -> type[Row]:
     found = re.fullmatch(r"edge-harness\.([a-z]+)/(\d{1,6})", str(named), re.ASCII)
     row = next((each for level, each in LEVELS.items() if found and level == found[1]), None)
     if found is None or row is None:
-        raise ResultsError(f"{where}: no table that harness export wrote")
+        raise ResultsError(f"{where}: not a table written by harness export")
     if int(found[2]) > SCHEMA_VERSION:
         raise ResultsError(
             f"{where}: schema {found[0]} is newer than this harness knows ({SCHEMA_VERSION})",

@@ -58,7 +58,7 @@ class Follower:
         except OSError as error:
             raise SpecificationError(
                 f"{self._path}: {error.strerror or error}",
-                hint="name a file in a folder that exists",
+                hint="name a file in an existing folder",
             ) from None
 
     def __call__(self, launch: Launch) -> str:
@@ -112,9 +112,11 @@ class Follower:
 
     def _foreign(self, line: int) -> SpecificationError:
         return SpecificationError(
-            f"{self._path}:{line}: no row of {LaunchRow.schema_name()}",
-            hint="append to a file of harness run --export or harness export --level launch, "
-            "or name a new one",
+            f"{self._path}:{line}: not a row of {LaunchRow.schema_name()}",
+            hint=(
+                "name a new file, or one written by harness run --export or harness export "
+                "--level launch"
+            ),
         )
 
 

@@ -70,7 +70,9 @@ def load_results(
         if level not in (None, row.level):
             raise SpecificationError(f"{path} holds rows of level '{row.level}', not '{level}'")
         if runs is not None:
-            raise SpecificationError("runs are chosen of a database, not of an exported file")
+            raise SpecificationError(
+                "runs can be selected from a database, not from an exported file"
+            )
         return _frame(pandas, row, rows)
     wanted = level or "launch"
     with _opened(path) as store:
@@ -104,7 +106,7 @@ def _opened(path: Path | None) -> Store:
     if not path.is_file():
         raise SpecificationError(
             f"{path}: no results database",
-            hint="name a workspace, a .sqlite file, or a file that harness export wrote",
+            hint="name a workspace, a .sqlite file, or a file written by harness export",
         )
     return SqliteStore(path)  # one that was handed on, of no workspace here
 

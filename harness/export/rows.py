@@ -65,7 +65,7 @@ class Row(BaseModel):
 
     @classmethod
     def schema_name(cls) -> str:
-        """Return what stands in ``table_schema``."""
+        """Return what is in ``table_schema``."""
         return f"edge-harness.{cls.level}/{SCHEMA_VERSION}"
 
 
@@ -376,7 +376,7 @@ class ImportedRow(Row):
     launches, samples, macs
         As the source says.
     line, column, written
-        Where the figure stands in the imported file, and how it is written there.
+        Where the figure is in the imported file, and how it is written there.
     derived
         How the latency was calculated, where a rate is written there.
     """

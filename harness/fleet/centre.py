@@ -88,7 +88,10 @@ _REFUSALS: Final[Mapping[str, tuple[type[LabError | SpecificationError], str, st
     "42501": (
         SpecificationError,
         "{where}: {said}",
-        "grant the login one of edge_submit, edge_agent and edge_read; see docs/fleet.md",
+        (
+            "grant the login one of edge_submit, edge_agent and edge_read; "
+            "see 'Fleet' in the documentation"
+        ),
     ),
     "EH001": (
         NameTakenError,
@@ -302,7 +305,8 @@ class Centre:
         if url is None:
             raise SpecificationError(
                 "this workspace has no centre: its results are in SQLite",
-                hint="results: postgresql://USER@HOST/DATABASE in harness.yaml; see docs/fleet.md",
+                hint="results: postgresql://USER@HOST/DATABASE in harness.yaml; "
+                "see 'Fleet' in the documentation",
             )
         return cls(url)
 
@@ -555,7 +559,7 @@ class Centre:
                 raise SpecificationError(
                     f"{self.where}: the centre's tables are of version {version}, and this "
                     f"harness knows {SCHEMA}",
-                    hint=f"upgrade {older}; see docs/fleet.md",
+                    hint=f"upgrade {older}; see 'Fleet' in the documentation",
                 )
             self._connection = connection
         return self._connection

@@ -15,5 +15,5 @@ NOT_SENT: Final = code("fleet.not-sent", "what was sent cannot be used: {why}")
 CHANGED: Final = code(
     "fleet.changed",
     "the lab of {device} has another runner or other settings than the baseline was measured with",
-    hint="set the baseline anew",
+    hint="set the baseline again",
 )

@@ -152,7 +152,7 @@ def confirm(  # noqa: PLR0913 - both sides, and how they are sent
     deadline_s: float | None = None,
     progress: Callable[[str], None],
 ) -> Suspicions:
-    """Send a run that launches cases anew, a candidate and its baseline in turns.
+    """Send a run that launches cases again, a candidate and its baseline in turns.
 
     A lab measures both with its present runner. Where that, or its settings, are not those of the
     baseline, it cannot be launched again.

@@ -1,6 +1,6 @@
 """Chip cards: ``devices/chips/*.yaml``, what others say of a chip, and where they say it.
 
-A figure stands in a card only with the source that it was read in. What no source was read for is
+A figure is in a card only with the source that it was read in. What no source was read for is
 not there, and unknown.
 """
 
@@ -154,7 +154,7 @@ def load_card(workspace: Workspace, name: str) -> Card:
     Raises
     ------
     SpecificationError
-        There is none of that name, or it is wrong.
+        No such name, or it is wrong.
     """
     return load(named(workspace.chips, name, "chip"), Card)
 

@@ -98,7 +98,7 @@ def connection(transport: Transport, clock: Callable[[], float] = time.perf_coun
         answer = transport.run(["true"])
         times.append((clock() - begun) * 1e3)
         if answer.returncode != 0:
-            raise TransportError(f"it answers, and does not run 'true': {said(answer)}")
+            raise TransportError(f"it answers, but does not run 'true': {said(answer)}")
     median, slowest = statistics.median(times[1:]), max(times[1:])
     found = f"answers in {median:.0f} ms (slowest of {_TRIES}: {slowest:.0f} ms)"
     found += f", the first time in {times[0]:.0f} ms"
@@ -247,7 +247,7 @@ def leftovers(
     Parameters
     ----------
     run_state
-        Tells of a run's id how it stands.
+        Tells of a run's id its state.
     """
     collectable: dict[str, list[str]] = {}
     removable = []

@@ -72,8 +72,8 @@ def read(path: Path) -> Elf:
         return _read(ELFFile(BytesIO(content)))
     except Exception as error:  # pyelftools raises whatever a damaged file leads it to
         raise SpecificationError(
-            f"{path}: not a sound ELF file ({str(error)[:100] or type(error).__name__})",
-            hint="give the program itself: not an archive, a script, or a download cut short",
+            f"{path}: not a valid ELF file ({str(error)[:100] or type(error).__name__})",
+            hint="name the program itself, not an archive, a script, or a truncated download",
         ) from error
 
 

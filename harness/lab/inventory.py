@@ -432,7 +432,7 @@ def load_device(workspace: Workspace, name: str) -> Device:
     Raises
     ------
     SpecificationError
-        There is none of that name, or its file is wrong.
+        No such name, or its file is wrong.
     """
     usual, *others = examples()
     more = f" (or {', '.join(others)})" if others else ""

@@ -1,6 +1,6 @@
 """Leases: whose turn it is on a device, across controllers and users.
 
-A lease stands on the device itself, on a clock of its own, and ends by itself: a controller that
+A lease is on the device itself, on a clock of its own, and ends by itself: a controller that
 was killed loses it after a while. Launches renew it. ``edge-supervisor lease`` does the work.
 """
 
@@ -219,7 +219,7 @@ def holdings(transport: Transport, files: Sequence[str] = _FILES) -> list[Holdin
     Parameters
     ----------
     files
-        Where a lease may stand; the first that there is counts.
+        Where a lease may be; the first that there is counts.
 
     Raises
     ------

@@ -154,7 +154,7 @@ class Npu(_Fact):
 
 
 class Library(_Fact):
-    """A shared library of an NPU's, and the version that stands in it."""
+    """A shared library of an NPU's, and the version that is in it."""
 
     path: str
     version: str | None = None
@@ -286,7 +286,7 @@ def probe(transport: Transport, pythons: Sequence[str] = (), folders: Sequence[s
         Interpreters there that are asked for the engines they have; without any, the
         ``python3`` that its shell finds.
     folders
-        Where NPUs' libraries lie, beside the usual folders.
+        Where NPUs' libraries are, beside the usual folders.
 
     Raises
     ------
@@ -489,7 +489,7 @@ def _is_temperature(millidegrees: int) -> bool:
 
 
 def _sensors(told: Iterable[tuple[str, str]]) -> dict[str, int]:
-    """Return sensor to what it reads, which is meant to be thousandths of a degree."""
+    """Return sensor to what it reads, which should be thousandths of a degree."""
     found: dict[str, int] = {}
     for sensor, value in list(told)[:_MAX_ENTRIES]:
         if re.fullmatch("-?[0-9]{1,6}", value, re.ASCII) and sensor:

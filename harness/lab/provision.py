@@ -127,8 +127,10 @@ def provision(
     if not engine.packages:
         raise SpecificationError(
             f"{engine.name} is not a Python package",
-            hint=f"its page says how it comes to a device: harness plugins list; "
-            f"natively: harness runners build {engine.name}",
+            hint=(
+                f"see its page in the documentation; for a native runner: harness runners "
+                f"build {engine.name}"
+            ),
         )
     base = _base(device, transport)
     before = device.spec.engines.get(engine.name)
@@ -224,7 +226,9 @@ def _interpreter(device: Device, facts: Facts, transport: Transport) -> Python:
         )
     answer = transport.run([found.path, "-I", "-c", _ITSELF]).text.strip()
     if not answer.startswith("/") or "\n" in answer:
-        raise LabError(f"{device.name}: {found.path} does not tell where it is: {answer[:200]!r}")
+        raise LabError(
+            f"{device.name}: {found.path} does not report its own path: {answer[:200]!r}"
+        )
     return found.model_copy(update={"path": answer})
 
 
@@ -348,14 +352,14 @@ def _make_room(device: Device, transport: Transport, base: str, size: int) -> No
     made = transport.run(["mkdir", "-p", base])
     if made.returncode != 0:
         raise LabError(
-            f"{device.name}: {base} cannot be made: {_last(made)}",
+            f"{device.name}: {base} cannot be created: {_last(made)}",
             hint=f"set 'workdir' in devices/{device.name}.yaml to a folder of this user's own",
         )
     columns = transport.run(["df", "-Pk", base]).text.strip().rpartition("\n")[2].split()
     free = int(columns[3]) << 10 if len(columns) > 3 and columns[3].isdecimal() else None  # noqa: PLR2004 - POSIX
     if free is not None and free < size:
         raise LabError(
-            f"{device.name} has no room: {megabytes(size)} are needed in {base}, "
+            f"{device.name} has too little space: {base} needs {megabytes(size)}, "
             f"{megabytes(free)} are free",
             hint=f"set 'workdir' in devices/{device.name}.yaml to a folder on a larger disk",
         )
@@ -376,13 +380,15 @@ def _check(device: Device, transport: Transport, engine: Engine, folder: str, py
     ended = "" if answer.returncode > 0 else f" (signal {-answer.returncode})"
     raise LabError(
         f"{device.name}: {engine.name} does not load there{ended}: {_last(answer)}",
-        hint="it was removed again; another version may be made for this processor, or use a "
-        "native runner: harness runners build --help",
+        hint=(
+            "it was removed again; try another version, or use a native runner: harness "
+            "runners build --help"
+        ),
     )
 
 
 def _discard(transport: Transport, base: str, python: str) -> str:
-    """Remove the folder of an engine's interpreter, which lies in the one of all engines."""
+    """Remove the folder of an engine's interpreter, which is in the one of all engines."""
     name = PurePosixPath(python).relative_to(base).parts[0]
     if name in {".", ".."}:
         raise SpecificationError(f"{python} is not below {base}")

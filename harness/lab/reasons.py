@@ -7,28 +7,28 @@ from typing import Final
 from harness.core.reason import code
 
 # Runners
-OTHER_ABI: Final = code("runner.other-abi", "it is built for {built}, and the device is {abi}")
-NO_LOADER: Final = code("runner.no-loader", "it needs the loader {loader}, and the device has none")
-NO_GLIBC: Final = code("runner.no-glibc", "it needs glibc, and the device has {libc}")
-OLD_GLIBC: Final = code("runner.old-glibc", "it needs glibc {needed}, and the device has {found}")
+OTHER_ABI: Final = code("runner.other-abi", "it is built for {built}, but the device is {abi}")
+NO_LOADER: Final = code("runner.no-loader", "it needs the loader {loader}, which the device lacks")
+NO_GLIBC: Final = code("runner.no-glibc", "it needs glibc, but the device has {libc}")
+OLD_GLIBC: Final = code("runner.old-glibc", "it needs glibc {needed}, but the device has {found}")
 NO_LIBRARIES: Final = code(
     "runner.no-libraries",
     "the device lacks {libraries}",
-    hint="ship what may be shipped with it: --lib",
+    hint="to ship libraries with it: --lib",
 )
-CUT_SHORT: Final = code("runner.cut-short", "looking for a runner's libraries was cut short")
+CUT_SHORT: Final = code("runner.cut-short", "looking for the runner's libraries was interrupted")
 
 # The supervisor and what it keeps
 NOT_RUN: Final = code(
     "supervisor.not-run",
     "the device did not run the supervisor (exit {status}): {said}",
-    hint="is its ABI right, and may programs be run from its workdir?",
+    hint="check its ABI, and that its workdir allows programs to run",
 )
 NO_FOLDER: Final = code("store.no-folder", "{folder}: {said}")
 NO_ROOM: Final = code(
     "store.no-room",
-    "the device has no room in {folder}: {said}",
-    hint="make room there, or set 'workdir' in the device's file",
+    "the device has no space in {folder}: {said}",
+    hint="free space there, or set 'workdir' in the device's file",
 )
 CORRUPTED: Final = code(
     "store.corrupted", "{file}: corrupted in transfer, twice[: sent with SHA-256 {sent}][; {said}]"
@@ -43,10 +43,10 @@ LEASED: Final = code(
 )
 QUEUED: Final = code(
     "lease.queued",
-    "{holder} waits longer",
+    "{holder} has been waiting longer",
     hint="wait for it (--wait 30m), or end it: harness devices break-lease",
 )
-CROWDED: Final = code("lease.crowded", "too many wait for this device")
+CROWDED: Final = code("lease.crowded", "too many are waiting for this device")
 BROKEN: Final = code(
     "lease.broken",
     "the lease was broken[ by {by}: {reason}][ {said}]",
@@ -62,8 +62,8 @@ LEASED_DEVICE: Final = code(
 # Power
 NO_ANSWER: Final = code(
     "power.no-answer",
-    "it was power-cycled, and did not answer within {seconds} s: {why}",
-    hint="is it the right socket? a slow one needs a higher boot_within_s",
+    "it was power-cycled, but did not answer within {seconds} s: {why}",
+    hint="check the socket; a slow board needs a higher boot_within_s",
 )
 NO_COMMAND: Final = code(
     "power.no-command",
@@ -72,7 +72,7 @@ NO_COMMAND: Final = code(
 )
 COMMAND_SLOW: Final = code(
     "power.command-slow",
-    "its power_cycle command was not done within {seconds} s[: {said}]",
+    "its power_cycle command did not finish within {seconds} s[: {said}]",
 )
 COMMAND_FAILED: Final = code(
     "power.command-failed", "its power_cycle command failed (exit {status})[: {said}]"
@@ -106,9 +106,9 @@ HELD_CLOCK: Final = code(
 )
 
 # What a launch asks of its device, as the supervisor answers
-NO_BATTERY: Final = code("conditions.no-battery", "battery: there is none that can be read")
+NO_BATTERY: Final = code("conditions.no-battery", "battery: none can be read")
 LOW_BATTERY: Final = code(
-    "conditions.low-battery", "the battery has {percent} %, less than {asked} %"
+    "conditions.low-battery", "the battery is at {percent} %, below {asked} %"
 )
 HOT: Final = code("conditions.hot", "{zone} {kind} is at {celsius:.1f} °C, above {asked:.1f} °C")
 NO_ZONE: Final = code("conditions.no-zone", "temperature: no zone '{zone}' to read")
@@ -118,7 +118,7 @@ BUSY: Final = code(
     "conditions.busy",
     "other work takes {load:percent} of the processors, more than {asked:percent}",
 )
-NO_GOVERNOR: Final = code("conditions.no-governor", "governor: no processor here has one")
+NO_GOVERNOR: Final = code("conditions.no-governor", "governor: no processor has one")
 GOVERNOR_UNSAVED: Final = code(
     "conditions.governor-unsaved",
     "governor: not set: the present one cannot be saved, or another launch has saved it",

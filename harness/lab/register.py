@@ -32,7 +32,7 @@ def path_of_new(workspace: Workspace, name: str) -> Path:
     path = workspace.devices / f"{name}.yaml"
     if path.exists():
         raise SpecificationError(
-            f"{path}: there is a device '{name}' already", hint="choose another --name"
+            f"{path}: device '{name}' already exists", hint="choose another --name"
         )
     return path
 
@@ -56,7 +56,7 @@ def register(
         raise SpecificationError(
             f"{link.where}: programs for it cannot be built: {facts.architecture or 'unknown'} is "
             "not one of the supported ABIs, or its shell's ELF header could not be read",
-            hint=f"if it is one: write {path} by hand, see {page('devices')}",
+            hint=f"if it is one, write {path} by hand: see {page('devices')}",
         )
     engines = {
         engine: EngineSpec(python=python.path)

@@ -1,6 +1,6 @@
 """Registered runners: what ``harness runners build`` made, and foreign programs that measure.
 
-``runners/NAME.yaml`` says what a runner is; its files lie in ``.harness/runners/``, each under the
+``runners/NAME.yaml`` says what a runner is; its files are in ``.harness/runners/``, each under the
 hash of its content.
 """
 
@@ -187,7 +187,7 @@ def add(
     spec
         ``tool``, ``engine`` and ``abi``, as the runner's file has them.
     libraries
-        Shared libraries that are to lie beside it on the device, named as it asks for them.
+        Shared libraries that are to be beside it on the device, named as it asks for them.
 
     Raises
     ------
@@ -204,13 +204,13 @@ def add(
     if foreign and foreign[1].name != spec["engine"]:
         owner = foreign[1]
         raise SpecificationError(
-            f"{spec['tool']} is {owner.title}'s own, and measures no {spec['engine']}",
+            f"{spec['tool']} is {owner.title}'s own, and does not measure {spec['engine']}",
             hint=f"--engine {owner.name}; what harness runners build made is an {EDGE_RUNNER}",
         )
     path = workspace.runners / f"{check_name(name, 'runner')}.yaml"
     if path.exists():
         raise SpecificationError(
-            f"{path}: there is a runner '{name}' already",
+            f"{path}: runner '{name}' already exists",
             hint=f"choose another --name, or remove {path}",
         )
     for library in libraries:
@@ -219,8 +219,8 @@ def add(
             or [x.name for x in libraries].count(library.name) > 1
         ):
             raise SpecificationError(
-                f"{library}: given twice, or not named as a library is",
-                hint="name it as the program asks for it: libgomp.so.1",
+                f"{library}: given twice, or not a library's name",
+                hint="use the name that the program asks for, such as libgomp.so.1",
             )
     for file in (program, *libraries):
         found = elf.read(file)
@@ -290,7 +290,7 @@ def load_runner(workspace: Workspace, name: str) -> RegisteredRunner:
     Raises
     ------
     SpecificationError
-        There is none of that name, its file is wrong, or what it names is not there.
+        No such name, its file is wrong, or what it names is not there.
     """
     otherwise = "harness runners build, then harness runners add"
     path = named(workspace.runners, name, "runner", otherwise=otherwise)
@@ -298,8 +298,9 @@ def load_runner(workspace: Workspace, name: str) -> RegisteredRunner:
     for what, file in {runner.spec.tool: runner.program, **runner.libraries}.items():
         if not file.is_file() or sha256_of(file) != file.name:
             raise SpecificationError(
-                f"runner '{name}': its {what} is not in this workspace, or was changed ({file})",
-                hint=f"remove {path}, and register it again: harness runners add",
+                f"runner '{name}': its {what} is missing from this workspace or was changed "
+                f"({file})",
+                hint=f"remove {path} and register it again: harness runners add",
             )
     return runner
 

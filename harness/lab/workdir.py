@@ -30,7 +30,7 @@ def check_workdir(transport: Transport, device: Device) -> None:
     """
     if _not_ours(transport, device.workdir):
         raise TransferError(
-            f"{device.name}: {device.workdir} may not be written to: it belongs to another user",
+            f"{device.name}: {device.workdir} cannot be written: it belongs to another user",
             hint=f"set 'workdir' in devices/{device.name}.yaml to a folder of this user's own",
         )
 

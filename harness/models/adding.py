@@ -132,7 +132,7 @@ class Added:
     Attributes
     ----------
     manifest
-        Where its manifest lies.
+        Where its manifest is.
     left
         What its manifest says by guess and somebody must look at, in sentences.
     """
@@ -190,13 +190,13 @@ def add(
     if not re.fullmatch(NAME_PATTERN, name):
         raise SpecificationError(
             f"'{visible(name)}' cannot be a model's name: letters, digits, '.', '_' and '-'",
-            hint="give it one with --name",
+            hint="name it with --name",
         )
     target = workspace.models / f"{name}.yaml"
     kind, files = _files(path)
     if target.exists():
         raise SpecificationError(
-            f"there is a model '{name}' already: {target}", hint="give this one another --name"
+            f"model '{name}' already exists: {target}", hint="choose another --name"
         )
     if known.reference is not None:
         load_model(workspace, known.reference)
@@ -309,16 +309,18 @@ def _refuse_sizes(files: Iterable[Path], *, old: bool = False) -> None:
         if size == 0:
             raise _unusable(file, "it is empty", "copy or export it again")
         if size > SIZE_LIMIT:
-            raise _unusable(file, f"larger than {SIZE_LIMIT >> 30} GiB", "no edge device runs it")
+            raise _unusable(
+                file, f"larger than {SIZE_LIMIT >> 30} GiB", "no edge device can run it"
+            )
 
 
 def _weights_of(path: Path) -> list[str]:
-    """Return the names of the files in which an ONNX file keeps weights, which lie beside it.
+    """Return the names of the files in which an ONNX file keeps weights, which are beside it.
 
     Raises
     ------
     SpecificationError
-        One of them lies elsewhere, or is not there.
+        One of them is elsewhere, or is not there.
     """
     content = path.read_bytes()
     names: dict[str, None] = {}
@@ -328,7 +330,8 @@ def _weights_of(path: Path) -> list[str]:
         if length > _NAME_LENGTH or name != Path(name).name or name in ("", ".", ".."):
             raise _unusable(
                 path,
-                f"it keeps weights in '{visible(name)[:100]}', and only a file beside it is taken",
+                f"it keeps weights in '{visible(name)[:100]}', but only files in the same "
+                f"folder are accepted",
                 "save it as one file: onnx.save(onnx.load(FILE), OTHER)",
             )
         names[name] = None
@@ -336,8 +339,8 @@ def _weights_of(path: Path) -> list[str]:
         if not (path.parent / name).is_file():
             raise _unusable(
                 path,
-                f"its weights are in {visible(name)}, which is not beside it",
-                "copy that file there, too",
+                f"its weights are in {visible(name)}, which is not in the same folder",
+                "copy that file there too",
             )
     return list(names)
 
@@ -349,7 +352,7 @@ def _refuse_damaged(kind: str, path: Path, parameters: Path) -> None:
     if kind == "pir":
         with path.open("rb") as content:
             if b'"pir"' not in content.read(4096):
-                raise _unusable(path, "no program of Paddle 3", "name a model's file")
+                raise _unusable(path, "not a Paddle 3 program", "name a model's file")
 
 
 def _inspect(
@@ -380,7 +383,7 @@ def _inspect(
         answer = json.loads((folder / "found.json").read_bytes())
     except (ToolchainError, OSError, ValueError) as error:
         said = getattr(error, "message", str(error))
-        raise _unusable(path, f"loading it ends the process: {said}", None) from error
+        raise _unusable(path, f"loading it crashes: {said}", None) from error
     if "fault" in answer:
         lines = [line.strip() for line in str(answer["fault"]).splitlines() if line.strip()]
         raise _unusable(path, visible(lines[0] if lines else "no reason is given")[:300], None)
@@ -388,7 +391,7 @@ def _inspect(
         return _Found.model_validate(answer)
     except ValidationError as error:
         if not answer.get("inputs", True):
-            raise _unusable(path, "it has no inputs: there is nothing to feed", None) from error
+            raise _unusable(path, "it has no inputs", None) from error
         fault = error.errors()[0]
         where = ".".join(map(str, fault["loc"]))
         raise _unusable(path, f"{visible(where)}: {fault['msg']}", None) from error
@@ -417,8 +420,8 @@ def _inputs(found: _Found, known: Known) -> tuple[list[ModelInput], list[str]]:
         dtype = value.dtype
         if dtype not in get_args(DType):
             raise SpecificationError(
-                f"input '{visible(value.name)}' is {visible(value.dtype)}: the harness feeds "
-                f"{', '.join(get_args(DType))}",
+                f"input '{visible(value.name)}' is {visible(value.dtype)}: the harness "
+                f"supports {', '.join(get_args(DType))}",
                 hint="export it with an input of one of these",
             )
         low, high = known.ranges.get(value.name, _usual_range(dtype))
@@ -520,9 +523,8 @@ def _shapes(
         shown = ",".join("?" if extent < 0 else str(extent) for extent in unknown[0].shape)
         options = " ".join(_shape_option(value, found[value.name]) for value in unknown)
         raise SpecificationError(
-            f"input '{visible(unknown[0].name)}' is of any extent where its shape [{shown}] has "
-            "'?'",
-            hint=f"say at which to measure, with numbers for the letters: {options}",
+            f"input '{visible(unknown[0].name)}' has open axes: [{shown}]",
+            hint=f"give their sizes, with numbers for the letters: {options}",
         )
     return found
 

@@ -1,4 +1,4 @@
-"""Artifacts as they lie in the user's cache, shared by all workspaces: read and verified."""
+"""Artifacts as they are in the user's cache, shared by all workspaces: read and verified."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Artifact:
     Attributes
     ----------
     folder
-        Where its files lie.
+        Where its files are.
     roles
         Role (``model``, ``params``) to file name.
     """

@@ -102,7 +102,7 @@ def parse_targets(text: str) -> list[tuple[str, str]]:
             raise SpecificationError(f"unknown target '{name}'", hint=nearest(name, known))
         found.append(known[name])
     if not found:
-        raise SpecificationError("no target is named", hint=nearest("", known))
+        raise SpecificationError("no target given", hint=nearest("", known))
     return list(dict.fromkeys(found))
 
 

@@ -1,7 +1,7 @@
 """Building: artifacts are made of their recipes, once, and found again.
 
 An artifact's identity covers the stage's script, the environment's lock, the options and the
-artifacts it is made from; its bytes do not enter, for opt writes uninitialized ones. It lies in
+artifacts it is made from; its bytes do not enter, for opt writes uninitialized ones. It is in
 the user's cache, with its record (``provenance.json``) beside its files.
 """
 
@@ -329,7 +329,7 @@ def _interface(made: Recipe, folder: Path, work: Path) -> Interface | None:
                 found |= json.loads(path.read_text(encoding="utf-8"))
         return Interface.model_validate(found) if found else None
     except ValueError as error:
-        raise StageFailedError(f"{made.stage} told {error}") from error
+        raise StageFailedError(f"{made.stage} reported {error}") from error
 
 
 def _sound(folder: Path) -> bool:

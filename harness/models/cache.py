@@ -1,4 +1,4 @@
-"""The cache of artifacts and toolchain environments: what lies there, and what may go.
+"""The cache of artifacts and toolchain environments: what is there, and what may go.
 
 What was used last is told by a folder's own time, which every use of an artifact sets. A folder
 that another process makes or replaces at the moment is left alone.
@@ -85,7 +85,7 @@ def limit_bytes() -> int:
     Raises
     ------
     SpecificationError
-        The variable that says so is no number.
+        The variable that sets it is not a number.
     """
     text = os.environ.get(LIMIT_VARIABLE, "")
     try:
@@ -93,7 +93,7 @@ def limit_bytes() -> int:
         return int(gigabytes * 1e9)
     except (ValueError, OverflowError) as error:
         raise SpecificationError(
-            f"{LIMIT_VARIABLE}={text}: no number of gigabytes", hint=f"{LIMIT_VARIABLE}=20"
+            f"{LIMIT_VARIABLE}={text}: not a number of gigabytes", hint=f"{LIMIT_VARIABLE}=20"
         ) from error
 
 
@@ -131,12 +131,12 @@ def make_room(progress: Callable[[str], None]) -> None:
     Raises
     ------
     SpecificationError
-        The variable that says how much they may take is no number.
+        The variable that sets their limit is not a number.
     """
     if gone := bound(limit_bytes()):
         progress(
-            f"the cache is full: {len(gone)} artifacts that were used least lately are gone; "
-            f"{LIMIT_VARIABLE} is its size in gigabytes"
+            f"the cache is full: {len(gone)} least recently used artifacts were removed; "
+            f"{LIMIT_VARIABLE} sets its size in gigabytes"
         )
 
 

@@ -41,7 +41,7 @@ def measure(
     Parameters
     ----------
     folder
-        Where its files lie.
+        Where its files are.
     work
         Where its stage ran; there may be the outputs that the stage made itself (a simulator
         runs only what it has just built).

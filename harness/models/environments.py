@@ -57,7 +57,7 @@ def get(name: str) -> Environment:
     Raises
     ------
     SpecificationError
-        There is none of that name.
+        No such name.
     """
     if name in _SHARED:  # without a look at the engines: a wheel is built where none can load
         return _SHARED[name]

@@ -44,7 +44,7 @@ def inspect_file(path: Path) -> Partition:
             for name in each.by_name
         )
         raise SpecificationError(
-            f"{path}: only {' and '.join(telling)} files tell what of them runs where",
+            f"{path}: only {' and '.join(telling)} files can be inspected",
             hint="of a model of the workspace the record tells it: "
             f"harness models inspect MODEL --target {next(planned, 'TARGET')}",
         )

@@ -1,4 +1,4 @@
-"""Finding an interpreter of an older Python, wherever it lies."""
+"""Finding an interpreter of an older Python, wherever it is."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def obtain(version: str, progress: Callable[[str], None]) -> Path:
 
 
 def _candidates(version: str) -> Iterator[Path]:
-    # All of PATH: a pyenv shim that stands first may only say that it cannot serve.
+    # All of PATH: a pyenv shim that is first may only say that it cannot serve.
     for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
         yield Path(folder or ".", f"python{version}")
     roots = [Path(root) for root in (os.environ.get("PYENV_ROOT"), Path.home() / ".pyenv") if root]

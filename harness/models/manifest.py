@@ -41,7 +41,7 @@ __all__ = [
 
 
 FILES: Final = "files"
-"""The folder within ``models/`` where the user's own model files lie under their hashes."""
+"""The folder within ``models/`` where the user's own model files are under their hashes."""
 
 PADDLE_FILES: Final = {"paddle": "Paddle", "pir": "Paddle 3"}
 """The kinds of model files that are Paddle's, each a model with its parameters; in words."""
@@ -142,9 +142,7 @@ class FileSource(Spec):
     @model_validator(mode="after")
     def _params_with_paddle(self) -> Self:
         if (self.format in PADDLE_FILES) != (self.params is not None):
-            raise ValueError(
-                "'params' belongs to the formats 'paddle' and 'pir', and to them alone"
-            )
+            raise ValueError("'params' is for the formats 'paddle' and 'pir' only")
         return self
 
     @model_validator(mode="after")
@@ -237,7 +235,7 @@ class ModelInput(InputSpec):
                 fault = f"takes {takes} in axis {axis}"
         if fault:
             raise SpecificationError(
-                f"input '{self.name}' {fault}: {list(shape)} is no shape for it",
+                f"input '{self.name}' {fault}: {list(shape)} does not fit",
                 hint="'dynamic' of the model's manifest names the axes that vary",
             )
         own = self.model_dump(exclude={"dynamic", "batch_axis"})
@@ -249,7 +247,7 @@ Channels = tuple[float, float, float]
 
 def _positive(values: Channels) -> Channels:
     if min(values) <= 0:
-        raise ValueError("a standard deviation is above 0")
+        raise ValueError("standard deviations must be positive")
     return values
 
 
@@ -356,7 +354,7 @@ class Manifest(Spec):
     @classmethod
     def _distinct(cls, seeds: list[int]) -> list[int]:
         if len(set(seeds)) < len(seeds):
-            raise ValueError("a seed stands here twice")
+            raise ValueError("a seed appears twice")
         return seeds
 
     def fed(self, shapes: Shapes | None = None) -> list[InputSpec]:
@@ -408,14 +406,14 @@ class Manifest(Spec):
             if axis not in spec.dynamic:
                 which = "first axis" if axis == 0 else f"axis {axis}"
                 raise SpecificationError(
-                    f"input '{spec.name}' is {list(spec.shape)} with a {which} that is fixed: "
-                    f"there is no batch of {batch}"
+                    f"input '{spec.name}' is {list(spec.shape)} with a fixed {which}: it has "
+                    f"no batch of {batch}"
                 )
             if shape[axis] != spec.shape[axis]:
                 which = "the first axis" if axis == 0 else f"axis {axis}"
                 raise SpecificationError(
-                    f"the shape {list(shape)} of input '{spec.name}' and a batch of {batch} both "
-                    f"say what {which} is"
+                    f"the shape {list(shape)} of input '{spec.name}' and a batch of {batch} "
+                    f"both set {which}"
                 )
             found[spec.name] = (*shape[:axis], batch, *shape[axis + 1 :])
         self.fed(found)
@@ -428,7 +426,7 @@ class Model(Spec):
     Attributes
     ----------
     folder
-        Where its manifest lies; none for one that has no file.
+        Where its manifest is; none for one that has no file.
     """
 
     name: Name
@@ -452,7 +450,7 @@ def reference_model(model: Model) -> Model | None:
     if isinstance(found.manifest.source, FileSource) and found.manifest.source.reference:
         raise SpecificationError(
             f"model '{model.name}': its reference '{found.name}' has a reference of its own",
-            hint=f"name that: reference: {found.manifest.source.reference}",
+            hint=f"use that one: reference: {found.manifest.source.reference}",
         )
     return found
 
@@ -474,7 +472,7 @@ def load_model(workspace: Workspace, name: str) -> Model:
     Raises
     ------
     SpecificationError
-        There is none of that name, or its manifest is wrong.
+        No such name, or its manifest is wrong.
     """
     manifest = load(named(workspace.models, name, "model"), Manifest)
     return Model(name=name, manifest=manifest, folder=workspace.models)

@@ -28,7 +28,7 @@ def make_once(
 ) -> None:
     """Make a folder unless it is there and sound.
 
-    It is filled under another name and renamed, so that it never stands there half-made; a lock,
+    It is filled under another name and renamed, so that it is never seen half-made; a lock,
     which the kernel frees when its holder dies, makes others wait for the one who fills it.
 
     Parameters
@@ -36,9 +36,9 @@ def make_once(
     folder
         Its name says all that its content depends on.
     fill
-        Puts the content into the folder it is given. What it raises leaves nothing behind.
+        Puts the content into the folder it is given. What it raises leaves no trace.
     sound
-        Whether what lies there can be used. Otherwise it is made again and replaced.
+        Whether what is there can be used. Otherwise it is made again and replaced.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def make_once(
     except OSError as error:
         raise LabError(
             f"{folder.parent} cannot be written: {error.strerror}",
-            hint="XDG_CACHE_HOME names another place for the cache",
+            hint="set XDG_CACHE_HOME to use another cache folder",
         ) from error
     with held:
         if folder.exists() and sound(folder):
@@ -76,5 +76,5 @@ def _lock(folder: Path, progress: Callable[[str], None]) -> AcquireReturnProxy[F
     try:
         return lock.acquire(blocking=False)
     except Timeout:
-        progress(f"waiting for another process that is making {folder.name}")
+        progress(f"waiting for another process to create {folder.name}")
         return lock.acquire()

@@ -10,21 +10,21 @@ NOT_STARTED: Final = code("tool.not-started", "{step}: cannot start {program}: {
 FAILED: Final = code(
     "tool.failed",
     "{step} failed: {said} (exit code {status})",
-    hint="the whole log is in {log}",
+    hint="full log: {log}",
 )
 FAILED_SILENTLY: Final = code(
     "tool.failed-silently",
     "{step} failed without a message (exit code {status})",
-    hint="the whole log is in {log}",
+    hint="full log: {log}",
 )
 ENDED: Final = code(
     "tool.ended",
-    "{step} was ended by {signal}[: {said}]",
-    hint="the whole log is in {log}",
+    "{step} was killed by {signal}[: {said}]",
+    hint="full log: {log}",
 )
 WROTE_NOTHING: Final = code("build.wrote-nothing", "{step}: {stage} succeeded, but wrote no {file}")
-GONE: Final = code("build.gone", "{folder}: it disappeared after it was built")
-NOT_COUNTED: Final = code("build.not-counted", "{path} is not what its stage writes")
+GONE: Final = code("build.gone", "{folder}: disappeared after the build")
+NOT_COUNTED: Final = code("build.not-counted", "{path} is not what its build stage writes")
 NO_PYTHON: Final = code(
     "environment.no-python",
     "Python {version} was found neither on PATH nor among pyenv's or uv's versions",
@@ -36,7 +36,7 @@ NOT_DOWNLOADED: Final = code(
 )
 OTHER_ABI: Final = code(
     "build.other-abi",
-    "{step}: the compiler made a program for {abi}",
-    hint="give the compiler for this ABI, or name the compiler's own with --abi",
+    "{step}: the compiler builds for {abi}",
+    hint="use a compiler for this ABI, or pass the compiler's own with --abi",
 )
 CANNOT_RUN: Final = code("artifact.cannot-run", "{engine} cannot run it: {why}")

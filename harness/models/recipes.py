@@ -161,7 +161,7 @@ class Recipe:
 
     @property
     def folder(self) -> Path:
-        """Where the artifact lies once it is built."""
+        """Where the artifact is once it is built."""
         return cache_dir() / "artifacts" / self.id
 
 
@@ -210,7 +210,7 @@ def recipe(
     possible = targets(model)
     if artifact_format not in possible:
         raise SpecificationError(
-            f"'{artifact_format}' is no artifact format of model '{model.name}'",
+            f"'{artifact_format}' is not an artifact format of model '{model.name}'",
             hint=nearest(artifact_format, possible),
         )
     known = [*possible[artifact_format], *formats()[artifact_format].accelerators.values()]
@@ -347,8 +347,8 @@ def _precision(
     own = model.manifest.precision
     if not possible and formats()[artifact_format].precisions:
         raise SpecificationError(
-            f"'{model.name}' computes in {own} already: it is measured as it is, and not converted "
-            "to formats that are made of fp32 models",
+            f"'{model.name}' already computes in {own}: it is measured as it is, not "
+            f"converted to formats built from fp32 models",
             hint="add the fp32 model that it was made of"
             + (", and build that with --precision int8" if own == "int8" else ""),
         )
@@ -488,14 +488,14 @@ def _of_another(model: Model, own: Recipe, shapes: Shapes | None) -> Recipe:
     """Return how a model's reference outputs are taken from those of the same in another format."""
     other = reference_model(model)
     if other is None:
-        raise SpecificationError(f"model '{model.name}' lies in no workspace: it has no reference")
+        raise SpecificationError(f"model '{model.name}' is in no workspace, so it has no reference")
     theirs = recipe(other, "reference", shapes=_shapes_of_other(model, other, shapes))
     options = {"model": other.name, "check_seeds": model.manifest.check_seeds}
     return Recipe("reference", own.target, _stage("same_outputs"), None, options, (own, theirs))
 
 
 def _shapes_of_other(model: Model, other: Model, shapes: Shapes | None) -> Shapes:
-    """Return the shapes of the same model's inputs in another format, which lie in its order."""
+    """Return the shapes of the same model's inputs in another format, which are in its order."""
     found = {}
     fed, known = model.manifest.fed(shapes), other.manifest.inputs
     for mine, theirs in zip(fed, known, strict=False):
@@ -508,8 +508,8 @@ def _shapes_of_other(model: Model, other: Model, shapes: Shapes | None) -> Shape
         same = (mine.dtype, mine.low, mine.high) == (theirs.dtype, theirs.low, theirs.high)
         if theirs.name not in found or not same:
             raise SpecificationError(
-                f"model '{model.name}': its input '{mine.name}' is not what '{theirs.name}' of its "
-                f"reference '{other.name}' is",
+                f"model '{model.name}': its input '{mine.name}' differs from '{theirs.name}' "
+                f"of its reference '{other.name}'",
                 hint="dtype, shape (channels first or last) and range must agree",
             )
     if len(fed) != len(known):
@@ -662,7 +662,7 @@ def taken(specs: Sequence[InputSpec], interface: Interface | None) -> list[Input
     if names[: len(kept)] != kept:
         lost = next(name for name in names if name not in kept)
         raise SpecificationError(
-            f"input '{lost}' has no effect, and converters leave it out",
+            f"input '{lost}' has no effect; converters drop it",
             hint="list it after the others under 'inputs' of the model's file, or add the file "
             "again",
         )

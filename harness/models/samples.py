@@ -50,7 +50,7 @@ def choose(folder: Path, wanted: int, least: int) -> list[tuple[str, str]]:
     if len(found) > FILES_LIMIT:
         raise SpecificationError(
             f"calibration images: {folder} has {len(found)} images, more than {FILES_LIMIT}",
-            hint="some hundreds that are typical are enough",
+            hint="a few hundred typical images are enough",
         )
     for name, size, _ in found:
         if size > SIZE_LIMIT:
@@ -60,7 +60,7 @@ def choose(folder: Path, wanted: int, least: int) -> list[tuple[str, str]]:
     if len(found) < least:
         raise SpecificationError(
             f"calibration images: {folder} has {len(found) or 'no'} images "
-            f"({', '.join(sorted(SUFFIXES))}), and {least} are needed at least",
+            f"({', '.join(sorted(SUFFIXES))}), at least {least} are needed",
             hint="fewer are held out with 'quantization.held_out'; without 'quantization.images' "
             "seeded noise calibrates",
         )

@@ -61,7 +61,7 @@ def get(name: str) -> Abi:
     Raises
     ------
     SpecificationError
-        There is none of that name.
+        No such name.
     """
     if name not in ABIS:
         raise SpecificationError(f"unknown ABI '{name}'", hint=f"valid: {', '.join(ABIS)}")

@@ -92,9 +92,7 @@ def recipe(
     native = ENGINES.get(engine).native if engine in ENGINES else None
     if native is None:
         having = [each.name for each in ENGINES if each.native]
-        raise SpecificationError(
-            f"there is no native runner of '{engine}'", hint=nearest(engine, having)
-        )
+        raise SpecificationError(f"'{engine}' has no native runner", hint=nearest(engine, having))
     home = ENGINES.get(engine).folder
     target = abis.get(abi)
     found = _find_sdk(engine, native.sdk, target, sdk)
@@ -139,7 +137,7 @@ def _given(engine: str, abi: Abi, sdk: Found, toolchain: Path | None, ndk: Path 
     if toolchain is not None and ndk is None:
         return compilers.toolchain(toolchain, abi)
     raise SpecificationError(
-        f"give one compiler: the API of {engine} is C++, and a runner must be compiled like its "
+        f"name a compiler: the API of {engine} is C++, and a runner must be compiled like its "
         "library",
         hint="--ndk DIR for Android, otherwise --toolchain with the board's g++",
     )
@@ -152,7 +150,7 @@ def _zig(
     if any(path is not None for path in unwanted):
         needs = "no compiler" if native.sdk else "no compiler and no SDK"
         raise SpecificationError(
-            f"{engine} is built by zig: it takes {needs}",
+            f"{engine} is built with zig and takes {needs}",
             hint="leave out --toolchain and --ndk" + ("" if native.sdk else ", and --sdk"),
         )
     if abi.android and not native.static:
@@ -162,8 +160,8 @@ def _zig(
             if each.native and (each.native.static or (each.native.sdk and each.native.sdk.library))
         ]
         raise SpecificationError(
-            f"there is no native runner of {engine} for {abi.name}",
-            hint=f"for Android there are those of {', '.join(fit)}",
+            f"{engine} has no native runner for {abi.name}",
+            hint=f"Android has those of {', '.join(fit)}",
         )
     return compilers.zig(abi, static=native.static)
 

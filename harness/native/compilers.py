@@ -106,8 +106,8 @@ def toolchain(file: Path, abi: Abi) -> Compiler:
     found = shutil.which(file)
     if found is None:
         raise SpecificationError(
-            f"{file} is no compiler that can be run",
-            hint="give the vendor's C++ compiler, such as bin/aarch64-linux-gnu-g++, or a CMake "
+            f"{file} is not an executable compiler",
+            hint="use the vendor's C++ compiler, such as bin/aarch64-linux-gnu-g++, or a CMake "
             "toolchain file (*.cmake)",
         )
     # Not resolved: many toolchains tell from its name what a link is to do.
@@ -116,7 +116,7 @@ def toolchain(file: Path, abi: Abi) -> Compiler:
     if not makes.startswith(abi.machine.removeprefix("EM_").lower()):
         raise SpecificationError(
             f"{file} compiles for {makes}, not for {abi.name}",
-            hint="give the compiler for the board, such as bin/aarch64-linux-gnu-g++",
+            hint="use the compiler for the board, such as bin/aarch64-linux-gnu-g++",
         )
     definitions = {
         "CMAKE_CXX_COMPILER": program,
@@ -142,13 +142,13 @@ def ndk(folder: Path, abi: Abi, *, shared_stl: bool) -> Compiler:
     if abi.android is None:
         raise SpecificationError(
             f"--ndk builds for android-arm64 and android-armv7, not for {abi.name}",
-            hint="give the board's own compiler: --toolchain FILE",
+            hint="use the board's own compiler: --toolchain FILE",
         )
     file = folder / "build" / "cmake" / "android.toolchain.cmake"
     properties = folder / "source.properties"
     for path in (file, properties):
         if not path.is_file():
-            raise SpecificationError(f"{folder} is no Android NDK: it has no {path.name}")
+            raise SpecificationError(f"{folder} is not an Android NDK: it lacks {path.name}")
     definitions = {
         "CMAKE_TOOLCHAIN_FILE": str(file.resolve()),
         "ANDROID_ABI": abi.android,
@@ -171,6 +171,6 @@ def _ask(program: str, flag: str) -> str:
     except (OSError, subprocess.CalledProcessError) as error:
         raise SpecificationError(
             f"{program} {flag} fails: {error}",
-            hint="give a C++ compiler that runs on this machine",
+            hint="use a C++ compiler that runs on this machine",
         ) from error
     return done.stdout.decode(errors="replace").partition("\n")[0]

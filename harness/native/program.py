@@ -21,7 +21,7 @@ __all__ = ["CARRIED", "SOURCES", "Progress", "Recipe", "Tools"]
 SOURCES = Path(harness.runner.__file__).parent / "native"
 
 CARRIED = Path(__file__).parent / "carried"
-"""What a wheel carries lies there; a checkout has no such folder."""
+"""What a wheel carries is there; a checkout has no such folder."""
 
 Progress = Callable[[str], None]
 

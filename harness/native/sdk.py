@@ -63,8 +63,7 @@ def find(folder: Path, sdk: Sdk, abi: Abi) -> Found:
     for path in files:
         if not path.is_file():
             raise SpecificationError(
-                f"{folder} is no {sdk.title} that can be used: it has no "
-                f"{path.relative_to(folder)}",
+                f"{folder} is not a usable {sdk.title}: it lacks {path.relative_to(folder)}",
                 hint=hint,
             )
     if not sdk.library:
@@ -76,7 +75,7 @@ def find(folder: Path, sdk: Sdk, abi: Abi) -> Found:
     if not same:
         raise SpecificationError(
             f"{library} is for {elf.abi or elf.machine}, not for {abi.name}",
-            hint="bring the SDK for this ABI, or name the SDK's own with --abi",
+            hint="use the SDK for this ABI, or pass the SDK's own with --abi",
         )
     shared_stl = "libc++_shared.so" in elf.needed
     return Found(include.resolve(), library, shared_stl, (*files, library))

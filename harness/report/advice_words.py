@@ -227,7 +227,7 @@ class AdviceWords:
         if facts["inputs"]:
             return (
                 self._(
-                    "Inputs without a fixed shape: %(inputs)s. Each new shape is compiled anew, or "
+                    "Inputs without a fixed shape: %(inputs)s. Each new shape is recompiled, or "
                     "refused."
                 )
                 % facts

@@ -30,7 +30,7 @@ class Ranked:
     Attributes
     ----------
     first
-        The fastest, with all that cannot be told apart from it.
+        The fastest, with all that cannot be distinguished from it.
     others
         The rest of those measured, by latency.
     simulated
@@ -77,7 +77,7 @@ def _center(case: CaseView) -> float:
 
 
 def _overlap(one: CaseView, other: CaseView) -> bool:
-    """Return whether intervals overlap; one that is not known may lie anywhere."""
+    """Return whether intervals overlap; one that is not known may be anywhere."""
     if one.ends_ms is None or other.ends_ms is None:
         return True
     return one.ends_ms[0] <= other.ends_ms[1] and other.ends_ms[0] <= one.ends_ms[1]

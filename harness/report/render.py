@@ -122,7 +122,7 @@ class Beside:
 
 @contextmanager
 def _collector_paused() -> Iterator[None]:
-    """Keep the cyclic collector from walking, time and again, over what lives to the end."""
+    """Keep the cyclic collector from walking, repeatedly, over what lives to the end."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -414,7 +414,7 @@ def _environment(tag: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    # What stands in a message goes the way of all that is printed: the extension's own functions
+    # What is in a message goes the way of all that is printed: the extension's own functions
     # would escape it only.
     environment.newstyle_gettext = True  # type: ignore[attr-defined]
     shown = _finalizer(language)
@@ -489,7 +489,7 @@ def pack(content: str) -> str:
 
 
 def _style() -> str:
-    """Return the style sheet; what is dark stands in it once, and holds in two places."""
+    """Return the style sheet; the dark colours are written once and used twice."""
     return _own("style.css").replace("/* dark */", _own("dark.css").strip())
 
 

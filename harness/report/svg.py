@@ -199,7 +199,7 @@ def strips(
 def traces(launches: Sequence[Trace], *, colour: int, name: str) -> Markup:
     """Draw every sample of launches as a dot: grey in warm-up, pale where a launch does not count.
 
-    The vertical scale need not begin at 0, and is logarithmic where samples lie far apart. There is
+    The vertical scale need not begin at 0, and is logarithmic where samples are far apart. There is
     no word in it: one drawing serves a page in every language, and its caption says what it is.
 
     Parameters

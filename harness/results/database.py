@@ -143,7 +143,7 @@ class Database(Store, abc.ABC):
     Raises
     ------
     ResultsError
-        It is none of ours, damaged, or of a newer version.
+        It is not a results database, damaged, or of a newer version.
     LabError
         It cannot be reached; or it is of an earlier version, and cannot be written to.
     """
@@ -451,8 +451,8 @@ class Database(Store, abc.ABC):
             self._write(add)
         except IntegrityError:
             raise SpecificationError(
-                f"there is an imported table '{table.id}' already",
-                hint="give it another --name, or --replace the one that is there",
+                f"imported table '{table.id}' already exists",
+                hint="choose another --name, or pass --replace",
             ) from None
 
     def imported(self) -> list[ImportedTable]:

@@ -1,6 +1,6 @@
 """Others' figures, as they published them: read, not measured, and never mixed with what was.
 
-An imported table stands in the results database beside the runs, in a table of its own. Its
+An imported table is in the results database beside the runs, in a table of its own. Its
 figures have no launches behind them that anyone here has seen: they are shown beside ours, without
 a verdict.
 """
@@ -25,7 +25,7 @@ Count = Annotated[int, Field(ge=1, le=1 << 40)]
 
 
 class Cell(Record):
-    """Where a figure stands in its file, and how it is written there.
+    """Where a figure is in its file, and how it is written there.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class Cell(Record):
     position
         The column's place, from 0.
     text
-        What stands there, digits and all.
+        What is there, digits and all.
     """
 
     line: Annotated[int, Field(ge=1)]

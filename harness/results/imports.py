@@ -168,7 +168,7 @@ def read_table(
         raise SpecificationError("\n".join(shown), hint="nothing was imported: correct the file")
     if not figures or len(figures) > MAX_FIGURES:
         raise SpecificationError(
-            f"{path}: {count(len(figures), 'figure')}; from 1 to {MAX_FIGURES} can be imported"
+            f"{path}: {count(len(figures), 'figure')}; 1 to {MAX_FIGURES} can be imported"
         )
     used = {*fields.values()}
     table = {
@@ -199,8 +199,8 @@ def _content(path: Path) -> bytes:
         raise SpecificationError(f"{path}: {error.strerror}") from None
     if len(content) > MAX_BYTES:
         raise SpecificationError(
-            f"{path}: larger than {MAX_BYTES >> 20} MiB, which no published table is",
-            hint="cut it down to the rows and columns that matter",
+            f"{path}: exceeds the {MAX_BYTES >> 20} MiB limit for a table",
+            hint="keep only the rows and columns that matter",
         )
     return content
 
@@ -215,7 +215,7 @@ def _text(path: Path, content: bytes) -> str:
         ) from None
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
-        raise SpecificationError(f"{path}:{line}: a NUL character, which no CSV file has")
+        raise SpecificationError(f"{path}:{line}: a NUL character: not a text file")
     return text
 
 
@@ -230,7 +230,7 @@ def _fields(
     """Return each field's column: as mapped, and of the columns that are called like a field."""
     for field in (*mapping, *constants):
         if field not in FIELDS and not _FIGURE.fullmatch(field):
-            raise SpecificationError(f"there is no field '{field}'", hint=nearest(field, FIELDS))
+            raise SpecificationError(f"unknown field '{field}'", hint=nearest(field, FIELDS))
     for field, column in mapping.items():
         if column not in header:
             raise SpecificationError(
@@ -283,8 +283,8 @@ def _check_unit(path: Path, column: str, unit: str | None, *, rate: bool) -> Non
     if rate:
         if _MANY.search(column):
             raise SpecificationError(
-                f"{path}: '{column}' is a rate over several cores, streams or inputs: one "
-                "inference may take any time",
+                f"{path}: '{column}' is a rate over several cores, streams or inputs: it does"
+                f" not give the latency of one inference",
                 hint="import the column of a single core, if there is one",
             )
         return
@@ -315,7 +315,7 @@ def _figure(
     Raises
     ------
     ValueError
-        What stands there is no latency, or something in its row is not what it is taken for.
+        What is there is not a latency, or something in its row is not what it is taken for.
     """
     text = row[latency.column]
     if text.lower() in _NOTHING:
@@ -358,14 +358,14 @@ def _number(text: str, column: str, scale: Decimal) -> float:
     """Return a number in milliseconds: in decimals, so that 1400 µs are 1.4 ms and nothing else."""
     if not _NUMBER.fullmatch(text):
         hint = " (a decimal comma?)" if re.fullmatch(r"\d+,\d+", text, re.ASCII) else ""
-        raise ValueError(f"column {column}: {text[:40]!r} is no number above 0{hint}")
+        raise ValueError(f"column {column}: {text[:40]!r} is not a positive number{hint}")
     return float(Decimal(text) * scale)
 
 
 def _time_of(text: str, column: str, streams: str) -> float:
     """Return how long one of so many frames per second takes, in milliseconds."""
     if streams.lower() not in _NOTHING | {"1"}:
-        raise ValueError(f"column {column}: a rate over {streams[:40]} streams is no latency")
+        raise ValueError(f"column {column}: a rate over {streams[:40]} streams is not a latency")
     rate = _number(text, column, Decimal(1))
     if not rate:
         raise ValueError(f"column {column}: {text[:40]!r} frames per second")
@@ -374,7 +374,7 @@ def _time_of(text: str, column: str, streams: str) -> float:
 
 def _whole(text: str, field: str) -> int:
     if not re.fullmatch(r"\d{1,13}", text, re.ASCII):
-        raise ValueError(f"{field}: {text[:40]!r} is no whole number")
+        raise ValueError(f"{field}: {text[:40]!r} is not a whole number")
     return int(text)
 
 

@@ -45,7 +45,7 @@ def location(url: str) -> URL:
     """
     try:
         found = make_url(url)
-    except (ArgumentError, ValueError):  # a port that is no number
+    except (ArgumentError, ValueError):  # a port that is not a number
         found = None
     if found is None or found.drivername not in ("postgresql", "postgres"):
         raise SpecificationError(
@@ -55,7 +55,7 @@ def location(url: str) -> URL:
     if found.password is not None or "password" in found.query:
         raise SpecificationError(
             "'results' has a password in its URL",
-            hint="take it out, and set PGPASSWORD, or add a line to ~/.pgpass: "
+            hint="remove it, and set PGPASSWORD, or add a line to ~/.pgpass: "
             "HOST:PORT:DATABASE:USER:PASSWORD",
         )
     return found.set(drivername="postgresql+psycopg")
@@ -99,7 +99,7 @@ class PostgresqlStore(Database):
                 "~/.pgpass, are right"
             )
         else:
-            hint = "see the server's log; a run goes on with: harness run --resume"
+            hint = "see the server's log; a run continues with: harness run --resume"
         return LabError(f"{self._where}: {reason}", hint=hint)
 
     def _is_lost(self, error: DBAPIError) -> bool:

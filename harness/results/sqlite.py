@@ -74,13 +74,12 @@ class SqliteStore(Database):
         message = f"{self._path}: {error.orig}"
         code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF  # without what extends it
         if code in _DAMAGED:
-            return ResultsError(message, hint="move the file away; a new one is made")
+            return ResultsError(message, hint="move the file away; a new one will be created")
         if code == sqlite3.SQLITE_READONLY:
             return LabError(message, hint="make the workspace writable, or use another one")
         return LabError(
             message,
-            hint="make room on its disk, or wait for whoever writes to it; "
-            "then go on: harness run --resume",
+            hint="free space on its disk, or wait for other writers; then: harness run --resume",
         )
 
     def _version(self, connection: Connection) -> int:

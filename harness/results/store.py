@@ -1,7 +1,7 @@
 """What every results database offers, whichever keeps it.
 
 A launch is stored before the next one begins, and its identity (run, case, slot, attempt) is
-unique: a run that is killed at any point goes on with no result lost or doubled.
+unique: a run that is killed at any point continues with no result lost or doubled.
 :meth:`harness.workspace.Workspace.store` opens the one of a workspace.
 """
 
@@ -123,7 +123,7 @@ class Store(Protocol):
         revision
             Only runs of the commit that begins with this, without changes to it.
 
-        Runs that decide suspicions are left out: they stand beside the run that they are of.
+        Runs that decide suspicions are left out: they are beside the run that they are of.
         """
 
     def expected_wall_s(self, case_id: str) -> float | None:
@@ -164,7 +164,7 @@ class Store(Protocol):
         Raises
         ------
         SpecificationError
-            There is none of that name.
+            No such name.
         """
 
     def remove_imported(self, name: str) -> None:
@@ -173,7 +173,7 @@ class Store(Protocol):
         Raises
         ------
         SpecificationError
-            There is none of that name.
+            No such name.
         """
 
     def logs_bytes(self, before: datetime) -> tuple[int, int]:

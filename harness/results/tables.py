@@ -130,7 +130,7 @@ def _markdown(lines: list[str], rule: int) -> list[Row]:
     for at in range(end + 1, len(lines)):
         if _is_rule(lines[at - 1], lines[at]):
             raise SpecificationError(
-                f":{at}: a second table", hint="import one at a time: cut the file at its tables"
+                f":{at}: a second table", hint="split the file and import one table at a time"
             )
     if len(rows) > MAX_ROWS:
         raise SpecificationError(f": more than {MAX_ROWS} rows")
@@ -152,7 +152,7 @@ def _check_header(header: list[str], delimiter: str) -> None:
     for index, column in enumerate(header):
         if not column or column in header[:index]:
             fault = f"two columns are named '{column}'" if column else "a column has no name"
-            raise SpecificationError(f":1: {fault}", hint="give each a name of its own")
+            raise SpecificationError(f":1: {fault}", hint="give each a unique name")
 
 
 # --- what tools print ---
@@ -170,7 +170,7 @@ class _Printed:
 def _printed(tool: str, found: _Printed, constants: Collection[str]) -> Grid:
     if not found.rows:
         raise SpecificationError(
-            f": {tool}'s output, and no latency in it", hint="give all of what it printed"
+            f": no latency in this output of {tool}", hint="provide its complete output"
         )
     same = {name: value for name, value in found.same.items() if value and name not in constants}
     kept = [at for at, column in enumerate(found.columns) if column not in constants]
@@ -244,8 +244,8 @@ def _tflite(text: str) -> _Printed:
 def _of_one_at_a_time(requests: str) -> None:
     if requests not in {"", "1"}:
         raise SpecificationError(
-            f": benchmark_app ran {requests} requests at once, so its latencies are of requests "
-            "that wait for each other",
+            f": benchmark_app ran {requests} requests at once, so its latencies include "
+            f"waiting for each other",
             hint="measure one at a time: benchmark_app -hint latency, or -nireq 1 -nstreams 1",
         )
 
@@ -312,7 +312,7 @@ def _mlperf(text: str) -> _Printed:
         )
     if _found(r"^Result is\s*:\s*(\S+)", text) != "VALID":
         raise SpecificationError(
-            ": MLPerf's own check says that this result is not valid", hint="see what its log says"
+            ": MLPerf's own check marks this result as invalid", hint="see its log"
         )
     found = _Printed(
         {

@@ -145,7 +145,7 @@ def save(bench: Bench, around: Workspace, path: Path, known: Known) -> list[Path
     campaign = around.campaigns / bench.campaign.name
     if campaign.exists():
         raise SpecificationError(
-            f"there is a campaign {campaign} already", hint="give the model another --name"
+            f"campaign {campaign} already exists", hint="choose another --name"
         )
     added = add(around, path, known, progress=lambda _: None)
     campaign.write_text(bench.campaign.read_text(encoding="utf-8"), encoding="utf-8")

@@ -50,7 +50,7 @@ def create(folder: Path) -> list[str]:
         if present:
             raise SpecificationError(
                 f"{folder}: not empty (it has {present[0]})",
-                hint="name a folder that is not there yet: harness init DIR",
+                hint="name a new folder: harness init DIR",
             )
         (folder / "reports").mkdir()
         for name, text in contents.items():

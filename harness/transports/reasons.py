@@ -7,11 +7,11 @@ from typing import Final
 from harness.core.reason import code
 
 # Commands
-BROKE: Final = code("link.broke", "{device}: the connection broke before '{program}' was done")
+BROKE: Final = code("link.broke", "{device}: the connection broke before '{program}' finished")
 TOO_SLOW_HERE: Final = code(
-    "link.too-slow-here", "'{program}' was not done within {seconds} s on this machine"
+    "link.too-slow-here", "'{program}' did not finish within {seconds} s on this machine"
 )
-TOO_SLOW: Final = code("link.too-slow", "{device}: '{program}' was not done within {seconds} s")
+TOO_SLOW: Final = code("link.too-slow", "{device}: '{program}' did not finish within {seconds} s")
 
 # Transfers
 FILE: Final = code("transfer.file", "{path}: {said}")

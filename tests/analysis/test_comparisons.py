@@ -78,9 +78,9 @@ def test_fresh_launches_decide_and_their_size_is_what_is_said():
 
 def test_what_cannot_be_confirmed_stays_inconclusive():
     stored = only(make_run({CASE: scaled(1.2)}), make_run({CASE: STEADY}))
-    found = settle(stored, None, "its artifact is not kept here")
+    found = settle(stored, None, "its artifact was not kept")
     assert found.verdict is Verdict.INCONCLUSIVE
-    assert str(found.unconfirmable) == "its artifact is not kept here"
+    assert str(found.unconfirmable) == "its artifact was not kept"
     newer = {"figure_ms": STEADY, "engine_version": ["2.0"] * 5}
     fresh = compare_sides(both_sides(newer, newer))
     found = settle(stored, fresh[CASE.id])
@@ -175,7 +175,7 @@ def test_the_chance_of_a_false_alarm():
             "clocks",
             "clocks: A53 powersave",
         ),
-        ({"inputs": [InputSpec(name="x", shape=(1, 4))]}, "input", "fed different inputs"),
+        ({"inputs": [InputSpec(name="x", shape=(1, 4))]}, "input", "inputs of m differ"),
         ({"sustained_s": 60}, "protocol", "launches of 60"),
     ],
 )

@@ -83,7 +83,7 @@ def test_a_failure_that_was_made_good_comes_last_and_does_not_count_as_lacking()
 
 
 def test_what_was_left_out_says_why():
-    why = "device put aside because no answer"
+    why = "device set aside because no answer"
     made = run(launch(ONE, 0, Status.OK), a=why, b=why)
     (group,) = failure_groups(made, case_results(made))
     assert (group.category, group.launches, str(group.reason)) == ("not measured", 3, why)
@@ -97,7 +97,7 @@ def test_the_hint_of_a_reason_is_what_to_do():
     reason = NO_ROOM(folder="/tmp", said="none")
     made = run(launch(ONE, 0, reason=reason, category=Category.DEPLOY))
     (group,) = failure_groups(made, case_results(made))
-    assert ENGLISH.hint(group.reason) == "make room there, or set 'workdir' in the device's file"
+    assert ENGLISH.hint(group.reason) == "free space there, or set 'workdir' in the device's file"
 
 
 def test_invalid_launches_and_wrong_outputs_are_told_apart():

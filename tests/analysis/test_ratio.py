@@ -136,7 +136,7 @@ def test_figures_that_are_none_are_refused(bad):
 
 
 def test_pairs_and_confidences_that_are_none():
-    with pytest.raises(ValueError, match="no pairs"):
+    with pytest.raises(ValueError, match="cannot be paired"):
         ratio([1.0, 2.0], [1.0], paired=True)
     with pytest.raises(ValueError, match="confidence"):
         ratio([1.0], [1.0], confidence=95)

@@ -100,27 +100,27 @@ def test_a_file_that_is_gone_or_spoilt(lab):
     (path,) = (lab.kept / digest for digest in lab.stored.artifact.files.values())
     path.write_bytes(b"other")
     with pytest.raises(
-        UnconfirmableError, match=r"its artifact aaaaaaaaaaaa \(model.onnx\) is not"
+        UnconfirmableError, match=r"its artifact aaaaaaaaaaaa \(model.onnx\) was not"
     ):
         lab()
     path.unlink()
-    with pytest.raises(UnconfirmableError, match="is not kept here"):
+    with pytest.raises(UnconfirmableError, match="was not kept"):
         lab()
 
 
 def test_a_runner_that_is_gone(lab):
     (lab.kept / lab.stored.runner_files["edge_runner.py"]).unlink()
-    with pytest.raises(UnconfirmableError, match=r"its runner is not kept here: edge_runner\.py"):
+    with pytest.raises(UnconfirmableError, match=r"its runner was not kept: edge_runner\.py"):
         lab()
     unknown = lab.stored.model_copy(update={"runner_files": {}})
-    with pytest.raises(UnconfirmableError, match="its runner is not kept here"):
+    with pytest.raises(UnconfirmableError, match="its runner was not kept"):
         lab(unknown)
 
 
 @pytest.mark.parametrize("digest", ["../../../etc/passwd", "/etc/passwd", "", "."])
 def test_a_digest_that_is_a_path(lab, digest):
     stored = lab.stored.model_copy(update={"runner_files": {"edge_runner.py": digest}})
-    with pytest.raises(UnconfirmableError, match="its runner is not kept here"):
+    with pytest.raises(UnconfirmableError, match="its runner was not kept"):
         lab(stored)
 
 

@@ -198,13 +198,13 @@ def test_a_case_that_is_not_in_the_cache_is_refused_by_name(cached, tmp_path, go
     shutil.rmtree(cache_dir() / gone)
     record, found = _received(packed, tmp_path)
     assert found is None
-    assert "is not kept here" in str(record.refused)
+    assert "was not kept" in str(record.refused)
 
 
 def test_reference_outputs_that_are_gone_before_it_is_sent(cached):
     share, ready = cached
     shutil.rmtree(cache_dir() / "artifacts")
-    with pytest.raises(UnconfirmableError, match=r"m .reference. is not kept here"):
+    with pytest.raises(UnconfirmableError, match=r"m .reference. was not kept"):
         pack(share, {ready.case.id: ready})
 
 

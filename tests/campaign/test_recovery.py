@@ -50,7 +50,7 @@ def test_a_device_that_stays_away_is_left_and_the_others_go_on(bench, host):
     assert (observer.aside, observer.back) == (["there"], [])
     assert events(bench) == [DeviceEventKind.PUT_ASIDE]
     left_out = {each.case.device: str(each.left_out or "") for each in execution.outcome().cases}
-    assert left_out == {"here": "", "there": f"device put aside because {AWAY}"}
+    assert left_out == {"here": "", "there": f"device set aside because {AWAY}"}
     assert bench.time.now - 1000 >= 300  # it is waited for where nothing else is left
 
 
@@ -126,7 +126,7 @@ def test_a_power_cycle_that_does_not_help_puts_the_device_aside(bench, code, sai
     assert said in str(observer.cycles[1])
     assert events(bench) == [DeviceEventKind.POWER_CYCLE_FAILED, DeviceEventKind.PUT_ASIDE]
     (why,) = (each.left_out for each in execution.outcome().cases if each.left_out)
-    assert str(why).startswith("device put aside because no answer")
+    assert str(why).startswith("device set aside because no answer")
 
 
 def test_power_cycles_of_a_run_are_bounded(bench):
@@ -153,7 +153,7 @@ def test_what_an_engine_says_itself_is_not_tried_again(bench):
     execution.measure()
     (launch,) = bench.store.load(run.id).launches
     (case,) = execution.outcome().cases
-    assert str(case.left_out) == f"given up after a launch that failed: {launch.reason}"
+    assert str(case.left_out) == f"abandoned after a failed launch: {launch.reason}"
 
 
 def test_a_failed_launch_is_made_again_after_a_pause(bench):

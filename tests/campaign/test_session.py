@@ -112,11 +112,11 @@ def test_a_launch_of_another_run_keeps_its_device(start, supervisor, tmp_path):
             start()
         gate.write_text("go on\n")
         assert other.result().log == "go on\n"
-    assert "a launch of another run is under way there (other-run-1)" in caught.value.message
+    assert "a launch of another run is in progress there (other-run-1)" in caught.value.message
 
 
 def test_a_device_that_is_not_what_its_file_says(start):
-    with pytest.raises(SpecificationError, match="its file says 'arm64-linux', and it is 'x86_64"):
+    with pytest.raises(SpecificationError, match="its file says 'arm64-linux', but it is 'x86_64"):
         start(abi="arm64-linux")
 
 

@@ -85,10 +85,10 @@ def test_a_precision_is_a_fraction_or_a_percentage(write):
     [
         ("precision: 2 percent", "c.yaml:10: precision: input should be a valid number"),
         ("precision: 80%", "less than or equal to 0.5"),
-        ("launches: 2\nprecision: 2%", "a 'precision' takes at least 3 'launches'"),
+        ("launches: 2\nprecision: 2%", "'precision' needs at least 3 'launches'"),
         ("expect: [{latency: 3}]", "unknown key 'expect.0.latency'; did you mean 'latency_ms'?"),
         ("expect: [{latency_ms: -3}]", "c.yaml:10: expect.0.latency_ms: input should be greater"),
-        ("expect: [{only: [small]}]", "nothing is expected"),
+        ("expect: [{only: [small]}]", "no expectation given"),
     ],
 )  # fmt: skip
 def test_faults_of_precisions_and_expectations(write, line, said):
@@ -173,7 +173,10 @@ def test_shapes_and_batches_are_axes_that_change_no_id_of_what_was_there_before(
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("shapes: [{x: [1, 3, 48]}]", "shapes.0: small: input 'x' has 4 axes: [1, 3, 48] is no"),
+        (
+            "shapes: [{x: [1, 3, 48]}]",
+            "shapes.0: small: input 'x' has 4 axes: [1, 3, 48] does not fit",
+        ),
         ("shapes: [{x: [1, 3, 48, 0]}]", "shapes.0.x.3: input should be greater than or equal to"),
         ("shapes: [{x: [1, 3, 48, -1]}]", "shapes.0.x.3: input should be greater than or equal to"),
         ("shapes: [{x: [1, 3, 48, 31]}]", "input 'x' takes from 32 to 640 in axis 3"),

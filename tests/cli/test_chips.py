@@ -75,4 +75,4 @@ def test_what_a_card_says_is_inert(cli, carded):
 def test_without_cards_it_says_where_they_go(cli, workspace):
     said = cli("chips", "compare")
     assert said.code == 2
-    assert "no chip has a card here" in said.err
+    assert "no chip has a card in" in said.err

@@ -65,7 +65,7 @@ def test_columns_that_mean_nothing_are_named(workspace, cli):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--map", "device"], "no FIELD="),
+        (["--map", "device"], "not FIELD="),
         (["--map", "device=chip", "--map", "device=model"], "given twice"),
         (["--delimiter", ",,"], "not one character"),
         (["--name", "../x"], "not a valid name"),

@@ -52,14 +52,14 @@ def test_a_damaged_file_is_one_line(cli, workspace, tmp_path):
     path.write_bytes(NPU.read_bytes()[:100])
     said = cli("models", "inspect", path)
     assert said.code == ExitCode.SPECIFICATION
-    assert "no .nb file that can be used: cut short" in said.err
+    assert "not a usable .nb file: cut short" in said.err
     assert "Traceback" not in said.err
 
 
 @pytest.mark.parametrize(
     ("arguments", "fault"),
     [
-        (["mobilenet_v1_025_96"], "say with --target of which artifact"),
+        (["mobilenet_v1_025_96"], "name an artifact with --target"),
         (["mobilenet_v1_025_96", "--target", "armm"], "unknown target 'armm'"),
         (["mobilenet_v1_025_96", "--target", "arm,x86"], "one --target at a time"),
         (["mobilenet_v1_025_9", "--target", "arm"], "unknown model 'mobilenet_v1_025_9'"),

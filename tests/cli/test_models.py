@@ -66,8 +66,8 @@ def test_an_unknown_model_offers_the_nearest(cli, network, command):
     ("arguments", "fault"),
     [
         (["--targets", "armm"], "unknown target 'armm'"),
-        (["network", "--all"], "name models, or say --all: not both"),
-        (["--targets", "calibration"], "none of these models has such artifacts"),
+        (["network", "--all"], "name models or pass --all, not both"),
+        (["--targets", "calibration"], "none of these models has artifacts for these targets"),
     ],
 )
 def test_what_cannot_be_asked_for_is_a_usage_error(cli, network, arguments, fault):

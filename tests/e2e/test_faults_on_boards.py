@@ -124,7 +124,7 @@ def test_no_memory_and_no_room(lab, small, on_board):
     assert "killed after 'hello': the device was out of memory" in large["reason"]
     assert (large["exit"]["signal"], large["exit"]["oom_kills"]) == (9, 1)
     assert unpushed["category"] == "deploy"
-    assert "the device has no room in /data/none/work/store: " in unpushed["reason"]
+    assert "the device has no space in /data/none/work/store: " in unpushed["reason"]
     assert unpushed["reason_code"] == "store.no-room"
     assert wide["category"] == "device"
     assert wide["reason_code"] == "launch.disk-full"

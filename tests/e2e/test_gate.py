@@ -115,5 +115,5 @@ def test_without_the_baselines_artifact_nothing_is_confirmed(lab, gate):
     found = json.loads(lab("check", "--baseline", "good", "--wait", "10m", "--json"))
     (comparison,) = found["comparisons"]
     assert comparison["verdict"] == "inconclusive"
-    assert comparison["unconfirmable"] == "its artifact 000000000000 (model.json) is not kept here"
+    assert comparison["unconfirmable"] == "its artifact 000000000000 (model.json) was not kept"
     lab("check", "--baseline", "good", "--run", found["run"], "--strict", code=4)

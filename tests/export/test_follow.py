@@ -105,7 +105,7 @@ def test_a_file_that_ends_within_its_first_line_begins_anew(tmp_path, cut):
 def test_a_file_of_something_else_is_left_as_it_is(tmp_path, content):
     path = tmp_path / "mine.jsonl"
     path.write_bytes(content)
-    with pytest.raises(SpecificationError, match=r"mine.jsonl:1: no row of edge-harness"):
+    with pytest.raises(SpecificationError, match=r"mine.jsonl:1: not a row of edge-harness"):
         following(path, a_run())
     assert path.read_bytes() == content
 
@@ -115,7 +115,7 @@ def test_rows_of_another_kind_among_ours_are_refused(tmp_path):
     following(path, a_run(launches=[a_launch(0)]))
     with path.open("a") as file:
         file.write('{"table_schema":"edge-harness.case/1"}\n')
-    with pytest.raises(SpecificationError, match=r"night.jsonl:2: no row"):
+    with pytest.raises(SpecificationError, match=r"night.jsonl:2: not a row"):
         following(path, a_run())
 
 

@@ -57,7 +57,7 @@ def test_packed_relocations_need_a_newer_glibc(elf_double, tmp_path):
 def test_what_is_no_elf_file(tmp_path, content):
     path = tmp_path / "program"
     path.write_bytes(content)
-    with pytest.raises(SpecificationError, match="not a sound ELF file"):
+    with pytest.raises(SpecificationError, match="not a valid ELF file"):
         elf.read(path)
 
 

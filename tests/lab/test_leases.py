@@ -130,9 +130,9 @@ def test_what_a_device_tells(lease_of):
     ("line", "code", "said"),
     [
         ('{"lease":"held","holder":"a \\"b\\"","seconds":9}', "lease.held", 'leased to a "b" for'),
-        ('{"lease":"queued","holder":"b"}', "lease.queued", "b waits longer"),
+        ('{"lease":"queued","holder":"b"}', "lease.queued", "b has been waiting longer"),
         ('{"lease":"broken","by":"c","reason":"hot: x"}', "lease.broken", "broken by c: hot: x"),
-        ('{"lease":"crowded"}', "lease.crowded", "too many wait for this device"),
+        ('{"lease":"crowded"}', "lease.crowded", "too many are waiting for this device"),
         ('{"lease":"held","holder":"a"}', "lease.failed", "the device's lease: "),
         ('{"lease":"mine"}', "lease.failed", "the device's lease: "),
         ("Killed", "lease.failed", "the device's lease: Killed"),

@@ -102,7 +102,7 @@ def test_a_stage_that_failed_is_not_run_again_until_it_is_asked_for(this_environ
         said.append((caught.value.message, caught.value.hint))
     assert said[0] == said[1]
     assert len([step for step in steps if "(take)" in step]) == 1
-    log = Path(said[0][1].removeprefix("the whole log is in "))
+    log = Path(said[0][1].removeprefix("full log: "))
     assert "no installed package has the file" in log.read_text()
     failures.forget()
     with pytest.raises(ToolchainError):
@@ -138,7 +138,7 @@ def test_a_stage_that_writes_nothing_is_a_failure(this_environment, steps, monke
 @pytest.mark.parametrize(
     ("wanted", "fault"),
     [
-        (("nbb",), "'nbb' is no artifact format of model 'click'"),
+        (("nbb",), "'nbb' is not an artifact format of model 'click'"),
         (("nb", "armm"), "'nb' artifacts are not built for 'armm'"),
         (("onnx", "arm"), "'onnx' artifacts are not built for 'arm'"),
     ],

@@ -106,7 +106,7 @@ def test_what_is_being_made_is_left_alone_and_said(lay, cli):
     artifact = lay(1, days=40)
     with FileLock(artifact.folder.parent / f".{artifact.record.id}.lock"):
         said = cli("models", "clean")
-    assert "1 left alone" in said.out
+    assert "1 kept" in said.out
     assert there(1)
 
 
@@ -125,7 +125,7 @@ def test_the_cache_is_bounded_and_what_was_used_least_lately_goes_first(lay, mon
     steps = []
     build(spinning(4), "calibration", progress=steps.append)
     assert [there(number) for number in (1, 2, 3, 4)] == [False, True, True, True]
-    assert any("the cache is full: 1 artifacts" in step for step in steps)
+    assert any("the cache is full: 1 least recently used" in step for step in steps)
     monkeypatch.setenv(cached.LIMIT_VARIABLE, "0")
     cached.bound(cached.limit_bytes())
     # A campaign may be about to push what was used within a day.
@@ -135,5 +135,5 @@ def test_the_cache_is_bounded_and_what_was_used_least_lately_goes_first(lay, mon
 @pytest.mark.parametrize("text", ["much", "inf", "nan"])
 def test_a_limit_that_is_no_number_is_refused(monkeypatch, text):
     monkeypatch.setenv(cached.LIMIT_VARIABLE, text)
-    with pytest.raises(SpecificationError, match="no number of gigabytes"):
+    with pytest.raises(SpecificationError, match="not a number of gigabytes"):
         cached.limit_bytes()

@@ -51,7 +51,9 @@ def test_its_outputs_are_its_inputs(steps):
 
 
 def test_it_is_built_for_nothing_else(steps):
-    with pytest.raises(SpecificationError, match="'onnx' is no artifact format of model 'spin'"):
+    with pytest.raises(
+        SpecificationError, match="'onnx' is not an artifact format of model 'spin'"
+    ):
         build(model(**SPIN), "onnx", progress=steps.append)
 
 

@@ -60,7 +60,7 @@ def test_an_unknown_model_offers_the_nearest(workspace):
         (("paddle.vision", "torch"), r"linear\.yaml:3: source"),
         (("[1, 4]", "[1, four]"), r"linear\.yaml:10: inputs\.0\.shape\.1"),
         (("inputs:", "check_seeds: [1, 2]\ninputs:"), r"linear\.yaml:8: check_seeds"),
-        (("inputs:", "check_seeds: [1, 2, 2]\ninputs:"), r"a seed stands here twice"),
+        (("inputs:", "check_seeds: [1, 2, 2]\ninputs:"), r"a seed appears twice"),
         (("[1, 4]", "[1, 4]\n    dynamic: {2: [1, 8]}"), r"shape \[1, 4\] has no axis 2"),
         (("[1, 4]", "[1, 4]\n    dynamic: {1: [5, 8]}"), r"4 of axis 1 is not within \[5, 8\]"),
         (("[1, 4]", "[1, 4]\n    dynamic: {1: [0, 8]}"), r"dynamic\.1\.0"),
@@ -88,9 +88,9 @@ def test_axes_that_vary_are_declared_and_have_a_usual_extent(varying):
 @pytest.mark.parametrize(
     ("shapes", "fault"),
     [
-        ({"x": [1, 9]}, r"'x' takes from 2 to 8 in axis 1: \[1, 9\] is no shape for it"),
+        ({"x": [1, 9]}, r"'x' takes from 2 to 8 in axis 1: \[1, 9\] does not fit"),
         ({"x": [2, 4]}, r"'x' takes only 1 in axis 0"),
-        ({"x": [1]}, r"'x' has 2 axes: \[1\] is no shape"),
+        ({"x": [1]}, r"'x' has 2 axes: \[1\] does not fit"),
         ({"y": [1, 4]}, r"no input 'y'"),
     ],
 )

@@ -39,7 +39,7 @@ def test_a_changed_image_is_another(tmp_path):
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        ([], "has no images (.bmp, .jpeg, .jpg, .png, .webp), and 4 are needed at least"),
+        ([], "has no images (.bmp, .jpeg, .jpg, .png, .webp), at least 4 are needed"),
         (["README.md", "a.gif"], "has no images"),
         (["a.png", "b.png", "c.png"], "has 3 images"),
     ],
@@ -70,7 +70,7 @@ def test_an_image_that_is_none_by_its_size(tmp_path):
         ({"algorithm": "best"}, [[1, 3, 8, 8]], "'abs_max', 'avg', 'hist', 'mse', 'emd' or 'KL'"),
         ({"images": "i", "mean": [0, 0, 0]}, [[1, 3, 8, 8]], "'mean' and 'std' belong together"),
         ({"mean": [0, 0, 0], "std": [1, 1, 1]}, [[1, 3, 8, 8]], "are for 'images'"),
-        ({"images": "i", "mean": [0, 0, 0], "std": [1, 0, 1]}, [[1, 3, 8, 8]], "above 0"),
+        ({"images": "i", "mean": [0, 0, 0], "std": [1, 0, 1]}, [[1, 3, 8, 8]], "must be positive"),
         ({"images": "i"}, [[1, 16]], "images are for a model with one input"),
         ({"images": "i"}, [[1, 3, 8, 8], [1, 3, 8, 8]], "images are for a model with one input"),
         ({"images": "i"}, [[1, 4, 8, 8]], "images are for a model with one input"),

@@ -91,7 +91,7 @@ def said(page):
 def test_a_page_for_each_campaign_device_and_model_and_a_report_for_each_run(cli, lab, folder):
     done = cli("site", "build", folder)
     assert (done.code, done.out) == (0, f"{folder}/index.html\n")
-    assert "10 reports, 10 rendered anew; 7 other pages" in done.err
+    assert "10 reports, 10 rendered; 7 other pages" in done.err
     assert {place for place in tree(folder) if not place.startswith("reports/")} == {
         "index.html",
         "campaigns/nightly.html",
@@ -200,7 +200,7 @@ def test_only_what_is_missing_or_changed_is_made_anew(cli, lab, folder):
     lost.unlink()
     new = night(10)
     add(lab, new)
-    assert "11 reports, 2 rendered anew" in cli("site", "build", folder).err
+    assert "11 reports, 2 rendered" in cli("site", "build", folder).err
     after = tree(folder)
     anew = {place for place in after if before.get(place) != after[place]}
     assert {place for place in anew if place.startswith("reports/")} == {
@@ -217,13 +217,13 @@ def test_a_run_that_goes_on_is_rendered_again(cli, lab, folder):
     with lab.store() as store:
         for launch in run.launches[7:]:
             store.add(run.id, launch)
-    assert "11 reports, 1 rendered anew" in cli("site", "build", folder).err
+    assert "11 reports, 1 rendered" in cli("site", "build", folder).err
 
 
 def test_what_is_stale_goes(cli, lab, folder):
     cli("site", "build", folder)
     done = cli("site", "build", folder, "--since", "2026-11-30")
-    assert "2 reports, 0 rendered anew" in done.err
+    assert "2 reports, 0 rendered" in done.err
     assert len([place for place in tree(folder) if place.startswith("reports/")]) == 2
     for _, page in texts(folder):
         assert "20261123" not in page.text
@@ -255,7 +255,7 @@ def test_what_others_put_where_a_page_is_to_be_is_in_the_way(cli, lab, folder):
     before = tree(folder)
     add(lab, new)
     done = cli("site", "build", folder)
-    assert (done.code, "is in its way" in done.err) == (2, True)
+    assert (done.code, "is in the way" in done.err) == (2, True)
     assert tree(folder) == before
 
 
@@ -308,7 +308,7 @@ def test_an_interrupted_build_leaves_the_old_site_and_the_next_one_goes_on(
     assert cli("site", "build", folder).code == 130
     assert tree(folder) == before
     monkeypatch.setattr(rendering, "render", render)
-    assert "12 reports, 1 rendered anew" in cli("site", "build", folder).err
+    assert "12 reports, 1 rendered" in cli("site", "build", folder).err
     assert not (folder / PART).exists()
 
 
@@ -372,7 +372,7 @@ def killed(replace, at):
 def test_two_builds_in_one_folder_do_not_meet(cli, lab, folder):
     with closing(SiteFolder(folder)):
         done = cli("site", "build", folder)
-    assert (done.code, "is at work there" in done.err) == (3, True)
+    assert (done.code, "is running there" in done.err) == (3, True)
     assert cli("site", "build", folder).code == 0
 
 

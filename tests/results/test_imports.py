@@ -84,22 +84,22 @@ HOSTILE = {
     "twice named": ("model,device,latency_ms,device\n", "two columns are named 'device'"),
     "nameless": ("model,device,latency_ms,\n", "a column has no name"),
     "zero": (GOOD + "m,d,0.0\n", ":3: latency_ms: "),
-    "negative": (GOOD + "m,d,-1\n", "'-1' is no number above 0"),
-    "nan": (GOOD + "m,d,nan\n", "'nan' is no number"),
-    "infinite": (GOOD + "m,d,inf\n", "'inf' is no number"),
+    "negative": (GOOD + "m,d,-1\n", "'-1' is not a positive number"),
+    "nan": (GOOD + "m,d,nan\n", "'nan' is not a positive number"),
+    "infinite": (GOOD + "m,d,inf\n", "'inf' is not a positive number"),
     "overflow": (GOOD + "m,d,1e999\n", "latency_ms: "),
     "absurd": (GOOD + "m,d,1e300\n", "latency_ms: "),
-    "hexadecimal": (GOOD + "m,d,0x10\n", "is no number"),
-    "underscores": (GOOD + "m,d,1_0\n", "is no number"),
-    "other digits": (GOOD + "m,d,\u0661\n", "is no number"),
+    "hexadecimal": (GOOD + "m,d,0x10\n", "is not a positive number"),
+    "underscores": (GOOD + "m,d,1_0\n", "is not a positive number"),
+    "other digits": (GOOD + "m,d,\u0661\n", "is not a positive number"),
     "decimal comma": (GOOD + 'm,d,"1,5"\n', "a decimal comma?"),
-    "formula": (GOOD + "m,d,=1+1\n", "is no number"),
+    "formula": (GOOD + "m,d,=1+1\n", "is not a positive number"),
     "no model": (GOOD + ",d,1\n", ":3: model: "),
     "long name": (GOOD + f"{'m' * 201},d,1\n", ":3: model: "),
     "wide": (",".join(map(str, range(201))), "more than 200 columns"),
     "long": (GOOD + "m,d,1\n" * MAX_ROWS, f"more than {MAX_ROWS} rows"),
-    "huge": (GOOD + " " * MAX_BYTES, "larger than 4 MiB"),
-    "threads": ("model,device,latency_ms,threads\nm,d,1,-2\n", "threads: '-2' is no whole number"),
+    "huge": (GOOD + " " * MAX_BYTES, "exceeds the 4 MiB limit"),
+    "threads": ("model,device,latency_ms,threads\nm,d,1,-2\n", "'-2' is not a whole number"),
     "no threads": ("model,device,latency_ms,threads\nm,d,1,0\n", ":2: threads: "),
 }  # fmt: skip
 
@@ -116,9 +116,9 @@ def test_what_is_no_table(write, kind):
 @pytest.mark.parametrize(
     ("mapping", "constants", "message"),
     [
-        ({"latncy_ms": "latency_ms"}, {}, "no field 'latncy_ms'.*'latency_ms'"),
-        ({"latency_h": "latency_ms"}, {}, "no field 'latency_h'"),
-        ({"latency_ms:tpu": "latency_ms"}, {}, "no field"),
+        ({"latncy_ms": "latency_ms"}, {}, "unknown field 'latncy_ms'.*'latency_ms'"),
+        ({"latency_h": "latency_ms"}, {}, "unknown field 'latency_h'"),
+        ({"latency_ms:tpu": "latency_ms"}, {}, "unknown field"),
         ({"device": "chip"}, {}, "no column 'chip' for device"),
         ({}, {"model": "m"}, "both a column and a constant for model"),
         ({"statistic": "device"}, {}, "no column for device"),
@@ -137,7 +137,7 @@ def test_what_is_no_mapping(write, mapping, constants, message):
 def test_all_faults_are_named_up_to_a_bound(write):
     with pytest.raises(SpecificationError) as error:
         read(write(GOOD + "m,d,x\n" * 3))
-    assert error.value.message.count("is no number") == 3
+    assert error.value.message.count("is not a positive number") == 3
     with pytest.raises(SpecificationError, match="and 480 more"):
         read(write(GOOD + "m,d,x\n" * 500))
 

@@ -85,7 +85,7 @@ def test_a_column_that_says_to_be_something_else(tmp_path, header, mapping, says
 
 def test_a_rate_over_several_streams_is_no_latency(tmp_path):
     (tmp_path / "t.csv").write_text("model,device,fps,streams\nm,d,100,1\nn,d,400,4\n")
-    with pytest.raises(SpecificationError, match="a rate over 4 streams is no latency"):
+    with pytest.raises(SpecificationError, match="a rate over 4 streams is not a latency"):
         read(tmp_path / "t.csv")
 
 
@@ -157,7 +157,7 @@ def test_what_benchmark_tools_print(file, constants, figures):
         ("benchmark_app.csv", "infer requests;1", "infer requests;4", "-nstreams 1"),
         ("mlperf.txt", "SingleStream", "Offline", "scenario Offline"),
         ("mlperf.txt", ": VALID", ": INVALID", "not valid"),
-        ("tflite.txt", "Inference (avg)", "Inference", "no latency in it"),
+        ("tflite.txt", "Inference (avg)", "Inference", "no latency in this output"),
     ],
 )
 def test_an_output_without_a_latency_of_one_inference_is_refused(tmp_path, file, old, new, says):

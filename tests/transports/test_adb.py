@@ -145,7 +145,7 @@ def test_without_a_server_and_adb_it_says_what_to_install(monkeypatch, tmp_path)
         probe.bind(("127.0.0.1", 0))
         nowhere = AdbServer(port=probe.getsockname()[1])
         error = refused(AdbTransport("DEMO01", server=nowhere))
-    assert "does not run, and there is no adb here" in error.message
+    assert "is not running, and adb is not installed here" in error.message
     assert error.hint == "apt-get install adb"
 
 
@@ -163,7 +163,7 @@ def test_something_that_is_no_adb_server_is_refused(answer):
         server = AdbServer(port=listener.getsockname()[1])
         error = refused(AdbTransport("DEMO01", server=server))
         thread.join()
-    assert "not an adb server" in error.message or "hung up" in error.message
+    assert "not an adb server" in error.message or "closed the connection" in error.message
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_a_changed_key_is_only_replaced_when_asked_to(start_sshd, workspace, cli
     assert "--replace" in said.err
     assert HostKeys(workspace.known_hosts).of(server.target()) == before
     said = cli("devices", "trust", address, "--yes", "--replace")
-    assert f"on record until now: ssh-ed25519 {before[0].fingerprint}" in said.err
+    assert f"recorded until now: ssh-ed25519 {before[0].fingerprint}" in said.err
     assert HostKeys(workspace.known_hosts).of(server.target()) != before
 
 
@@ -99,7 +99,7 @@ def test_add_asks_for_trust_and_writes_the_devices_file(sshd, workspace, home, c
 
     said = cli(*add)
     assert said.code == 2
-    assert "there is a device 'board' already" in said.err
+    assert "device 'board' already exists" in said.err
 
 
 def test_probe_of_an_unknown_key_says_how_to_trust_it(sshd, workspace, cli):
@@ -112,7 +112,7 @@ def test_probe_of_an_unknown_key_says_how_to_trust_it(sshd, workspace, cli):
     assert cli("devices", "trust", "board", "--yes").code == 0
     said = cli("devices", "probe", "board")
     assert said.code == 0
-    assert "! its file says android-armv7" in said.out
+    assert "! its file has android-armv7" in said.out
 
 
 def test_a_device_whose_login_fails_is_not_added(sshd, workspace, cli, tmp_path):

@@ -1,4 +1,4 @@
-"""What is audited, in one form: a latency, what it is of, and where it stands."""
+"""What is audited, in one form: a latency, what it is of, and where it is."""
 
 from __future__ import annotations
 

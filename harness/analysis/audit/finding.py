@@ -164,8 +164,8 @@ RULES: Final[dict[str, Rule]] = {
     ),
     "implausible-speed-up": Rule(
         "a speed-up beyond reason",
-        "One backend is more than 1000 times as fast as another: about twice what lies between one "
-        "small core that computes in fp32 (5 GFLOP/s) and a well-used NPU of 6 TOPS beside it. Or "
+        "One backend is more than 1000 times as fast as another: about twice what separates "
+        "a small core computing in fp32 (5 GFLOP/s) and a well-used NPU of 6 TOPS. Or "
         "threads speed a model up by more than 1.25 times their number.",
     ),
     "bigger-model-faster": Rule(
@@ -198,7 +198,7 @@ RULES: Final[dict[str, Rule]] = {
     ),
     "unchecked-outputs": Rule(
         "outputs were not checked",
-        "A latency stands without an output check beside it: it may be of a wrong answer.",
+        "A latency without an output check: it may be that of a wrong answer.",
     ),
     "invalid-launches": Rule(
         "launches were invalid",

@@ -1,4 +1,4 @@
-"""Figures that stand in more than one place: repeated, shifted by columns, scaled."""
+"""Figures that are in more than one place: repeated, shifted by columns, scaled."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["coincidence", "repeats"]
 
 ALIKE: Final = 0.01
-"""How near to each other figures of one model on two devices are taken to lie, as a fraction.
+"""How near to each other figures of one model on two devices are taken to be, as a fraction.
 
-Two boards of one kind come as near as that; most pairs of figures lie much further apart. The
+Two boards of one kind come as near as that; most pairs of figures are much further apart. The
 smaller it is taken, the likelier a coincidence seems, and the less is reported."""
 MODELS_ALIKE: Final = 0.1
 """The same for two models."""
@@ -57,7 +57,7 @@ Pair = tuple["Figure", "Figure"]
 
 
 def repeats(figures: Sequence[Figure]) -> Iterator[Doubt]:
-    """Yield what is found of repetitions, figures in the order in which they stand.
+    """Yield what is found of repetitions, figures in the order in which they are.
 
     What whole rows have in common is not reported again figure by figure, nor once more for the
     table's other axis.
@@ -105,7 +105,7 @@ def coincidence(digit: float, value: float, alike: float = ALIKE) -> float:
     value
         The figures, in the same unit.
     alike
-        How near to each other they are taken to lie: :math:`\sigma` as a fraction of the value.
+        How near to each other they are taken to be: :math:`\sigma` as a fraction of the value.
     """
     return min(1.0, digit / value / (2 * math.sqrt(math.pi) * alike))
 
@@ -186,7 +186,7 @@ def _ratio(pairs: Sequence[Pair], tried: int) -> float | None:
 
 
 def _single(group: Sequence[Figure], figures: Sequence[Figure], told: set[Pair]) -> Iterator[Doubt]:
-    """Yield a figure that stands at several things, where whole rows do not explain it."""
+    """Yield a figure that appears for several things, where whole rows do not explain it."""
     things = list({(each.model, each.device, each.setting): each for each in group}.values())
     if len(things) < 2:  # noqa: PLR2004 - one is no repetition
         return

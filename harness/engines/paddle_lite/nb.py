@@ -237,6 +237,6 @@ def _name(names: dict[int, str], number: bytes) -> str:
 
 def _fault(path: Path, reason: str) -> SpecificationError:
     return SpecificationError(
-        f"{path}: no .nb file that can be used: {reason}",
-        hint="build it again with 'harness models build', or copy it again",
+        f"{path}: not a usable .nb file: {reason}",
+        hint="rebuild it with 'harness models build', or copy it again",
     )

@@ -20,7 +20,7 @@ ARM_ONLY: Final = code(
 )
 NOTHING_ON_NPU: Final = code(
     "paddle-lite.nothing-on-npu",
-    "opt assigned no part of it to {backend}: all of it would run on the CPU",
+    "opt assigned nothing to {backend}: everything would run on the CPU",
 )
 OTHER_KERNELS: Final = code(
     "paddle-lite.other-kernels",

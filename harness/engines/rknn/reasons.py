@@ -12,8 +12,7 @@ SMALL_RUNTIME: Final = code(
 )
 NO_CHIP: Final = code(
     "rknn.no-chip",
-    "artifacts are compiled for one chip, and the device's soc[ '{soc}'] names none that is "
-    "supported",
+    "artifacts are compiled for one chip, and the device's soc[ '{soc}'] is not a supported one",
     hint="write one of {known} as 'soc' into the device's file",
 )
 OLD_RUNTIME: Final = code(

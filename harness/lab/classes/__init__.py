@@ -159,7 +159,7 @@ def load_class(name: str) -> DeviceClass:
     Raises
     ------
     SpecificationError
-        There is none of that name.
+        No such name.
     """
     known = _files()
     if name not in known:

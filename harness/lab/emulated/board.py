@@ -144,7 +144,7 @@ class Board:
                 raise missing(self._emulator)
             built = image.build(self._spec.image, self._boards, progress)
             if before:
-                progress(f"ending {self.name}")
+                progress(f"stopping {self.name}")
                 self._end()
             port, adb_port = (before.port, before.adb_port) if before else self._ports()
             boot = _Boot(port=port, adb_port=adb_port, token=secrets.token_hex(16), image=built.id)
@@ -243,7 +243,7 @@ class Board:
         except ValidationError as error:
             raise LabError(
                 f"{self._boot_file}: not written by this version of the harness",
-                hint=f"end the board's QEMU (its number is in {self._pid_file}), then remove "
+                hint=f"stop the board's QEMU (its process id is in {self._pid_file}), then remove "
                 f"{self._folder}",
             ) from error
 
@@ -353,9 +353,7 @@ class Board:
                     raise self._did_not_boot(why) from error
             time.sleep(_PROBE_PAUSE)
         if boot.token not in answer:
-            raise LabError(
-                f"the board {self.name}: what answers on 127.0.0.1:{boot.port} is another guest"
-            )
+            raise LabError(f"the board {self.name}: another guest answers on 127.0.0.1:{boot.port}")
 
     def _did_not_boot(self, why: str) -> LabError:
         tail = b""
@@ -364,7 +362,7 @@ class Board:
         shown = _printable(tail) or "(nothing)"
         return LabError(
             f"the board {self.name} did not boot: {why}; its console's last lines:\n{shown}",
-            hint=f"read all of it: less {self._console}",
+            hint=f"full log: less {self._console}",
         )
 
     def _end(self) -> None:

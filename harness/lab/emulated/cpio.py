@@ -21,7 +21,7 @@ _DIRECTORY = stat.S_IFDIR | 0o755
 
 
 def archive(files: Mapping[str, bytes], *, mode: int, folders: Iterable[str] = ()) -> bytes:
-    """Return an archive of regular files, owned by root, with the folders they lie in.
+    """Return an archive of regular files, owned by root, with the folders they are in.
 
     Parameters
     ----------

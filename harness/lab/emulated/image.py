@@ -52,7 +52,7 @@ class Image:
     Attributes
     ----------
     folder
-        Where it lies.
+        Where it is.
     id
         A hash of its recipe and of every package in it.
     """
@@ -268,7 +268,7 @@ def _disk(root: Path, disk: Path, progress: Callable[[str], None]) -> None:
     # A file ends within a block, a folder takes one, and an inode a sixteenth of one.
     blocks = sum(-(-size // _BLOCK) + 1 for size in sizes)
     size = int(blocks * _BLOCK * 1.1) + (32 << 20)
-    progress(f"making the root disk ({_mb(size)})")
+    progress(f"creating the root disk ({_mb(size)})")
     run_tool(
         *("mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-L", "root"),
         *("-E", "root_owner=0:0", "-d", root, disk, f"{size >> 10}k"),

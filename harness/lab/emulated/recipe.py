@@ -132,6 +132,6 @@ def load_board(workspace: Workspace, name: str) -> BoardSpec:
     Raises
     ------
     SpecificationError
-        There is none of that name, or it is wrong.
+        No such name, or it is wrong.
     """
     return load(named(workspace.boards, name, "board"), BoardSpec, context=workspace.boards)

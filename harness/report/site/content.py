@@ -57,7 +57,7 @@ def file_name(*names: str) -> str:
 
 
 def report_of(run_id: str) -> str:
-    """Return where a run's report lies in the site."""
+    """Return where a run's report is in the site."""
     return f"reports/{file_name(run_id)}.html"
 
 
@@ -98,13 +98,13 @@ class RunLine:
 
     @property
     def report(self) -> str:
-        """Where its report lies in the site."""
+        """Where its report is in the site."""
         return report_of(self.run.id)
 
 
 @dataclass(frozen=True)
 class Step:
-    """A change in a trend, with the runs on either side and what lies between them."""
+    """A change in a trend, with the runs on either side and what is between them."""
 
     trend: Trend
     change: Change
@@ -194,7 +194,7 @@ class Group:
 
     @property
     def path(self) -> str:
-        """Where its page lies in the site."""
+        """Where its page is in the site."""
         return f"trends/{file_name(self.device, self.model)}.html"
 
     @property
@@ -228,7 +228,7 @@ class CampaignPage:
 
     @property
     def path(self) -> str:
-        """Where its page lies in the site."""
+        """Where its page is in the site."""
         return f"campaigns/{file_name(self.name)}.html"
 
     @property
@@ -262,7 +262,7 @@ class DevicePage:
 
     @property
     def path(self) -> str:
-        """Where its page lies in the site."""
+        """Where its page is in the site."""
         return f"devices/{file_name(self.name)}.html"
 
     @property
@@ -314,7 +314,7 @@ class History:
         baselines
             Name to run.
         between
-            Tells which commits lie between two revisions.
+            Tells which commits are between two revisions.
         """
         lines: list[RunLine] = []
         records: dict[str, DeviceRecord] = {}
@@ -348,7 +348,7 @@ class History:
 
     @cached_property
     def reports(self) -> dict[str, str]:
-        """Where the report of each run lies."""
+        """Where the report of each run is."""
         return {line.run.id: line.report for line in self.lines}
 
     @property

@@ -1,4 +1,4 @@
-"""The folder that a site lies in: what is ours there, and how it is replaced."""
+"""The folder that a site is in: what is ours there, and how it is replaced."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ class SiteFolder:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise LabError(
-                f"{self.path}: another 'harness site build' is at work there",
+                f"{self.path}: another 'harness site build' is running there",
                 hint="wait until it ends",
             ) from None
 
@@ -179,8 +179,8 @@ class SiteFolder:
         """Return what is the command's own in the folder."""
         path = self.path / MARKER
         refusal = SpecificationError(
-            f"{self.path}: holds something that 'harness site build' did not make",
-            hint="name an empty or a new folder, or one with a site",
+            f"{self.path}: contains files that 'harness site build' did not write",
+            hint="name a new or empty folder, or an existing site",
         )
         if not path.exists():
             if any(self.path.iterdir()):
@@ -196,7 +196,7 @@ class SiteFolder:
             raise refusal from None
         if marker.format > FORMAT:
             raise SpecificationError(
-                f"{self.path}: a site of format {marker.format}; this harness knows {FORMAT}",
+                f"{self.path}: has format {marker.format}; this harness knows {FORMAT}",
                 hint="upgrade edge-harness, or name another folder",
             )
         return marker
@@ -215,7 +215,7 @@ class SiteFolder:
                 foreign = path.is_symlink() and path != self.path
                 if foreign or (path == target and place not in old and path.exists()):
                     raise SpecificationError(
-                        f"{path}: was not made by 'harness site build', and is in its way",
+                        f"{path}: is in the way and was not written by 'harness site build'",
                         hint="move it away",
                     )
 
@@ -240,8 +240,7 @@ def _told(path: Path) -> Iterator[None]:
     except OSError as error:
         raise LabError(
             f"{error.filename or path}: {error.strerror}",
-            hint="make room there, or name a folder that can be written; "
-            "what was rendered already is taken up again",
+            hint="free space there, or name a writable folder; finished reports are reused",
         ) from error
 
 

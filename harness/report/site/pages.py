@@ -187,7 +187,7 @@ def _fared(language: Language) -> Callable[[RunHealth], str]:
 
 
 def _marks(language: Language) -> Callable[[Sequence[str]], str]:
-    """Return the function that says what else differs; what was recorded stands as it is."""
+    """Return the function that says what else differs; what was recorded is as it is."""
 
     def said(marks: Sequence[str]) -> str:
         words = []

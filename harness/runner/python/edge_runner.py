@@ -230,7 +230,7 @@ class Profile:
 
 
 def beside(name: str) -> Any:
-    """Return a module that lies beside this file, in the launch's folder.
+    """Return a module that is beside this file, in the launch's folder.
 
     It finds this module as ``edge_runner``, also where this file is the program that runs, and
     other modules that lie here. Python itself would look where the folder's links lead.
@@ -366,7 +366,9 @@ def check_inputs(
                     },
                 )
             if file.read(1):
-                raise LaunchError("BadJob", f"{path} has more than the inputs of the check seeds")
+                raise LaunchError(
+                    "BadJob", f"{path} has more data than the inputs of the check seeds"
+                )
     except OSError as error:
         raise LaunchError("BadJob", f"{path}: {error.strerror}") from error
 

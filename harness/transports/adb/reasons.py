@@ -9,7 +9,7 @@ from harness.core.reason import code
 NO_DEVICE: Final = code(
     "adb.no-device",
     "the adb server has no device",
-    hint="plug it in and switch USB debugging on; on the network: adb://HOST:PORT",
+    hint="plug it in with USB debugging on, or use the network: adb://HOST:PORT",
 )
 UNAUTHORIZED: Final = code(
     "adb.unauthorized",
@@ -27,32 +27,32 @@ CONNECTING: Final = code(
 )
 OFFLINE: Final = code(
     "adb.offline",
-    "{device}: it is offline: the adb server has it, and it does not answer",
-    hint="is it booting? Otherwise unplug it and plug it in again, or: adb reconnect offline",
+    "{device}: it is offline: the adb server lists it, but it does not answer",
+    hint="wait if it is booting; otherwise replug it, or: adb reconnect offline",
 )
 NOT_FOUND: Final = code(
     "adb.not-found",
     "{device}: the adb server has no such device",
-    hint="is it plugged in, with USB debugging on? See: adb devices -l",
+    hint="check that it is plugged in with USB debugging on: adb devices -l",
 )
 UNUSABLE: Final = code("adb.unusable", "{device}: {said}", hint="see: adb devices -l")
 NOT_CONNECTED: Final = code(
     "adb.not-connected",
     "{device}: {said}",
-    hint="is it on the network, and does its adbd listen? By USB: adb tcpip 5555",
+    hint="check that it is on the network and its adbd listens (over USB: adb tcpip 5555)",
 )
 SERVER_SILENT: Final = code(
-    "adb.server-silent", "the adb server at {address} gave no answer in time"
+    "adb.server-silent", "the adb server at {address} did not answer in time"
 )
 SERVER_FAILED: Final = code("adb.server-failed", "the adb server at {address}: {said}")
 NO_SERVER: Final = code(
     "adb.no-server",
-    "the adb server at {address} does not run",
+    "the adb server at {address} is not running",
     hint="start it on that machine",
 )
 NO_ADB: Final = code(
     "adb.no-adb",
-    "the adb server at {address} does not run, and there is no adb here to start it",
+    "the adb server at {address} is not running, and adb is not installed here to start it",
     hint="apt-get install adb",
 )
 SERVER_SLOW: Final = code(
@@ -64,4 +64,4 @@ SERVER_NOT_STARTED: Final = code(
     hint="adb start-server",
 )
 TOO_LONG: Final = code("adb.too-long", "a command of {bytes} bytes is too long for adb")
-NOT_ADB: Final = code("adb.not-adb", "what answers there is not an adb server: it says {said}")
+NOT_ADB: Final = code("adb.not-adb", "not an adb server answers there, saying {said}")

@@ -73,7 +73,7 @@ class AdbServer:
             host, _, port = where.rpartition(":") if scheme == "tcp" else ("", "", "")
         if not (re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 1 << 16):
             raise SpecificationError(
-                f"{variable}: {os.environ[variable]!r} does not say where the adb server listens",
+                f"{variable}: {os.environ[variable]!r} is not an address of the adb server",
                 hint="ADB_SERVER_SOCKET=tcp:HOST:PORT, or ANDROID_ADB_SERVER_PORT=PORT",
             )
         return cls(host.strip("[]") or cls.host, int(port))
@@ -200,7 +200,7 @@ def receive(link: socket.socket, size: int, deadline: float) -> bytes:
         link.settimeout(_left(deadline))
         chunk = link.recv(size - len(content))
         if not chunk:
-            raise EOFError("it hung up")
+            raise EOFError("it closed the connection")
         content += chunk
     return bytes(content)
 

@@ -111,7 +111,7 @@ class AdbTransport(ShellTransport):
     Parameters
     ----------
     serial
-        A serial number, or ``HOST:PORT``: that is connected to, and anew after it was lost.
+        A serial number, or ``HOST:PORT``: that is connected to, and again after it was lost.
     name
         What the user calls the device; by default ``adb://SERIAL``.
     server
@@ -191,7 +191,7 @@ class AdbTransport(ShellTransport):
                 raise _explained(self._name, error.message) from error
 
     def _connect(self, deadline: float) -> None:
-        """Have the server connect to a device on the network, anew if it is offline."""
+        """Have the server connect to a device on the network, again if it is offline."""
         self._disconnect(deadline)
         answer = self._server.query(f"host:connect:{self._serial}", deadline)
         # Where the device did not accept our key, it is there and unauthorized.

@@ -36,7 +36,7 @@ __all__ = ["LocalTransport"]
 _CHUNK = 1 << 16
 
 # What a login to a device has. The rest of the controller's environment, tokens above all, is no
-# business of what runs there; what a runner needs besides stands in its device's file.
+# business of what runs there; what a runner needs besides is in its device's file.
 _PASSED_ON = frozenset(
     {
         "HOME",

@@ -47,7 +47,7 @@ class Connection:
     host_keys
         The keys on record.
     timeout
-        Seconds for each step: reaching it, key exchange, login; for every jump host anew.
+        Seconds for each step: reaching it, key exchange, login; for every jump host again.
 
     Raises
     ------

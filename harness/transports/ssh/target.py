@@ -93,7 +93,7 @@ class SshTarget:
         if identity_file:
             try:
                 only = (identity_file.expanduser(),)
-            except RuntimeError as error:  # the home folder of a user that there is not
+            except RuntimeError as error:  # the home folder of a user that does not exist
                 raise SpecificationError(f"{identity_file}: {error}") from error
             target = replace(target, identity_files=only, identities_only=True)
         return replace(target, name=name or target.name)

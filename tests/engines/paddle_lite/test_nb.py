@@ -68,7 +68,7 @@ def test_what_stays_on_the_processor_and_the_size_of_the_weights():
 @reused_folder
 @given(st.integers(0, len(X86) - 1))
 def test_a_file_cut_anywhere_is_refused(nb, length):
-    with pytest.raises(SpecificationError, match=r"no \.nb file that can be used"):
+    with pytest.raises(SpecificationError, match=r"not a usable \.nb file"):
         inspect(nb(X86[:length]))
 
 
