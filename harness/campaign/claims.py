@@ -164,7 +164,7 @@ def off_its_processors(ended: Ended, bound: Collection[int] | None) -> Iterator[
         yield reasons.UNBOUND(allowed=_listed(allowed), bound=_listed(bound))
 
 
-def not_on_its_unit(found: Measured, job: Job, excluded: str) -> Iterator[Reason]:
+def not_on_its_unit(found: Measured, job: Job, excluded: Sequence[Reason]) -> Iterator[Reason]:
     """Say why a launch computed on the processor, where the device lacks what it stands for.
 
     A driver may well keep the processor busy while it waits: that alone is no reason.
@@ -179,7 +179,7 @@ def not_on_its_unit(found: Measured, job: Job, excluded: str) -> Iterator[Reason
         return
     share = spent * 1e6 * len(samples) / max(1, sum(samples))
     if share >= LEAST_SHARE:
-        yield reasons.ON_PROCESSOR(share=share, backend=job.backend, excluded=excluded)
+        yield reasons.ON_PROCESSOR(share=share, backend=job.backend, excluded=list(excluded))
 
 
 def _listed(processors: Collection[int]) -> str:

@@ -235,7 +235,7 @@ class _Bench(Bench):
             shapes=shapes,
             changes=changes,
             check_file=check_file,
-            excluded=there.excluded.get(case.backend, ""),
+            excluded=there.excluded.get(case.backend, ()),
             is_checked=kit.is_checked,
         )
 

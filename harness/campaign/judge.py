@@ -55,7 +55,7 @@ def judge(
     role: Role = Role.MEASURE,
     *,
     runner: type[Runner] | Runner = Runner,
-    excluded: str = "",
+    excluded: Sequence[Reason] = (),
 ) -> Judgement:
     """Judge a launch by what it left; whatever events there are is kept, also of a failed one.
 

@@ -104,7 +104,7 @@ class Prepared:
     shapes: Shapes | None = None
     changes: Sequence[ShapeSwitch] = ()
     check_file: Path | None = None
-    excluded: str = ""
+    excluded: Sequence[Reason] = ()
     is_checked: bool = True
 
     @property
@@ -208,7 +208,7 @@ class EngineOn:
     runner: RegisteredRunner | None = None
     faults: Sequence[Reason] = ()
     version: str | None = None
-    excluded: Mapping[str, str] = field(default_factory=dict)
+    excluded: Mapping[str, Sequence[Reason]] = field(default_factory=dict)
     away: bool = False
 
 
@@ -418,10 +418,11 @@ def _prepare(
         raise _RefusedError(refused, inspected(model, artifact, shapes))
     if refused := runner.lacks(case, settings) or next(uncallable(case, runner), None):
         raise _RefusedError(refused, inspected(model, artifact, shapes))
-    excluded = there.excluded.get(case.backend, "")
+    excluded = there.excluded.get(case.backend, ())
     if excluded:
+        why = "; ".join(map(str, excluded))
         progress(
-            f"{case.label}: the probe says that {device.name} cannot use {case.backend}: {excluded}"
+            f"{case.label}: the probe says that {device.name} cannot use {case.backend}: {why}"
         )
     changes = []
     fixed = artifact.record.interface and artifact.record.interface.fixed_shapes

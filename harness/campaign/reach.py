@@ -251,7 +251,7 @@ class Bench:
                 _unfit(runner, engine, device, facts, transport) if runner else [],
                 engine_version(engine, runner, spec.python, facts),
                 {
-                    verdict.backend: "; ".join(verdict.reasons)
+                    verdict.backend: verdict.against
                     for verdict in judged
                     if verdict.engine == engine and verdict.state == "not usable"
                 },

@@ -219,7 +219,7 @@ def probe(ctx: click.Context, names: tuple[str, ...], *, everything: bool, as_js
                 "name": device.name,
                 "facts": answer.facts.model_dump(mode="json"),
                 "class": answer.device_class,
-                "verdicts": [asdict(verdict) for verdict in answer.verdicts],
+                "verdicts": [verdict.as_json() for verdict in answer.verdicts],
             }
             for device, answer in answers
         ]

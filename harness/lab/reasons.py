@@ -126,3 +126,114 @@ GOVERNOR_UNSAVED: Final = code(
 GOVERNOR: Final = code(
     "conditions.governor", "governor: {cpu} has '{found}', not '{asked}'[: {said}]"
 )
+
+# Whether a backend can be used: what speaks for it
+PACKAGE: Final = code("backend.package", "{engine} {version} in {python}")
+ENVIRONMENT: Final = code("backend.environment", "the harness's environment '{environment}'")
+OWN_RUNNER: Final = code("backend.own-runner", "the harness's own runner")
+RUNNER: Final = code("backend.runner", "runner {runner}")
+DRIVER: Final = code("backend.driver", "{driver} {version}")
+DRIVER_OF_SOME_VERSION: Final = code(
+    "backend.driver-of-some-version", "{driver} of unknown version"
+)
+NODE: Final = code("backend.node", "{node}")
+SHIPPED: Final = code("backend.shipped", "{library} beside the runner")
+LIBRARY: Final = code("backend.library", "{path}[ {version}]")
+CLOCK: Final = code("backend.clock", "{what} at {mhz}[ of {most}] MHz")
+TOLD: Final = code("backend.told", "{said}")
+
+# Why it cannot be, or is not known to be
+NO_RUNNER: Final = code(
+    "backend.no-runner",
+    "the device's file names no runner for {engine}",
+    hint="if you want it: engines: {with_python} there, or {with_runner} of a registered one; see "
+    "{page}",
+)
+NOT_LISTED: Final = code(
+    "backend.not-listed",
+    "the device's file does not list it among {engine}'s backends",
+    hint="add '{line}' there",
+)
+NO_PYTHON: Final = code(
+    "backend.no-python", "{python} does not start there", hint="correct the device's file"
+)
+NO_PACKAGE: Final = code(
+    "backend.no-package",
+    "{python} has no package of {engine}",
+    hint="install it there, or name another interpreter or a runner",
+)
+NOT_REGISTERED: Final = code(
+    "backend.not-registered",
+    "runner '{runner}' is not registered in this workspace",
+    hint="harness runners build, then harness runners add",
+)
+RUNNER_OF: Final = code(
+    "backend.runner-of", "runner '{runner}' is one of {engine}", hint="correct the device's file"
+)
+RUNNER_FAULT: Final = code(
+    "backend.runner-fault", "runner '{runner}': {why}", hint="harness runners show {runner}"
+)
+UNKNOWN_BACKEND: Final = code(
+    "backend.unknown",
+    "the device's class does not know it: what it needs is not known here",
+    hint="see {page} for the classes and what each knows",
+)
+EXCLUDED: Final = code("backend.excluded", "{why}")
+ROOT_UNKNOWN: Final = code(
+    "backend.root-unknown", "it needs root, and who we are there is unknown", hint="run id there"
+)
+NOT_ROOT: Final = code(
+    "backend.not-root",
+    "it needs root, and we are not",
+    hint="log in as root[, where the device allows it: {command}]",
+)
+NO_ANSWER_OF_ENGINE: Final = code(
+    "backend.no-answer", "{engine} did not say which accelerators it finds: {said}"
+)
+NOT_THERE: Final = code("backend.not-there", "{said}")
+CHIP_UNKNOWN: Final = code(
+    "backend.chip-unknown",
+    "it is for {chips}, and the device does not say what chip it has",
+    hint="write it as 'soc' into the device's file",
+)
+OTHER_CHIP: Final = code(
+    "backend.other-chip",
+    "it is for {chips}, and the device is {chip}",
+    hint="if that is one of them: write its name as 'soc' into the device's file",
+)
+NO_DRIVER: Final = code("backend.no-driver", "{driver} is not there", hint="{remedy}")
+OTHER_DRIVER: Final = code("backend.other-driver", "{why}", hint="{remedy}")
+DRIVER_VERSION_UNKNOWN: Final = code(
+    "backend.driver-version-unknown",
+    "{driver} is there, but its version could not be read; {source}",
+    hint="{find_out}",
+)
+DRIVER_VERSION: Final = code(
+    "backend.driver-version", "{driver} is {version}; {source}", hint="{remedy}"
+)
+NO_NODE: Final = code(
+    "backend.no-node",
+    "{driver} is there, but no device file of it was found",
+    hint="on the board, as root: ls -l /dev /dev/dri",
+)
+NODE_CLOSED: Final = code(
+    "backend.node-closed",
+    "{node} may not be read and written",
+    hint="log in as root, or as a user of its group (ls -l shows that)",
+)
+NO_LIBRARY: Final = code(
+    "backend.no-library",
+    "{library} is neither on the device nor beside the runner",
+    hint="{library}: {remedy}; harness runners add ... --lib {library}, or put it on the device "
+    "and name the folder in LD_LIBRARY_PATH of the backend's variables",
+)
+LIBRARY_VERSION_UNKNOWN: Final = code(
+    "backend.library-version-unknown",
+    "{path} does not tell its version; {needed} or newer is needed",
+    hint="on the board: strings {path} | grep -i version",
+)
+LIBRARY_VERSION: Final = code(
+    "backend.library-version",
+    "{path} is {version}; {needed} or newer is needed",
+    hint="{library}: {remedy}",
+)

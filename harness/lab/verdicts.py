@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from harness.core.pages import page
+from harness.core.reason import ENGLISH
 from harness.core.text import version_of
 from harness.core.yamlfile import names
+from harness.lab import reasons
 from harness.lab.classes import detect, load_class, mentions
 from harness.lab.runners import faults, load_runner
 from harness.transports import TRANSPORTS
@@ -19,6 +21,7 @@ from harness.transports import TRANSPORTS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from harness.core.reason import Reason
     from harness.lab.classes import BackendClass, DeviceClass, DriverCheck, LibraryCheck
     from harness.lab.inventory import DeviceSpec
     from harness.lab.probe import Facts, Npu, Unit
@@ -43,7 +46,7 @@ class RunnerState:
 
     engine: str
     ships: frozenset[str] = frozenset()
-    faults: tuple[str, ...] = ()
+    faults: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,12 +55,10 @@ class Usability:
 
     Attributes
     ----------
-    found
-        What speaks for it.
-    reasons
+    speaks_for
+        What is there of all that it needs.
+    against
         Why it is not usable, or what is not known.
-    todo
-        What to do about each reason.
     caution
         What else to know before its figures are believed.
     """
@@ -65,19 +66,44 @@ class Usability:
     engine: str
     backend: str
     state: State
-    found: tuple[str, ...]
-    reasons: tuple[str, ...]
-    todo: tuple[str, ...]
+    speaks_for: tuple[Reason, ...]
+    against: tuple[Reason, ...]
     caution: str | None = None
+
+    @property
+    def found(self) -> tuple[str, ...]:
+        """What speaks for it, in words."""
+        return tuple(map(str, self.speaks_for))
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What speaks against it, in words."""
+        return tuple(map(str, self.against))
+
+    @property
+    def todo(self) -> tuple[str, ...]:
+        """What to do about it, in words."""
+        return tuple(dict.fromkeys(hint for each in self.against if (hint := ENGLISH.hint(each))))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as it is printed."""
+        return {
+            "engine": self.engine,
+            "backend": self.backend,
+            "state": self.state,
+            "found": self.found,
+            "reasons": self.reasons,
+            "todo": self.todo,
+            "caution": self.caution,
+        }
 
 
 @dataclass(frozen=True)
-class _Finding:
+class _Need:
     """One thing that a backend needs: there (``usable``), missing, or unknown."""
 
     state: State
-    said: str
-    todo: str | None = None
+    reason: Reason
 
 
 def runner_states(workspace: Workspace, spec: DeviceSpec, facts: Facts) -> dict[str, RunnerState]:
@@ -94,7 +120,7 @@ def runner_states(workspace: Workspace, spec: DeviceSpec, facts: Facts) -> dict[
         name: RunnerState(
             runner.spec.engine,
             frozenset(runner.spec.libraries),
-            tuple(map(str, faults(runner, facts, ()))),
+            tuple(faults(runner, facts, ())),
         )
         for name, runner in found.items()
     }
@@ -153,7 +179,7 @@ def verdicts(
 def _verdict(
     engine: str,
     backend: str,
-    findings: list[_Finding],
+    findings: list[_Need],
     device_class: DeviceClass | None,
     needs: BackendClass | None,
     facts: Facts,
@@ -166,9 +192,8 @@ def _verdict(
         engine,
         backend,
         state,
-        found=(*(x.said for x in findings if x.state == "usable"), *clocks),
-        reasons=tuple(finding.said for finding in against),
-        todo=tuple(dict.fromkeys(finding.todo for finding in against if finding.todo)),
+        speaks_for=(*(x.reason for x in findings if x.state == "usable"), *clocks),
+        against=tuple(finding.reason for finding in against),
         caution=needs.caution if needs else None,
     )
 
@@ -179,64 +204,61 @@ def _runner(
     spec: DeviceSpec,
     facts: Facts,
     runners: Mapping[str, RunnerState],
-) -> Iterator[_Finding]:
+) -> Iterator[_Need]:
     """Judge what is to run it, which the device's file names."""
     about = page(f"devices/{spec.device_class}" if spec.device_class else "devices")
     way = spec.engines.get(engine)
     if way is None:
-        yield _Finding(
+        yield _Need(
             "not usable",
-            f"the device's file names no runner for {engine}",
-            f"if you want it: engines: {{{engine}: {{python: PATH}}}} there, or {{runner: NAME}} "
-            f"of a registered one; see {about}",
+            reasons.NO_RUNNER(
+                engine=engine,
+                with_python=f"{{{engine}: {{python: PATH}}}}",
+                with_runner="{runner: NAME}",
+                page=about,
+            ),
         )
         return
     if backend not in way.backends:
-        yield _Finding(
+        yield _Need(
             "not usable",
-            f"the device's file does not list it among {engine}'s backends",
-            f"add '{backend}: {{}}' there",
+            reasons.NOT_LISTED(engine=engine, line=f"{backend}: {{}}"),
         )
     if way.runner:
         yield from _registered(way.runner, engine, runners.get(way.runner))
     elif way.python:
         has = next((python for python in facts.pythons if python.path == way.python), None)
         if has is None:
-            yield _Finding(
-                "not usable", f"{way.python} does not start there", "correct the device's file"
-            )
+            yield _Need("not usable", reasons.NO_PYTHON(python=way.python))
         elif engine not in has.engines:
-            yield _Finding(
+            yield _Need(
                 "not usable",
-                f"{way.python} has no package of {engine}",
-                "install it there, or name another interpreter or a runner",
+                reasons.NO_PACKAGE(python=way.python, engine=engine),
             )
         else:
-            yield _Finding("usable", f"{engine} {has.engines[engine]} in {way.python}")
+            yield _Need(
+                "usable",
+                reasons.PACKAGE(engine=engine, version=has.engines[engine], python=way.python),
+            )
     elif way.environment:
-        yield _Finding("usable", f"the harness's environment '{way.environment}'")
+        yield _Need("usable", reasons.ENVIRONMENT(environment=way.environment))
     else:
-        yield _Finding("usable", "the harness's own runner")
+        yield _Need("usable", reasons.OWN_RUNNER())
 
 
-def _registered(name: str, engine: str, runner: RunnerState | None) -> Iterator[_Finding]:
+def _registered(name: str, engine: str, runner: RunnerState | None) -> Iterator[_Need]:
     if runner is None:
-        yield _Finding(
+        yield _Need(
             "not usable",
-            f"runner '{name}' is not registered in this workspace",
-            "harness runners build, then harness runners add",
+            reasons.NOT_REGISTERED(runner=name),
         )
     elif runner.engine != engine:
-        yield _Finding(
-            "not usable", f"runner '{name}' is one of {runner.engine}", "correct the device's file"
-        )
+        yield _Need("not usable", reasons.RUNNER_OF(runner=name, engine=runner.engine))
     elif runner.faults:
         for fault in runner.faults:
-            yield _Finding(
-                "not usable", f"runner '{name}': {fault}", f"harness runners show {name}"
-            )
+            yield _Need("not usable", reasons.RUNNER_FAULT(runner=name, why=fault))
     else:
-        yield _Finding("usable", f"runner {name}")
+        yield _Need("usable", reasons.RUNNER(runner=name))
 
 
 def _hardware(
@@ -246,32 +268,28 @@ def _hardware(
     facts: Facts,
     spec: DeviceSpec,
     runners: Mapping[str, RunnerState],
-) -> Iterator[_Finding]:
+) -> Iterator[_Need]:
     """Judge what the device itself must have."""
     if needs is None:
         if not _asked(engine, backend, facts) and backend != "cpu":
-            yield _Finding(
+            yield _Need(
                 "unknown",
-                "the device's class does not know it: what it needs is not known here",
-                f"see {page('devices')} for the classes and what each knows",
+                reasons.UNKNOWN_BACKEND(page=page("devices")),
             )
         return
     told = (*facts.says_of_itself, spec.soc)
     for pattern, reason in needs.excluded.items():
         if mentions([pattern], told):
-            yield _Finding("not usable", reason)
+            yield _Need("not usable", reasons.EXCLUDED(why=reason))
             return
     if needs.socs and not mentions(needs.socs, told):
         yield from _no_such_chip(needs, told)
         return
     if needs.root and facts.root is None:
-        yield _Finding("unknown", "it needs root, and who we are there is unknown", "run id there")
+        yield _Need("unknown", reasons.ROOT_UNKNOWN())
     elif needs.root and not facts.root:
-        yield _Finding(
-            "not usable",
-            "it needs root, and we are not",
-            _become_root(spec),
-        )
+        command = TRANSPORTS.get(spec.transport).become_root
+        yield _Need("not usable", reasons.NOT_ROOT(command=command))
     if needs.driver:
         yield from _driver(needs.driver, facts)
     way = spec.engines.get(engine)
@@ -280,108 +298,109 @@ def _hardware(
         yield _library(library, facts, runner)
 
 
-def _become_root(spec: DeviceSpec) -> str:
-    command = TRANSPORTS.get(spec.transport).become_root
-    return f"on a device that allows it: {command}" if command else "log in as root"
-
-
 def _asked(engine: str, backend: str, facts: Facts) -> list[Unit]:
     return [unit for unit in facts.units if (unit.engine, unit.backend) == (engine, backend)]
 
 
-def _told(unit: Unit) -> _Finding:
+def _told(unit: Unit) -> _Need:
     """Judge what an engine's own runtime found on the device."""
     if unit.usable is None:
-        return _Finding(
-            "unknown", f"{unit.engine} did not say which accelerators it finds: {unit.said}"
-        )
-    return _Finding("usable" if unit.usable else "not usable", unit.said)
+        return _Need("unknown", reasons.NO_ANSWER_OF_ENGINE(engine=unit.engine, said=unit.said))
+    if unit.usable:
+        return _Need("usable", reasons.TOLD(said=unit.said))
+    return _Need("not usable", reasons.NOT_THERE(said=unit.said))
 
 
-def _no_such_chip(needs: BackendClass, told: tuple[str | None, ...]) -> Iterator[_Finding]:
+def _no_such_chip(needs: BackendClass, told: tuple[str | None, ...]) -> Iterator[_Need]:
     chips = ", ".join(needs.socs)
     said = next(filter(None, told), None)
     if said is None:
-        yield _Finding(
+        yield _Need(
             "unknown",
-            f"it is for {chips}, and the device does not say what chip it has",
-            "write it as 'soc' into the device's file",
+            reasons.CHIP_UNKNOWN(chips=chips),
         )
     else:
-        yield _Finding(
+        yield _Need(
             "not usable",
-            f"it is for {chips}, and the device is {said}",
-            "if that is one of them: write its name as 'soc' into the device's file",
+            reasons.OTHER_CHIP(chips=chips, chip=said),
         )
 
 
-def _driver(check: DriverCheck, facts: Facts) -> Iterator[_Finding]:
+def _driver(check: DriverCheck, facts: Facts) -> Iterator[_Need]:
     drivers = {npu.driver: npu for npu in facts.npus}
     driver = drivers.get(check.name)
     if driver is None:
         other = next((reason for name, reason in check.others.items() if name in drivers), None)
-        yield _Finding("not usable", other or f"{check.title} is not there", check.remedy)
+        reason = (
+            reasons.OTHER_DRIVER(why=other, remedy=check.remedy)
+            if other
+            else reasons.NO_DRIVER(driver=check.title, remedy=check.remedy)
+        )
+        yield _Need("not usable", reason)
         return
     right = _right_version(check, driver.version)
     if driver.version is None and (check.versions or check.at_least):
-        yield _Finding(
+        yield _Need(
             "unknown",
-            f"{check.title} is there, but its version could not be read; {check.source}",
-            check.find_out,
+            reasons.DRIVER_VERSION_UNKNOWN(
+                driver=check.title, source=check.source, find_out=check.find_out
+            ),
         )
     elif not right:
-        yield _Finding(
-            "not usable", f"{check.title} is {driver.version}; {check.source}", check.remedy
-        )
+        facts_of = {"driver": check.title, "source": check.source, "remedy": check.remedy}
+        reason = reasons.DRIVER_VERSION(version=str(driver.version), **facts_of)
+        yield _Need("not usable", reason)
+    elif driver.version:
+        yield _Need("usable", reasons.DRIVER(driver=check.title, version=driver.version))
     else:
-        yield _Finding("usable", f"{check.title} {driver.version or 'of unknown version'}")
+        yield _Need("usable", reasons.DRIVER_OF_SOME_VERSION(driver=check.title))
     if check.node:
         yield from _node(check, driver)
 
 
-def _node(check: DriverCheck, driver: Npu) -> Iterator[_Finding]:
+def _node(check: DriverCheck, driver: Npu) -> Iterator[_Need]:
     if driver.node is None:
-        yield _Finding(
+        yield _Need(
             "unknown",
-            f"{check.title} is there, but no device file of it was found",
-            "on the board, as root: ls -l /dev /dev/dri",
+            reasons.NO_NODE(driver=check.title),
         )
     elif not driver.accessible:
-        yield _Finding(
+        yield _Need(
             "not usable",
-            f"{driver.node} may not be read and written",
-            "log in as root, or as a user of its group (ls -l shows that)",
+            reasons.NODE_CLOSED(node=driver.node),
         )
     else:
-        yield _Finding("usable", driver.node)
+        yield _Need("usable", reasons.NODE(node=driver.node))
 
 
-def _library(check: LibraryCheck, facts: Facts, runner: RunnerState | None) -> _Finding:
+def _library(check: LibraryCheck, facts: Facts, runner: RunnerState | None) -> _Need:
     if runner and check.name in runner.ships:
-        return _Finding("usable", f"{check.name} beside the runner")
+        return _Need("usable", reasons.SHIPPED(library=check.name))
     library = facts.libraries.get(check.name)
     if library is None:
-        return _Finding(
+        return _Need(
             "not usable",
-            f"{check.name} is neither on the device nor beside the runner",
-            f"{check.name}: {check.remedy}; harness runners add ... --lib {check.name}, or put it "
-            "on the device and name the folder in LD_LIBRARY_PATH of the backend's variables",
+            reasons.NO_LIBRARY(library=check.name, remedy=check.remedy),
         )
     if check.at_least is None:
-        return _Finding("usable", f"{library.path}")
+        return _Need("usable", reasons.LIBRARY(path=library.path))
     if library.version is None:
-        return _Finding(
+        return _Need(
             "unknown",
-            f"{library.path} does not tell its version; {check.at_least} or newer is needed",
-            f"on the board: strings {library.path} | grep -i version",
+            reasons.LIBRARY_VERSION_UNKNOWN(path=library.path, needed=check.at_least),
         )
     if version_of(library.version) < version_of(check.at_least):
-        return _Finding(
+        return _Need(
             "not usable",
-            f"{library.path} is {library.version}; {check.at_least} or newer is needed",
-            f"{check.name}: {check.remedy}",
+            reasons.LIBRARY_VERSION(
+                path=library.path,
+                version=library.version,
+                needed=check.at_least,
+                library=check.name,
+                remedy=check.remedy,
+            ),
         )
-    return _Finding("usable", f"{library.path} {library.version}")
+    return _Need("usable", reasons.LIBRARY(path=library.path, version=library.version))
 
 
 def _right_version(check: DriverCheck, version: str | None) -> bool:
@@ -390,9 +409,9 @@ def _right_version(check: DriverCheck, version: str | None) -> bool:
     return not check.versions or any(f"{version}.".startswith(f"{x}.") for x in check.versions)
 
 
-def _clocks(device_class: DeviceClass, facts: Facts) -> Iterator[str]:
+def _clocks(device_class: DeviceClass, facts: Facts) -> Iterator[Reason]:
     for what, pattern in device_class.clocks.items():
         for name, clock in facts.clocks.items():
             if fnmatch(name.lower(), pattern) and clock.current_hz:
-                most = f" of {clock.max_hz / 1e6:g}" if clock.max_hz else ""
-                yield f"{what} at {clock.current_hz / 1e6:g}{most} MHz"
+                most = f"{clock.max_hz / 1e6:g}" if clock.max_hz else None
+                yield reasons.CLOCK(what=what, mhz=f"{clock.current_hz / 1e6:g}", most=most)

@@ -13,6 +13,7 @@ from harness.campaign.judge import judge
 from harness.campaign.launch import Ended, Launcher
 from harness.campaign.runners import ForeignRunner
 from harness.core.contract import EnvironmentEvent, Job, Sampling, WarmupPolicy
+from harness.core.reason import plain
 from harness.core.records import Category, Role, Status
 from harness.core.supervision import (
     Exit,
@@ -64,7 +65,7 @@ def launched(ns=HONEST, *, took_s=1.01, version=2, peak=55_000_000, more=(), cpu
     return Ended(0, 2, "", content, collected=False, outside=outside)
 
 
-def judged(ended, sampling=SAMPLING, role=Role.MEASURE, runner=None, excluded="", **job):
+def judged(ended, sampling=SAMPLING, role=Role.MEASURE, runner=None, excluded=(), **job):
     job = Job(launch="l", engine="e", files={}, inputs=[], **{"sampling": sampling, **job})
     return judge(ended, job, role, **({"runner": runner} if runner else {}), excluded=excluded)
 
@@ -239,7 +240,8 @@ def test_a_processor_that_goes_offline_in_a_launch_that_is_free():
     ],
 )  # fmt: skip
 def test_what_a_probe_excludes_and_a_processor_computed(backend, cpu_ms, excluded, said):
-    verdict = judged(launched(cpu_ms=cpu_ms), backend=backend, excluded=excluded)
+    why = (plain(excluded),) if excluded else ()
+    verdict = judged(launched(cpu_ms=cpu_ms), backend=backend, excluded=why)
     assert verdict.status is (Status.INVALID if said else Status.OK)
     assert (said or "") in str(verdict.reason)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from harness.lab.classes import load_class
 from harness.lab.inventory import DeviceSpec
 from harness.lab.probe import Clock, Facts, Library, Npu, Python, Unit
 from harness.lab.verdicts import RunnerState, verdicts
+from harness.report.language import language
 
 
 def library(name, version=None):
@@ -312,3 +315,13 @@ def test_without_a_class_nothing_is_guessed_of_an_npu():
         [first, *_] = verdicts(None, Facts(pythons=pythons), spec, LITE)
         assert first.state == "not usable"
         assert said in first.reasons[0]
+
+
+def test_what_speaks_for_and_against_it_are_reasons_in_every_language():
+    verdict = timvx(facts=RV1126.model_copy(update={"npus": (), "root": None}), runners={})
+    codes = {reason.code for reason in (*verdict.speaks_for, *verdict.against)}
+    assert codes >= {"backend.not-registered", "backend.no-driver", "backend.no-library"}
+    chinese = language("zh-CN")
+    for reason in verdict.against:
+        assert chinese.say(reason) != str(reason)
+    assert json.loads(json.dumps(verdict.as_json()))["reasons"] == list(verdict.reasons)
