@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.analysis.advice import Leaning, Rule, Verdict, advise
 from harness.analysis.cases import State, case_results
+from harness.analysis.layers import profile_of
 from harness.api import results
 from harness.core.records import Role, Status
 from harness.lab.connect import connect
@@ -85,6 +87,16 @@ def test_every_launch_says_which_unit_got_its_operators(measured):
             assert unit == "cpu" or launch.units[unit] > 0, setting
 
 
+def test_a_tiny_model_on_a_simulator_gets_no_verdict_on_speed(measured):
+    (advice,) = advise(measured)
+    found = {each.rule: each for each in advice.findings}
+    assert advice.subject.simulated == "Qualcomm HTP simulator"
+    assert found[Rule.SHORT].leaning is Leaning.CPU
+    assert found[Rule.COVERAGE].facts["share"] == 1.0
+    assert found[Rule.LATENCY].facts == {"why": "simulated"}
+    assert advice.verdict is Verdict.UNDECIDED
+
+
 def test_a_compiled_model_is_kept_and_loaded_again(measured):
     kept = by_setting(measured)["onnxruntime/npu:qnn · int8 · model cache kept"]
     (fill,) = [launch for launch in kept.launches if launch.role is Role.FILL]
@@ -98,8 +110,16 @@ def test_a_net_that_leaves_the_npu_in_the_middle_says_so(lab):
     path.write_text(FALLBACK)
     # In int8 another element may be the largest: the check says so, and the launch is kept.
     lab("run", path, "--wait", "10m", code=4)
-    (result,) = case_results(results(workspace=lab.root))
+    run = results(workspace=lab.root)
+    (result,) = case_results(run)
     assert result.state is State.WRONG
+    (advice,) = advise(run)
+    found = {each.rule: each for each in advice.findings}
+    assert advice.verdict is Verdict.UNLIKELY
+    assert found[Rule.OUTPUTS].leaning is Leaning.CPU
+    assert found[Rule.SUBGRAPHS].facts["number"] == 2
+    assert "Hardmax" in str(found[Rule.COVERAGE].facts["left"])
+    assert profile_of(result).accelerated == 1.0  # a Hardmax multiplies nothing
     units = result.launches[0].units
     assert units["npu"] > 0
     assert units["cpu"] > 2  # quantizing the input, dequantizing the output, and Hardmax
