@@ -285,9 +285,13 @@ def _recorded(
         "variables": ready.settings.variables,
         "shape_changes": [dict(each.shapes) for each in ready.changes],
         **ready.deployed(protocol),
-        **({} if ready.runner.profiles else {"profile_launches": 0}),
+        **({} if _profiles(ready) else {"profile_launches": 0}),
         "macs": counted.macs if counted else None,
     }
+
+
+def _profiles(ready: Prepared) -> bool:
+    return ready.runner.profiles and engines.get(ready.case.engine).profiles
 
 
 def _turns(case: Case, cases: Sequence[Case]) -> list[Case]:

@@ -506,6 +506,8 @@ class Engine:
         Whether the harness brings its native runner to every device by itself.
     tools
         Foreign programs that measure it.
+    profiles
+        Whether it measures its operators: without, no profile is launched.
     colour
         Its place among the colours of charts; without one it takes what is left.
     made_by
@@ -536,6 +538,7 @@ class Engine:
     native: Native | None = None
     brought: bool = False
     tools: tuple[Tool, ...] = ()
+    profiles: bool = True
     colour: int | None = None
     made_by: str = ""
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.engines import get
+from harness.engines import ENGINES, get
 
 
 def device(abi):
@@ -46,3 +46,10 @@ def test_an_npu_has_artifacts_of_its_own_that_are_compiled_for_one_shape():
     assert engine.keeps_models("npu:qnn")
     assert not engine.keeps_models("cpu")
     assert not engine.changes_shapes(device("x86_64-linux"), "npu:qnn")
+
+
+@pytest.mark.parametrize("engine", list(ENGINES), ids=lambda engine: engine.name)
+def test_profiles_are_launched_of_engines_that_measure_their_operators(engine):
+    sources = [engine.device_module, engine.folder / "runner.cc"]
+    text = "".join(path.read_text(encoding="utf-8") for path in sources if path.exists())
+    assert engine.profiles == ("def profile(" in text or "parse_layers(" in text)

@@ -13,6 +13,7 @@ PLUGIN = Engine(
     name="calibration",
     api_version=1,
     title="Calibration",
+    profiles=False,
     folder=Path(__file__).parent,
     format="calibration",
     formats=(

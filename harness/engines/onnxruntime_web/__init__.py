@@ -22,6 +22,7 @@ PLUGIN = BrowserEngine(
     name="onnxruntime-web",
     api_version=1,
     title="ONNX Runtime Web",
+    profiles=False,
     folder=_FOLDER,
     format="onnx",
     in_python=("wasm", "webgl", "webgpu"),

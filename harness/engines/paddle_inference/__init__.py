@@ -34,6 +34,7 @@ PLUGIN = _PaddleInference(
     name="paddle-inference",
     api_version=1,
     title="Paddle Inference",
+    profiles=False,
     folder=Path(__file__).parent,
     format="pdmodel",
     precisions=("fp32", "int8"),

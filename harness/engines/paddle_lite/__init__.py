@@ -146,6 +146,7 @@ PLUGIN = _PaddleLite(
     name="paddle-lite",
     api_version=1,
     title="Paddle Lite",
+    profiles=False,
     folder=_FOLDER,
     format="nb",
     formats=(
