@@ -36,7 +36,8 @@ Examples:
     default="local",
     show_default=True,
     shell_complete=complete_names("devices"),
-    help="Device of the workspace.",
+    metavar="NAME|ADDRESS",
+    help="Device of the workspace, or an address such as ssh://user@host: it is added then.",
 )
 @click.option("--engine", "engines", multiple=True, help="Engine; by default all that can run it.")
 @click.option("--backend", "backends", multiple=True, help="Backend, such as cpu or npu:NAME.")
@@ -90,18 +91,19 @@ def bench(
     from harness.cli.building import shapes_of
     from harness.cli.progress import LiveProgress
     from harness.models.adding import Known
-    from harness.scaffold.bench import Wanted, prepare, save
+    from harness.scaffold.bench import Wanted, overlay, prepare, save
 
     around = _around(ctx)
+    workspace = overlay(around)
     known = Known(name=name, shapes=shapes_of(shapes))
-    wanted = Wanted(device, engines, backends, known, launches)
     if keep and around is None:
         raise SpecificationError(
             "--save needs a workspace; this folder is in none",
             hint="to create one: harness init DIR",
         )
+    wanted = Wanted(_named(workspace, device), engines, backends, known, launches)
     with LiveProgress() as progress:
-        ready = prepare(around, model, wanted, progress=progress.preparing)
+        ready = prepare(workspace, model, wanted, progress=progress.preparing)
         # Before the launches: a name that is taken must not cost them.
         written = save(ready, around, model, known) if keep and around else []
         run = api.measure(
@@ -120,6 +122,20 @@ def bench(
         written = [*written, report_to]
     _next(run, written, None if around else ready.workspace, reported=report_to is not None)
     ctx.exit(int(worst(list(api.exit_codes(run)))))
+
+
+def _named(workspace: Workspace, device: str) -> str:
+    """Return a device's name; one that is given by its address is registered at its first use."""
+    if "://" not in device:
+        return device
+    from harness.cli.devices import register_device
+    from harness.scaffold.bench import device_at
+
+    if name := device_at(workspace, device):
+        return name
+    path, _, told = register_device(workspace, device)
+    click.echo(told, err=True)
+    return path.stem
 
 
 def _around(ctx: click.Context) -> Workspace | None:

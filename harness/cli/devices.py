@@ -262,6 +262,20 @@ def add(ctx: click.Context, address: str, name: str | None, identity_file: Path 
 
     A host key that is not on record is shown and asked about first.
     """
+    path, engines, told = register_device(workspace_of(ctx), address, name, identity_file)
+    click.echo(told)
+    name = path.stem
+    then = f"probe {name}" if engines else f"provision {name} ENGINE"
+    click.echo(f"next: harness devices {then}", err=True)
+
+
+def register_device(
+    workspace: Workspace, address: str, name: str | None = None, identity_file: Path | None = None
+) -> tuple[Path, list[str], str]:
+    """Do what ``add`` does; return the device's file, its engines, and what was written in words.
+
+    On Android no engines are looked for, since they come with native runners: those are all.
+    """
     from harness import transports
     from harness.cli.terminal import steps
     from harness.lab.inventory import DEFAULT_ANDROID_WORKDIR, DEFAULT_WORKDIR
@@ -270,7 +284,6 @@ def add(ctx: click.Context, address: str, name: str | None, identity_file: Path 
     from harness.lab.workdir import own_workdir
     from harness.workspace import check_name
 
-    workspace = workspace_of(ctx)
     transport, plain = transports.by_address(address)
     settings = {"identity_file": str(identity_file)} if identity_file else {}
     for key in settings.keys() - transport.link.field_names():
@@ -290,15 +303,14 @@ def add(ctx: click.Context, address: str, name: str | None, identity_file: Path 
         android = (facts.abi or "").startswith("android-")
         workdir = own_workdir(opened, DEFAULT_ANDROID_WORKDIR if android else DEFAULT_WORKDIR)
     spec = register(path, transport, link, facts, workdir=workdir)
-    found = [name for name, engine in spec.engines.items() if not engine.built_in]
+    found = [engine for engine, its in spec.engines.items() if not its.built_in]
     engines = ", ".join(found) or "none found"
-    click.echo(f"wrote {path}: {spec.soc or spec.description or spec.abi}; engines: {engines}")
+    told = f"wrote {path.resolve()}: {spec.soc or spec.description or spec.abi}; engines: {engines}"
     if workdir:
         click.echo(f"work folder: {workdir} (the default one belongs to another user)", err=True)
     if spec.device_class:
         click.echo(f"class: {_class_in_words(spec.device_class)}", err=True)
-    then = f"probe {name}" if found or android else f"provision {name} ENGINE"
-    click.echo(f"next: harness devices {then}", err=True)
+    return path, list(spec.engines) if android else found, told
 
 
 @devices.command(

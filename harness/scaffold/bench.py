@@ -12,9 +12,10 @@ from harness.core.errors import SpecificationError
 from harness.core.records import Case
 from harness.core.yamlfile import dump
 from harness.engines import ENGINES, get
-from harness.lab.inventory import load_device
+from harness.lab.inventory import load_device, load_devices
 from harness.models.adding import Known, add
 from harness.scaffold.workspace import create, local_device
+from harness.transports import by_address
 from harness.workspace import Workspace, cache_dir
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from harness.lab.inventory import Device
     from harness.models.manifest import Model
 
-__all__ = ["Bench", "Wanted", "prepare", "save"]
+__all__ = ["Bench", "Wanted", "device_at", "overlay", "prepare", "save"]
 
 _SHARED = (".harness", "baselines", "devices", "reports", "runners")
 
@@ -70,14 +71,14 @@ class Bench:
 
 
 def prepare(
-    around: Workspace | None, path: Path, wanted: Wanted, *, progress: Callable[[str], None]
+    workspace: Workspace, path: Path, wanted: Wanted, *, progress: Callable[[str], None]
 ) -> Bench:
     """Inspect a model file and choose what measures it.
 
     Parameters
     ----------
-    around
-        The user's workspace, whose devices and results are used; without one, one in the cache.
+    workspace
+        Of :func:`overlay`.
 
     Raises
     ------
@@ -87,7 +88,6 @@ def prepare(
     ToolchainError
         The environment that inspects it could not be made.
     """
-    workspace = _overlay(around)
     device = load_device(workspace, wanted.device)
     for name in wanted.engines:
         get(name)  # a name that no engine has is refused with the nearest
@@ -162,8 +162,30 @@ def _how_to_have(engine: Engine, device: Device) -> str:
     return f"add to devices/{device.name}.yaml: '{engine.name}: {{ {way} }}'"
 
 
-def _overlay(around: Workspace | None) -> Workspace:
-    """Return a workspace with models and campaigns of its own, and all else of the user's."""
+def device_at(workspace: Workspace, address: str) -> str | None:
+    """Return the device that has an address (``ssh://user@host``), or none.
+
+    Raises
+    ------
+    SpecificationError
+        It is not an address.
+    """
+    transport, plain = by_address(address)
+    link = transport.link_to(plain, {})
+    for device in load_devices(workspace).values():
+        if device.spec.transport == transport.name and device.spec.link.where == link.where:
+            return device.name
+    return None
+
+
+def overlay(around: Workspace | None) -> Workspace:
+    """Return a workspace with models and campaigns of its own, and all else of the user's.
+
+    Parameters
+    ----------
+    around
+        The user's; without one, it is in the cache as a whole.
+    """
     home = cache_dir() / "bench"
     if around is None:
         root = home / "own"

@@ -77,3 +77,22 @@ def test_a_model_is_measured_without_yaml_and_kept_on_demand(lab, cli):
     again = cli("bench", MODEL, "--launches", 1, "--save")
     assert again.code == 2
     assert "--name" in again.err
+
+
+@pytest.mark.e2e
+def test_a_board_is_given_by_its_address(lab, cli, sshd, monkeypatch, tmp_path):
+    """It is added at its first use, and found again at the next; engines come by provision."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh" / "id_ed25519").symlink_to(sshd.key)
+    address = f"ssh://{sshd.address}"
+    trust = cli("devices", "trust", address, "--yes")
+    assert trust.code == 0, trust.err
+    said = cli("bench", MODEL, "--device", address, "--engine", "mnn")
+    assert said.code == 2
+    assert "127.0.0.1 has no engine 'mnn'" in said.err
+    assert "harness devices provision 127.0.0.1 mnn" in said.err
+    assert f"wrote {lab.devices / '127.0.0.1.yaml'}" in said.err
+    again = cli("bench", MODEL, "--device", address, "--engine", "mnn")
+    assert "wrote" not in again.err
+    assert [path.name for path in lab.devices.glob("127*")] == ["127.0.0.1.yaml"]
