@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from harness.analysis.advice import Advice
+    from harness.analysis.scaling import Scaled
     from harness.core.quantity import Quantity
     from harness.core.records import ArtifactRecord, DeviceRecord, Launch
     from harness.report.language import Language
@@ -383,6 +384,42 @@ class Charts:
             said += self._(" (emulated)")
         panel = svg.Panel(self._("latency, ms"), series)
         return svg.lines([panel], axis=self._("numbers in"), description=said)
+
+    def scaling(self, model: str, device: DeviceRecord, rows: Sequence[Scaled[CaseView]]) -> Markup:
+        """Draw latency over throughput, by the number of callers, the knee filled."""
+        points = [
+            svg.Point(
+                label=str(row.result.record.case.callers),
+                note="",
+                colour=row.result.colour,
+                x=row.throughput_per_s,
+                y=row.result.latency_ms.center,
+                front=row.knee,
+            )
+            for row in rows
+            if row.result.latency_ms
+        ]
+        said = self._("Latency over throughput of %(model)s, by callers; the figures are below")
+        return svg.scatter(
+            points,
+            x=self._("inferences a second"),
+            y=self._("latency, ms"),
+            description=said % {"model": f"{model} · {device.name}"},
+        )
+
+    def traffic_columns(self, device: DeviceView) -> list[tuple[str, str]]:
+        """Return the columns of what several callers got on a device."""
+        quantities = [("n", self._language.known(each.label)) for each in device.traffic]
+        return [
+            ("", self._("Case")),
+            ("n", self._("Latency")),
+            *quantities,
+            ("n", self._("Efficiency")),
+        ]
+
+    def label(self, case: CaseView) -> str:
+        """Return what tells a case from the others of its model and device."""
+        return self._label(case)
 
     def parts(self) -> list[tuple[str, str]]:
         """Return the parts of a first load, with their names."""

@@ -307,6 +307,7 @@ def _sections(language: Language, content: Content) -> list[tuple[str, str]]:
         ("engines", _("Engines compared"), any(device.contrasts for device in view.devices)),
         ("first-load", _("First load"), True),
         ("memory", _("Memory"), True),
+        ("traffic", _("Throughput"), any(device.called for device in view.devices)),
         ("quantities", _("Further quantities"), bool(view.further)),
         ("trade-offs", _("Trade-offs"), any(device.trade_offs for device in view.devices)),
         ("precision", _("Precision"), any(device.precisions for device in view.devices)),

@@ -15,6 +15,7 @@ from harness.analysis.cases import NS_PER_MS, CaseResult, State, case_results
 from harness.analysis.comparison import ratio
 from harness.analysis.failures import failure_groups
 from harness.analysis.layers import profile_of
+from harness.analysis.scaling import carrying_most, scaling
 from harness.core.records import Status
 from harness.core.text import interval, milliseconds, processors
 from harness.engines import ENGINES
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from harness.analysis.comparison import Ratio
     from harness.analysis.failures import FailureGroup
     from harness.analysis.layers import CaseProfile
+    from harness.analysis.scaling import Scaled
     from harness.analysis.summary import Range, Value
     from harness.core.contract import InputSpec
     from harness.core.quantity import Quantity
@@ -46,8 +48,9 @@ __all__ = [
     "colours_of",
 ]
 
-FURTHER: Final = tuple(each for each in quantities() if each.section in ("traffic", "more"))
-"""The quantities that have no layout of their own."""
+FURTHER: Final = tuple(each for each in quantities() if each.section == "more")
+"""The quantities that have no section of their own."""
+TRAFFIC: Final = tuple(each for each in quantities() if each.section == "traffic")
 EXACT: Final = 1e-3
 """Errors of outputs below this are rounding, and no reason to choose one case over another."""
 LOG_PER_LAUNCH: Final = 4_000
@@ -422,6 +425,41 @@ class DeviceView(_Cases):
             for model, apart in groups.items()
         }
         return [(model, several) for model, several in found.items() if several]
+
+    @cached_property
+    def called(self) -> list[tuple[str, list[CaseView]]]:
+        """Models with cases of several callers, everything at once or requests at a rate."""
+        found: dict[str, list[CaseView]] = {}
+        for case in self.cases:
+            if case.record.case.scenario != "single" and case.latency_ms:
+                found.setdefault(case.model, []).append(case)
+        return [*found.items()]
+
+    @cached_property
+    def traffic(self) -> list[Quantity]:
+        """What these tell."""
+        cases = [case for _, several in self.called for case in several]
+        return [each for each in TRAFFIC if any(case.figures(each) for case in cases)]
+
+    @cached_property
+    def scaled(self) -> list[tuple[str, list[Scaled[CaseView]]]]:
+        """Models with closed loops of several numbers of callers; none of an emulator's."""
+        found: dict[str, list[Scaled[CaseView]]] = {}
+        for row in [] if self.record.emulated else scaling(self.cases):
+            found.setdefault(row.result.record.case.model, []).append(row)
+        return [(model, rows) for model, rows in found.items() if len(rows) > 1]
+
+    def efficiency(self, case: CaseView) -> float | None:
+        """Return how well a case uses its callers, where that can be told."""
+        rows = (row for _, rows in self.scaled for row in rows if row.result is case)
+        return next((row.efficiency for row in rows), None)
+
+    @property
+    def carrying_most(self) -> list[tuple[CaseView, str]]:
+        """For each model and bound the case with the highest rate; none of an emulator's."""
+        if self.record.emulated:
+            return []
+        return [(case, f"{rate:.3g}") for case, rate in carrying_most(self.cases)]
 
     @property
     def summary(self) -> list[str]:
