@@ -57,6 +57,11 @@ save("text", [h.make_node("Cast", ["x"], ["y"], to=T.FLOAT)], x=T.STRING)
 for x in ("UINT8", "INT8", "BOOL", "FLOAT16", "DOUBLE"):
     save(x.lower(), [h.make_node("Cast", ["x"], ["c"], to=T.FLOAT),
                      h.make_node("MatMul", ["c", "w"], ["y"])], x=getattr(T, x), weights=[w])
+shape = numpy_helper.from_array(np.array([-1, 4]), "shape")
+save("beside", [h.make_node("Reshape", ["x", "shape"], ["r"]),
+                h.make_node("MatMul", ["r", "w"], ["y"])], weights=[shape, w])
+onnx.save(onnx.load("beside.onnx"), "beside.onnx", save_as_external_data=True,
+          location="beside.bin", size_threshold=0)
 save("unknown-op", [h.make_node("Frobnicate", ["x"], ["y"])])
 save("no-paddle-op", [h.make_node("Einsum", ["x"], ["y"], equation="bi->bi")])
 code = "x\\"); open('owned', 'w').close(); (\\""
@@ -147,6 +152,14 @@ def test_a_reference_that_is_not_finite_is_no_reference(given, networks):
     artifact = build(model, "onnx", progress=print)
     with pytest.raises(ToolchainError, match="output 0 for seed 1 is not finite"):
         check_here(model, artifact, progress=print)
+
+
+@pytest.mark.e2e
+def test_shapes_may_be_beside_the_file_with_the_weights(given, networks):
+    model = given(networks / "beside.onnx", Known()).model
+    check = check_here(model, build(model, "onnx", progress=print), progress=print)
+    assert check is not None
+    assert check.passed, check.reason
 
 
 @pytest.mark.e2e

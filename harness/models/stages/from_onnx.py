@@ -119,8 +119,11 @@ def finish(names: dict[str, str], shapes: dict[str, list[int]], out: str) -> Non
             variable.name = names.get(variable.name, variable.name)
             if variable.name in shapes:
                 variable.type.lod_tensor.tensor.dims[:] = shapes[variable.name]
+    parameters = Path(out, "inference_model", "model.pdiparams")
+    if not parameters.is_file():  # of a post-processing step, for example
+        sys.exit("it has no parameters, and Paddle's engines load no model without")
+    parameters.replace("model.pdiparams")
     Path("model.pdmodel").write_bytes(program.SerializeToString())
-    Path(out, "inference_model", "model.pdiparams").replace("model.pdiparams")
 
 
 def convert(request: dict[str, Any], source: str, shapes: list[list[int]]) -> None:

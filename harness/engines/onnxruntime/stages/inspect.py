@@ -75,16 +75,14 @@ def precision_of(model: Any) -> str:
     return "fp16" if sizes[TensorProto.FLOAT16] > sizes[TensorProto.FLOAT] else "fp32"
 
 
-def inspect(model: Any) -> dict[str, Any]:
+def inspect(model: Any, path: str) -> dict[str, Any]:
     """Load the model; return what it takes, or what is wrong with it."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
     try:
-        session = onnxruntime.InferenceSession(
-            "model.onnx", options, providers=["CPUExecutionProvider"]
-        )
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001 - its exceptions have no common class of their own
         reason = str(error).strip().partition("\n")[0]
         return {"fault": f"ONNX Runtime cannot load it: {CODE.sub('', reason)}"}
@@ -111,14 +109,15 @@ def main() -> None:
     request = json.loads(sys.argv[1])
     resource.setrlimit(resource.RLIMIT_AS, (request["memory_bytes"],) * 2)
     resource.setrlimit(resource.RLIMIT_CPU, (request["cpu_s"],) * 2)
+    path = "model.onnx"
     try:
-        model = onnx.load("model.onnx", load_external_data=False)
+        if request.get("merge"):  # also for ONNX Runtime, which takes no axes or shapes from beside
+            onnx.save(onnx.load(path), "merged.onnx")
+            path = "merged.onnx"
+        model = onnx.load(path, load_external_data=False)
     except Exception:  # noqa: BLE001 - ONNX Runtime says better what is wrong
         model = onnx.ModelProto()
-    found = inspect(model)
-    if request.get("merge") and "fault" not in found:
-        onnx.save(onnx.load("model.onnx"), "merged.onnx")
-    Path("found.json").write_text(json.dumps(found))
+    Path("found.json").write_text(json.dumps(inspect(model, path)))
 
 
 if __name__ == "__main__":
