@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 from filelock import FileLock, Timeout
 
 from harness import __version__
-from harness.core.errors import HarnessError, LabError, SpecificationError
+from harness.core.errors import HarnessError, LabError, SpecificationError, unexpected
 from harness.fleet.centre import AwayError, Centre, NameTakenError
 from harness.fleet.measuring import Measuring, Outcome
 from harness.fleet.spool import remove_old
@@ -177,12 +177,14 @@ class Agent:
         tasks: set[asyncio.Task[None]] = set()
         try:
             manager = app.job_manager
-            worker = await manager.register_worker()
+            worker = None
             self._log(f"agent {self.name} has {len(self._offered)} devices: "
                       f"{', '.join(sorted(self._offered))}")  # fmt: skip
             beat = loop.time()
             while not self._stop.is_set():
                 try:
+                    if worker is None:
+                        worker = await manager.register_worker()
                     if loop.time() >= beat:
                         beat = loop.time() + BEAT_S
                         await asyncio.to_thread(self.hello, centre)
@@ -192,12 +194,14 @@ class Agent:
                         self._begin(job, manager, tasks)
                 except (AwayError, ConnectorException) as error:
                     self._log(f"the centre is away: {error}")
+                    worker = None  # it may have forgotten this one
                 except NameTakenError as error:
                     self._log(f"no more is taken: {error.message}")
                 await self._pause(LOOK_S)
             await self._end(tasks)
-            with suppress(ConnectorException):
-                await manager.unregister_worker(worker)
+            if worker is not None:
+                with suppress(ConnectorException):
+                    await manager.unregister_worker(worker)
         finally:
             await app.close_async()
 
@@ -238,7 +242,10 @@ class Agent:
             outcome = Outcome.LATER
         except HarnessError as error:
             self._log(f"{job.task_kwargs.get('share')}: {error.message}")
-            outcome = Outcome.ENDED
+            outcome = Outcome.LATER
+        except Exception as error:  # noqa: BLE001 - one share never ends the agent
+            self._log(f"{job.task_kwargs.get('share')}: {unexpected(error)}")
+            outcome = Outcome.LATER
         # Else the reaper comes for it, once the centre is back.
         with suppress(ConnectorException):
             if outcome is Outcome.ENDED:

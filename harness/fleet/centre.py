@@ -14,9 +14,12 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
+from pydantic import ValidationError
+
 from harness.core.errors import LabError, SpecificationError
 from harness.lab.inventory import Device, DeviceSpec
 from harness.results.postgresql import LINK, location
+from harness.transports import TRANSPORTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -56,8 +59,10 @@ FORMAT: Final = 1
 """The version of shares as they are sent: an agent measures only those of its own."""
 
 CHUNK: Final = 1 << 20  # bytes
-_APART: Final = {"address", "identity_file", "power_cycle", "workdir", "store_limit_mb"}
-"""What of a device's file stays in its lab."""
+_TOLD: Final = (
+    "description", "transport", "board", "abi", "soc", "class", "engines", "labels", "conditions",
+)  # fmt: skip
+"""What of a device's file leaves its lab; what a transport adds to it is not among it."""
 
 
 class AwayError(LabError):
@@ -224,14 +229,23 @@ class Job:
 
 def profile(spec: DeviceSpec) -> dict[str, Any]:
     """Return what the centre may know of a device: not how it is reached or switched."""
-    return spec.model_dump(
-        mode="json", by_alias=True, exclude=_APART, exclude_none=True, exclude_defaults=True
-    )
+    said = spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
+    return {name: said[name] for name in _TOLD if name in said}
 
 
 def _device(name: str, host: str, known: Mapping[str, Any]) -> Device:
-    away = {} if known.get("board") or known.get("transport") == "local" else {"address": "away"}
-    return Device(name=name, spec=DeviceSpec.model_validate({**known, **away, "host": host}))
+    """Return a device as its lab tells of it, with an address that leads nowhere."""
+    transport = str(known.get("transport"))
+    has_address = (
+        transport in TRANSPORTS and "address" in TRANSPORTS.get(transport).link.model_fields
+    )
+    away = {"address": "away"} if has_address and "board" not in known else {}
+    try:
+        spec = DeviceSpec.model_validate({**known, **away, "host": host})
+    except ValidationError:  # its transport is another package's, or asks for more
+        reached = {"transport": "ssh", "address": "away", "host": host}
+        spec = DeviceSpec.model_validate({**known, **reached})
+    return Device(name=name, spec=spec)
 
 
 def conninfo(url: str) -> str:

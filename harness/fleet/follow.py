@@ -59,6 +59,7 @@ def follow(
     try:
         since = time.monotonic()
         while True:
+            begun = time.monotonic()
             try:
                 jobs = centre.jobs(run.id)
                 _tell(store.load(run.id, samples=False), seen, of_case, left, told)
@@ -73,7 +74,8 @@ def follow(
                     say(f"{job.id}: {job.state}")
             if jobs and not any(job.open for job in jobs):
                 break
-            time.sleep(LOOK_S)
+            # A large run takes a while to read: most of the time nobody does.
+            time.sleep(max(LOOK_S, 10 * (time.monotonic() - begun)))
     except KeyboardInterrupt:
         centre.cancel(run.id, "whoever submitted it was interrupted")
         raise

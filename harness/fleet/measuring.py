@@ -19,7 +19,7 @@ from harness.core.errors import HarnessError, LabError, unexpected
 from harness.core.text import visible
 from harness.fleet.centre import FORMAT, AwayError, Centre, Claimed, LostError, RefusedError
 from harness.fleet.own import Sent, fetch, own
-from harness.fleet.spool import Spool
+from harness.fleet.spool import Spool, SpoolFullError
 from harness.lab.leases import LeasedError
 from harness.results.store import CONFIRMING
 from harness.workspace import check_name
@@ -201,9 +201,7 @@ class Measuring:
                     self._wake.set()
                 left_out = dict(means.left_out)
             self._left_out(spool, run, left_out)
-        except (DeviceBusyError, HostBusyError, LeasedError) as error:
-            return "waiting", error.message
-        except AwayError as error:
+        except (AwayError, DeviceBusyError, HostBusyError, LeasedError, SpoolFullError) as error:
             return "waiting", error.message
         except HarnessError as error:
             return "failed", error.message

@@ -92,6 +92,9 @@ def collect(url: str, older_days: int) -> int:
                 """,
                 [older],
             )
+            connection.execute(
+                "DELETE FROM procrastinate_workers WHERE last_heartbeat < now() - interval '1 day'"
+            )
     except psycopg.errors.InsufficientPrivilege:
         raise SpecificationError(
             "only the database's owner may remove files from the centre",

@@ -13,6 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from harness.core.errors import LabError
 from harness.core.records import Launch
 from harness.results.sqlite import SqliteStore
 
@@ -22,9 +23,13 @@ if TYPE_CHECKING:
     from harness.core.records import DeviceEvent, Run
     from harness.workspace import Workspace
 
-__all__ = ["Spool"]
+__all__ = ["Spool", "SpoolFullError", "remove_old"]
 
 KEPT_S: Final = 30 * 86400.0
+
+
+class SpoolFullError(LabError):
+    """A launch cannot be stored here."""
 
 
 class Spool:
@@ -66,8 +71,17 @@ class Spool:
         return known.model_copy(update={"launches": [*known.launches, *there.values()]})
 
     def add(self, run: str, launch: Launch) -> None:
-        """Store a launch; it is to be sent."""
-        self.store.add(run, launch)
+        """Store a launch; it is to be sent.
+
+        Raises
+        ------
+        SpoolFullError
+            It cannot be written; it stays on its device.
+        """
+        try:
+            self.store.add(run, launch)
+        except LabError as error:
+            raise SpoolFullError(error.message, hint=error.hint) from error
         self._unsent.append(launch)
 
     @property

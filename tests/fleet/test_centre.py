@@ -184,7 +184,8 @@ def test_a_run_is_cancelled_and_retried_by_its_submitter_alone(fleet, agent, hel
         assert agent.renew(share, fence) == "cancelling"
         agent.add(share, fence, launch_of(run))  # what was measured until then stays
         agent.leave(share, fence, "cancelled")
-        assert centre.jobs(run.id)[0].state == "cancelled"
+        (job,) = centre.jobs(run.id)
+        assert (job.state, job.reason) == ("cancelled", "enough")
         assert centre.retry(run.id) == 1
         assert (centre.jobs(run.id)[0].state, _load(fleet, run.id).finished) == ("waiting", None)
     assert agent.claim(share, "one").fence == fence + 1
@@ -246,6 +247,12 @@ def test_the_centre_does_not_learn_how_a_device_is_reached(fleet, agent):
     ((told,),) = fleet.execute("SELECT profile::text FROM fleet.devices")
     assert "rk3588" in told
     assert not [each for each in ("10.0.0.7", "/k", "/w", "relay") if each in told]
+
+
+def test_a_device_whose_transport_is_not_known_here_is_listed_all_the_same(fleet, agent):
+    fleet.execute("""UPDATE fleet.devices SET profile = profile || '{"transport": "carrier"}'""")
+    with fleet.as_("ci") as centre:
+        assert centre.devices()["d"].device.spec.abi == "x86_64-linux"
 
 
 def test_files_are_sent_once_and_arrive_as_they_were(fleet, agent, tmp_path, monkeypatch):

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 
 from harness.campaign.share import Checks, Kit, shares
 from harness.core.errors import LabError
 from harness.core.records import ArtifactRecord, Case, CaseRecord, Launch, Status
-from harness.fleet.centre import FORMAT, Claimed
+from harness.fleet.centre import FORMAT, AwayError, Claimed
 from harness.fleet.measuring import Measuring
 from harness.fleet.own import Sent, fetch, own
+from harness.fleet.spool import Spool, SpoolFullError
+from harness.lab.leases import LeasedError
 from harness.lab.runners import RunnerSpec
 from harness.models.manifest import Manifest, Model
 from tests.fleet.conftest import DEVICE, device
@@ -140,6 +145,65 @@ def measuring(workspace):
 def test_a_share_that_cannot_be_read_is_left_with_the_reason(measuring, form, content, said):
     with pytest.raises(LabError, match=said):
         measuring._read(Claimed("r/h", "measuring", 1, form, "9.9", content, []))
+
+
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [
+        (SpoolFullError("its disk is full"), "waiting"),
+        (AwayError("the centre is away"), "waiting"),
+        (LeasedError("somebody has it"), "waiting"),
+        (LabError("no route to it"), "failed"),
+        (KeyError("unforeseen"), "failed"),
+    ],
+)
+def test_what_may_pass_leaves_a_share_for_later(measuring, monkeypatch, error, state):
+    def fails(*_):
+        raise error
+
+    monkeypatch.setattr("harness.fleet.measuring.fetch", fails)
+    claimed = Claimed("r/h", "measuring", 1, FORMAT, "0", "", [])
+    assert measuring._measure(claimed, None, None, None, None)[0] == state
+
+
+def test_a_launch_that_cannot_be_stored_is_not_taken_for_sent(workspace):
+    run, _ = _share()
+    spool = Spool(workspace, "r/h")
+    spool.begin(run, [])
+    spool.store.close()
+    with closing(sqlite3.connect(spool._path)) as database:
+        database.execute("DROP TABLE launches")
+        database.commit()
+    made = Launch(
+        id=f"r-{CASE.id}-0-0", case_id=CASE.id, slot=0, attempt=0, position=0, started=NOW,
+        status=Status.OK,
+    )  # fmt: skip
+    with pytest.raises(SpoolFullError):
+        spool.add(run.id, made)
+    assert spool.unsent == 0
+
+
+def test_a_spool_sends_what_the_centre_lacks_and_takes_what_it_has(workspace):
+    run, _ = _share()
+    made = [
+        Launch(
+            id=f"r-{CASE.id}-{slot}-0", case_id=CASE.id, slot=slot, attempt=0, position=slot,
+            started=NOW, status=Status.OK,
+        )
+        for slot in range(3)
+    ]  # fmt: skip
+    spool = Spool(workspace, "r/h")
+    spool.begin(run, [made[2].model_dump_json()])
+    spool.add(run.id, made[0])
+    spool.close(ended=False)
+    again = Spool(workspace, "r/h")
+    found = again.begin(run, [made[1].model_dump_json(), made[2].model_dump_json()])
+    assert sorted(each.slot for each in found.launches) == [0, 1, 2]
+    sent = []
+    again.flush(sent.append, lambda _: None)
+    assert [each.slot for each in sent] == [0]
+    again.close(ended=True)
+    assert not list((workspace.state / "spool").iterdir())
 
 
 @pytest.mark.parametrize("name", ["../r", "r/../../x", "-r", "r $(id)", "r" * 200])

@@ -329,7 +329,7 @@ BEGIN
     IF how = 'waiting' THEN  -- its agent ends, and the next one goes on
         UPDATE shares SET lease_until = NULL WHERE id = of_share;
     ELSIF how IN ('done', 'failed', 'cancelled') THEN
-        PERFORM settle(of_share, how, why);
+        PERFORM settle(of_share, how, coalesce(nullif(why, ''), its.reason));
     ELSE
         RAISE EXCEPTION USING ERRCODE = 'EH003', MESSAGE = how;
     END IF;
@@ -463,6 +463,9 @@ BEGIN
     ) SELECT coalesce(sum(bytes), 0) INTO removed FROM gone;
     RETURN removed;
 END $$;
+
+-- Of many runs, the newest is asked for most.
+CREATE INDEX IF NOT EXISTS ix_fleet_runs_started ON runs (started DESC);
 
 -- What anybody may read: shares without what they hold.
 CREATE VIEW fleet.jobs AS
