@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from harness.core.errors import LabError, SpecificationError
 from harness.lab.inventory import Device, DeviceSpec
 from harness.results.postgresql import LINK, location
-from harness.transports import TRANSPORTS
+from harness.transports import TRANSPORTS, by_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -243,7 +243,7 @@ def _device(name: str, host: str, known: Mapping[str, Any]) -> Device:
     try:
         spec = DeviceSpec.model_validate({**known, **away, "host": host})
     except ValidationError:  # its transport is another package's, or asks for more
-        reached = {"transport": "ssh", "address": "away", "host": host}
+        reached = {"transport": by_address("away")[0].name, "address": "away", "host": host}
         spec = DeviceSpec.model_validate({**known, **reached})
     return Device(name=name, spec=spec)
 

@@ -254,11 +254,13 @@ class DeviceSpec(Spec):
     ) -> dict[str, Any]:
         """Put the transport's fields where the file has them: after its name."""
         found: dict[str, Any] = {}
+        exclude: Any = info.exclude
         for key, value in handler(self).items():
             found[key] = value
             if key == "transport":
                 found |= self._link.model_dump(
                     mode=info.mode,
+                    exclude=exclude,
                     by_alias=info.by_alias,
                     exclude_none=info.exclude_none,
                     exclude_defaults=info.exclude_defaults,

@@ -21,6 +21,7 @@ COMMON = frozenset(
         "device_class",
         "engines",
         "host",
+        "labels",
         "power_cycle",
         "soc",
         "store_limit_mb",

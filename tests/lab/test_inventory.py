@@ -6,6 +6,7 @@ import pytest
 
 from harness.core.errors import LabError, SpecificationError
 from harness.core.yamlfile import dump
+from harness.fleet.centre import profile
 from harness.lab.connect import connect, identity
 from harness.lab.inventory import DeviceSpec, load_device
 from harness.transports import COMMON
@@ -95,6 +96,16 @@ def test_a_device_is_written_as_it_is_read(write, text):
     assert dump(spec) == text
     again = DeviceSpec.model_validate_json(spec.model_dump_json(by_alias=True))
     assert (again, again.link) == (spec, spec.link)
+
+
+def test_what_is_left_out_of_a_file_is_left_out_of_its_transports_fields_too(write):
+    spec = write("transport: ssh\naddress: root@b\nidentity_file: k\nabi: arm64-linux\n").spec
+    assert spec.model_dump(exclude={"address"}, exclude_defaults=True) == {
+        "transport": "ssh",
+        "identity_file": "k",
+        "abi": "arm64-linux",
+    }
+    assert profile(spec) == {"transport": "ssh", "abi": "arm64-linux"}
 
 
 def test_common_fields_are_those_of_every_device():
