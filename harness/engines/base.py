@@ -509,7 +509,7 @@ class Engine:
     profiles
         Whether it measures its operators: without, no profile is launched.
     colour
-        Its place among the colours of charts; without one it takes what is left.
+        Number of its colour in charts (style.css); grey without one.
     made_by
         What makes its artifacts, in a few words, for the documentation.
     """

@@ -58,7 +58,7 @@ LOG_PER_REPORT: Final = 100_000
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")  # colours of a terminal's text
 
-_COLOURS = 6
+_UNDECLARED = 6  # grey, as others' figures have it
 
 
 @dataclass(frozen=True)
@@ -752,7 +752,4 @@ def _better(
 def colours_of(engines: Iterable[str]) -> dict[str, int]:
     """Return the number of each engine's colour; an engine that declares one has it everywhere."""
     own = {engine.name: engine.colour for engine in ENGINES if engine.colour is not None}
-    colours = [*range(_COLOURS)]
-    free = [number for number in colours if number not in own.values()] or colours
-    others = [name for name in dict.fromkeys(engines) if name not in own]
-    return own | {name: free[n % len(free)] for n, name in enumerate(others)}
+    return own | {name: _UNDECLARED for name in engines if name not in own}

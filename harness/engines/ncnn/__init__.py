@@ -64,6 +64,7 @@ PLUGIN = _Ncnn(
     name="ncnn",
     api_version=1,
     title="ncnn",
+    colour=7,
     folder=_FOLDER,
     format="ncnn",
     formats=(
