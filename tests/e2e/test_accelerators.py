@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.analysis.advice import Leaning, Rule, Verdict, advise
+from harness.analysis.advice import Leaning, Rule, Worth, advise
 from harness.analysis.cases import State, case_results
 from harness.analysis.layers import profile_of
 from harness.api import results
@@ -94,7 +94,7 @@ def test_a_tiny_model_on_a_simulator_gets_no_verdict_on_speed(measured):
     assert found[Rule.SHORT].leaning is Leaning.CPU
     assert found[Rule.COVERAGE].facts["share"] == 1.0
     assert found[Rule.LATENCY].facts == {"why": "simulated"}
-    assert advice.verdict is Verdict.UNDECIDED
+    assert advice.verdict is Worth.UNDECIDED
 
 
 def test_a_compiled_model_is_kept_and_loaded_again(measured):
@@ -115,7 +115,7 @@ def test_a_net_that_leaves_the_npu_in_the_middle_says_so(lab):
     assert result.state is State.WRONG
     (advice,) = advise(run)
     found = {each.rule: each for each in advice.findings}
-    assert advice.verdict is Verdict.UNLIKELY
+    assert advice.verdict is Worth.UNLIKELY
     assert found[Rule.OUTPUTS].leaning is Leaning.CPU
     assert found[Rule.SUBGRAPHS].facts["number"] == 2
     assert "Hardmax" in str(found[Rule.COVERAGE].facts["left"])
