@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from harness import __version__
 from harness.core.errors import HarnessError, LabError, SpecificationError, unexpected
+from harness.core.text import count
 from harness.fleet.centre import AwayError, Centre, NameTakenError
 from harness.fleet.measuring import Measuring, Outcome
 from harness.fleet.spool import remove_old
@@ -178,7 +179,7 @@ class Agent:
         try:
             manager = app.job_manager
             worker = None
-            self._log(f"agent {self.name} has {len(self._offered)} devices: "
+            self._log(f"agent {self.name} has {count(len(self._offered), 'device')}: "
                       f"{', '.join(sorted(self._offered))}")  # fmt: skip
             beat = loop.time()
             while not self._stop.is_set():

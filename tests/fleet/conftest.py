@@ -167,7 +167,7 @@ class Lab:
                 cwd=self.workspace.root,
             )  # fmt: skip
         self.agents.append(agent)
-        self.says(" has 1 devices")
+        self.says(" has 1 device: ")
         return agent
 
     def says(self, words, times=1, within_s=90):

@@ -169,7 +169,7 @@ class _Lab(Lab):
         with self.log.open("a") as log:
             agent = subprocess.Popen(command, env=environment, stderr=log, cwd=self.workspace.root)
         self.agents.append(agent)
-        self.says(" devices: ")
+        self.says(" has 1 device: ")
         return agent
 
 
