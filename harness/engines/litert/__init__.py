@@ -12,6 +12,7 @@ PLUGIN = Engine(
     name="litert",
     api_version=1,
     title="LiteRT",
+    colour=8,
     profiles=False,
     folder=_FOLDER,
     format="tflite",

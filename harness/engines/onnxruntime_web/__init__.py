@@ -22,6 +22,7 @@ PLUGIN = BrowserEngine(
     name="onnxruntime-web",
     api_version=1,
     title="ONNX Runtime Web",
+    colour=9,
     profiles=False,
     folder=_FOLDER,
     format="onnx",
