@@ -37,7 +37,7 @@ Examples:
     show_default=True,
     shell_complete=complete_names("devices"),
     metavar="NAME|ADDRESS",
-    help="Device of the workspace, or an address such as ssh://user@host: it is added then.",
+    help="Device of the workspace, or an address for 'harness devices add': it is added then.",
 )
 @click.option("--engine", "engines", multiple=True, help="Engine; by default all that can run it.")
 @click.option("--backend", "backends", multiple=True, help="Backend, such as cpu or npu:NAME.")

@@ -114,6 +114,9 @@ Examples:
     help="Model to build (default: the first that the engine can run).",
 )
 @click.option(
+    "--python", help="Interpreter that has the engine (default: that of its environment)."
+)
+@click.option(
     "--device",
     shell_complete=complete_names("devices"),
     help="Device to reach (default: the first with that transport).",
