@@ -145,7 +145,7 @@ def test_a_device_without_gzip_gets_the_file_as_it_is(used, file, digest):
 def test_a_file_that_the_disk_has_no_room_for_is_not_sent(used, tmp_path):
     with (tmp_path / "large").open("wb") as file:
         file.truncate(1 << 43)
-    with pytest.raises(TransferError, match="no room") as caught:
+    with pytest.raises(TransferError, match="no space") as caught:
         used.store().ensure({"0" * 64: tmp_path / "large"})
     assert "workdir" in caught.value.hint
     assert used.calls == ["store look"]

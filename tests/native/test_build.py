@@ -52,15 +52,15 @@ def sdk(tmp_path):
 @pytest.mark.parametrize(
     ("missing", "said"),
     [
-        (LIBRARY, f"it has no {LIBRARY}"),
-        ("cxx/include/paddle_api.h", "it has no cxx/include/paddle_api.h"),
-        ("cxx/include", "it has no include/paddle_api.h"),
+        (LIBRARY, f"it lacks {LIBRARY}"),
+        ("cxx/include/paddle_api.h", "it lacks cxx/include/paddle_api.h"),
+        ("cxx/include", "it lacks include/paddle_api.h"),
     ],
 )
 def test_an_sdk_without_a_file(sdk, missing, said):
     path = sdk / missing
     shutil.rmtree(path) if path.is_dir() else path.unlink()
-    with pytest.raises(SpecificationError, match="no Paddle Lite SDK") as caught:
+    with pytest.raises(SpecificationError, match="not a usable Paddle Lite SDK") as caught:
         build("paddle-lite", "arm64-linux", sdk=sdk, toolchain=Path("g++"))
     assert said in caught.value.message
     assert "in cxx/include or include, and libpaddle_light_api" in caught.value.hint
@@ -96,7 +96,7 @@ def test_an_sdk_for_android_is_not_for_linux(sdk, monkeypatch):
         ("calibration", "riscv64-linux", {}, "unknown ABI 'riscv64-linux'"),
         ("tensorflow", "arm64-linux", {}, "'tensorflow' has no native runner"),
         ("mnn", "arm64-linux", {}, "'mnn' has no native runner"),
-        ("calibration", "arm64-linux", {"toolchain": Path("g++")}, "it takes no compiler and no"),
+        ("calibration", "arm64-linux", {"toolchain": Path("g++")}, "and takes no compiler and no"),
         (
             "onnxruntime",
             "arm64-linux",
@@ -141,7 +141,7 @@ def test_a_compiler_for_another_machine(sdk, tmp_path):
 
 
 def test_an_ndk_that_is_none(sdk, tmp_path):
-    with pytest.raises(SpecificationError, match=r"it has no android\.toolchain\.cmake"):
+    with pytest.raises(SpecificationError, match=r"it lacks android\.toolchain\.cmake"):
         build("paddle-lite", "android-arm64", sdk=sdk, ndk=tmp_path)
 
 
@@ -179,7 +179,7 @@ def test_rockchips_header_is_found_where_its_sdk_has_it(tmp_path, place):
 
 
 def test_an_sdk_without_rockchips_header(tmp_path):
-    with pytest.raises(SpecificationError, match=r"RKNN SDK .* it has no rknn_api\.h") as caught:
+    with pytest.raises(SpecificationError, match=r"RKNN SDK .* it lacks rknn_api\.h") as caught:
         build("rknn", "arm64-linux", sdk=tmp_path)
     assert "rknn_api.h in . or include or" in caught.value.hint
 

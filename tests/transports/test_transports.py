@@ -83,7 +83,7 @@ def test_a_hundred_megabytes_of_output_are_bounded(device):
 def test_a_timed_out_command_is_killed_with_its_children(device, tmp_path):
     script = 'sleep 1000 & echo $! $$ >"$1.new"; mv "$1.new" "$1"; wait'
     pids = tmp_path / "pids"
-    with pytest.raises(CommandTimeoutError, match="'sh' was not done within 2 s"):
+    with pytest.raises(CommandTimeoutError, match="'sh' did not finish within 2 s"):
         device.run(["sh", "-c", script, "sh", str(pids)], timeout=2)
     for pid in pids.read_text().split():
         wait_until(lambda pid=int(pid): not psutil.pid_exists(pid) or is_zombie(pid))
