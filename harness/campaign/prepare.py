@@ -354,7 +354,7 @@ def _refusals(case: Case, device: Device, model: Model, spec: EngineSpec) -> Ite
     if case.backend not in spec.backends:
         yield reasons.NO_BACKEND(device=device.name, backend=case.backend, engine=case.engine)
     elif name := spec.backends[case.backend].environment or spec.environment:
-        environments.get(name)  # one that there is not is a fault of the device's file
+        environments.get(name)  # one that does not exist is a fault of the device's file
     if lacking := engine.lacks(device.spec, case.backend):
         yield lacking
     precisions = engine.precisions_on(device.spec, case.backend)

@@ -28,7 +28,7 @@ SCRIPT: Final = "edge_runner.py"
 
 
 def device_files(engine: Engine, progress: Callable[[str], None]) -> dict[str, Path]:
-    """Return what lies in a launch's folder for an engine in the Python runner, by name.
+    """Return what is in a launch's folder for an engine in the Python runner, by name.
 
     Raises
     ------

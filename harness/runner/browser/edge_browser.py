@@ -1,6 +1,6 @@
 """An engine in a web page: the browser's part of the Python runner.
 
-It lies beside ``edge_runner.py`` in a launch's folder, with ``page.js``, the engine's ``engine.js``
+It is beside ``edge_runner.py`` in a launch's folder, with ``page.js``, the engine's ``engine.js``
 and its libraries. It serves them on the loopback interface alone, starts a browser with a profile
 of its own, and steers it through Playwright, over a pipe. The page times the engine by its own
 clock; ``docs/browsers.md`` says what each part of a first load is.
