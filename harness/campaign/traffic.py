@@ -35,6 +35,9 @@ __all__ = ["asked", "longer_s", "measured_traffic", "uncallable", "unlike_traffi
 ENOUGH: Final = {percent: samples_needed(percent) for percent in (50, 90, 95, 99)}
 """Requests that tell a percentile."""
 
+BOUNDS: Final = 10
+"""How many times its bound a schedule takes at least: in less, any rate would keep it."""
+
 SEARCH_S: Final = 300.0
 """How much longer than another launch a search may take."""
 
@@ -80,7 +83,8 @@ def asked(
         if role is Role.SEARCH:
             told |= {"search": True, "requests": enough}
         elif rate is not None:
-            wanted = max(sampling.min_samples, math.ceil(rate * sampling.min_seconds))
+            seconds = max(sampling.min_seconds, BOUNDS * (case.bound_ms or 0.0) / 1e3)
+            wanted = max(sampling.min_samples, math.ceil(rate * seconds))
             within = max(1, min(sampling.max_samples, int(rate * sampling.max_seconds)))
             told |= {"rate": rate, "requests": max(enough, min(wanted, within))}
     return contract.Traffic(**told)

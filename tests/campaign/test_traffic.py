@@ -91,6 +91,8 @@ def test_a_bound_has_as_many_requests_as_its_percentile_takes():
     assert (search.search, search.requests, search.rate) == (True, 64, None)
     found = asked(BOUND, Role.MEASURE, FEW, 1, 3.0)
     assert (found.search, found.requests, found.rate) == (False, 64, 3.0)
+    # And as many as arrive in ten times the bound: a shorter burst would keep it at any rate.
+    assert asked(BOUND, Role.MEASURE, FEW, 1, 1000.0).requests == 500
     assert found.bound.percentile == 90
 
 
