@@ -37,7 +37,16 @@ class Spec(BaseModel):
     @classmethod
     def field_names(cls) -> set[str]:
         """Return what its fields are called in a file."""
-        return {field.alias or key for key, field in cls.model_fields.items()}
+        return _names_of(cls)
+
+
+def field_names(model: type[BaseModel]) -> set[str]:
+    """Return what a model's fields are called in a file."""
+    return model.field_names() if issubclass(model, Spec) else _names_of(model)
+
+
+def _names_of(model: type[BaseModel]) -> set[str]:
+    return {field.alias or key for key, field in model.model_fields.items()}
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -196,15 +205,15 @@ def _keys(model: type[BaseModel], location: Sequence[int | str]) -> set[str]:
         fields = [
             candidate.model_fields[part].annotation
             for candidate in found
-            if _is_spec(candidate) and part in candidate.model_fields
+            if _is_model(candidate) and part in candidate.model_fields
         ]
         # A part that is no field is a mapping's key or a list's index: its values stay.
         found = [leaf for field in fields for leaf in _leaves(field)] or found
-    return {key for candidate in found if _is_spec(candidate) for key in candidate.field_names()}
+    return {key for candidate in found if _is_model(candidate) for key in field_names(candidate)}
 
 
-def _is_spec(annotation: object) -> TypeGuard[type[Spec]]:
-    return isinstance(annotation, type) and issubclass(annotation, Spec)
+def _is_model(annotation: object) -> TypeGuard[type[BaseModel]]:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def _leaves(annotation: Any) -> list[Any]:  # noqa: ANN401 - annotations have no common type

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -74,7 +75,7 @@ def test_a_case_is_launched_with_its_own_artifact_runner_and_options(lab):
     assert found.case.id != lab.stored.case.id
     assert found.artifact.path("model").read_bytes() == b"then"
     assert found.runner.interpreter == "/env/python"
-    with found.runner.files(None) as files:
+    with found.runner.files(SimpleNamespace(traffic=None)) as files:
         assert files["edge_runner.py"].read_text() == "old"
     assert found.settings.options == {"power_mode": "0"}
     assert found.settings.variables == {"A": "b"}

@@ -78,7 +78,7 @@ outputs(); emit("done")
         (
             "hello(); load(); sample(); outputs(); open('output-1-0.bin', 'wb'); emit('done')",
             Category.DEPLOY,
-            "not what the runner announced",
+            "does not match what the runner announced",
         ),
     ],
     ids=lambda value: None if isinstance(value, Category) else value[-30:],

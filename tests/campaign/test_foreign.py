@@ -128,7 +128,7 @@ def test_wrong_outputs_make_a_launch_invalid(launch):
          "exited with 1: error while loading shared libraries: libgomp.so.1"),
         ("sys.exit(0)", Category.ENGINE, "exited with 0, but it printed 0 sections"),
         ("print('x' * 100_000)", Category.ENGINE, "more than is kept"),
-        ("output = [1.0]", Category.DEPLOY, "not what the runner announced"),
+        ("output = [1.0]", Category.DEPLOY, "does not match what the runner announced"),
     ],
     ids=lambda value: None if isinstance(value, Category) else str(value)[:20],
 )  # fmt: skip

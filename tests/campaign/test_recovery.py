@@ -105,7 +105,7 @@ def test_a_device_is_power_cycled_when_it_does_not_answer(bench):
     ("code", "said"),
     [
         ("raise SystemExit('no such socket')", "failed (exit 1): no such socket"),
-        ("import time; time.sleep(60)", "not done within 0.5 s"),
+        ("import time; time.sleep(60)", "did not finish within 0.5 s"),
         ("pass", f"did not answer within 0.1 s: {AWAY}"),
     ],
 )

@@ -134,8 +134,7 @@ def test_memory_says_of_what_it_is_and_what_is_unknown(made_up):
     made_up.launch(made_up.case("net", "local", "onnxruntime"), 1.0)
     text = said(render(made_up.run()))
     assert (
-        "61.0 MB seen from outside 61.0 MB – 61.0 MB 52.0 MB \N{MINUS SIGN}3.10 MB "
-        "galcore +17.0 MB 1.90 MB"
+        "61.0 MB seen from outside 61.0 MB – 61.0 MB 52.0 MB 3.10 MB freed galcore 17.0 MB 1.90 MB"
     ) in text
     assert "Unknown for every case here: CMA, dma-buf, Runtime's own" in text
     assert "MB unknown unknown unknown 1.90 MB" in text  # without a memory pass

@@ -236,7 +236,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(cli, lab, folder):
     (folder / "thesis.txt").write_text("mine")
     done = cli("site", "build", folder)
     assert done.code == 2
-    assert "did not make" in done.err
+    assert "did not write" in done.err
     assert [path.name for path in folder.iterdir()] == ["thesis.txt"]
 
 

@@ -156,7 +156,7 @@ def test_what_benchmark_tools_print(file, constants, figures):
         ("benchmark_app.txt", "NUM_STREAMS: 1", "NUM_STREAMS: 4", "4 requests at once"),
         ("benchmark_app.csv", "infer requests;1", "infer requests;4", "-nstreams 1"),
         ("mlperf.txt", "SingleStream", "Offline", "scenario Offline"),
-        ("mlperf.txt", ": VALID", ": INVALID", "not valid"),
+        ("mlperf.txt", ": VALID", ": INVALID", "marks this result as invalid"),
         ("tflite.txt", "Inference (avg)", "Inference", "no latency in this output"),
     ],
 )

@@ -25,7 +25,7 @@ DOUBLES = Path(__file__).parent / "doubles"
 WRONG_SIZES = [
     (None, "check.bin: No such file"),
     (3 * 24 - 1, "check.bin ends within input 'x'"),
-    (3 * 24 + 1, "check.bin has more than the inputs of the check seeds"),
+    (3 * 24 + 1, "than the inputs of the check seeds"),
 ]
 
 

@@ -16,7 +16,7 @@ from harness.campaign.traffic import measured_traffic
 from harness.core.contract import Sampling, Traffic
 from harness.engines import ENGINES
 from harness.engines.base import Callers
-from tests.runner.conftest import DEVICE_MODULES, RUNNER, TRAFFIC
+from tests.runner.conftest import BROWSER, DEVICE_MODULES, RUNNER, TRAFFIC
 
 LOOSE = Sampling(min_samples=6, min_seconds=0, max_samples=2000)
 SLEEPING = {"model.onnx": '{"sleep_ms": 2}'}
@@ -204,9 +204,10 @@ def _arrivals():
 
 
 @pytest.mark.parametrize("path", DEVICE_MODULES, ids=lambda path: path.parent.name)
-def test_host_and_device_say_the_same_of_callers(path):
+def test_host_and_device_say_the_same_of_callers(path, monkeypatch):
     module = type(sys)("edge_engine")
     _arrivals()
+    monkeypatch.syspath_prepend(BROWSER.parent)
     exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
     shares = "another" in vars(module.ENGINE)
     takes = Callers.ANY if shares else Callers.INSTANCES

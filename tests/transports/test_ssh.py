@@ -50,7 +50,7 @@ def test_a_changed_host_key_is_refused(sshd, known_hosts, host_keys):
     known_hosts.write_text(f"[127.0.0.1]:{sshd.port} {recorded}\n")
     error = refused(sshd.target(), host_keys, HostKeyError)
     assert other.fingerprint in error.message
-    assert "is recorded" in error.message
+    assert "is on record" in error.message
     assert error.hint.endswith("harness devices trust demo --replace")
 
 
@@ -115,7 +115,7 @@ def agent(tmp_path, monkeypatch):
 def test_an_encrypted_key_needs_the_agent(sshd, host_keys, agent):
     key = sshd.make_key("encrypted_key", passphrase="secret")
     error = refused(sshd.target(key=key), host_keys, AuthenticationError)
-    assert f"encrypted, and not in an agent: ssh-add {key}" in error.message
+    assert f"encrypted, and no agent holds it: ssh-add {key}" in error.message
     accepted = sshd.folder / "authorized_keys"
     accepted.write_text(accepted.read_text() + key.with_suffix(".pub").read_text())
     agent(key)
@@ -150,7 +150,7 @@ def test_something_that_is_not_ssh_is_refused(host_keys):
         target = SshTarget.resolve(f"root@127.0.0.1:{server.getsockname()[1]}", name="demo")
         error = refused(target, host_keys, ConnectError)
         thread.join()
-    assert error.hint == "check that an SSH server is running on that port"
+    assert error.hint == "is an SSH server running on that port?"
 
 
 @pytest.mark.parametrize(
