@@ -312,7 +312,8 @@ _TRUNCATED = _one_of("""printf '{"event":"sam' >>events.jsonl; exit 0""", "exit 
 _DISORDER = """emit '{"event":"first","ms":1}'; emit '{"event":"hello","protocol":1,"runner":"r",\
 "runner_version":"1","engine":"e"}'; spoiled=1"""
 _TWICE = """emit "$(head -n 1 events.jsonl)"; spoiled=1"""
-_BROKEN = (failed("runner", "broke the contract"),)
+_CRASHED = r"^launch\.(engine-)?crashed$"
+_BROKEN = (failed("runner", r"^launch\.contract$"),)
 _STORE_GONE = 'rm -rf "$out"/../disk/work/store'
 _OTHERS = '"$out/supervisor" lease --lock "$out/../lock"'
 
@@ -357,7 +358,7 @@ KINDS = (
     Kind(
         "changed in transfer",
         on_link(_changes, "push, reading"),
-        (failed("deploy", "corrupted in transfer|not what the runner announced"),),
+        (failed("deploy", r"^store\.corrupted$|^launch\.output-changed$"),),
         devices=2,
     ),
     _controller("controller killed", signal.SIGKILL, 2, ":"),
@@ -385,7 +386,7 @@ KINDS = (
     Kind(
         "supervisor killed",
         by_runner("kill -KILL $PPID; spoiled=1", "start, samples, reading"),
-        (failed("device", "supervisor was killed"),),
+        (failed("device", r"^launch\.(lost|orphaned)$"),),
         must_fail=True,
     ),
     Kind(
@@ -394,7 +395,7 @@ KINDS = (
         | {"reading": OnLink(_restarts_after, ("start",))}
         | by_runner(f'echo >"$out/restart"; {WAIT}; spoiled=1', "samples"),
         (
-            failed("device", "restarted|disappeared"),
+            failed("device", r"^launch\.(lost|gone)$"),
             failed("deploy", "leads nowhere|No such"),
         ),
         spreads=True,
@@ -404,8 +405,8 @@ KINDS = (
         on_link(does(lambda device: device.fill()), "push, start, between")
         | by_runner("dd if=/dev/zero of=../../../filler bs=4096; spoiled=1", "start, samples"),
         (
-            failed("deploy", "No space left|no room"),
-            failed("device", "No space left"),
+            failed("deploy", r"No space left|^store\.no-room$|^launch\.disk-full$"),
+            failed("device", r"No space left|^launch\.disk-full$"),
         ),
         spreads=True,
         once=True,
@@ -441,13 +442,13 @@ KINDS = (
     Kind(
         "runner killed",
         by_runner(_DIES, "start, samples, reading"),
-        (failed("runner", "crashed with SIG"), failed("engine", "crashed with SIG")),
+        (failed("runner", _CRASHED), failed("engine", _CRASHED)),
         must_fail=True,
     ),
     Kind(
         "runner hangs",
         by_runner(_HANGS, "start, samples, reading"),
-        (failed("timeout", "ended at its limit"),),
+        (failed("timeout", r"^launch\.time-limit$"),),
         must_fail=True,
         protocol={"time_limit": 5},  # the others end in time on a busy machine, too,
     ),
@@ -468,7 +469,7 @@ KINDS = (
     Kind(
         "truncated events",
         by_runner(_TRUNCATED, "start, samples"),
-        (failed("runner", "without having finished"),),
+        (failed("runner", r"^launch\.unfinished$"),),
         must_fail=True,
     ),
     Kind(
@@ -480,7 +481,7 @@ KINDS = (
     Kind(
         "wrong outputs",
         by_runner("wrong=1", "start, samples"),
-        (Failing(Status.INVALID, None, "wrong outputs"),),
+        (Failing(Status.INVALID, None, r"^launch\.wrong-outputs$"),),
         must_fail=True,
         protocol={"redo_budget": 50},
     ),
@@ -497,7 +498,7 @@ KINDS = (
         by_runner(
             "echo 600000 >/sys/devices/system/cpu/cpu0/cpufreq/scaling_max_freq", "start, samples"
         ),
-        (Failing(Status.INVALID, None, "throttled: clock limit"),),
+        (Failing(Status.INVALID, None, r"^launch\.throttled$"),),
         must_fail=True,
         protocol={"redo_budget": 50},
     ),

@@ -32,7 +32,7 @@ class Failing:
     Attributes
     ----------
     says
-        A regular expression that the reason has to have somewhere.
+        A regular expression for the reason: its code, one within it, or words of the device's own.
     """
 
     status: Status
@@ -43,7 +43,12 @@ class Failing:
         """Whether a launch ended like that."""
         if (launch.status, launch.category) != (self.status, self.category):
             return False
-        return re.search(self.says, str(launch.reason or "")) is not None
+        if launch.reason is None:
+            return not self.says
+        codes = [each.code for each in launch.reason.chain()]
+        return (
+            re.search(self.says, "\n".join([*codes, str(launch.reason)]), re.MULTILINE) is not None
+        )
 
 
 @dataclass(frozen=True)

@@ -190,6 +190,10 @@ class Registry(Generic[T]):
                 reason = f"the package {first.package} has {self._what} '{plugin.name}' already"
                 faults.append(Fault(declared.name, declared.origin, reason))
                 continue
+            if declared.origin.package != OWN_PACKAGE and declared.name != plugin.name:
+                reason = f"its entry point has another name than the plugin, {plugin.name!r}"
+                faults.append(Fault(declared.name, declared.origin, reason))
+                continue
             plugins[plugin.name] = plugin
             origins[plugin.name] = declared.origin
         return plugins, origins, tuple(faults)
@@ -236,8 +240,6 @@ class Registry(Generic[T]):
             raise _UnusableError(f"its declaration cannot be read ({said})") from error
         if fault:
             raise _UnusableError(fault)
-        if declared.origin.package != OWN_PACKAGE and declared.name != plugin.name:
-            raise _UnusableError(f"its entry point is named otherwise than it: {plugin.name!r}")
         return plugin
 
     def _declaration_fault(self, plugin: T) -> str | None:

@@ -45,7 +45,7 @@ def inspect_file(path: Path) -> Partition:
         )
         raise SpecificationError(
             f"{path}: only {' and '.join(telling)} files can be inspected",
-            hint="of a model of the workspace the record tells it: "
+            hint="for a model of the workspace, its record says it: "
             f"harness models inspect MODEL --target {next(planned, 'TARGET')}",
         )
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from dataclasses import asdict
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 
 from junitparser import Error as JUnitError
@@ -175,14 +176,15 @@ def markdown(gate: Gate) -> str:
     lines = [f"### {_cell(headline(gate))}", ""]
     if any(comparison.emulated for comparison in gate.comparisons):
         lines += ["Some devices are **emulated**: what they show is behaviour, never speed.", ""]
-    shown_always = [each.title for each in COMPARED if not each.whole]
-    lines += [f"| | case | {' | '.join(shown_always)} |", "|---|---|" + "---|" * len(shown_always)]
+    compared = [each.title for each in COMPARED if not each.whole]
+    titles = [each for each in compared if any(map(methodcaller("of", each), gate.comparisons))]
+    lines += ["| | " + " | ".join(["case", *titles]) + " |", "|---|---|" + "---|" * len(titles)]
     for comparison in gate.comparisons:
         symbol = _SYMBOLS[comparison.verdict or Verdict.INVALID]
-        cells = map(comparison.of, shown_always)
-        shown = " | ".join(change(cell.ratio) if cell else "–" for cell in cells)
-        verdict = comparison.verdict or ""
-        lines.append(f"| {symbol} {verdict} | {_cell(comparison.label)} | {shown} |")
+        cells = map(comparison.of, titles)
+        shown = [change(cell.ratio) if cell else "–" for cell in cells]
+        row = [f"{symbol} {comparison.verdict or ''}", _cell(comparison.label), *shown]
+        lines.append(f"| {' | '.join(row)} |")
     told = [
         f"- **{_cell(comparison.label)}**: {_cell(case_in_words(comparison))}"
         for comparison in gate.comparisons

@@ -112,7 +112,7 @@ def test_patterns_margin_and_since(lab, cli):
     assert labels("rk3588", "npu:*") == {FAST.label}
     assert len(labels("net")) == 2
     said = cli("history", "gpu")
-    assert (said.code, "no case was measured that fits gpu" in said.err) == (2, True)
+    assert (said.code, "no case was measured that matches gpu" in said.err) == (2, True)
     (case,) = json.loads(cli("history", "npu:*", "--margin", "20", "--json").out)
     assert case["changes"] == []
     (case,) = json.loads(cli("history", "npu:*", "--since", "2026-01-08", "--json").out)

@@ -159,10 +159,16 @@ def test_a_package_without_metadata(place):
     assert (fault.name, fault.origin.package) == ("bad", "unknown")
 
 
+def test_an_entry_point_of_another_name(place):
+    install(place, "bad-things", "bad", GOOD.format(name="same"), entry="other = bad:PLUGIN")
+    fault = only_fault(registry())
+    assert fault.reason == "its entry point has another name than the plugin, 'same'"
+
+
 def test_a_name_that_is_taken(place):
     write(place / "own" / "one" / "__init__.py", GOOD.format(name="one"))
-    install(place, "b-things", "second", GOOD.format(name="same"), entry="x = second:PLUGIN")
-    install(place, "a-things", "first", GOOD.format(name="same"), entry="y = first:PLUGIN")
+    install(place, "b-things", "second", GOOD.format(name="same"), entry="same = second:PLUGIN")
+    install(place, "a-things", "first", GOOD.format(name="same"), entry="same = first:PLUGIN")
     install(place, "c-things", "third", GOOD.format(name="one"))
     things = registry()
     assert list(things.plugins) == ["one", "same"]

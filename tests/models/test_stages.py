@@ -212,7 +212,7 @@ def packaged(model, params):
     ("model", "params", "artifact_format", "fault"),
     [
         ("inference.pdiparams", "inference.pdiparams", "nb", "is no Paddle inference model"),
-        ("inference.pdmodel", "inference.pdmodel", "nb", "wrong nb x86 was ended by SIGABRT"),
+        ("inference.pdmodel", "inference.pdmodel", "nb", "wrong nb x86 was killed by SIGABRT"),
         ("inference.pdmodel", "inference.pdiparams", "reference", r"inputs are \['x'\], the man"),
     ],
 )

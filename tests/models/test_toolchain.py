@@ -49,7 +49,7 @@ def test_a_failure_is_one_line_and_keeps_its_log(cache, tmp_path):
 
 def test_an_end_by_a_signal_is_named(cache, tmp_path):
     command = [sys.executable, "-c", "import os; os.abort()"]
-    with pytest.raises(ToolchainError, match=r"opt was ended by SIGABRT"):
+    with pytest.raises(ToolchainError, match=r"opt was killed by SIGABRT"):
         run(command, name="opt", folder=tmp_path)
 
 

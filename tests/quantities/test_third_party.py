@@ -282,7 +282,7 @@ def test_the_history_follows_it_and_a_fall_is_worse(said):
     assert [change["first_after"] for change in rate["changes"]] == ["r4"]
     assert by_quantity["latency"]["changes"] == []
     assert f"{CASE.label} · launch rate" in said["history"]
-    assert "lower: -33" in said["history"]
+    assert "lower: \N{MINUS SIGN}33" in said["history"]
 
 
 def test_the_site_follows_it(said, place):

@@ -45,5 +45,6 @@ def test_hostile_text_breaks_neither_markdown_nor_xml(name, reason):
     found = gate(run, make_run({case: STEADY}), name)
     ET.fromstring(junit(found))
     table = [line for line in markdown(found).splitlines() if line.startswith("| ")]
-    assert all(line.replace("\\|", "").count("|") == 6 for line in table)
+    assert len(table) == 2
+    assert {line.replace("\\|", "").count("|") for line in table} == {3}  # no quantity to show
     assert "<script" not in markdown(gate(run, run, f"<script>{name}"))

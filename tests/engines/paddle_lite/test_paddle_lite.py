@@ -88,5 +88,5 @@ def test_other_engines_are_measured_on_the_cpu():
 def test_what_is_no_nb_file_is_an_error(tmp_path):
     path = tmp_path / "model.nb"
     path.write_text("hello")
-    with pytest.raises(SpecificationError, match=r"no \.nb file"):
+    with pytest.raises(SpecificationError, match=r"not a usable \.nb file"):
         ENGINE.refuse(device("arm64-linux"), {"model": path})

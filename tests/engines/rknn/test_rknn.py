@@ -32,9 +32,9 @@ def test_an_artifact_is_built_for_the_devices_chip(soc, target):
 @pytest.mark.parametrize(
     ("soc", "said"),
     [
-        (None, "soc names none"),
-        ("bcm2712", "soc 'bcm2712' names none"),
-        ("rk3399", "soc 'rk3399' names none"),
+        (None, "the device's soc is not a supported one"),
+        ("bcm2712", "the device's soc 'bcm2712' is not a supported one"),
+        ("rk3399", "the device's soc 'rk3399' is not a supported one"),
         ("rockchip,rv1106", "the small runtime of rv1106 (librknnmrt.so)"),
     ],
 )
@@ -91,4 +91,4 @@ def test_a_plan_refuses_the_device_that_it_cannot_measure_and_keeps_the_others(w
     known, other = json.loads(said.out)["cases"]
     assert known["refused"] is None
     assert (known["backend"], known["precision"]) == ("npu:rknpu", "fp16")
-    assert "soc 'bcm2712' names none" in other["refused"]
+    assert "the device's soc 'bcm2712' is not a supported one" in other["refused"]
