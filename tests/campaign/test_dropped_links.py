@@ -332,7 +332,7 @@ def test_an_interruption_while_the_link_stalls(remote, monkeypatch):
     remote.limits = Limits(slack_s=4)
     monkeypatch.setattr("harness.transports.ssh.transport._ABORT_TIMEOUT", 0.1)
     monkeypatch.setattr(
-        "harness.lab.connect.SshTransport", partial(SshTransport, connect_timeout=2)
+        "harness.transports.ssh.transport.SshTransport", partial(SshTransport, connect_timeout=2)
     )
 
     def act():
