@@ -238,14 +238,14 @@ def test_a_launch_that_is_lacking_is_an_error(session, lab):
     lab(run.model_copy(update={"launches": run.launches[:4]}))
     result = session()
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*1 of 5 launches are lacking*"])
+    result.stdout.fnmatch_lines(["*1 of 5 launches are missing*"])
 
 
 @pytest.mark.parametrize(
     ("marker", "message"),
     [
-        ("", "*takes a marker that names a case*"),
-        ('@pytest.mark.edge_case("m")', "*takes a marker that names a case*"),
+        ("", "*needs a marker that names a case*"),
+        ('@pytest.mark.edge_case("m")', "*needs a marker that names a case*"),
         ('@pytest.mark.edge_case(modl="m")', "*edge_case has no 'modl'*"),
         ("@pytest.mark.edge_case(model=object())", "*not JSON serializable*"),
         ('@pytest.mark.edge_case(model="m")', "*matrix.0.devices: field required*"),

@@ -293,7 +293,7 @@ def test_a_campaign_with_a_foreign_runner(
 
     pushed = set((tmp_path / "work" / "store").iterdir())
     for name, reason in [
-        ("modern", "it needs glibc 9.9, and the device has"),
+        ("modern", "it needs glibc 9.9, but the device has"),
         ("old", "it was made by opt v2.13-rc, and the runner's Paddle Lite is v2.12"),
     ]:
         here.write_text(device + f"engines: {{paddle-lite: {{runner: {name}}}}}\n")

@@ -50,7 +50,7 @@ def test_by_every_command(lab, cli, sshd, other_key, tmp_path, name):
     said = cli(*arguments)
     assert said.code == ExitCode.SPECIFICATION, said
     shown = said.out + said.err  # the doctor's findings are its result
-    assert "is recorded: another machine answers" in shown
+    assert "is on record: another machine answers" in shown
     assert "--replace" in shown
     assert lab.workspace.known_hosts.read_text() == record
     assert [path.name for path in lab.workspace.devices.iterdir()] == ["board.yaml"]

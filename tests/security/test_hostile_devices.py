@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drill.doubles import FakeTransport
+from harness import transports
 from harness.campaign.launch import LOG_LIMIT, Launcher
 from harness.campaign.on_device import OnDevice
 from harness.campaign.prepare import Prepared
@@ -345,8 +346,10 @@ def test_what_a_device_says_reaches_screen_and_page_as_text(lab, cli, elements, 
 
 def test_a_device_file_made_of_what_a_device_says(workspace, cli):
     facts = parse(PROBED)
-    for number, transport in enumerate(["ssh", "adb"]):
-        register(workspace.devices / f"d{number}.yaml", transport, "fe80", facts)
+    for number, name in enumerate(["ssh", "adb"]):
+        transport = transports.get(name)
+        link = transport.link_to("fe80", {})
+        register(workspace.devices / f"d{number}.yaml", transport, link, facts)
     for arguments in (["list"], ["show", "d0"], ["list", "--json"]):
         said = cli("devices", *arguments)
         assert said.code == ExitCode.FINE, said

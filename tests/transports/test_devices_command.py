@@ -69,7 +69,7 @@ def test_a_changed_key_is_only_replaced_when_asked_to(start_sshd, workspace, cli
     assert "--replace" in said.err
     assert HostKeys(workspace.known_hosts).of(server.target()) == before
     said = cli("devices", "trust", address, "--yes", "--replace")
-    assert f"recorded until now: ssh-ed25519 {before[0].fingerprint}" in said.err
+    assert f"on record until now: ssh-ed25519 {before[0].fingerprint}" in said.err
     assert HostKeys(workspace.known_hosts).of(server.target()) != before
 
 
