@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 __all__ = ["SERIAL_PATTERN", "AdbRefusedError", "AdbServer", "receive"]
 
-SERIAL_PATTERN = r"[A-Za-z0-9][ -9;-?A-~]{0,127}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\]:[0-9]{1,5}"
+# A serial number may have spaces within it.
+SERIAL_PATTERN = (
+    r"[A-Za-z0-9]([ -9;-?A-~]{0,126}[!-9;-?A-~])?(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\]:[0-9]{1,5}"
+)
 """What the server calls a device: its serial number, or ``HOST:PORT`` on the network.
 
 A serial may hold spaces and brackets: adb makes such names of devices that it finds on the network.
