@@ -279,7 +279,7 @@ def imported(ctx: click.Context, table: str | None, *, remove: bool, as_json: bo
     epilog="""\b
 Examples:
   harness results prune --logs-older-than 30d
-  harness results prune --logs-older-than 0s --dry-run     how much there is in all in all
+  harness results prune --logs-older-than 0s --dry-run     how much there is in all
 """
 )
 @click.option(
