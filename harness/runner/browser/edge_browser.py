@@ -14,7 +14,7 @@ import threading
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from edge_runner import DTYPES, Engine, LaunchError
+from edge_runner import DTYPES, Engine, LaunchError, vmhwm_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -412,13 +412,7 @@ class BrowserEngine(Engine):
 
     def peak_bytes(self) -> int:
         """Return the peak resident sets of the page's process and the GPU's, added up."""
-        total = 0
-        for pid in self.pids:
-            with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
-                total += next(
-                    int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM:")
-                )
-        return total
+        return sum(map(vmhwm_bytes, self.pids))
 
     def fetch(self) -> list[tuple[str, NDArray[Any]]]:
         import numpy as np

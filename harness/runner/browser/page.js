@@ -193,12 +193,6 @@ const calls = {
     }
     return outputs.map(({ name, dtype, shape }) => ({ name, dtype, shape: [...shape].map(Number) }));
   },
-
-  /** What the page holds of memory, by the browser's own count; absent where it does not say. */
-  async memory() {
-    if (!performance.measureUserAgentSpecificMemory) return null;
-    return (await performance.measureUserAgentSpecificMemory()).bytes;
-  },
 };
 
 /** Return what a call returns, or why it did not: the text of errors that cross is not kept. */

@@ -493,9 +493,9 @@ def process_ms() -> float | None:
     return max(0.0, (age - (time.perf_counter() - FIRST_LINE)) * 1e3)
 
 
-def vmhwm_bytes() -> int:
-    """Return the process's peak resident set; ``ru_maxrss`` would inherit the parent's."""
-    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+def vmhwm_bytes(pid: int | str = "self") -> int:
+    """Return a process's peak resident set; ``ru_maxrss`` would inherit the parent's."""
+    with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
         return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM:"))
 
 
