@@ -13,11 +13,12 @@ if TYPE_CHECKING:
 
     from harness.analysis.cases import CaseResult
     from harness.core.reason import Code, Reason
-    from harness.core.records import DeviceRecord, ModelRecord, Run
+    from harness.core.records import DeviceRecord, Launch, ModelRecord, Run
 
 __all__ = [
     "CHANGES",
     "Side",
+    "device_clocks",
     "differences",
     "engine_of",
     "memory_clock_unknown",
@@ -182,7 +183,7 @@ def _unlike_device_clocks(candidate: Side, baseline: Side) -> Iterator[Reason]:
     """Say which clocks of NPU, GPU and memory were others while launches ran, of cases there."""
     if not _accelerated(candidate) and not _accelerated(baseline):
         return
-    now, then = _device_clocks(candidate), _device_clocks(baseline)
+    now, then = (device_clocks(side.result.counted) for side in (candidate, baseline))
     both = [name for name in now if name in then and not _near(now[name], then[name])]
     if both:
         yield reasons.DEVICE_CLOCKS(
@@ -196,7 +197,7 @@ def memory_clock_unknown(candidate: Side, baseline: Side) -> Reason | None:
     without = [
         side.name
         for side in (baseline, candidate)
-        if _accelerated(side) and not any(map(_MEMORY.search, _device_clocks(side)))
+        if _accelerated(side) and not any(map(_MEMORY.search, device_clocks(side.result.counted)))
     ]
     names = ", ".join(dict.fromkeys(without))
     return reasons.MEMORY_CLOCK_UNKNOWN(sides=names) if without else None
@@ -207,10 +208,10 @@ def _accelerated(side: Side) -> bool:
     return side.result.record.case.backend != "cpu" and not stands_in
 
 
-def _device_clocks(side: Side) -> dict[str, tuple[int, int]]:
-    """Return the lowest and highest of each such clock while launches ran, in kHz."""
+def device_clocks(launches: Iterable[Launch]) -> dict[str, tuple[int, int]]:
+    """Return the lowest and highest clock of NPU, GPU and memory while launches ran, in kHz."""
     found: dict[str, list[int]] = {}
-    for launch in side.result.counted:
+    for launch in launches:
         for reading in launch.environment:
             if reading.phase == "during":
                 for name, khz in (reading.npu_khz | reading.clocks_khz).items():

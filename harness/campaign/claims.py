@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from harness.campaign import reasons
+from harness.campaign.clocks import CLOCK_SLACK_S, CLOCKS_AGREE, longer_than_launch
 from harness.campaign.measured import sampled_s
 from harness.core import contract
 from harness.core.supervision import processors_in
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["contradictions", "not_on_its_unit", "off_its_processors"]
 
-CLOCKS_AGREE: Final = 1.02  # the runner's and the supervisor's
-CLOCK_SLACK_S: Final = 0.1
 LOOK_SLACK_S: Final = 0.25  # the supervisor sees an event when it gets the processor
 LEAST_SHARE: Final = 0.8  # of a time that passed, in inferences
 EACH_S: Final = 50e-6  # between two of them, on the slowest boards
@@ -63,10 +62,7 @@ def _unlike_one_caller(
     events: Sequence[Event], found: Measured, ended: Ended, job: Job, *, keeps_contract: bool
 ) -> Iterator[Reason]:
     """Say why samples that follow one another cannot be of this launch."""
-    outside = ended.outside
-    claimed = sampled_s(found)
-    if outside.exit and claimed > CLOCKS_AGREE * outside.exit.wall_s + CLOCK_SLACK_S:
-        yield reasons.CLOCK(claimed=claimed, took=outside.exit.wall_s)
+    yield from longer_than_launch(sampled_s(found), ended)
     if not keeps_contract:
         return
     yield from _unlike_sampling(events, found, job)

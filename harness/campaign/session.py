@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from harness.campaign.prepare import Prepared
     from harness.campaign.spec import Campaign
     from harness.core.reason import Reason
-    from harness.core.records import Case, Protocol
+    from harness.core.records import Case, DeviceRecord, Protocol
     from harness.models.manifest import Model
     from harness.results.store import Store
     from harness.workspace import Workspace
@@ -51,6 +51,8 @@ __all__ = [
     "confirming_id",
     "confirming_protocol",
     "model_records",
+    "new_claim",
+    "new_run",
     "resume",
     "select",
 ]
@@ -128,29 +130,64 @@ def begin(  # noqa: PLR0913 - what a user may ask of a run
     started = datetime.now(UTC)
     with ExitStack() as stack:
         run_id = f"{path.stem}-{started:%Y%m%d-%H%M%S}"
-        claim = Claim(f"{run_id}-{secrets.token_hex(4)}", path.stem, wait_s)
+        claim = new_claim(run_id, path.stem, wait_s)
         bench = Bench(workspace, lab, stack, claim, None, progress, limits)
         bench.reach_all(store)
         records, prepared = bench.prepare(cases, campaign.protocol)
-        run = Run(
-            id=run_id,
-            campaign=path.stem,
-            description=campaign.description,
-            specification=path.read_text(encoding="utf-8"),
-            seed=secrets.randbelow(1 << 31) if seed is None else seed,
-            started=started,
-            harness_version=__version__,
-            revision=revision(workspace.root) or None,
-            lease=claim.id,
-            protocol=campaign.protocol,
-            expectations=campaign.expectations,
+        run = new_run(
+            workspace, path, campaign, claim, run_id, started, seed,
             devices=list(bench.records.values()),
             models=model_records(lab.models.values(), prepared.values(), progress),
             cases=records,
-        )
+        )  # fmt: skip
         run = store.create(run)
         hold_run(stack, workspace, run.id)
         yield _session(run, prepared, bench, store, bench.absent(cases, run.protocol))
+
+
+def new_claim(run_id: str, campaign: str, wait_s: float = 0.0) -> Claim:
+    """Return the claim of a new run on its devices, by which no other run has them."""
+    return Claim(f"{run_id}-{secrets.token_hex(4)}", campaign, wait_s)
+
+
+def new_run(  # noqa: PLR0913, PLR0917 - what a run is
+    workspace: Workspace,
+    path: Path,
+    campaign: Campaign,
+    claim: Claim,
+    run_id: str,
+    started: datetime,
+    seed: int | None,
+    *,
+    devices: list[DeviceRecord],
+    models: list[ModelRecord],
+    cases: list[CaseRecord],
+) -> Run:
+    """Return a run of a campaign that has no launches yet.
+
+    Parameters
+    ----------
+    path
+        The campaign's file.
+    seed
+        Of the launches' order; drawn where there is none.
+    """
+    return Run(
+        id=run_id,
+        campaign=path.stem,
+        description=campaign.description,
+        specification=path.read_text(encoding="utf-8"),
+        seed=secrets.randbelow(1 << 31) if seed is None else seed,
+        started=started,
+        harness_version=__version__,
+        revision=revision(workspace.root) or None,
+        lease=claim.id,
+        protocol=campaign.protocol,
+        expectations=campaign.expectations,
+        devices=devices,
+        models=models,
+        cases=cases,
+    )
 
 
 @contextmanager
@@ -272,7 +309,7 @@ def confirm(  # noqa: PLR0913 - both sides, and what a user may ask
     started = datetime.now(UTC)
     with ExitStack() as stack:
         run_id = confirming_id(candidate, started)
-        claim = Claim(f"{run_id}-{secrets.token_hex(4)}", candidate.campaign, wait_s)
+        claim = new_claim(run_id, candidate.campaign, wait_s)
         bench = Bench(workspace, lab, stack, claim, None, progress, limits)
         bench.reach_all(store)
         records, prepared = bench.prepare(cases, protocol)
@@ -396,7 +433,7 @@ def _refuse_another(measured: CaseRecord, now: CaseRecord, run_id: str) -> None:
     if changed:
         raise ResultsError(
             f"{now.case.label}: its {' and '.join(changed)} changed since run {run_id}",
-            hint="to to to measure and check in one: harness check --baseline NAME CAMPAIGN",
+            hint="measure and check in one: harness check --baseline NAME CAMPAIGN",
         )
 
 
@@ -432,10 +469,7 @@ def _session(
             folder=bench.workspace.root,
         )
 
-    warnings = [
-        f"{name}: {error.message}" + (f" (try: {error.hint})" if error.hint else "")
-        for name, error in bench.unreachable.items()
-    ]
+    warnings = [f"{name}: {error.with_hint}" for name, error in bench.unreachable.items()]
     return Session(run, execution_of, warnings)
 
 

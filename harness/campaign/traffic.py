@@ -14,6 +14,7 @@ import numpy as np
 from harness import engines
 from harness.analysis.summary import launch_figure, percentiles, samples_needed
 from harness.campaign import reasons
+from harness.campaign.clocks import CLOCKS_AGREE, longer_than_launch
 from harness.campaign.runners import NativeRunner
 from harness.core import contract
 from harness.core.records import Role, Traffic
@@ -49,8 +50,6 @@ DRAIN_SHARE: Final = 0.1
 DRAIN_REQUESTS: Final = 5
 """After the last arrival, of the schedule's time and in inferences: longer is a queue that grew."""
 
-CLOCKS_AGREE: Final = 1.02  # the runner's and the supervisor's
-CLOCK_SLACK_S: Final = 0.1
 START_SLACK_NS: Final = 1_000_000
 
 
@@ -258,8 +257,6 @@ def _impossible(
         if each.scheduled_ns and (np.asarray(each.scheduled_ns, np.int64) > begun).any():
             yield reasons.FOREIGN_TIMES()
             return
-    exit_ = ended.outside.exit
     begun, service = _joined(batches)
     claimed = (int((begun + service).max()) - int(begun.min())) / 1e9 if begun.size else 0.0
-    if exit_ and claimed > CLOCKS_AGREE * exit_.wall_s + CLOCK_SLACK_S:
-        yield reasons.CLOCK(claimed=claimed, took=exit_.wall_s)
+    yield from longer_than_launch(claimed, ended)

@@ -18,6 +18,7 @@ from harness.cli.options import (
     complete_baseline,
     complete_campaign,
     complete_run,
+    only_option,
     strict_option,
     wait_option,
 )
@@ -59,10 +60,7 @@ Examples:
     "--run", "run_id", metavar="RUN", shell_complete=complete_run,
     help="Check a stored run instead of measuring.",
 )  # fmt: skip
-@click.option(
-    "--only", multiple=True, metavar="PATTERN",
-    help="Only cases whose model, device, engine, backend or precision matches.",
-)  # fmt: skip
+@only_option
 @blocks_option
 @changes_option
 @wait_option

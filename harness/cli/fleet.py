@@ -31,9 +31,10 @@ def fleet(ctx: click.Context, *, as_json: bool) -> None:
     """Show the agents, devices and queue of a fleet."""
     if ctx.invoked_subcommand is not None:
         return
-    from rich.table import Table
+    from rich.markup import escape
 
     from harness import __version__
+    from harness.cli.grid import Column, Grid
     from harness.cli.terminal import console
     from harness.fleet.centre import Centre
 
@@ -54,24 +55,31 @@ def fleet(ctx: click.Context, *, as_json: bool) -> None:
         }  # fmt: skip
         click.echo(json.dumps(content, indent=2))
         return
-    table = Table("Agent", "Machine", "Version", "State", box=None)
+    table = Grid(Column("Agent"), Column("Machine", 2), Column("Version", 1), Column("State"))
     for each in agents:
         differs = "" if each.harness == __version__ else f" (here {__version__})"
         state = "at work" if each.alive else f"last heard of {each.seen:%Y-%m-%d %H:%M}"
-        table.add_row(*map(visible, (each.name, each.machine, each.harness + differs, state)))
-    console().print(table)
+        texts = (each.name, each.machine, each.harness + differs, state)
+        table.add(*(escape(visible(text)) for text in texts))
+    table.print(console())
     console().print()
-    table = Table("Device", "Agent", "Class", "SoC", "Labels", "Open shares", box=None)
+    table = Grid(
+        Column("Device"),
+        Column("Agent", 1),
+        Column("Class", 3),
+        Column("SoC", 4),
+        Column("Labels", 5, wrap=16),
+        Column("Open shares", 2, right=True),
+    )
     for name, device in sorted(devices.items()):
         spec = device.device.spec
         labels = ", ".join(f"{label}: {value}" for label, value in spec.labels.items())
-        table.add_row(
-            *map(visible, (
-                name + (" (emulated)" if device.device.emulated else ""), device.agent.name,
-                spec.device_class or "", spec.soc or "", labels, str(device.waiting),
-            ))
+        shown = (
+            name + (" (emulated)" if device.device.emulated else ""), device.agent.name,
+            spec.device_class or "", spec.soc or "", labels, str(device.waiting),
         )  # fmt: skip
-    console().print(table)
+        table.add(*(escape(visible(each)) for each in shown))
+    table.print(console())
 
 
 @fleet.command(

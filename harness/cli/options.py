@@ -30,6 +30,8 @@ __all__ = [
     "complete_tool",
     "in_language",
     "matching",
+    "only_option",
+    "seed_option",
     "strict_option",
     "wait_option",
 ]
@@ -74,6 +76,16 @@ class Duration(click.ParamType[float]):
         return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
 
 
+only_option = click.option(
+    "--only",
+    multiple=True,
+    metavar="PATTERN",
+    help="Only cases whose model, device, engine, backend, precision or scenario matches; all "
+    "patterns must match.",
+)
+seed_option = click.option(
+    "--seed", type=click.IntRange(0, (1 << 31) - 1), help="Seed of the launch order."
+)
 wait_option = click.option(
     "--wait",
     "wait_s",

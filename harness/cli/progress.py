@@ -123,8 +123,7 @@ class LiveProgress(Observer):
         """Say why suspicions were not decided."""
         self._steps.stop()
         self._progress.stop()
-        hint = f" (try: {error.hint})" if error.hint else ""
-        self._console.print(f"[red]error:[/] {escape(visible(error.message + hint))}")
+        self._console.print(f"[red]error:[/] {escape(visible(error.with_hint))}")
 
     def begins(self, host: str, case: str, launches_left: int) -> None:
         """Show which case a host is busy with, and how many launches it has behind it."""

@@ -10,7 +10,14 @@ import click
 
 from harness.cli.app import workspace_of
 from harness.cli.grid import wide_option
-from harness.cli.options import as_json, complete_campaign, strict_option, wait_option
+from harness.cli.options import (
+    as_json,
+    complete_campaign,
+    only_option,
+    seed_option,
+    strict_option,
+    wait_option,
+)
 from harness.cli.terminal import console, humane_seconds, stderr
 from harness.core.errors import ExitCode, SpecificationError, worst
 
@@ -24,12 +31,6 @@ NEWEST = "newest"
 _campaign = click.argument(
     "campaign", type=click.Path(path_type=Path), required=False, shell_complete=complete_campaign
 )
-_only = click.option(
-    "--only",
-    multiple=True,
-    metavar="PATTERN",
-    help="Only cases whose model, device, engine or backend matches; all patterns must match.",
-)
 
 
 @click.command(
@@ -40,7 +41,7 @@ Examples:
 """
 )
 @_campaign
-@_only
+@only_option
 @wide_option
 @as_json
 @click.pass_context
@@ -132,7 +133,7 @@ Examples:
 """
 )
 @_campaign
-@_only
+@only_option
 @click.option(
     "--resume",
     "resumed",
@@ -150,7 +151,7 @@ Examples:
     help="Append a row to this file as each launch ends.",
 )
 @strict_option
-@click.option("--seed", type=click.IntRange(0, (1 << 31) - 1), help="Seed of the launch order.")
+@seed_option
 @wide_option
 @as_json
 @click.pass_context

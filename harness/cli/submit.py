@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.app import workspace_of
-from harness.cli.options import Duration, as_json, complete_campaign, complete_run, strict_option
+from harness.cli.options import (
+    Duration,
+    as_json,
+    complete_campaign,
+    complete_run,
+    only_option,
+    seed_option,
+    strict_option,
+)
 from harness.core.errors import SpecificationError, worst
 from harness.core.text import count, visible
 
@@ -33,10 +41,7 @@ Examples:
 """
 )
 @click.argument("campaign", type=click.Path(path_type=Path), shell_complete=complete_campaign)
-@click.option(
-    "--only", multiple=True, metavar="PATTERN",
-    help="Only cases whose model, device, engine or backend fits; of several, all must fit.",
-)  # fmt: skip
+@only_option
 @click.option(
     "--priority", type=click.IntRange(-100, 100), default=0, show_default=True,
     help="Higher ones are measured first.",
@@ -51,7 +56,7 @@ Examples:
 )  # fmt: skip
 @click.option("--wait", is_flag=True, help="Follow the run to its end; Ctrl-C cancels it.")
 @strict_option
-@click.option("--seed", type=click.IntRange(0, (1 << 31) - 1), help="Of the launches' order.")
+@seed_option
 @as_json
 @click.pass_context
 def submit(
@@ -96,7 +101,7 @@ def submit(
         from harness.cli.tables import print_cases
 
         print_cases(run)
-    stderr().print(f"run [bold]{run.id}[/]; a report of it: harness report {run.id}")
+    stderr().print(f"run [bold]{run.id}[/]; to see a report: harness report {run.id}")
     ctx.exit(int(worst(api.exit_codes(run, strict=strict))))
 
 
@@ -210,20 +215,28 @@ def _print(found: Sequence[Job], *, as_json: bool) -> None:
         rows = [{**asdict(job), "open": job.open} for job in found]
         click.echo(json.dumps(rows, indent=2, default=lambda time: time.isoformat()))
         return
-    from rich.table import Table
+    from rich.markup import escape
 
+    from harness.cli.grid import Column, Grid
     from harness.cli.terminal import console
 
-    table = Table("Run", "Agent", "Host", "Devices", "State", "Submitted", "By", box=None)
+    table = Grid(
+        Column("Run"),
+        Column("Agent", 2),
+        Column("Host", 1),
+        Column("Devices", 3, wrap=16),
+        Column("State", wrap=16),
+        Column("Submitted", 4),
+        Column("By", 5),
+    )
     for job in found:
         state = job.state
         if state == "measuring" and not job.alive:
             state = "its agent is gone"
-        table.add_row(
-            *map(visible, (
-                job.run, job.agent, job.host, ", ".join(job.devices),
-                f"{state}: {job.reason}" if job.reason else state,
-                f"{job.submitted:%Y-%m-%d %H:%M}", job.submitter,
-            ))
+        shown = (
+            job.run, job.agent, job.host, ", ".join(job.devices),
+            f"{state}: {job.reason}" if job.reason else state,
+            f"{job.submitted:%Y-%m-%d %H:%M}", job.submitter,
         )  # fmt: skip
-    console().print(table)
+        table.add(*(escape(visible(each)) for each in shown))
+    table.print(console())

@@ -31,7 +31,7 @@ from harness.core.text import (
     times,
     visible,
 )
-from harness.quantities import first_load, quantities
+from harness.quantities import first_load, in_section
 from harness.report.verdicts import outcome_in_words
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ __all__ = ["MARKS", "print_cases", "print_imported", "print_layers"]
 
 
 MARKS = {Met.YES: "[green]✓[/]", Met.NO: "[red]✗[/]", Met.UNTOLD: "[yellow]?[/]"}
-_FURTHER = [each for each in quantities() if each.section == "more"]
-_TRAFFIC = [each for each in quantities() if each.section == "traffic"]
+_FURTHER = in_section("more")
+_TRAFFIC = in_section("traffic")
 
 
 def print_cases(run: Run) -> None:

@@ -80,6 +80,11 @@ class HarnessError(Exception):
         self.hint = hint or ENGLISH.hint(self.reason) or None
         super().__init__(self.message)
 
+    @property
+    def with_hint(self) -> str:
+        """The message, and the hint where there is one, in one line."""
+        return self.message + (f" (try: {self.hint})" if self.hint else "")
+
 
 def unexpected(error: Exception) -> str:
     """Say in one line what went wrong that nobody foresaw, and where, for a bug report."""

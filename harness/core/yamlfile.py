@@ -37,15 +37,10 @@ class Spec(BaseModel):
     @classmethod
     def field_names(cls) -> set[str]:
         """Return what its fields are called in a file."""
-        return _names_of(cls)
+        return _field_names(cls)
 
 
-def field_names(model: type[BaseModel]) -> set[str]:
-    """Return what a model's fields are called in a file."""
-    return model.field_names() if issubclass(model, Spec) else _names_of(model)
-
-
-def _names_of(model: type[BaseModel]) -> set[str]:
+def _field_names(model: type[BaseModel]) -> set[str]:
     return {field.alias or key for key, field in model.model_fields.items()}
 
 
@@ -131,12 +126,17 @@ def load(path: Path, model: type[ModelT], *, context: object = None) -> ModelT:
 def dump(content: BaseModel) -> str:
     """Return a model as YAML text, without what is unset."""
     stream = StringIO()
+    plain = content.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
+    _yaml().dump(plain, stream)
+    return stream.getvalue()
+
+
+def _yaml() -> YAML:
+    """Return what writes files as they are written here."""
     yaml = YAML()
     yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.width = SIZE_LIMIT  # a text or digest stays in its line
-    plain = content.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
-    yaml.dump(plain, stream)
-    return stream.getvalue()
+    return yaml
 
 
 @contextmanager
@@ -153,9 +153,7 @@ def edit(path: Path) -> Iterator[Any]:
     SpecificationError
         It cannot be written.
     """
-    yaml = YAML()
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.width = SIZE_LIMIT
+    yaml = _yaml()
     yaml.preserve_quotes = True
     content = yaml.load(path.read_text(encoding="utf-8"))
     yield content
@@ -209,7 +207,14 @@ def _keys(model: type[BaseModel], location: Sequence[int | str]) -> set[str]:
         ]
         # A part that is no field is a mapping's key or a list's index: its values stay.
         found = [leaf for field in fields for leaf in _leaves(field)] or found
-    return {key for candidate in found if _is_model(candidate) for key in field_names(candidate)}
+    return {
+        key
+        for candidate in found
+        if _is_model(candidate)
+        for key in (
+            candidate.field_names() if issubclass(candidate, Spec) else _field_names(candidate)
+        )
+    }
 
 
 def _is_model(annotation: object) -> TypeGuard[type[BaseModel]]:

@@ -23,10 +23,11 @@ PATIENCE_S: Final = 600.0  # with a centre that is away
 
 def planned(run: Run) -> dict[str, int]:
     """Return how many launches each host has before it."""
-    left: dict[str, int] = {}
-    for case, host in _hosts(run).items():
-        record = next(record for record in run.cases if record.case.id == case)
-        left[host] = left.get(host, 0) + (len(record.roles) if record.refused is None else 0)
+    of_case = _hosts(run)
+    left = dict.fromkeys(of_case.values(), 0)
+    for record in run.cases:
+        if record.refused is None:
+            left[of_case[record.case.id]] += len(record.roles)
     return left
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,13 +19,14 @@ from harness.campaign.session import (
     confirming_id,
     confirming_protocol,
     model_records,
+    new_claim,
+    new_run,
     select,
 )
 from harness.campaign.share import shares
 from harness.campaign.spec import load_campaign
 from harness.core.errors import LabError, ResultsError, SpecificationError
-from harness.core.records import DeviceRecord, Repeats, Run
-from harness.core.revisions import revision
+from harness.core.records import DeviceRecord, Repeats
 from harness.core.text import count as counted
 from harness.fleet.centre import FORMAT
 from harness.fleet.own import Sent
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from harness.campaign.share import Share
     from harness.campaign.spec import Campaign
     from harness.core.reason import Reason
-    from harness.core.records import ArtifactRecord, CaseRecord
+    from harness.core.records import ArtifactRecord, CaseRecord, Run
     from harness.fleet.centre import Centre, FleetDevice
     from harness.workspace import Workspace
 
@@ -104,22 +104,12 @@ def submit(  # noqa: PLR0913 - what a user may ask of a run
         raise SpecificationError(f"no case of {path.name} can be measured: {records[0].refused}")
     started = datetime.now(UTC)
     identity = f"{path.stem}-{started:%Y%m%d-%H%M%S}"
-    run = Run(
-        id=identity,
-        campaign=path.stem,
-        description=campaign.description,
-        specification=path.read_text(encoding="utf-8"),
-        seed=secrets.randbelow(1 << 31) if seed is None else seed,
-        started=started,
-        harness_version=__version__,
-        revision=revision(workspace.root) or None,
-        lease=f"{identity}-{secrets.token_hex(4)}",
-        protocol=campaign.protocol,
-        expectations=campaign.expectations,
+    run = new_run(
+        workspace, path, campaign, new_claim(identity, path.stem), identity, started, seed,
         devices=[_record(fleet[name]) for name in asked],
         models=model_records(lab.models.values(), prepared.values(), progress),
         cases=records,
-    )
+    )  # fmt: skip
     return _dispatch(run, prepared, fleet, centre, priority, deadline_s, progress)
 
 
@@ -191,7 +181,9 @@ def confirm(  # noqa: PLR0913 - both sides, and how they are sent
             return Suspicions(None, sides.unconfirmable)
         run = candidate.model_copy(
             update={
-                **confirming(candidate, identity, f"{identity}-{secrets.token_hex(4)}", started),
+                **confirming(
+                    candidate, identity, new_claim(identity, candidate.campaign).id, started
+                ),
                 "protocol": protocol,
                 "devices": [_record(fleet[name]) for name in names],
                 "models": known,

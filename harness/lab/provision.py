@@ -151,7 +151,7 @@ def provision(
         _complete(engine, interpreter, root)
         size = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
         folder = f"{base}/{engine.name}-{_digest(root)}"
-        _make_room(device, transport, base, size)
+        _check_room(device, transport, base, size)
         progress(f"sending {engine.name} to {device.name}: {megabytes(size)} unpacked")
         with _packed(root) as archive:
             answer = transport.run(
@@ -348,7 +348,7 @@ def _packed(root: Path) -> Iterator[BinaryIO]:
         yield file
 
 
-def _make_room(device: Device, transport: Transport, base: str, size: int) -> None:
+def _check_room(device: Device, transport: Transport, base: str, size: int) -> None:
     made = transport.run(["mkdir", "-p", base])
     if made.returncode != 0:
         raise LabError(

@@ -11,7 +11,7 @@ from harness.core.registry import OWN_PACKAGE, Registry
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["QUANTITIES", "own", "quantities", "quantity"]
+__all__ = ["QUANTITIES", "in_section", "own", "quantities", "quantity"]
 
 
 _taken: dict[tuple[str, str], str] = {}
@@ -44,6 +44,12 @@ def quantities() -> Sequence[Quantity]:
     """Return all quantities in their order, wholes before parts."""
     wholes = sorted(QUANTITIES, key=lambda each: each.place)
     return (*wholes, *(part for whole in wholes for part in whole.parts))
+
+
+@cache
+def in_section(section: str) -> Sequence[Quantity]:
+    """Return the quantities that are shown in a section, in their order."""
+    return tuple(each for each in quantities() if each.section == section)
 
 
 @cache

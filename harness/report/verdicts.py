@@ -251,19 +251,15 @@ def junit_of_failure(baseline: str, error: LabError) -> str:
     """Return JUnit XML of a check that could not measure: one test, in error."""
     suite = TestSuite("edge-harness")
     test = TestCase("measurement", classname=_xml(f"baseline {baseline}"))
-    test.result = [JUnitError(_xml(_failure(error)), "lab")]
+    test.result = [JUnitError(_xml(error.with_hint), "lab")]
     suite.add_testcase(test)
     return _document(suite)
 
 
 def markdown_of_failure(baseline: str, error: LabError) -> str:
     """Return what a pull request is told of a check that could not measure."""
-    said = _cell(_failure(error))
+    said = _cell(error.with_hint)
     return f"### Not measured: the lab failed\n\n- against {_cell(baseline)}: {said}\n"
-
-
-def _failure(error: LabError) -> str:
-    return error.message + (f" (try: {error.hint})" if error.hint else "")
 
 
 def _seconds(comparison: Comparison) -> float:

@@ -19,7 +19,7 @@ from harness.analysis.scaling import carrying_most, scaling
 from harness.core.records import Status
 from harness.core.text import interval, milliseconds, processors
 from harness.engines import ENGINES
-from harness.quantities import quantities
+from harness.quantities import in_section
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -48,9 +48,9 @@ __all__ = [
     "colours_of",
 ]
 
-FURTHER: Final = tuple(each for each in quantities() if each.section == "more")
+FURTHER: Final = in_section("more")
 """The quantities that have no section of their own."""
-TRAFFIC: Final = tuple(each for each in quantities() if each.section == "traffic")
+TRAFFIC: Final = in_section("traffic")
 EXACT: Final = 1e-3
 """Errors of outputs below this are rounding, and no reason to choose one case over another."""
 LOG_PER_LAUNCH: Final = 4_000

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.analysis.audit import Severity
 from harness.analysis.cases import State
+from harness.analysis.comparable import device_clocks
 from harness.analysis.failures import LEFT_OUT, REFUSED
 from harness.core.records import Role
 from harness.report.advice_words import AdviceWords
@@ -145,14 +146,10 @@ class Words(AdviceWords):
 
     def _clocks(self, launches: Iterable[Launch]) -> str:
         """Say what the clocks of NPU, GPU and memory were while launches ran."""
-        seen: dict[str, list[float]] = {}
-        for launch in launches:
-            for reading in launch.environment:
-                if reading.phase == "during":
-                    for name, khz in (reading.npu_khz | reading.clocks_khz).items():
-                        seen.setdefault(name, []).append(khz / 1e3)
-        ends = {name: dict.fromkeys((min(each), max(each))) for name, each in sorted(seen.items())}
-        said = [f"{name} {' – '.join(f'{x:g}' for x in each)} MHz" for name, each in ends.items()]
+        said = [
+            f"{name} {' – '.join(f'{khz / 1e3:g}' for khz in dict.fromkeys(ends))} MHz"
+            for name, ends in device_clocks(launches).items()
+        ]
         return self._language.listed(*said) or self._("unknown")
 
     def untrained(self, view: ReportView) -> list[str]:

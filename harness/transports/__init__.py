@@ -37,7 +37,7 @@ def _fault(transport: TransportPlugin) -> str | None:
     link: Any = transport.link  # somebody else's: not what the types promise, maybe
     if not (isinstance(link, type) and issubclass(link, LinkSpec)):
         return f"its 'link' is {link!r}, not a subclass of {LinkSpec.__module__}.LinkSpec"
-    if taken := sorted(COMMON & {field.alias or key for key, field in link.model_fields.items()}):
+    if taken := sorted(COMMON & link.field_names()):
         return f"its field '{taken[0]}' is one that every device's file has"
     if transport.example and not transport.example.startswith(f"{transport.name}://"):
         return f"its example {transport.example!r} does not begin with '{transport.name}://'"
